@@ -1,0 +1,1 @@
+//! Masking of personal data and keyed pseudonyms. Pure: no clock, no I/O.

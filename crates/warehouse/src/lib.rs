@@ -1,0 +1,1 @@
+//! ClickHouse: migrations, rows, the exactly-once sink, typed queries.

@@ -1,0 +1,1 @@
+//! Keeps incidents with people until they are resolved.

@@ -1,0 +1,1 @@
+//! Moves facts into ClickHouse and answers questions about them.

@@ -1,0 +1,1 @@
+//! Scores every message and folds conversations into facts and signals.

@@ -1,0 +1,1 @@
+//! ClickHouse on one machine: libchdb behind ClickHouse's HTTP interface.

@@ -1,0 +1,1 @@
+//! The all-in-one binary and command line.

@@ -1,0 +1,1 @@
+//! End-to-end, conformance, chaos and load tests of the running system.
