@@ -7,6 +7,9 @@
 //! [`EventLog`] is what services see. `EmbeddedLog` keeps it in one file of the
 //! process that owns it; `KafkaLog` is a client of Apache Kafka. Both pass `conformance`.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod embedded;
 mod error;
 mod log;
 mod partitioner;

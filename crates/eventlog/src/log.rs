@@ -150,7 +150,8 @@ pub trait EventLog: Send + Sync + 'static {
 /// One member of a group.
 #[async_trait]
 pub trait GroupMember: Send {
-    /// Waits for the next change of ownership. An error ends the membership.
+    /// Waits for the next change of ownership. An error ends the membership. Nothing is lost
+    /// when the wait is given up.
     async fn next(&mut self) -> Result<Rebalance, LogError>;
 }
 

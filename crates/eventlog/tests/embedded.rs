@@ -1,0 +1,346 @@
+//! The embedded log behaves as every event log must, and survives its disk.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::topics::{Cleanup, TopicSpec};
+use zhili_eventlog::{
+    Commit, EventLog, LogError, Membership, NewRecord, ReadLimit, Rebalance, TopicPartition,
+    system_clock,
+};
+
+const TOPIC: TopicSpec = TopicSpec {
+    name: "t",
+    partitions: 1,
+    cleanup: Cleanup::Delete {
+        retention_ms: 1_000,
+    },
+};
+
+async fn in_memory(_test: &str) -> Option<Arc<dyn EventLog>> {
+    let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+    Some(Arc::new(log))
+}
+
+mod conformance {
+    use super::in_memory;
+    zhili_eventlog::conformance!(in_memory);
+}
+
+fn at() -> TopicPartition {
+    TopicPartition::new("t", 0)
+}
+
+fn record(value: &str) -> NewRecord {
+    NewRecord::new(at(), None, Bytes::from(value.to_owned()))
+}
+
+fn once() -> ReadLimit {
+    ReadLimit {
+        wait: Duration::ZERO,
+        ..ReadLimit::default()
+    }
+}
+
+async fn values(log: &EmbeddedLog) -> Vec<String> {
+    let start = log.bounds(&at()).await.unwrap().start;
+    let batch = log.read(&at(), start, once()).await.unwrap();
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    batch
+        .records
+        .into_iter()
+        .map(|record| text(record.value.unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let log_id = {
+        let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+        log.ensure_topics(&[TOPIC]).await.unwrap();
+        assert!(
+            log.append(vec![record("a"), record("b")])
+                .await
+                .iter()
+                .all(Result::is_ok)
+        );
+        log.topic("t").await.unwrap().log_id
+    };
+    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    assert_eq!(log.topic("t").await.unwrap().log_id, log_id);
+    assert_eq!(values(&log).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_second_owner_is_told_that_the_log_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let _log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    let error = EmbeddedLog::open(folder.path(), system_clock())
+        .err()
+        .unwrap();
+    assert!(matches!(error, LogError::InUse(_)), "{error}");
+}
+
+#[tokio::test]
+async fn append_times_are_the_clocks_equal_or_backward() {
+    let time = Arc::new(AtomicI64::new(5_000));
+    let clock = Arc::clone(&time);
+    let log = EmbeddedLog::open_on(
+        InMemoryBackend::new,
+        Arc::new(move || clock.load(Ordering::SeqCst)),
+    )
+    .unwrap();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    for now in [5_000, 5_000, 4_000, 6_000] {
+        time.store(now, Ordering::SeqCst);
+        log.append(vec![record("x")]).await.remove(0).unwrap();
+    }
+    let batch = log.read(&at(), 0, once()).await.unwrap();
+    let times: Vec<_> = batch
+        .records
+        .iter()
+        .map(|record| record.append_ms)
+        .collect();
+    assert_eq!(times, [5_000, 5_000, 4_000, 6_000]);
+}
+
+#[tokio::test]
+async fn retention_removes_whole_batches_from_the_front_only() {
+    let time = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&time);
+    let log = EmbeddedLog::open_on(
+        InMemoryBackend::new,
+        Arc::new(move || clock.load(Ordering::SeqCst)),
+    )
+    .unwrap();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(vec![record("a"), record("b")]).await;
+    time.store(900, Ordering::SeqCst);
+    log.append(vec![record("c")]).await;
+    time.store(1_500, Ordering::SeqCst);
+    log.apply_retention().await.unwrap();
+    assert_eq!(values(&log).await, ["c"]);
+    let bounds = log.bounds(&at()).await.unwrap();
+    assert_eq!((bounds.start, bounds.end), (2, 3));
+}
+
+#[tokio::test]
+async fn tombstones_of_a_compacted_topic_go_after_a_day() {
+    let time = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&time);
+    let log = EmbeddedLog::open_on(
+        InMemoryBackend::new,
+        Arc::new(move || clock.load(Ordering::SeqCst)),
+    )
+    .unwrap();
+    log.ensure_topics(&[TopicSpec {
+        cleanup: Cleanup::Compact,
+        ..TOPIC
+    }])
+    .await
+    .unwrap();
+    let keyed = |key: &str, value: Option<&str>| {
+        NewRecord::new(
+            at(),
+            Bytes::from(key.to_owned()),
+            value.map(|value| Bytes::from(value.to_owned())),
+        )
+    };
+    log.append(vec![
+        keyed("a", Some("1")),
+        keyed("b", Some("2")),
+        keyed("a", None),
+    ])
+    .await;
+    log.apply_retention().await.unwrap();
+    let batch = log.read(&at(), 0, once()).await.unwrap();
+    assert_eq!(batch.records.last().unwrap().value, None);
+    time.store(25 * 60 * 60 * 1000, Ordering::SeqCst);
+    log.apply_retention().await.unwrap();
+    let batch = log.read(&at(), 0, once()).await.unwrap();
+    assert_eq!(batch.records.len(), 1);
+    assert_eq!(batch.records[0].key.as_deref(), Some(b"b".as_ref()));
+}
+
+/// Storage whose faults the test chooses. What was written is kept over re-openings, as a disk
+/// keeps it; `synced` is what would survive a power cut.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<DiskState>>);
+
+#[derive(Debug, Default)]
+struct DiskState {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+    /// Largest size; a write beyond it fails as on a full disk.
+    capacity: Option<usize>,
+    /// The sync reaches the disk, and then reports an error all the same.
+    lie_on_sync: bool,
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        Ok(self.0.lock().unwrap().bytes.len() as u64)
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        let state = self.0.lock().unwrap();
+        let offset = offset as usize;
+        out.copy_from_slice(&state.bytes[offset..offset + out.len()]);
+        Ok(())
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        let mut state = self.0.lock().unwrap();
+        if state
+            .capacity
+            .is_some_and(|capacity| len as usize > capacity)
+        {
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        }
+        state.bytes.resize(len as usize, 0);
+        Ok(())
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        let mut state = self.0.lock().unwrap();
+        state.synced = state.bytes.clone();
+        if state.lie_on_sync {
+            return Err(std::io::Error::other("the answer was lost"));
+        }
+        Ok(())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        let mut state = self.0.lock().unwrap();
+        let offset = offset as usize;
+        state.bytes[offset..offset + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+impl Disk {
+    fn open(&self) -> EmbeddedLog {
+        let disk = self.clone();
+        EmbeddedLog::open_on(move || disk.clone(), system_clock()).unwrap()
+    }
+
+    /// What a machine finds after losing power now.
+    fn after_power_cut(&self) -> Self {
+        let synced = self.0.lock().unwrap().synced.clone();
+        let state = DiskState {
+            bytes: synced.clone(),
+            synced,
+            ..DiskState::default()
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+}
+
+#[tokio::test]
+async fn what_a_reader_sees_survives_a_power_cut() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    for round in 0..20 {
+        let (value, place) = (format!("{round}"), at());
+        let (_, batch) = tokio::join!(
+            log.append(vec![record(&value)]),
+            log.read(
+                &place,
+                round,
+                ReadLimit {
+                    wait: Duration::from_secs(30),
+                    ..once()
+                }
+            ),
+        );
+        assert_eq!(batch.unwrap().records.len(), 1);
+        let recovered = disk.after_power_cut().open();
+        assert_eq!(values(&recovered).await.len() as u64, round + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(vec![record("before")]).await.remove(0).unwrap();
+    let size = disk.0.lock().unwrap().bytes.len();
+    disk.0.lock().unwrap().capacity = Some(size);
+    let large = "x".repeat(1_000_000);
+    let mut refused = 0;
+    for _ in 0..20 {
+        match log.append(vec![record(&large)]).await.remove(0) {
+            Ok(_) => {}
+            Err(error) => {
+                assert!(error.is_transient(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
+    disk.0.lock().unwrap().capacity = None;
+    let stored = log.bounds(&at()).await.unwrap().end;
+    log.append(vec![record("after")]).await.remove(0).unwrap();
+    assert_eq!(log.bounds(&at()).await.unwrap().end, stored + 1);
+    let reopened = disk.after_power_cut().open();
+    assert_eq!(reopened.bounds(&at()).await.unwrap().end, stored + 1);
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_was_lost_is_ambiguous_and_what_is_stored_shows() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    disk.0.lock().unwrap().lie_on_sync = true;
+    let error = log.append(vec![record("a")]).await.remove(0).unwrap_err();
+    assert!(
+        matches!(error, LogError::Ambiguous(_) | LogError::Storage(_)),
+        "{error}"
+    );
+    disk.0.lock().unwrap().lie_on_sync = false;
+    let position = loop {
+        if let Ok(position) = log.append(vec![record("b")]).await.remove(0) {
+            break position;
+        }
+    };
+    let read = values(&log).await;
+    assert_eq!(read.last().map(String::as_str), Some("b"));
+    assert_eq!(read.len() as u64, position.offset + 1);
+}
+
+#[tokio::test]
+async fn a_commit_on_a_full_disk_changes_nothing_and_can_be_made_again() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(vec![record("in")]).await.remove(0).unwrap();
+    let membership = Membership {
+        group: "g".into(),
+        member: "m".into(),
+        topics: vec!["t".into()],
+    };
+    let mut member = log.join(membership).await.unwrap();
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else {
+        panic!("assigned")
+    };
+    let handle = &mut handles[0];
+    let size = disk.0.lock().unwrap().bytes.len();
+    disk.0.lock().unwrap().capacity = Some(size);
+    let outputs: Vec<_> = (0..8).map(|_| record(&"x".repeat(1_000_000))).collect();
+    let commit = Commit {
+        outputs,
+        offset: 1,
+        metadata: String::new(),
+    };
+    let error = handle.commit(commit.clone()).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(log.committed("g", &at()).await.unwrap(), None);
+    assert_eq!(values(&log).await, ["in"]);
+    disk.0.lock().unwrap().capacity = None;
+    handle.commit(commit).await.unwrap();
+    assert_eq!(log.bounds(&at()).await.unwrap().end, 9);
+}
