@@ -627,7 +627,7 @@ pub async fn every_record_is_read_once_through_rebalances(log: Log) {
     for (member, most) in [("a", 15), ("b", usize::MAX), ("c", 10)] {
         let (log, name, output) = (Arc::clone(&log), Arc::clone(&name), Arc::clone(&output));
         tasks.push(tokio::spawn(async move {
-            copy(&log, member, &name, &output, most).await
+            copy(&log, member, &name, &output, most).await;
         }));
     }
     let at = TopicPartition::new(output, 0);

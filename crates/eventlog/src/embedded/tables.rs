@@ -1,6 +1,8 @@
 //! What the embedded log keeps in its redb file.
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 
 use crate::{Bounds, Committed, LogError, TopicInfo};
 
@@ -16,6 +18,11 @@ pub(super) const KEYS: TableDefinition<(u32, u32, &[u8]), u64> = TableDefinition
 /// (group, topic, partition) -> (offset, metadata).
 pub(super) const POSITIONS: TableDefinition<(&str, u32, u32), (u64, &str)> =
     TableDefinition::new("positions");
+
+/// "commits" -> number of commits of the writer, so that after an I/O error the file itself says
+/// whether the last one reached it.
+pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+const COMMITS: &str = "commits";
 
 /// A topic with the number that stands for it in keys.
 #[derive(Clone, Debug)]
@@ -36,11 +43,33 @@ pub(super) fn create(database: &Database) -> Result<(), LogError> {
     transaction.open_table(BATCHES).map_err(storage)?;
     transaction.open_table(KEYS).map_err(storage)?;
     transaction.open_table(POSITIONS).map_err(storage)?;
+    transaction.open_table(COUNTERS).map_err(storage)?;
     transaction.commit().map_err(storage)
 }
 
 pub(super) fn read(database: &Database) -> Result<ReadTransaction, LogError> {
     database.begin_read().map_err(storage)
+}
+
+/// Counts the transaction and returns its number.
+pub(super) fn count(transaction: &WriteTransaction) -> Result<u64, LogError> {
+    let mut table = transaction.open_table(COUNTERS).map_err(storage)?;
+    let number = table
+        .get(COMMITS)
+        .map_err(storage)?
+        .map_or(0, |value| value.value())
+        + 1;
+    table.insert(COMMITS, number).map_err(storage)?;
+    Ok(number)
+}
+
+/// Number of the last counted transaction that is in the file.
+pub(super) fn counted(database: &Database) -> Result<u64, LogError> {
+    let table = read(database)?.open_table(COUNTERS).map_err(storage)?;
+    Ok(table
+        .get(COMMITS)
+        .map_err(storage)?
+        .map_or(0, |value| value.value()))
 }
 
 pub(super) fn topics(database: &Database) -> Result<Vec<Topic>, LogError> {

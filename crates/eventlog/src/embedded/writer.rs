@@ -260,6 +260,10 @@ impl Writer {
             budgets,
             ..
         } = gathered;
+        if self.inner.database().is_err() {
+            self.inner.reopen();
+        }
+        let mut number = None;
         let outcome = self.inner.with_database(|database| {
             let mut batches = Vec::new();
             let transaction = database.begin_write().map_err(storage)?;
@@ -277,30 +281,39 @@ impl Writer {
                         .map_err(storage)?;
                 }
             }
-            // From here on an error does not say whether the commit reached the disk.
-            transaction
-                .commit()
-                .map_err(|error| LogError::Ambiguous(error.to_string()))?;
+            number = Some(tables::count(&transaction)?);
+            transaction.commit().map_err(storage)?;
             Ok(batches)
         });
-        match outcome {
+        let outcome = match outcome {
             Ok(batches) => {
                 for (slot, batch) in batches {
                     self.inner.tail(slot, |tail| tail.publish(Arc::new(batch)));
                 }
-                for answer in answers {
-                    answer.send(Ok(()));
-                }
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(%error, "cannot write the log");
                 self.inner.reopen();
-                for answer in answers {
-                    answer.send(Err(&error));
-                }
+                self.outcome_after(error, number)
             }
+        };
+        for answer in answers {
+            answer.send(outcome.as_ref().copied());
         }
         drop(budgets);
+    }
+
+    /// What became of a commit that failed: the file, opened again, knows.
+    fn outcome_after(&self, error: LogError, number: Option<u64>) -> Result<(), LogError> {
+        let Some(number) = number else {
+            return Err(error);
+        };
+        match self.inner.with_database(tables::counted) {
+            Ok(counted) if counted == number => Ok(()),
+            Ok(_) => Err(error),
+            Err(_) => Err(LogError::Ambiguous(error.to_string())),
+        }
     }
 
     fn put(
