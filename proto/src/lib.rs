@@ -59,19 +59,13 @@ pub use pbjson_types::Timestamp;
 /// A timestamp of `ms` milliseconds since the Unix epoch.
 #[must_use]
 pub fn timestamp(ms: i64) -> Timestamp {
-    Timestamp {
-        seconds: ms.div_euclid(1000),
-        nanos: (ms.rem_euclid(1000) * 1_000_000) as i32,
-    }
+    Timestamp { seconds: ms.div_euclid(1000), nanos: (ms.rem_euclid(1000) * 1_000_000) as i32 }
 }
 
 /// Milliseconds since the Unix epoch, rounded down; `None` when it does not fit 64 bits.
 #[must_use]
 pub fn millis(timestamp: &Timestamp) -> Option<i64> {
-    timestamp
-        .seconds
-        .checked_mul(1000)?
-        .checked_add(i64::from(timestamp.nanos) / 1_000_000)
+    timestamp.seconds.checked_mul(1000)?.checked_add(i64::from(timestamp.nanos) / 1_000_000)
 }
 
 #[cfg(test)]

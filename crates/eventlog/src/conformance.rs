@@ -68,36 +68,17 @@ macro_rules! conformance {
 }
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("waited for {what}"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited for {what}"))
 }
 
 /// Topics named after the test, so that tests can share one log.
 async fn topic(log: &Log, name: &str, partitions: u32) -> Arc<str> {
-    make_topic(
-        log,
-        name,
-        partitions,
-        Cleanup::Delete {
-            retention_ms: 86_400_000,
-        },
-    )
-    .await
+    make_topic(log, name, partitions, Cleanup::Delete { retention_ms: 86_400_000 }).await
 }
 
 async fn make_topic(log: &Log, name: &str, partitions: u32, cleanup: Cleanup) -> Arc<str> {
     let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
-    soon(
-        "a topic",
-        log.ensure_topics(&[TopicSpec {
-            name,
-            partitions,
-            cleanup,
-        }]),
-    )
-    .await
-    .unwrap();
+    soon("a topic", log.ensure_topics(&[TopicSpec { name, partitions, cleanup }])).await.unwrap();
     Arc::from(name)
 }
 
@@ -111,24 +92,15 @@ fn record(topic: &Arc<str>, partition: u32, value: impl ToString) -> NewRecord {
 
 async fn append(log: &Log, records: Vec<NewRecord>) -> Vec<u64> {
     let positions = soon("an append", log.append(records)).await;
-    positions
-        .into_iter()
-        .map(|position| position.unwrap().offset)
-        .collect()
+    positions.into_iter().map(|position| position.unwrap().offset).collect()
 }
 
 fn now() -> ReadLimit {
-    ReadLimit {
-        wait: Duration::ZERO,
-        ..ReadLimit::default()
-    }
+    ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() }
 }
 
 fn patient() -> ReadLimit {
-    ReadLimit {
-        wait: Duration::from_millis(200),
-        ..ReadLimit::default()
-    }
+    ReadLimit { wait: Duration::from_millis(200), ..ReadLimit::default() }
 }
 
 fn texts(batch: &Batch) -> Vec<String> {
@@ -143,9 +115,7 @@ async fn read_all(log: &Log, partition: &TopicPartition) -> Vec<String> {
     let mut at = log.bounds(partition).await.unwrap().start;
     let mut all = Vec::new();
     loop {
-        let batch = soon("a read", log.read(partition, at, patient()))
-            .await
-            .unwrap();
+        let batch = soon("a read", log.read(partition, at, patient())).await.unwrap();
         all.extend(texts(&batch));
         at = batch.next;
         if batch.caught_up && batch.records.is_empty() {
@@ -204,9 +174,7 @@ pub async fn topics_are_created_once_and_checked_afterwards(log: Log) {
     let other = TopicSpec {
         name: "conf-create",
         partitions: 4,
-        cleanup: Cleanup::Delete {
-            retention_ms: 86_400_000,
-        },
+        cleanup: Cleanup::Delete { retention_ms: 86_400_000 },
     };
     let error = log.ensure_topics(&[other]).await.unwrap_err();
     assert!(matches!(error, LogError::TopicMismatch { .. }), "{error}");
@@ -265,16 +233,9 @@ pub async fn a_tombstone_is_a_record_without_value(log: Log) {
     let name = make_topic(&log, "conf-tombstone", 1, Cleanup::Compact).await;
     let at = TopicPartition::new(name, 0);
     let key = Bytes::from("k");
-    append(
-        &log,
-        vec![NewRecord::new(at.clone(), key.clone(), Bytes::from("v"))],
-    )
-    .await;
+    append(&log, vec![NewRecord::new(at.clone(), key.clone(), Bytes::from("v"))]).await;
     append(&log, vec![NewRecord::new(at.clone(), key.clone(), None)]).await;
-    let batch = log
-        .read(&at, log.bounds(&at).await.unwrap().start, patient())
-        .await
-        .unwrap();
+    let batch = log.read(&at, log.bounds(&at).await.unwrap().start, patient()).await.unwrap();
     let last = batch.records.last().unwrap();
     assert_eq!((last.key.as_ref(), last.value.as_ref()), (Some(&key), None));
 }
@@ -285,47 +246,29 @@ pub async fn compaction_keeps_the_last_record_of_each_key(log: Log) {
     for round in 0..5 {
         for key in ["a", "b"] {
             let value = Bytes::from(format!("{key}{round}"));
-            append(
-                &log,
-                vec![NewRecord::new(at.clone(), Bytes::from(key), value)],
-            )
-            .await;
+            append(&log, vec![NewRecord::new(at.clone(), Bytes::from(key), value)]).await;
         }
     }
     let read = read_all(&log, &at).await;
     // When older records go is the log's own business; the last ones are always there, last.
-    assert!(
-        read.ends_with(&["a4".to_owned(), "b4".to_owned()]),
-        "{read:?}"
-    );
+    assert!(read.ends_with(&["a4".to_owned(), "b4".to_owned()]), "{read:?}");
 }
 
 pub async fn too_large_a_record_is_refused_and_the_others_stand(log: Log) {
     let name = topic(&log, "conf-large", 1).await;
     let huge = "x".repeat(MAX_RECORD_BYTES + 1);
     let results = log
-        .append(vec![
-            record(&name, 0, "a"),
-            record(&name, 0, huge.clone()),
-            record(&name, 0, "b"),
-        ])
+        .append(vec![record(&name, 0, "a"), record(&name, 0, huge.clone()), record(&name, 0, "b")])
         .await;
     assert!(results[0].is_ok() && results[2].is_ok());
-    assert!(
-        matches!(results[1], Err(LogError::TooLarge { .. })),
-        "{:?}",
-        results[1]
-    );
+    assert!(matches!(results[1], Err(LogError::TooLarge { .. })), "{:?}", results[1]);
     let at = TopicPartition::new(Arc::clone(&name), 0);
     assert_eq!(read_all(&log, &at).await, ["a", "b"]);
 
     let mut member = join(&log, "conf-large", "m", &name).await;
     let mut handle = assigned(&mut member, 1).await.remove(0);
-    let commit = Commit {
-        outputs: vec![record(&name, 0, huge)],
-        offset: 1,
-        metadata: String::new(),
-    };
+    let commit =
+        Commit { outputs: vec![record(&name, 0, huge)], offset: 1, metadata: String::new() };
     let error = handle.commit(commit).await.unwrap_err();
     assert!(matches!(error, LogError::TooLarge { .. }), "{error}");
 }
@@ -349,28 +292,13 @@ pub async fn metadata_is_kept_with_the_position_and_bounded(log: Log) {
     assert_eq!(handle.committed(), None);
     let longest = "p".repeat(MAX_METADATA_BYTES);
     for metadata in ["", "pending=0-0", &longest] {
-        let commit = Commit {
-            outputs: Vec::new(),
-            offset: 1,
-            metadata: metadata.to_owned(),
-        };
+        let commit = Commit { outputs: Vec::new(), offset: 1, metadata: metadata.to_owned() };
         soon("a commit", handle.commit(commit)).await.unwrap();
         let committed = log.committed("conf-metadata", &at).await.unwrap().unwrap();
-        assert_eq!(
-            (committed.offset, committed.metadata.as_str()),
-            (1, metadata)
-        );
+        assert_eq!((committed.offset, committed.metadata.as_str()), (1, metadata));
     }
-    for metadata in [
-        "p".repeat(MAX_METADATA_BYTES + 1),
-        "知".to_owned(),
-        "a\nb".to_owned(),
-    ] {
-        let commit = Commit {
-            outputs: Vec::new(),
-            offset: 1,
-            metadata,
-        };
+    for metadata in ["p".repeat(MAX_METADATA_BYTES + 1), "知".to_owned(), "a\nb".to_owned()] {
+        let commit = Commit { outputs: Vec::new(), offset: 1, metadata };
         let error = handle.commit(commit).await.unwrap_err();
         assert!(matches!(error, LogError::InvalidMetadata(_)), "{error}");
     }
@@ -382,13 +310,8 @@ pub async fn a_position_outside_of_the_log_is_an_error_both_ways(log: Log) {
     append(&log, (0..10).map(|n| record(&name, 0, n)).collect()).await;
     log.trim(&at, 4).await.unwrap();
     for offset in [3, 11] {
-        let error = soon("a refusal", log.read(&at, offset, patient()))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, LogError::OutOfRange { .. }),
-            "{offset}: {error}"
-        );
+        let error = soon("a refusal", log.read(&at, offset, patient())).await.unwrap_err();
+        assert!(matches!(error, LogError::OutOfRange { .. }), "{offset}: {error}");
     }
     let batch = log.read(&at, 10, now()).await.unwrap();
     assert!(batch.records.is_empty() && batch.caught_up);
@@ -416,10 +339,7 @@ pub async fn a_read_at_the_end_waits_for_the_next_record(log: Log) {
     let name = topic(&log, "conf-wait", 1).await;
     let at = TopicPartition::new(Arc::clone(&name), 0);
     append(&log, vec![record(&name, 0, "a")]).await;
-    let limit = ReadLimit {
-        wait: PATIENCE,
-        ..ReadLimit::default()
-    };
+    let limit = ReadLimit { wait: PATIENCE, ..ReadLimit::default() };
     let reader = {
         let (log, at) = (Arc::clone(&log), at.clone());
         tokio::spawn(async move { log.read(&at, 1, limit).await.unwrap() })
@@ -445,36 +365,15 @@ pub async fn outputs_and_position_of_a_commit_become_visible_together(log: Log) 
     let mut member = join(&log, "conf-atomic", "m", &input).await;
     let mut handle = assigned(&mut member, 1).await.remove(0);
     let read = fetch_until(&mut handle, 3).await;
-    assert!(
-        read_all(&log, &TopicPartition::new(Arc::clone(&output), 0))
-            .await
-            .is_empty()
-    );
-    let outputs = read
-        .iter()
-        .map(|text| record(&output, 1, format!("out {text}")))
-        .collect();
-    soon(
-        "a commit",
-        handle.commit(Commit {
-            outputs,
-            offset: 3,
-            metadata: String::new(),
-        }),
-    )
-    .await
-    .unwrap();
+    assert!(read_all(&log, &TopicPartition::new(Arc::clone(&output), 0)).await.is_empty());
+    let outputs = read.iter().map(|text| record(&output, 1, format!("out {text}"))).collect();
+    soon("a commit", handle.commit(Commit { outputs, offset: 3, metadata: String::new() }))
+        .await
+        .unwrap();
     let out = read_all(&log, &TopicPartition::new(output, 1)).await;
     assert_eq!(out, ["out 0", "out 1", "out 2"]);
     let at = TopicPartition::new(input, 0);
-    assert_eq!(
-        log.committed("conf-atomic", &at)
-            .await
-            .unwrap()
-            .unwrap()
-            .offset,
-        3
-    );
+    assert_eq!(log.committed("conf-atomic", &at).await.unwrap().unwrap().offset, 3);
 }
 
 pub async fn a_restart_goes_on_at_the_committed_position(log: Log) {
@@ -483,11 +382,7 @@ pub async fn a_restart_goes_on_at_the_committed_position(log: Log) {
     let mut member = join(&log, "conf-restart", "m", &name).await;
     let mut handle = assigned(&mut member, 1).await.remove(0);
     fetch_until(&mut handle, 4).await;
-    let commit = Commit {
-        outputs: Vec::new(),
-        offset: 2,
-        metadata: "half".to_owned(),
-    };
+    let commit = Commit { outputs: Vec::new(), offset: 2, metadata: "half".to_owned() };
     soon("a commit", handle.commit(commit)).await.unwrap();
     drop((handle, member));
     let mut member = join(&log, "conf-restart", "m", &name).await;
@@ -519,10 +414,7 @@ pub async fn a_second_member_takes_its_share(log: Log) {
             assert!(matches!(error, LogError::Revoked(_)), "{error}");
         }
     }
-    let given: BTreeSet<_> = theirs
-        .iter()
-        .map(|handle| handle.partition().clone())
-        .collect();
+    let given: BTreeSet<_> = theirs.iter().map(|handle| handle.partition().clone()).collect();
     assert_eq!(given, gone.into_iter().collect());
 }
 
@@ -534,11 +426,8 @@ pub async fn a_member_that_left_cannot_commit(log: Log) {
     drop(member);
     let revoked = handle.revoked();
     soon("the revoke", revoked.cancelled()).await;
-    let commit = Commit {
-        outputs: vec![record(&name, 0, "b")],
-        offset: 1,
-        metadata: String::new(),
-    };
+    let commit =
+        Commit { outputs: vec![record(&name, 0, "b")], offset: 1, metadata: String::new() };
     let error = soon("a refusal", handle.commit(commit)).await.unwrap_err();
     assert!(matches!(error, LogError::Revoked(_)), "{error}");
     let at = TopicPartition::new(name, 0);
@@ -560,30 +449,13 @@ pub async fn a_stale_commit_is_refused_and_leaves_nothing_behind(log: Log) {
         offset,
         metadata: String::new(),
     };
-    let error = soon("a refusal", stale.commit(commit("stale", 2)))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, LogError::Revoked(_) | LogError::Ambiguous(_)),
-        "{error}"
-    );
+    let error = soon("a refusal", stale.commit(commit("stale", 2))).await.unwrap_err();
+    assert!(matches!(error, LogError::Revoked(_) | LogError::Ambiguous(_)), "{error}");
     assert!(stale.revoked().is_cancelled());
-    soon("a commit", fresh.commit(commit("fresh", 1)))
-        .await
-        .unwrap();
-    assert_eq!(
-        read_all(&log, &TopicPartition::new(output, 0)).await,
-        ["fresh"]
-    );
+    soon("a commit", fresh.commit(commit("fresh", 1))).await.unwrap();
+    assert_eq!(read_all(&log, &TopicPartition::new(output, 0)).await, ["fresh"]);
     let at = TopicPartition::new(name, 0);
-    assert_eq!(
-        log.committed("conf-stale", &at)
-            .await
-            .unwrap()
-            .unwrap()
-            .offset,
-        1
-    );
+    assert_eq!(log.committed("conf-stale", &at).await.unwrap().unwrap().offset, 1);
 }
 
 pub async fn a_slow_subscriber_holds_up_nobody(log: Log) {
@@ -591,9 +463,7 @@ pub async fn a_slow_subscriber_holds_up_nobody(log: Log) {
     let mut member = join(&log, "conf-slow", "m", &name).await;
     let mut handles = assigned(&mut member, 2).await;
     handles.sort_by_key(|handle| handle.partition().partition);
-    let [slow, quick] = handles.as_mut_slice() else {
-        panic!("two partitions")
-    };
+    let [slow, quick] = handles.as_mut_slice() else { panic!("two partitions") };
     append(&log, vec![record(&name, 0, "first")]).await;
     assert_eq!(fetch_until(slow, 1).await, ["first"]);
     // Partition 0 is not read any more while far more than any buffer goes by.
@@ -601,9 +471,7 @@ pub async fn a_slow_subscriber_holds_up_nobody(log: Log) {
     for _ in 0..40 {
         append(
             &log,
-            (0..4)
-                .flat_map(|_| [record(&name, 0, &value), record(&name, 1, &value)])
-                .collect(),
+            (0..4).flat_map(|_| [record(&name, 0, &value), record(&name, 1, &value)]).collect(),
         )
         .await;
     }
@@ -615,13 +483,7 @@ pub async fn every_record_is_read_once_through_rebalances(log: Log) {
     const RECORDS: usize = 400;
     let name = topic(&log, "conf-once", 4).await;
     let output = topic(&log, "conf-once-out", 1).await;
-    append(
-        &log,
-        (0..RECORDS)
-            .map(|n| record(&name, (n % 4) as u32, n))
-            .collect(),
-    )
-    .await;
+    append(&log, (0..RECORDS).map(|n| record(&name, (n % 4) as u32, n)).collect()).await;
     // Three members come and go while each copies its input to the output, a few at a time.
     let mut tasks = Vec::new();
     for (member, most) in [("a", 15), ("b", usize::MAX), ("c", 10)] {
@@ -663,25 +525,14 @@ async fn copy(log: &Log, member: &str, name: &Arc<str>, output: &Arc<str>, most:
             Err(_) => {}
         }
         for handle in &mut handles {
-            let limit = ReadLimit {
-                records: 7,
-                wait: Duration::from_millis(20),
-                ..now()
-            };
+            let limit = ReadLimit { records: 7, wait: Duration::from_millis(20), ..now() };
             let batch = match handle.fetch(limit).await {
                 Ok(batch) if !batch.records.is_empty() => batch,
                 Ok(_) | Err(LogError::Revoked(_)) => continue,
                 Err(error) => panic!("{error}"),
             };
-            let outputs = texts(&batch)
-                .into_iter()
-                .map(|text| record(output, 0, text))
-                .collect();
-            let commit = Commit {
-                outputs,
-                offset: batch.next,
-                metadata: String::new(),
-            };
+            let outputs = texts(&batch).into_iter().map(|text| record(output, 0, text)).collect();
+            let commit = Commit { outputs, offset: batch.next, metadata: String::new() };
             match handle.commit(commit).await {
                 Ok(()) => commits += 1,
                 Err(LogError::Revoked(_)) => {}

@@ -78,10 +78,7 @@ impl LogError {
     /// Whether trying again later may succeed without anybody doing anything about it.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable(_) | Self::Ambiguous(_) | Self::Storage(_)
-        )
+        matches!(self, Self::Unavailable(_) | Self::Ambiguous(_) | Self::Storage(_))
     }
 
     /// Label for metrics.

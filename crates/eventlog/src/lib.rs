@@ -14,7 +14,9 @@ mod error;
 mod log;
 mod partitioner;
 mod record;
+pub mod runner;
 pub mod topics;
+pub mod trace;
 
 pub use error::LogError;
 pub use log::{
@@ -33,8 +35,6 @@ pub fn system_clock() -> Clock {
     std::sync::Arc::new(|| {
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            })
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     })
 }

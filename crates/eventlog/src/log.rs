@@ -50,11 +50,7 @@ pub struct ReadLimit {
 
 impl Default for ReadLimit {
     fn default() -> Self {
-        Self {
-            records: 4_096,
-            bytes: 4 << 20,
-            wait: Duration::from_millis(500),
-        }
+        Self { records: 4_096, bytes: 4 << 20, wait: Duration::from_millis(500) }
     }
 }
 

@@ -15,10 +15,7 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// Partition `partition` of `topic`.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-        }
+        Self { topic: topic.into(), partition }
     }
 }
 
@@ -40,11 +37,7 @@ pub struct Position {
 impl fmt::Display for Position {
     /// `topic:partition:offset`, the form of the `zhili-source` header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}",
-            self.partition.topic, self.partition.partition, self.offset
-        )
+        write!(f, "{}:{}:{}", self.partition.topic, self.partition.partition, self.offset)
     }
 }
 
@@ -61,11 +54,7 @@ impl Headers {
     /// The last value of that name as text; `None` when it is absent or not UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self
-            .0
-            .iter()
-            .rev()
-            .find(|(candidate, _)| candidate == name)?;
+        let (_, value) = self.0.iter().rev().find(|(candidate, _)| candidate == name)?;
         std::str::from_utf8(value).ok()
     }
 }
@@ -90,23 +79,14 @@ impl NewRecord {
         key: impl Into<Option<Bytes>>,
         value: impl Into<Option<Bytes>>,
     ) -> Self {
-        Self {
-            partition,
-            key: key.into(),
-            value: value.into(),
-            headers: Headers::default(),
-        }
+        Self { partition, key: key.into(), value: value.into(), headers: Headers::default() }
     }
 
     /// Bytes that count against the 1 MiB limit: key, value, header names and values.
     #[must_use]
     pub fn size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .0
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let headers: usize =
+            self.headers.0.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.key.as_ref().map_or(0, Bytes::len)
             + self.value.as_ref().map_or(0, Bytes::len)
             + headers

@@ -45,14 +45,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Every topic of a system whose keyed topics have `partitions` partitions.
 #[must_use]
 pub fn all(partitions: u32) -> Vec<TopicSpec> {
-    let days = |days: i64| Cleanup::Delete {
-        retention_ms: days * DAY_MS,
-    };
-    let keyed = |name, cleanup| TopicSpec {
-        name,
-        partitions,
-        cleanup,
-    };
+    let days = |days: i64| Cleanup::Delete { retention_ms: days * DAY_MS };
+    let keyed = |name, cleanup| TopicSpec { name, partitions, cleanup };
     vec![
         keyed(EVENTS, days(14)),
         keyed(SCORES, days(7)),
@@ -60,11 +54,7 @@ pub fn all(partitions: u32) -> Vec<TopicSpec> {
         keyed(ESCALATION, days(35)),
         keyed(INCIDENTS, days(35)),
         keyed(SNAPSHOTS, Cleanup::Compact),
-        TopicSpec {
-            name: CONFIG,
-            partitions: 1,
-            cleanup: Cleanup::Compact,
-        },
+        TopicSpec { name: CONFIG, partitions: 1, cleanup: Cleanup::Compact },
         keyed(DEAD_LETTERS, days(30)),
     ]
 }

@@ -16,13 +16,8 @@ use zhili_eventlog::{
     system_clock,
 };
 
-const TOPIC: TopicSpec = TopicSpec {
-    name: "t",
-    partitions: 1,
-    cleanup: Cleanup::Delete {
-        retention_ms: 1_000,
-    },
-};
+const TOPIC: TopicSpec =
+    TopicSpec { name: "t", partitions: 1, cleanup: Cleanup::Delete { retention_ms: 1_000 } };
 
 async fn in_memory(_test: &str) -> Option<Arc<dyn EventLog>> {
     let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
@@ -43,21 +38,14 @@ fn record(value: &str) -> NewRecord {
 }
 
 fn once() -> ReadLimit {
-    ReadLimit {
-        wait: Duration::ZERO,
-        ..ReadLimit::default()
-    }
+    ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() }
 }
 
 async fn values(log: &EmbeddedLog) -> Vec<String> {
     let start = log.bounds(&at()).await.unwrap().start;
     let batch = log.read(&at(), start, once()).await.unwrap();
     let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    batch
-        .records
-        .into_iter()
-        .map(|record| text(record.value.unwrap()))
-        .collect()
+    batch.records.into_iter().map(|record| text(record.value.unwrap())).collect()
 }
 
 #[tokio::test]
@@ -66,12 +54,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let log_id = {
         let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
         log.ensure_topics(&[TOPIC]).await.unwrap();
-        assert!(
-            log.append(vec![record("a"), record("b")])
-                .await
-                .iter()
-                .all(Result::is_ok)
-        );
+        assert!(log.append(vec![record("a"), record("b")]).await.iter().all(Result::is_ok));
         log.topic("t").await.unwrap().log_id
     };
     let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
@@ -83,9 +66,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn a_second_owner_is_told_that_the_log_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let _log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
-    let error = EmbeddedLog::open(folder.path(), system_clock())
-        .err()
-        .unwrap();
+    let error = EmbeddedLog::open(folder.path(), system_clock()).err().unwrap();
     assert!(matches!(error, LogError::InUse(_)), "{error}");
 }
 
@@ -93,22 +74,16 @@ async fn a_second_owner_is_told_that_the_log_is_in_use() {
 async fn append_times_are_the_clocks_equal_or_backward() {
     let time = Arc::new(AtomicI64::new(5_000));
     let clock = Arc::clone(&time);
-    let log = EmbeddedLog::open_on(
-        InMemoryBackend::new,
-        Arc::new(move || clock.load(Ordering::SeqCst)),
-    )
-    .unwrap();
+    let log =
+        EmbeddedLog::open_on(InMemoryBackend::new, Arc::new(move || clock.load(Ordering::SeqCst)))
+            .unwrap();
     log.ensure_topics(&[TOPIC]).await.unwrap();
     for now in [5_000, 5_000, 4_000, 6_000] {
         time.store(now, Ordering::SeqCst);
         log.append(vec![record("x")]).await.remove(0).unwrap();
     }
     let batch = log.read(&at(), 0, once()).await.unwrap();
-    let times: Vec<_> = batch
-        .records
-        .iter()
-        .map(|record| record.append_ms)
-        .collect();
+    let times: Vec<_> = batch.records.iter().map(|record| record.append_ms).collect();
     assert_eq!(times, [5_000, 5_000, 4_000, 6_000]);
 }
 
@@ -116,11 +91,9 @@ async fn append_times_are_the_clocks_equal_or_backward() {
 async fn retention_removes_whole_batches_from_the_front_only() {
     let time = Arc::new(AtomicI64::new(0));
     let clock = Arc::clone(&time);
-    let log = EmbeddedLog::open_on(
-        InMemoryBackend::new,
-        Arc::new(move || clock.load(Ordering::SeqCst)),
-    )
-    .unwrap();
+    let log =
+        EmbeddedLog::open_on(InMemoryBackend::new, Arc::new(move || clock.load(Ordering::SeqCst)))
+            .unwrap();
     log.ensure_topics(&[TOPIC]).await.unwrap();
     log.append(vec![record("a"), record("b")]).await;
     time.store(900, Ordering::SeqCst);
@@ -136,17 +109,10 @@ async fn retention_removes_whole_batches_from_the_front_only() {
 async fn tombstones_of_a_compacted_topic_go_after_a_day() {
     let time = Arc::new(AtomicI64::new(0));
     let clock = Arc::clone(&time);
-    let log = EmbeddedLog::open_on(
-        InMemoryBackend::new,
-        Arc::new(move || clock.load(Ordering::SeqCst)),
-    )
-    .unwrap();
-    log.ensure_topics(&[TopicSpec {
-        cleanup: Cleanup::Compact,
-        ..TOPIC
-    }])
-    .await
-    .unwrap();
+    let log =
+        EmbeddedLog::open_on(InMemoryBackend::new, Arc::new(move || clock.load(Ordering::SeqCst)))
+            .unwrap();
+    log.ensure_topics(&[TopicSpec { cleanup: Cleanup::Compact, ..TOPIC }]).await.unwrap();
     let keyed = |key: &str, value: Option<&str>| {
         NewRecord::new(
             at(),
@@ -154,12 +120,7 @@ async fn tombstones_of_a_compacted_topic_go_after_a_day() {
             value.map(|value| Bytes::from(value.to_owned())),
         )
     };
-    log.append(vec![
-        keyed("a", Some("1")),
-        keyed("b", Some("2")),
-        keyed("a", None),
-    ])
-    .await;
+    log.append(vec![keyed("a", Some("1")), keyed("b", Some("2")), keyed("a", None)]).await;
     log.apply_retention().await.unwrap();
     let batch = log.read(&at(), 0, once()).await.unwrap();
     assert_eq!(batch.records.last().unwrap().value, None);
@@ -197,10 +158,7 @@ impl StorageBackend for Disk {
     }
     fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
         let mut state = self.0.lock().unwrap();
-        if state
-            .capacity
-            .is_some_and(|capacity| len as usize > capacity)
-        {
+        if state.capacity.is_some_and(|capacity| len as usize > capacity) {
             return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
         }
         state.bytes.resize(len as usize, 0);
@@ -208,7 +166,8 @@ impl StorageBackend for Disk {
     }
     fn sync_data(&self) -> Result<(), std::io::Error> {
         let mut state = self.0.lock().unwrap();
-        state.synced = state.bytes.clone();
+        let bytes = state.bytes.clone();
+        state.synced = bytes;
         if state.lies > 0 {
             state.lies -= 1;
             return Err(std::io::Error::other("the answer was lost"));
@@ -232,11 +191,7 @@ impl Disk {
     /// What a machine finds after losing power now.
     fn after_power_cut(&self) -> Self {
         let synced = self.0.lock().unwrap().synced.clone();
-        let state = DiskState {
-            bytes: synced.clone(),
-            synced,
-            ..DiskState::default()
-        };
+        let state = DiskState { bytes: synced.clone(), synced, ..DiskState::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 }
@@ -250,14 +205,7 @@ async fn what_a_reader_sees_survives_a_power_cut() {
         let (value, place) = (format!("{round}"), at());
         let (_, batch) = tokio::join!(
             log.append(vec![record(&value)]),
-            log.read(
-                &place,
-                round,
-                ReadLimit {
-                    wait: Duration::from_secs(30),
-                    ..once()
-                }
-            ),
+            log.read(&place, round, ReadLimit { wait: Duration::from_secs(30), ..once() }),
         );
         assert_eq!(batch.unwrap().records.len(), 1);
         let recovered = disk.after_power_cut().open();
@@ -329,24 +277,14 @@ async fn a_commit_on_a_full_disk_changes_nothing_and_can_be_made_again() {
     let log = disk.open();
     log.ensure_topics(&[TOPIC]).await.unwrap();
     log.append(vec![record("in")]).await.remove(0).unwrap();
-    let membership = Membership {
-        group: "g".into(),
-        member: "m".into(),
-        topics: vec!["t".into()],
-    };
+    let membership = Membership { group: "g".into(), member: "m".into(), topics: vec!["t".into()] };
     let mut member = log.join(membership).await.unwrap();
-    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else {
-        panic!("assigned")
-    };
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else { panic!("assigned") };
     let handle = &mut handles[0];
     let size = disk.0.lock().unwrap().bytes.len();
     disk.0.lock().unwrap().capacity = Some(size);
     let outputs: Vec<_> = (0..8).map(|_| record(&"x".repeat(1_000_000))).collect();
-    let commit = Commit {
-        outputs,
-        offset: 1,
-        metadata: String::new(),
-    };
+    let commit = Commit { outputs, offset: 1, metadata: String::new() };
     let error = handle.commit(commit.clone()).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(log.committed("g", &at()).await.unwrap(), None);

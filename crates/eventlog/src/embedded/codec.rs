@@ -58,23 +58,11 @@ pub(super) fn decode(base: u64, mut bytes: Bytes) -> Result<StoredBatch, LogErro
             let name = String::from_utf8(need(input, length)?.split_to(length).to_vec())
                 .map_err(|_| damaged("header name is not UTF-8"))?;
             let length = need(input, 4)?.get_u32_le() as usize;
-            headers
-                .0
-                .push((name, need(input, length)?.split_to(length)));
+            headers.0.push((name, need(input, length)?.split_to(length)));
         }
-        records.push(Record {
-            offset: base + index,
-            append_ms,
-            key,
-            value,
-            headers,
-        });
+        records.push(Record { offset: base + index, append_ms, key, value, headers });
     }
-    Ok(StoredBatch {
-        base,
-        records,
-        bytes: size,
-    })
+    Ok(StoredBatch { base, records, bytes: size })
 }
 
 /// `u32::MAX` stands for an absent value, which differs from an empty one.
@@ -98,11 +86,7 @@ fn get_optional(input: &mut Bytes) -> Result<Option<Bytes>, LogError> {
 }
 
 fn need(input: &mut Bytes, length: usize) -> Result<&mut Bytes, LogError> {
-    if input.len() < length {
-        Err(damaged("a batch ends early"))
-    } else {
-        Ok(input)
-    }
+    if input.len() < length { Err(damaged("a batch ends early")) } else { Ok(input) }
 }
 
 fn damaged(what: &str) -> LogError {
@@ -117,10 +101,7 @@ mod tests {
     fn record() -> impl Strategy<Value = Record> {
         let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
         let headers = proptest::collection::vec(
-            (
-                "[a-z-]{0,12}",
-                proptest::collection::vec(any::<u8>(), 0..12),
-            ),
+            ("[a-z-]{0,12}", proptest::collection::vec(any::<u8>(), 0..12)),
             0..4,
         );
         (bytes(), bytes(), headers).prop_map(|(key, value, headers)| Record {
@@ -129,10 +110,7 @@ mod tests {
             key: key.map(Bytes::from),
             value: value.map(Bytes::from),
             headers: Headers(
-                headers
-                    .into_iter()
-                    .map(|(name, value)| (name, Bytes::from(value)))
-                    .collect(),
+                headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect(),
             ),
         })
     }

@@ -57,9 +57,7 @@ impl Groups {
         if entry.members.remove(member).is_some() {
             entry.revoke(|(owner, _)| owner == member);
         }
-        entry
-            .members
-            .insert(member.to_owned(), Member { slots, changes, id });
+        entry.members.insert(member.to_owned(), Member { slots, changes, id });
         entry.rebalance(&mut self.last_epoch);
     }
 
@@ -67,11 +65,7 @@ impl Groups {
         let Some(entry) = self.groups.get_mut(group) else {
             return;
         };
-        if entry
-            .members
-            .get(member)
-            .is_none_or(|current| current.id != id)
-        {
+        if entry.members.get(member).is_none_or(|current| current.id != id) {
             return;
         }
         entry.members.remove(member);
@@ -101,16 +95,10 @@ impl Group {
 
     /// Shares the slots out evenly, moving as few as possible.
     fn rebalance(&mut self, last_epoch: &mut u64) {
-        let mut wanted: BTreeMap<String, Vec<Slot>> = self
-            .members
-            .keys()
-            .map(|name| (name.clone(), Vec::new()))
-            .collect();
-        let mut slots: Vec<Slot> = self
-            .members
-            .values()
-            .flat_map(|member| member.slots.iter().copied())
-            .collect();
+        let mut wanted: BTreeMap<String, Vec<Slot>> =
+            self.members.keys().map(|name| (name.clone(), Vec::new())).collect();
+        let mut slots: Vec<Slot> =
+            self.members.values().flat_map(|member| member.slots.iter().copied()).collect();
         slots.sort_unstable();
         slots.dedup();
         let share = slots.len().div_ceil(self.members.len().max(1));
@@ -157,11 +145,8 @@ impl Group {
                     continue;
                 }
                 *last_epoch += 1;
-                let grant = Grant {
-                    slot: *slot,
-                    epoch: *last_epoch,
-                    revoked: CancellationToken::new(),
-                };
+                let grant =
+                    Grant { slot: *slot, epoch: *last_epoch, revoked: CancellationToken::new() };
                 self.grants.insert(*slot, (name.clone(), grant.clone()));
                 fresh.push(grant);
             }

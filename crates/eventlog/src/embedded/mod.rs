@@ -96,11 +96,8 @@ impl EmbeddedLog {
         backend: impl Fn() -> S + Send + Sync + 'static,
         clock: Clock,
     ) -> Result<Self, LogError> {
-        let open = move || {
-            Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(backend())
-        };
+        let open =
+            move || Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend());
         Self::open_with(Box::new(open), clock, "the given storage")
     }
 
@@ -164,21 +161,14 @@ impl Shared {
 
     async fn budget(&self, bytes: usize) -> Result<tokio::sync::OwnedSemaphorePermit, LogError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(BUDGET_BYTES);
-        Arc::clone(&self.budget)
-            .acquire_many_owned(bytes)
-            .await
-            .map_err(|_| LogError::Closed)
+        Arc::clone(&self.budget).acquire_many_owned(bytes).await.map_err(|_| LogError::Closed)
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         self.requests = None;
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A panic of the writer was reported by its own thread.
             let _ = writer.join();
@@ -204,10 +194,7 @@ impl Inner {
             let tails = (0..topic.info.partitions)
                 .map(|partition| tables::bounds(&database, topic.number, partition).map(Tail::new))
                 .collect::<Result<_, _>>()?;
-            topics.insert(
-                topic.info.name.clone(),
-                Arc::new(TopicState { topic, tails }),
-            );
+            topics.insert(topic.info.name.clone(), Arc::new(TopicState { topic, tails }));
         }
         Ok(())
     }
@@ -215,11 +202,7 @@ impl Inner {
     /// Opens the file again after an I/O error, because redb refuses to go on with the old one,
     /// and takes what is really stored as the truth.
     fn reopen(&self) {
-        let old = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let old = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut old) = old {
             let deadline = std::time::Instant::now() + REOPEN_PATIENCE;
             // Readers hold it for the length of one short read.
@@ -233,10 +216,8 @@ impl Inner {
         }
         match (self.open)() {
             Ok(database) => {
-                *self
-                    .database
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
+                *self.database.write().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Arc::new(database));
                 self.resync();
             }
             Err(error) => tracing::error!(%error, "cannot open the log file again"),
@@ -247,12 +228,7 @@ impl Inner {
         let Ok(database) = self.database() else {
             return;
         };
-        for state in self
-            .topics
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-        {
+        for state in self.topics.read().unwrap_or_else(PoisonError::into_inner).values() {
             for (partition, tail) in state.tails.iter().enumerate() {
                 match tables::bounds(&database, state.topic.number, partition as u32) {
                     Ok(bounds) if bounds != tail.bounds() => tail.reset(bounds),
@@ -264,28 +240,17 @@ impl Inner {
     }
 
     fn topic(&self, name: &str) -> Option<Arc<TopicState>> {
-        self.topics
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn state(&self, number: u32) -> Option<Arc<TopicState>> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics
-            .values()
-            .find(|state| state.topic.number == number)
-            .cloned()
+        topics.values().find(|state| state.topic.number == number).cloned()
     }
 
     fn last_number(&self) -> u32 {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics
-            .values()
-            .map(|state| state.topic.number)
-            .max()
-            .unwrap_or(0)
+        topics.values().map(|state| state.topic.number).max().unwrap_or(0)
     }
 
     fn slot(&self, partition: &TopicPartition) -> Result<(Arc<TopicState>, Slot), LogError> {
@@ -300,9 +265,7 @@ impl Inner {
     }
 
     fn name(&self, slot: Slot) -> TopicPartition {
-        let name = self
-            .state(slot.0)
-            .map_or_else(String::new, |s| s.topic.info.name.clone());
+        let name = self.state(slot.0).map_or_else(String::new, |s| s.topic.info.name.clone());
         TopicPartition::new(name, slot.1)
     }
 
@@ -322,9 +285,7 @@ impl Inner {
         bytes: usize,
     ) -> Result<(Vec<Arc<StoredBatch>>, bool), LogError> {
         let database = self.database()?;
-        let table = tables::read(&database)?
-            .open_table(BATCHES)
-            .map_err(storage)?;
+        let table = tables::read(&database)?.open_table(BATCHES).map_err(storage)?;
         let below = table
             .range((slot.0, slot.1, 0)..=(slot.0, slot.1, offset))
             .map_err(storage)?
@@ -334,9 +295,8 @@ impl Inner {
             .map_or(offset, |(key, _)| key.value().2);
         let mut batches = Vec::new();
         let mut taken = 0;
-        for entry in table
-            .range((slot.0, slot.1, below)..=(slot.0, slot.1, u64::MAX))
-            .map_err(storage)?
+        for entry in
+            table.range((slot.0, slot.1, below)..=(slot.0, slot.1, u64::MAX)).map_err(storage)?
         {
             if taken >= bytes {
                 return Ok((batches, false));
@@ -369,10 +329,7 @@ fn check(record: &NewRecord) -> Result<(), LogError> {
 impl EventLog for EmbeddedLog {
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), LogError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Request::CreateTopics {
-            specs: specs.to_vec(),
-            reply,
-        })?;
+        self.shared.send(Request::CreateTopics { specs: specs.to_vec(), reply })?;
         answer.await.map_err(|_| LogError::Closed)??;
         for spec in specs {
             let info = self.topic(spec.name).await?;
@@ -421,19 +378,13 @@ impl EventLog for EmbeddedLog {
             let bytes = good.iter().map(NewRecord::size).sum();
             let budget = self.shared.budget(bytes).await?;
             let (reply, answer) = oneshot::channel();
-            self.shared.send(Request::Append {
-                records: good,
-                reply,
-                budget,
-            })?;
+            self.shared.send(Request::Append { records: good, reply, budget })?;
             answer.await.map_err(|_| LogError::Closed)
         };
         let mut results = if expected == 0 {
             Vec::new()
         } else {
-            stored
-                .await
-                .unwrap_or_else(|error| vec![Err(error); expected])
+            stored.await.unwrap_or_else(|error| vec![Err(error); expected])
         };
         for (index, error) in refused {
             results.insert(index, Err(error));
@@ -470,11 +421,7 @@ impl EventLog for EmbeddedLog {
             });
         }
         if from == bounds.end {
-            return Ok(Batch {
-                records: Vec::new(),
-                next: from,
-                caught_up: true,
-            });
+            return Ok(Batch { records: Vec::new(), next: from, caught_up: true });
         }
         let (batches, complete) = match tail.lookup(from, limit.bytes) {
             Lookup::Recent(batches) => (batches, false),
@@ -485,11 +432,7 @@ impl EventLog for EmbeddedLog {
                     .map_err(storage)??
             }
         };
-        let mut batch = Batch {
-            records: Vec::new(),
-            next: from,
-            caught_up: false,
-        };
+        let mut batch = Batch { records: Vec::new(), next: from, caught_up: false };
         let mut bytes = 0;
         'batches: for stored in &batches {
             for record in &stored.records {
@@ -542,13 +485,7 @@ impl EventLog for EmbeddedLog {
         }
         let (changes, received) = mpsc::unbounded_channel();
         let id = self.shared.members.fetch_add(1, Ordering::Relaxed);
-        let member = Member {
-            log: self.clone(),
-            membership,
-            id,
-            changes: received,
-            pending: None,
-        };
+        let member = Member { log: self.clone(), membership, id, changes: received, pending: None };
         self.shared.send(Request::Join {
             group: member.membership.group.clone(),
             member: member.membership.member.clone(),
@@ -562,11 +499,7 @@ impl EventLog for EmbeddedLog {
     async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
         let (_, slot) = self.shared.inner.slot(partition)?;
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Request::Trim {
-            slot,
-            offset,
-            reply,
-        })?;
+        self.shared.send(Request::Trim { slot, offset, reply })?;
         answer.await.map_err(|_| LogError::Closed)?
     }
 }
@@ -607,10 +540,7 @@ impl GroupMember for Member {
                 Rebalance::Assigned(handles)
             }
             Some(Change::Revoked(slots)) => Rebalance::Revoked(
-                slots
-                    .iter()
-                    .map(|slot| self.log.shared.inner.name(*slot))
-                    .collect(),
+                slots.iter().map(|slot| self.log.shared.inner.name(*slot)).collect(),
             ),
             None => return Err(LogError::Closed),
         };
@@ -628,14 +558,7 @@ impl Member {
             Some(committed) => committed.offset,
             None => self.log.bounds(&partition).await?.start,
         };
-        Ok(Handle {
-            log: self.log.clone(),
-            group,
-            partition,
-            grant,
-            committed,
-            next,
-        })
+        Ok(Handle { log: self.log.clone(), group, partition, grant, committed, next })
     }
 }
 
@@ -674,10 +597,7 @@ impl PartitionHandle for Handle {
 
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
         if commit.metadata.len() > MAX_METADATA_BYTES
-            || !commit
-                .metadata
-                .bytes()
-                .all(|byte| (b' '..=b'~').contains(&byte))
+            || !commit.metadata.bytes().all(|byte| (b' '..=b'~').contains(&byte))
         {
             return Err(LogError::InvalidMetadata(commit.metadata.len()));
         }

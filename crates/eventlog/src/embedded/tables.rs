@@ -54,11 +54,7 @@ pub(super) fn read(database: &Database) -> Result<ReadTransaction, LogError> {
 /// Counts the transaction and returns its number.
 pub(super) fn count(transaction: &WriteTransaction) -> Result<u64, LogError> {
     let mut table = transaction.open_table(COUNTERS).map_err(storage)?;
-    let number = table
-        .get(COMMITS)
-        .map_err(storage)?
-        .map_or(0, |value| value.value())
-        + 1;
+    let number = table.get(COMMITS).map_err(storage)?.map_or(0, |value| value.value()) + 1;
     table.insert(COMMITS, number).map_err(storage)?;
     Ok(number)
 }
@@ -66,10 +62,7 @@ pub(super) fn count(transaction: &WriteTransaction) -> Result<u64, LogError> {
 /// Number of the last counted transaction that is in the file.
 pub(super) fn counted(database: &Database) -> Result<u64, LogError> {
     let table = read(database)?.open_table(COUNTERS).map_err(storage)?;
-    Ok(table
-        .get(COMMITS)
-        .map_err(storage)?
-        .map_or(0, |value| value.value()))
+    Ok(table.get(COMMITS).map_err(storage)?.map_or(0, |value| value.value()))
 }
 
 pub(super) fn topics(database: &Database) -> Result<Vec<Topic>, LogError> {
@@ -94,10 +87,8 @@ pub(super) fn topics(database: &Database) -> Result<Vec<Topic>, LogError> {
 
 pub(super) fn bounds(database: &Database, topic: u32, partition: u32) -> Result<Bounds, LogError> {
     let table = read(database)?.open_table(BOUNDS).map_err(storage)?;
-    let (start, end) = table
-        .get((topic, partition))
-        .map_err(storage)?
-        .map_or((0, 0), |value| value.value());
+    let (start, end) =
+        table.get((topic, partition)).map_err(storage)?.map_or((0, 0), |value| value.value());
     Ok(Bounds { start, end })
 }
 
@@ -108,14 +99,8 @@ pub(super) fn position(
     partition: u32,
 ) -> Result<Option<Committed>, LogError> {
     let table = read(database)?.open_table(POSITIONS).map_err(storage)?;
-    Ok(table
-        .get((group, topic, partition))
-        .map_err(storage)?
-        .map(|value| {
-            let (offset, metadata) = value.value();
-            Committed {
-                offset,
-                metadata: metadata.to_owned(),
-            }
-        }))
+    Ok(table.get((group, topic, partition)).map_err(storage)?.map(|value| {
+        let (offset, metadata) = value.value();
+        Committed { offset, metadata: metadata.to_owned() }
+    }))
 }

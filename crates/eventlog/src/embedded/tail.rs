@@ -37,10 +37,7 @@ pub(super) enum Lookup {
 impl Tail {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
-            recent: Mutex::new(Recent {
-                start: bounds.start,
-                ..Recent::default()
-            }),
+            recent: Mutex::new(Recent { start: bounds.start, ..Recent::default() }),
             end: watch::Sender::new(bounds.end),
         }
     }
@@ -49,10 +46,7 @@ impl Tail {
         // The end is read first: a trim in between then shows as an empty range, not a wrong one.
         let end = *self.end.borrow();
         let start = self.lock().start;
-        Bounds {
-            start,
-            end: end.max(start),
-        }
+        Bounds { start, end: end.max(start) }
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
@@ -77,10 +71,7 @@ impl Tail {
     /// Forgets what is in memory: the file is the truth again.
     pub(super) fn reset(&self, bounds: Bounds) {
         let mut recent = self.lock();
-        *recent = Recent {
-            start: bounds.start,
-            ..Recent::default()
-        };
+        *recent = Recent { start: bounds.start, ..Recent::default() };
         drop(recent);
         self.end.send_replace(bounds.end);
     }
@@ -92,9 +83,7 @@ impl Tail {
             Some(first) if first.base <= offset => {}
             _ => return Lookup::Stored,
         }
-        let from = recent
-            .batches
-            .partition_point(|batch| batch.end() <= offset);
+        let from = recent.batches.partition_point(|batch| batch.end() <= offset);
         let mut taken = 0;
         let batches = recent
             .batches

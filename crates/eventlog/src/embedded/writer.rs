@@ -111,11 +111,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self {
-            inner,
-            groups: Groups::default(),
-            next_retention: Instant::now() + RETENTION_EVERY,
-        }
+        Self { inner, groups: Groups::default(), next_retention: Instant::now() + RETENTION_EVERY }
     }
 
     /// Runs until every sender is gone.
@@ -124,10 +120,9 @@ impl Writer {
         loop {
             let request = match pending.take() {
                 Some(request) => request,
-                None => match requests.recv_timeout(
-                    self.next_retention
-                        .saturating_duration_since(Instant::now()),
-                ) {
+                None => match requests
+                    .recv_timeout(self.next_retention.saturating_duration_since(Instant::now()))
+                {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
                         self.next_retention = Instant::now() + RETENTION_EVERY;
@@ -162,11 +157,7 @@ impl Writer {
     /// Takes what can be part of a commit; gives back what cannot.
     fn gather(&self, request: Request, gathered: &mut Gathered) -> Option<Request> {
         match request {
-            Request::Append {
-                records,
-                reply,
-                budget,
-            } => {
+            Request::Append { records, reply, budget } => {
                 let positions = self.place(records, gathered);
                 gathered.budgets.push(budget);
                 match positions {
@@ -178,14 +169,7 @@ impl Writer {
                 None
             }
             Request::Commit(request) => {
-                let CommitRequest {
-                    group,
-                    slot,
-                    epoch,
-                    commit,
-                    reply,
-                    budget,
-                } = request;
+                let CommitRequest { group, slot, epoch, commit, reply, budget } = request;
                 if !self.groups.owns(&group, slot, epoch) {
                     let _ = reply.send(Err(LogError::Revoked(self.inner.name(slot))));
                     return None;
@@ -216,34 +200,18 @@ impl Writer {
         let count = records.len();
         let mut slots = Vec::with_capacity(count);
         for record in &records {
-            slots.push(
-                self.inner
-                    .slot(&record.partition)
-                    .map_err(|error| (count, error))?,
-            );
+            slots.push(self.inner.slot(&record.partition).map_err(|error| (count, error))?);
         }
         let append_ms = (self.inner.clock)();
         let mut positions = Vec::with_capacity(count);
         for (record, (state, slot)) in records.into_iter().zip(slots) {
             gathered.bytes += record.size() + 32;
             let placed = gathered.records.entry(slot).or_default();
-            let offset = placed.last().map_or_else(
-                || state.tails[slot.1 as usize].bounds().end,
-                |last| last.offset + 1,
-            );
-            let NewRecord {
-                partition,
-                key,
-                value,
-                headers,
-            } = record;
-            placed.push(Record {
-                offset,
-                append_ms,
-                key,
-                value,
-                headers,
-            });
+            let offset = placed
+                .last()
+                .map_or_else(|| state.tails[slot.1 as usize].bounds().end, |last| last.offset + 1);
+            let NewRecord { partition, key, value, headers } = record;
+            placed.push(Record { offset, append_ms, key, value, headers });
             positions.push(Position { partition, offset });
         }
         Ok(positions)
@@ -253,13 +221,7 @@ impl Writer {
         if gathered.answers.is_empty() {
             return;
         }
-        let Gathered {
-            records,
-            positions,
-            answers,
-            budgets,
-            ..
-        } = gathered;
+        let Gathered { records, positions, answers, budgets, .. } = gathered;
         if self.inner.database().is_err() {
             self.inner.reopen();
         }
@@ -274,10 +236,7 @@ impl Writer {
                 let mut table = transaction.open_table(POSITIONS).map_err(storage)?;
                 for ((group, topic, partition), (offset, metadata)) in &positions {
                     table
-                        .insert(
-                            (group.as_str(), *topic, *partition),
-                            (*offset, metadata.as_str()),
-                        )
+                        .insert((group.as_str(), *topic, *partition), (*offset, metadata.as_str()))
                         .map_err(storage)?;
                 }
             }
@@ -323,10 +282,7 @@ impl Writer {
         records: Vec<Record>,
         batches: &mut Vec<(Slot, StoredBatch)>,
     ) -> Result<(), LogError> {
-        let compacted = self
-            .inner
-            .state(slot.0)
-            .is_some_and(|state| state.topic.info.compacted);
+        let compacted = self.inner.state(slot.0).is_some_and(|state| state.topic.info.compacted);
         let mut table = transaction.open_table(BATCHES).map_err(storage)?;
         let mut keys = transaction.open_table(KEYS).map_err(storage)?;
         let mut next = 0;
@@ -338,9 +294,7 @@ impl Writer {
             };
             let encoded = codec::encode(first.append_ms, current);
             let base = first.offset;
-            table
-                .insert((slot.0, slot.1, base), encoded.as_ref())
-                .map_err(storage)?;
+            table.insert((slot.0, slot.1, base), encoded.as_ref()).map_err(storage)?;
             if compacted && let Some(key) = &first.key {
                 let old = keys
                     .insert((slot.0, slot.1, key.as_ref()), base)
@@ -351,14 +305,7 @@ impl Writer {
                 }
             }
             let records = std::mem::take(current);
-            batches.push((
-                slot,
-                StoredBatch {
-                    base,
-                    records,
-                    bytes: encoded.len(),
-                },
-            ));
+            batches.push((slot, StoredBatch { base, records, bytes: encoded.len() }));
             Ok(())
         };
         for record in records {
@@ -372,34 +319,21 @@ impl Writer {
         }
         flush(&mut current)?;
         let mut bounds = transaction.open_table(BOUNDS).map_err(storage)?;
-        let start = bounds
-            .get(slot)
-            .map_err(storage)?
-            .map_or(0, |value| value.value().0);
+        let start = bounds.get(slot).map_err(storage)?.map_or(0, |value| value.value().0);
         bounds.insert(slot, (start, next)).map_err(storage)?;
         Ok(())
     }
 
     fn change(&mut self, request: Request) {
         match request {
-            Request::Join {
-                group,
-                member,
-                id,
-                slots,
-                changes,
-            } => {
+            Request::Join { group, member, id, slots, changes } => {
                 self.groups.join(&group, &member, id, slots, changes);
             }
             Request::Leave { group, member, id } => self.groups.leave(&group, &member, id),
             Request::CreateTopics { specs, reply } => {
                 let _ = reply.send(self.create_topics(&specs));
             }
-            Request::Trim {
-                slot,
-                offset,
-                reply,
-            } => {
+            Request::Trim { slot, offset, reply } => {
                 let _ = reply.send(self.trim(slot, offset));
             }
             Request::Retain { reply } => {
@@ -428,13 +362,7 @@ impl Writer {
                     table
                         .insert(
                             spec.name,
-                            (
-                                number,
-                                spec.partitions,
-                                compacted,
-                                retention,
-                                log_id.as_str(),
-                            ),
+                            (number, spec.partitions, compacted, retention, log_id.as_str()),
                         )
                         .map_err(storage)?;
                 }
@@ -449,10 +377,7 @@ impl Writer {
             let transaction = database.begin_write().map_err(storage)?;
             let bounds = {
                 let mut table = transaction.open_table(BOUNDS).map_err(storage)?;
-                let (start, end) = table
-                    .get(slot)
-                    .map_err(storage)?
-                    .map_or((0, 0), |v| v.value());
+                let (start, end) = table.get(slot).map_err(storage)?.map_or((0, 0), |v| v.value());
                 let start = offset.clamp(start, end);
                 table.insert(slot, (start, end)).map_err(storage)?;
                 remove_below(&transaction, slot, start, usize::MAX)?;
@@ -483,9 +408,7 @@ impl Writer {
 
     fn expire(&self, slot: Slot, before_ms: i64) -> Result<(), LogError> {
         let start = self.inner.with_database(|database| {
-            let table = tables::read(database)?
-                .open_table(BATCHES)
-                .map_err(storage)?;
+            let table = tables::read(database)?.open_table(BATCHES).map_err(storage)?;
             let mut start = None;
             let range = (slot.0, slot.1, 0)..=(slot.0, slot.1, u64::MAX);
             for entry in table.range(range).map_err(storage)?.take(RETENTION_BATCHES) {
@@ -506,9 +429,7 @@ impl Writer {
         self.inner.with_database(|database| {
             let mut old = Vec::new();
             {
-                let table = tables::read(database)?
-                    .open_table(BATCHES)
-                    .map_err(storage)?;
+                let table = tables::read(database)?.open_table(BATCHES).map_err(storage)?;
                 let range = (slot.0, slot.1, 0)..=(slot.0, slot.1, u64::MAX);
                 for entry in table.range(range).map_err(storage)? {
                     let (key, value) = entry.map_err(storage)?;
@@ -530,8 +451,7 @@ impl Writer {
                 for (offset, key) in &old {
                     table.remove((slot.0, slot.1, *offset)).map_err(storage)?;
                     if let Some(key) = key {
-                        keys.remove((slot.0, slot.1, key.as_ref()))
-                            .map_err(storage)?;
+                        keys.remove((slot.0, slot.1, key.as_ref())).map_err(storage)?;
                     }
                 }
             }
@@ -552,10 +472,8 @@ fn remove_below(
 ) -> Result<(), LogError> {
     let mut table = transaction.open_table(BATCHES).map_err(storage)?;
     let mut bases: Vec<u64> = Vec::new();
-    for entry in table
-        .range((slot.0, slot.1, 0)..(slot.0, slot.1, start))
-        .map_err(storage)?
-        .take(most)
+    for entry in
+        table.range((slot.0, slot.1, 0)..(slot.0, slot.1, start)).map_err(storage)?.take(most)
     {
         bases.push(entry.map_err(storage)?.0.value().2);
     }

@@ -1,0 +1,111 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use zhili_proto::log::v1::DeadLetter;
+
+use crate::trace::TRACEPARENT;
+use crate::{Headers, NewRecord, Record, TopicPartition, partition_of, topics};
+
+/// Header of derived records: `topic:partition:offset` of the input.
+pub const SOURCE: &str = "zhili-source";
+
+/// Collects what a fold has to say of one batch. Every record carries where it came from and the
+/// trace that it belongs to.
+#[derive(Debug)]
+pub struct Outputs {
+    partitions: u32,
+    records: Vec<NewRecord>,
+    source: Bytes,
+    traceparent: Option<Bytes>,
+    names: Vec<(&'static str, Arc<str>)>,
+}
+
+impl Outputs {
+    /// No outputs yet; keyed topics have `partitions` partitions.
+    #[must_use]
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            partitions,
+            records: Vec::new(),
+            source: Bytes::new(),
+            traceparent: None,
+            names: Vec::new(),
+        }
+    }
+
+    /// Adds a record; its partition follows from its key.
+    pub fn emit(&mut self, topic: &'static str, key: &[u8], value: Bytes) {
+        let partition = partition_of(key, self.partitions);
+        self.emit_to(topic, partition, Some(Bytes::copy_from_slice(key)), Some(value));
+    }
+
+    /// Adds a dead letter about the input record. `payload` is what of it was masked already;
+    /// without one, only hash and length are kept, since who could not read it could not mask it.
+    pub fn dead_letter(&mut self, input: &TopicPartition, record: &Record, letter: DeadLetter) {
+        let value = record.value.clone().unwrap_or_default();
+        let known = letter.payload.is_empty();
+        let letter = DeadLetter {
+            topic: input.topic.to_string(),
+            partition: input.partition,
+            offset: record.offset,
+            payload_sha256: if known {
+                Sha256::digest(&value).to_vec().into()
+            } else {
+                Bytes::new()
+            },
+            payload_length: value.len() as u64,
+            ..letter
+        };
+        self.emit(topics::DEAD_LETTERS, input.topic.as_bytes(), letter.encode_to_vec().into());
+    }
+
+    pub(super) fn emit_to(
+        &mut self,
+        topic: &'static str,
+        partition: u32,
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+    ) {
+        let mut headers = Headers::default();
+        if !self.source.is_empty() {
+            headers.push(SOURCE, self.source.clone());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            headers.push(TRACEPARENT, traceparent.clone());
+        }
+        let topic = self.name(topic);
+        self.records.push(NewRecord {
+            partition: TopicPartition { topic, partition },
+            key,
+            value,
+            headers,
+        });
+    }
+
+    /// Outputs from here on come from this input record, in this trace.
+    pub(super) fn begin(&mut self, source: Bytes, traceparent: Option<Bytes>) {
+        self.source = source;
+        self.traceparent = traceparent;
+    }
+
+    pub(super) fn take(&mut self) -> Vec<NewRecord> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// What was collected, for tests of folds.
+    #[must_use]
+    pub fn records(&self) -> &[NewRecord] {
+        &self.records
+    }
+
+    fn name(&mut self, topic: &'static str) -> Arc<str> {
+        if let Some((_, name)) = self.names.iter().find(|(known, _)| *known == topic) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = Arc::from(topic);
+        self.names.push((topic, Arc::clone(&name)));
+        name
+    }
+}

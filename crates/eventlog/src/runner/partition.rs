@@ -1,0 +1,449 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+use zhili_proto::log::v1::DeadLetter;
+
+use super::snapshots::{Noted, Recreated, Snapshots, note, read_note};
+use super::{
+    Bundles, Entry, Fold, HASH_EVERY, Marker, Observation, Observer, Outputs, Progress, RunError,
+    RunnerOptions, Undecodable,
+};
+use crate::trace;
+use crate::{
+    Batch, Commit, EventLog, LogError, NewRecord, PartitionHandle, ReadLimit, Record,
+    TopicPartition,
+};
+
+/// Longest wait for records before the fold looks at its timers and configuration again.
+const IDLE: Duration = Duration::from_millis(250);
+/// First and longest pause before something that failed for the moment is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Everything that one partition's fold needs.
+pub(super) struct PartitionRun<F: Fold> {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) handle: Box<dyn PartitionHandle>,
+    pub(super) fold: F,
+    pub(super) observer: Observer<F>,
+    pub(super) bundles: Arc<Bundles>,
+    pub(super) options: RunnerOptions,
+    pub(super) progress: Progress,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// A fold and its place in the partition.
+struct Cursor<F> {
+    fold: F,
+    partition: TopicPartition,
+    log_id: String,
+    /// Next record.
+    offset: u64,
+    now_ms: i64,
+    bundles: Arc<Bundles>,
+    outputs: Outputs,
+    /// State hashes that became due in this batch.
+    notes: Vec<NewRecord>,
+    dead_letters: u64,
+}
+
+/// What a batch of input came to.
+#[derive(Default)]
+struct Step {
+    outputs: Vec<NewRecord>,
+    /// State hashes that became due.
+    notes: Vec<NewRecord>,
+    offset: u64,
+    records: u64,
+    append_ms: Option<i64>,
+    /// Why the partition stops here.
+    stopped: Option<RunError>,
+}
+
+impl<F: Fold> PartitionRun<F> {
+    /// Runs until the partition is revoked or the service shuts down; both are fine.
+    pub(super) async fn run(self) -> Result<(), RunError> {
+        match self.fold_until_stopped().await {
+            Err(RunError::Log(LogError::Revoked(_) | LogError::Closed)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn fold_until_stopped(self) -> Result<(), RunError> {
+        let Self { log, mut handle, fold, mut observer, bundles, options, progress, shutdown } =
+            self;
+        let partition = handle.partition().clone();
+        let revoked = handle.revoked();
+        let committed = handle.committed().map(|committed| committed.offset);
+        let log_id = log.topic(&partition.topic).await?.log_id;
+        let mut snapshots = Snapshots::load(&*log, fold.name(), &partition).await?;
+        let mut cursor = Cursor {
+            fold,
+            partition: partition.clone(),
+            log_id,
+            offset: 0,
+            now_ms: 0,
+            bundles,
+            outputs: Outputs::new(options.partitions),
+            notes: Vec::new(),
+            dead_letters: 0,
+        };
+        let start = log.bounds(&partition).await?.start;
+        cursor.restore(&*log, &mut snapshots, committed, start).await?;
+
+        let mut snapshot_offset = cursor.offset;
+        let mut snapshot_ms = (options.clock)();
+        // What was asked of the log and has not come back yet.
+        let mut ticked_ms = i64::MIN;
+        let mut asked_for = std::collections::BTreeMap::new();
+        let mut backoff = Backoff::default();
+        progress.update(&partition, |progress| {
+            progress.offset = cursor.offset;
+            progress.progressed_ms = snapshot_ms;
+        });
+        loop {
+            let due = cursor.fold.next_due();
+            let wait = due.map_or(IDLE, |due| {
+                let left = due.max(ticked_ms.saturating_add(1)) - (options.clock)();
+                Duration::from_millis(left.clamp(1, IDLE.as_millis() as i64) as u64)
+            });
+            let limit = ReadLimit { wait, records: options.batch_records, ..ReadLimit::default() };
+            let batch = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                batch = handle.fetch(limit) => batch,
+            };
+            let batch = match batch {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%partition, %error, "cannot read, trying again");
+                    progress.update(&partition, |progress| progress.retries += 1);
+                    backoff.pause(&revoked).await;
+                    continue;
+                }
+                other => other?,
+            };
+            let caught_up = batch.caught_up;
+            if batch.next > cursor.offset {
+                let step = cursor.fold_batch(batch).await;
+                let commit =
+                    Commit { outputs: step.outputs, offset: step.offset, metadata: String::new() };
+                commit_surely(&mut *handle, commit, &progress, &mut backoff).await?;
+                progress.update(&partition, |progress| {
+                    progress.offset = step.offset;
+                    progress.append_ms = step.append_ms.unwrap_or(progress.append_ms);
+                    progress.records += step.records;
+                    progress.dead_letters = cursor.dead_letters;
+                    progress.progressed_ms = (options.clock)();
+                });
+                if let Some(error) = step.stopped {
+                    return Err(error);
+                }
+            }
+            let clock_ms = (options.clock)();
+            progress.update(&partition, |progress| {
+                progress.caught_up = caught_up;
+                if caught_up {
+                    progress.progressed_ms = clock_ms;
+                }
+            });
+            let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
+            observer(&cursor.fold, &seen);
+
+            if caught_up {
+                let due = cursor.fold.next_due().filter(|due| *due <= clock_ms && *due > ticked_ms);
+                if let Some(due) = due {
+                    // Effective at its due time; the append time says when we got round to it.
+                    let tick = cursor.fold.encode_tick(due);
+                    if append_own(&*log, &partition, tick).await {
+                        ticked_ms = due;
+                    }
+                }
+                for (tenant, head) in cursor.bundles.heads() {
+                    let known = cursor.fold.config_sequence(&tenant);
+                    let asked = asked_for.get(&tenant).copied().unwrap_or(0);
+                    if head.sequence > known.max(asked) {
+                        let sequence = head.sequence;
+                        let marker =
+                            Marker { tenant: tenant.clone(), bundle: head.bundle, sequence };
+                        if append_own(&*log, &partition, cursor.fold.encode_marker(&marker)).await {
+                            asked_for.insert(tenant, sequence);
+                        }
+                    }
+                }
+            }
+
+            let records = cursor.offset - snapshot_offset;
+            if records >= options.snapshot_records
+                || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms)
+            {
+                save(&*log, &mut *handle, &cursor, &mut snapshots, &progress, &mut backoff).await?;
+                snapshot_offset = cursor.offset;
+                snapshot_ms = clock_ms;
+            }
+        }
+        if cursor.offset > snapshot_offset {
+            save(&*log, &mut *handle, &cursor, &mut snapshots, &progress, &mut backoff).await?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Fold> Cursor<F> {
+    /// Brings the fold to the committed position: newest snapshot, then replay.
+    async fn restore(
+        &mut self,
+        log: &dyn EventLog,
+        snapshots: &mut Snapshots,
+        committed: Option<u64>,
+        start: u64,
+    ) -> Result<(), RunError> {
+        let Some(committed) = committed else {
+            self.offset = start;
+            return Ok(());
+        };
+        let restored =
+            snapshots.restore(&mut self.fold, committed, &self.log_id).map_err(|Recreated| {
+                RunError::Recreated { fold: self.fold.name(), partition: self.partition.clone() }
+            })?;
+        if let Some(restored) = restored {
+            self.offset = restored.offset;
+            self.now_ms = restored.now_ms;
+        } else {
+            self.offset = start;
+            if start > 0 {
+                tracing::warn!(partition = %self.partition, start, "no usable snapshot and the log does not go back to its beginning: the state starts from what is left");
+            }
+        }
+        let noted = snapshots.noted.take().filter(|noted| {
+            noted.engine == self.fold.engine()
+                && noted.log_id == self.log_id
+                && noted.offset > self.offset
+                && noted.offset <= committed
+        });
+        while self.offset < committed {
+            let limit = ReadLimit { wait: IDLE, ..ReadLimit::default() };
+            let batch = log.read(&self.partition, self.offset, limit).await?;
+            let stuck = batch.next == self.offset && batch.caught_up;
+            let next = batch.next.min(committed);
+            let records = batch.records.into_iter().filter(|record| record.offset < committed);
+            let batch = Batch { records: records.collect(), next, caught_up: batch.caught_up };
+            // Outputs were committed by whoever folded this first.
+            let step = self.fold_batch(batch).await;
+            self.compare(&step.notes, noted.as_ref())?;
+            if let Some(error) = step.stopped {
+                return Err(error);
+            }
+            if stuck {
+                return Err(LogError::OutOfRange {
+                    partition: self.partition.clone(),
+                    offset: committed,
+                    start,
+                    end: self.offset,
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the hashes that this replay came by with the one noted before.
+    fn compare(&self, found: &[NewRecord], noted: Option<&Noted>) -> Result<(), RunError> {
+        let Some(noted) = noted else { return Ok(()) };
+        for found in found.iter().filter_map(read_note) {
+            if found.offset == noted.offset && found.hash != noted.hash {
+                return Err(RunError::Diverged {
+                    fold: self.fold.name(),
+                    partition: self.partition.clone(),
+                    offset: noted.offset,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds a batch, or the part of it before a record that stops the partition.
+    async fn fold_batch(&mut self, batch: Batch) -> Step {
+        let mut step = Step { offset: batch.next, ..Step::default() };
+        for record in &batch.records {
+            if let Err(error) = self.fold_record(record).await {
+                step.offset = record.offset;
+                step.stopped = Some(error);
+                break;
+            }
+            step.records += 1;
+            step.append_ms = Some(record.append_ms);
+        }
+        self.offset = step.offset;
+        step.outputs = self.outputs.take();
+        step.notes = std::mem::take(&mut self.notes);
+        step
+    }
+
+    async fn fold_record(&mut self, record: &Record) -> Result<(), RunError> {
+        let entry = match self.fold.decode(record) {
+            // Before anything has moved: what it means for the state is not known.
+            Err(Undecodable::UnknownKind) => {
+                return Err(RunError::UnknownKind {
+                    partition: self.partition.clone(),
+                    offset: record.offset,
+                });
+            }
+            Err(Undecodable::Poison { reason, detail }) => Err((reason, detail)),
+            Ok(entry) => Ok(entry),
+        };
+        if record.offset / HASH_EVERY > self.offset.saturating_sub(1) / HASH_EVERY {
+            let boundary = record.offset - record.offset % HASH_EVERY;
+            let note = note(&self.fold, &self.partition, boundary, self.now_ms, &self.log_id);
+            self.notes.push(note);
+        }
+        self.offset = record.offset + 1;
+        self.now_ms = self.now_ms.max(record.append_ms);
+        if let Ok(Entry::Tick { at_ms }) = &entry {
+            self.now_ms = self.now_ms.max(*at_ms);
+        }
+        let span = if record.headers.text(trace::TRACEPARENT).is_some() {
+            let span = tracing::info_span!(
+                "process",
+                otel.kind = "consumer",
+                fold = self.fold.name(),
+                messaging.system = "zhili",
+                messaging.destination.name = %self.partition.topic,
+                messaging.destination.partition.id = self.partition.partition,
+                messaging.kafka.offset = record.offset,
+            );
+            trace::continue_from(&span, &record.headers);
+            span
+        } else {
+            Span::none()
+        };
+        let bundle = match &entry {
+            Ok(Entry::Marker(marker))
+                if marker.sequence > self.fold.config_sequence(&marker.tenant) =>
+            {
+                Some(self.bundles.wait_for(&marker.bundle).instrument(span.clone()).await)
+            }
+            _ => None,
+        };
+        span.in_scope(|| self.apply(record, entry, bundle.as_ref(), &span));
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        record: &Record,
+        entry: Result<Entry<F::Input>, (&'static str, String)>,
+        bundle: Option<&Bytes>,
+        span: &Span,
+    ) {
+        let source = format!("{}:{}", self.partition.topic, self.partition.partition);
+        let source = Bytes::from(format!("{source}:{}", record.offset));
+        self.outputs.begin(source, trace::traceparent_of(span, &record.headers));
+        self.fold.advance(self.now_ms, &mut self.outputs);
+        match entry {
+            Ok(Entry::Input(input)) => {
+                self.fold.apply(self.now_ms, record, input, &mut self.outputs);
+            }
+            Ok(Entry::Tick { .. }) => {}
+            Ok(Entry::Marker(marker)) => {
+                if let Some(bundle) = bundle
+                    && let Err(error) = self.fold.configure(&marker, bundle)
+                {
+                    tracing::error!(tenant = marker.tenant, sequence = marker.sequence, %error, "cannot use a configuration, keeping the one before");
+                }
+            }
+            Err((reason, detail)) => {
+                self.dead_letters += 1;
+                let letter = DeadLetter {
+                    reason: reason.to_owned(),
+                    detail,
+                    component: format!("{} {}", self.fold.name(), self.fold.engine()),
+                    failed_at: Some(zhili_proto::timestamp(self.now_ms)),
+                    ..DeadLetter::default()
+                };
+                self.outputs.dead_letter(&self.partition, record, letter);
+            }
+        }
+    }
+}
+
+/// Commits, trying again for as long as the partition is owned and the cause may pass.
+async fn commit_surely(
+    handle: &mut dyn PartitionHandle,
+    commit: Commit,
+    progress: &Progress,
+    backoff: &mut Backoff,
+) -> Result<(), LogError> {
+    let revoked = handle.revoked();
+    loop {
+        match handle.commit(commit.clone()).await {
+            Err(error) if error.is_transient() && !matches!(error, LogError::Ambiguous(_)) => {
+                let partition = handle.partition().clone();
+                tracing::warn!(%partition, %error, "cannot commit, trying again");
+                progress.update(&partition, |progress| progress.retries += 1);
+                backoff.pause(&revoked).await;
+            }
+            other => {
+                *backoff = Backoff::default();
+                return other;
+            }
+        }
+    }
+}
+
+/// Appends something to the fold's own input; it counts when it is read back. A failure is tried
+/// again when the fold next looks.
+async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes) -> bool {
+    let record = NewRecord::new(partition.clone(), None, value);
+    match log.append(vec![record]).await.pop() {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => {
+            tracing::warn!(%partition, %error, "cannot append to the input, trying again");
+            false
+        }
+        None => false,
+    }
+}
+
+/// Saves the state at the committed position.
+async fn save<F: Fold>(
+    log: &dyn EventLog,
+    handle: &mut dyn PartitionHandle,
+    cursor: &Cursor<F>,
+    snapshots: &mut Snapshots,
+    progress: &Progress,
+    backoff: &mut Backoff,
+) -> Result<(), LogError> {
+    let Cursor { fold, partition, offset, now_ms, log_id, .. } = cursor;
+    let (chunks, closing) = snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
+    for result in log.append(chunks).await {
+        if let Err(error) = result {
+            // The next one will do; without its manifest this one does not count.
+            tracing::warn!(%partition, %error, "cannot save a snapshot");
+            return Ok(());
+        }
+    }
+    let commit = Commit { outputs: closing, offset: *offset, metadata: String::new() };
+    commit_surely(handle, commit, progress, backoff).await
+}
+
+/// Pauses that grow while something keeps failing.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(BACKOFF.0)
+    }
+}
+
+impl Backoff {
+    async fn pause(&mut self, revoked: &CancellationToken) {
+        let pause = self.0;
+        self.0 = (pause * 2).min(BACKOFF.1);
+        tokio::select! {
+            () = revoked.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

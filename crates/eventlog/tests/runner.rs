@@ -1,0 +1,571 @@
+//! The fold runner: exactly once through crashes at every boundary, time as data, snapshots,
+//! configuration, dead letters.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redb::backends::InMemoryBackend;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::runner::{
+    Bundles, Entry, Fold, Marker, Observation, Outputs, Progress, RunnerOptions, Undecodable,
+    publish_bundle, run_group,
+};
+use zhili_eventlog::topics::{self, TopicSpec};
+use zhili_eventlog::{
+    Batch, Bounds, Commit, Committed, EventLog, GroupMember, LogError, Membership, NewRecord,
+    PartitionHandle, Position, ReadLimit, Rebalance, Record, TopicInfo, TopicPartition,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sums what it is given and says each sum; 1,000 ms after a name was first seen says its total
+/// and forgets it.
+#[derive(Clone, Default)]
+struct Sums {
+    greeting: String,
+    sequence: u64,
+    /// Name to (sum, due).
+    open: BTreeMap<String, (i64, i64)>,
+    /// Makes the engine lie about being the same.
+    crooked: bool,
+}
+
+impl Sums {
+    fn say(&self, text: &str, outputs: &mut Outputs) {
+        outputs.emit(topics::FACTS, b"k", Bytes::from(format!("{}{text}", self.greeting)));
+    }
+}
+
+impl Fold for Sums {
+    type Input = (String, i64);
+
+    fn name(&self) -> &'static str {
+        "sums"
+    }
+    fn engine(&self) -> &'static str {
+        "1"
+    }
+    fn decode(&self, record: &Record) -> Result<Entry<Self::Input>, Undecodable> {
+        let text = std::str::from_utf8(record.value.as_deref().unwrap_or_default()).unwrap();
+        let words: Vec<&str> = text.split(' ').collect();
+        let poison = || Undecodable::Poison { reason: "undecodable", detail: "not a sum".into() };
+        match words.as_slice() {
+            ["add", name, value] => {
+                let value = value.parse().map_err(|_| poison())?;
+                Ok(Entry::Input(((*name).to_owned(), value)))
+            }
+            ["tick", at] => Ok(Entry::Tick { at_ms: at.parse().map_err(|_| poison())? }),
+            ["marker", tenant, bundle, sequence] => Ok(Entry::Marker(Marker {
+                tenant: (*tenant).to_owned(),
+                bundle: (*bundle).to_owned(),
+                sequence: sequence.parse().map_err(|_| poison())?,
+            })),
+            ["new-kind"] => Err(Undecodable::UnknownKind),
+            _ => Err(poison()),
+        }
+    }
+    fn encode_tick(&self, at_ms: i64) -> Bytes {
+        Bytes::from(format!("tick {at_ms}"))
+    }
+    fn encode_marker(&self, marker: &Marker) -> Bytes {
+        Bytes::from(format!("marker {} {} {}", marker.tenant, marker.bundle, marker.sequence))
+    }
+    fn advance(&mut self, now_ms: i64, outputs: &mut Outputs) {
+        while let Some(due) = self.next_due().filter(|due| *due <= now_ms) {
+            let name = self.open.iter().find(|(_, (_, d))| *d == due).unwrap().0.clone();
+            let (sum, _) = self.open.remove(&name).unwrap();
+            self.say(&format!("{name} is {sum} at {due}"), outputs);
+        }
+    }
+    fn apply(&mut self, now_ms: i64, _: &Record, input: Self::Input, outputs: &mut Outputs) {
+        let (name, value) = input;
+        let entry = self.open.entry(name.clone()).or_insert((0, now_ms + 1_000));
+        entry.0 += value;
+        let sum = entry.0;
+        self.say(&format!("{name} has {sum} at {now_ms}"), outputs);
+    }
+    fn configure(&mut self, marker: &Marker, bundle: &[u8]) -> Result<(), String> {
+        self.greeting = String::from_utf8(bundle.to_vec()).map_err(|error| error.to_string())?;
+        self.sequence = marker.sequence;
+        Ok(())
+    }
+    fn config_sequence(&self, _: &str) -> u64 {
+        self.sequence
+    }
+    fn next_due(&self) -> Option<i64> {
+        self.open.values().map(|(_, due)| *due).min()
+    }
+    fn save(&self) -> Vec<u8> {
+        let open = self.open.iter().map(|(name, (sum, due))| format!("|{name},{sum},{due}"));
+        let open: String = open.collect();
+        format!("{}|{}{open}", self.greeting, self.sequence).into_bytes()
+    }
+    fn load(&mut self, state: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(state).map_err(|error| error.to_string())?;
+        let mut parts = text.split('|');
+        parts.next().unwrap().clone_into(&mut self.greeting);
+        self.sequence = parts.next().unwrap().parse().unwrap();
+        self.open = parts
+            .map(|part| {
+                let fields: Vec<&str> = part.split(',').collect();
+                (fields[0].to_owned(), (fields[1].parse().unwrap(), fields[2].parse().unwrap()))
+            })
+            .collect();
+        Ok(())
+    }
+    fn hash(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.save())
+            .chain_update([u8::from(self.crooked)])
+            .finalize()
+            .into()
+    }
+}
+
+/// Blows at the n-th boundary: whoever reaches it hangs for ever, as a dead process does.
+#[derive(Default)]
+struct Fuse {
+    /// Boundaries left; never blows when negative from the start.
+    left: AtomicI64,
+    passed: AtomicI64,
+    blown: Notify,
+}
+
+impl Fuse {
+    fn never() -> Arc<Self> {
+        Self::at(-1)
+    }
+    fn at(boundary: i64) -> Arc<Self> {
+        Arc::new(Self { left: AtomicI64::new(boundary), ..Self::default() })
+    }
+    async fn boundary(&self) {
+        self.passed.fetch_add(1, Ordering::SeqCst);
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.blown.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A log whose every write has a boundary before and after it.
+struct Fused {
+    log: EmbeddedLog,
+    fuse: Arc<Fuse>,
+}
+
+struct FusedMember(Box<dyn GroupMember>, Arc<Fuse>);
+struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>);
+
+#[async_trait]
+impl EventLog for Fused {
+    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), LogError> {
+        self.log.ensure_topics(specs).await
+    }
+    async fn topic(&self, name: &str) -> Result<TopicInfo, LogError> {
+        self.log.topic(name).await
+    }
+    async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
+        self.fuse.boundary().await;
+        let results = self.log.append(records).await;
+        self.fuse.boundary().await;
+        results
+    }
+    async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds, LogError> {
+        self.log.bounds(partition).await
+    }
+    async fn read(
+        &self,
+        partition: &TopicPartition,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Batch, LogError> {
+        self.log.read(partition, from, limit).await
+    }
+    async fn committed(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+    ) -> Result<Option<Committed>, LogError> {
+        self.log.committed(group, partition).await
+    }
+    async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
+        let member = self.log.join(membership).await?;
+        Ok(Box::new(FusedMember(member, Arc::clone(&self.fuse))))
+    }
+    async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
+        self.log.trim(partition, offset).await
+    }
+}
+
+#[async_trait]
+impl GroupMember for FusedMember {
+    async fn next(&mut self) -> Result<Rebalance, LogError> {
+        let fuse = &self.1;
+        Ok(match self.0.next().await? {
+            Rebalance::Assigned(handles) => Rebalance::Assigned(
+                handles
+                    .into_iter()
+                    .map(|handle| {
+                        Box::new(FusedHandle(handle, Arc::clone(fuse))) as Box<dyn PartitionHandle>
+                    })
+                    .collect(),
+            ),
+            revoked @ Rebalance::Revoked(_) => revoked,
+        })
+    }
+}
+
+#[async_trait]
+impl PartitionHandle for FusedHandle {
+    fn partition(&self) -> &TopicPartition {
+        self.0.partition()
+    }
+    fn committed(&self) -> Option<&Committed> {
+        self.0.committed()
+    }
+    fn revoked(&self) -> CancellationToken {
+        self.0.revoked()
+    }
+    async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
+        self.0.fetch(limit).await
+    }
+    async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
+        self.1.boundary().await;
+        let result = self.0.commit(commit).await;
+        self.1.boundary().await;
+        result
+    }
+}
+
+/// A log with its clock in the test's hand.
+struct Bench {
+    log: EmbeddedLog,
+    time: Arc<AtomicI64>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let time = Arc::new(AtomicI64::new(10_000));
+        let clock = Arc::clone(&time);
+        let clock = Arc::new(move || clock.load(Ordering::SeqCst));
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, clock).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        Self { log, time }
+    }
+
+    async fn put(&self, at_ms: i64, text: &str) {
+        self.time.store(at_ms, Ordering::SeqCst);
+        let input = TopicPartition::new(topics::EVENTS, 0);
+        let record = NewRecord::new(input, None, Bytes::from(text.to_owned()));
+        self.log.append(vec![record]).await.remove(0).unwrap();
+    }
+
+    fn options(&self) -> RunnerOptions {
+        let clock = Arc::clone(&self.time);
+        RunnerOptions {
+            batch_records: 3,
+            snapshot_records: 5,
+            ..RunnerOptions::new(1, Arc::new(move || clock.load(Ordering::SeqCst)))
+        }
+    }
+
+    /// Runs the fold until it has caught up and no timer is due, or the fuse blows.
+    async fn run(&self, fuse: &Arc<Fuse>, fold: Sums) -> Progress {
+        self.run_with(fuse, fold, self.options()).await
+    }
+
+    async fn run_with(&self, fuse: &Arc<Fuse>, fold: Sums, options: RunnerOptions) -> Progress {
+        let log: Arc<dyn EventLog> =
+            Arc::new(Fused { log: self.log.clone(), fuse: Arc::clone(fuse) });
+        let shutdown = CancellationToken::new();
+        let idle = Arc::new(Notify::new());
+        let progress = Progress::default();
+        let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
+        let membership = Membership {
+            group: "sums".into(),
+            member: "m".into(),
+            topics: vec![topics::EVENTS.into()],
+        };
+        let (time, quiet) = (Arc::clone(&self.time), Arc::clone(&idle));
+        let heads = Arc::clone(&bundles);
+        let end = self.log.clone();
+        let make = move |_: &TopicPartition| {
+            let (time, quiet, heads) = (Arc::clone(&time), Arc::clone(&quiet), Arc::clone(&heads));
+            let observer = Box::new(move |fold: &Sums, seen: &Observation<'_>| {
+                let due = fold.next_due().is_some_and(|due| due <= time.load(Ordering::SeqCst));
+                let behind = heads.heads().values().any(|h| h.sequence > fold.sequence);
+                if seen.caught_up && !due && !behind {
+                    quiet.notify_one();
+                }
+            });
+            (fold.clone(), observer as _)
+        };
+        let stop = shutdown.clone();
+        let halted = progress.clone();
+        let task = tokio::spawn(run_group(
+            log,
+            membership,
+            make,
+            bundles,
+            options,
+            progress.clone(),
+            shutdown,
+        ));
+        let blown = Arc::clone(fuse);
+        tokio::time::timeout(PATIENCE, async {
+            tokio::select! {
+                () = idle.notified() => {
+                    stop.cancel();
+                    // The closing snapshot may meet the fuse as well.
+                    tokio::select! {
+                        ended = task => ended.unwrap().unwrap(),
+                        () = blown.blown.notified() => {}
+                    }
+                }
+                () = blown.blown.notified() => {}
+                () = until_halted(&halted) => stop.cancel(),
+            }
+        })
+        .await
+        .unwrap();
+        drop(end);
+        progress
+    }
+
+    async fn said(&self) -> Vec<String> {
+        self.read(topics::FACTS).await
+    }
+
+    async fn read(&self, topic: &str) -> Vec<String> {
+        let at = TopicPartition::new(topic, 0);
+        let mut from = 0;
+        let mut all = Vec::new();
+        loop {
+            let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
+            let batch = self.log.read(&at, from, limit).await.unwrap();
+            for record in &batch.records {
+                all.push(String::from_utf8_lossy(record.value.as_deref().unwrap()).into_owned());
+            }
+            from = batch.next;
+            if batch.caught_up {
+                return all;
+            }
+        }
+    }
+}
+
+async fn until_halted(progress: &Progress) {
+    loop {
+        if progress.all().values().any(|progress| progress.halted.is_some()) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn story(bench: &Bench) {
+    for step in 0..14_i64 {
+        let name = ["a", "b", "c"][(step % 3) as usize];
+        bench.put(10_000 + step * 300, &format!("add {name} {step}")).await;
+        if step == 5 {
+            bench.put(10_000 + step * 300, "nonsense").await;
+        }
+    }
+    publish_bundle(&bench.log, "default", Bytes::from("oh, "), "test", 0).await.unwrap();
+    // Far beyond every timer: the last ones need a tick.
+    bench.time.store(20_000, Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_boundary_changes_nothing() {
+    let clean = Bench::new().await;
+    story(&clean).await;
+    let fuse = Fuse::never();
+    clean.run(&fuse, Sums::default()).await;
+    let expected = clean.said().await;
+    assert!(expected.iter().any(|said| said == "b is 13 at 14900"), "{expected:?}");
+    let letters = clean.read(topics::DEAD_LETTERS).await.len();
+    assert_eq!(letters, 1);
+    let boundaries = fuse.passed.load(Ordering::SeqCst);
+    assert!(boundaries > 20, "{boundaries}");
+
+    for boundary in 0..boundaries {
+        let bench = Bench::new().await;
+        story(&bench).await;
+        bench.run(&Fuse::at(boundary), Sums::default()).await;
+        bench.run(&Fuse::never(), Sums::default()).await;
+        assert_eq!(bench.said().await, expected, "crash at boundary {boundary}");
+        assert_eq!(bench.read(topics::DEAD_LETTERS).await.len(), letters);
+    }
+}
+
+#[tokio::test]
+async fn two_crashes_in_a_row_change_nothing() {
+    let clean = Bench::new().await;
+    story(&clean).await;
+    clean.run(&Fuse::never(), Sums::default()).await;
+    let expected = clean.said().await;
+    for first in [3, 8, 13] {
+        for second in 0..12 {
+            let bench = Bench::new().await;
+            story(&bench).await;
+            bench.run(&Fuse::at(first), Sums::default()).await;
+            bench.run(&Fuse::at(second), Sums::default()).await;
+            bench.run(&Fuse::never(), Sums::default()).await;
+            assert_eq!(bench.said().await, expected, "crashes at {first}, {second}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn timers_that_fell_due_while_nobody_ran_fire_at_their_own_time() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.put(90_000, "add b 2").await;
+    bench.run(&Fuse::never(), Sums::default()).await;
+    assert_eq!(bench.said().await, ["a has 1 at 10000", "a is 1 at 11000", "b has 2 at 90000"]);
+}
+
+#[tokio::test]
+async fn a_timer_fires_without_a_further_record_through_a_tick() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.time.store(10_999, Ordering::SeqCst);
+    bench.run(&Fuse::never(), Sums::default()).await;
+    assert_eq!(bench.said().await.len(), 1);
+    bench.time.store(11_000, Ordering::SeqCst);
+    bench.run(&Fuse::never(), Sums::default()).await;
+    assert_eq!(bench.said().await, ["a has 1 at 10000", "a is 1 at 11000"]);
+    assert_eq!(bench.read(topics::EVENTS).await, ["add a 1", "tick 11000"]);
+}
+
+#[tokio::test]
+async fn time_never_runs_backward_for_the_fold() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.put(9_000, "add a 1").await;
+    bench.run(&Fuse::never(), Sums::default()).await;
+    assert_eq!(bench.said().await, ["a has 1 at 10000", "a has 2 at 10000"]);
+}
+
+#[tokio::test]
+async fn a_configuration_holds_from_its_marker_on_and_once() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    publish_bundle(&bench.log, "default", Bytes::from("hi "), "test", 0).await.unwrap();
+    bench.run(&Fuse::never(), Sums::default()).await;
+    bench.put(10_100, "add a 1").await;
+    bench.run(&Fuse::never(), Sums::default()).await;
+    assert_eq!(bench.said().await, ["a has 1 at 10000", "hi a has 2 at 10100"]);
+    let markers = bench.read(topics::EVENTS).await;
+    assert_eq!(markers.iter().filter(|text| text.starts_with("marker")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_record_of_an_unknown_kind_halts_the_partition_and_skips_nothing() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.put(10_001, "new-kind").await;
+    let progress = bench.run(&Fuse::never(), Sums::default()).await;
+    let all = progress.all();
+    let halted = all.values().next().unwrap().halted.clone().unwrap();
+    assert!(halted.contains("unknown to this version at offset 1"), "{halted}");
+    let at = TopicPartition::new(topics::EVENTS, 0);
+    assert_eq!(bench.log.committed("sums", &at).await.unwrap().unwrap().offset, 1);
+}
+
+#[tokio::test]
+async fn only_the_two_newest_snapshots_are_kept() {
+    let bench = Bench::new().await;
+    story(&bench).await;
+    let progress = bench.run(&Fuse::never(), Sums::default()).await;
+    let at = TopicPartition::new(topics::SNAPSHOTS, 0);
+    let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
+    let mut manifests = BTreeMap::new();
+    for record in batch.records {
+        let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+        if key.ends_with("/manifest") {
+            manifests.insert(key, record.value.is_some());
+        }
+    }
+    // More were made than are left.
+    assert!(progress.all().values().all(|progress| progress.records > 15));
+    assert_eq!(manifests.values().filter(|kept| **kept).count(), 2, "{manifests:?}");
+    assert!(manifests.values().rev().take(2).all(|kept| *kept));
+}
+
+#[tokio::test]
+async fn an_engine_that_gives_another_state_for_the_same_log_is_found_out() {
+    let bench = Bench::new().await;
+    bench.time.store(10_000, Ordering::SeqCst);
+    let input = TopicPartition::new(topics::EVENTS, 0);
+    let records = (0..5_000)
+        .map(|n| NewRecord::new(input.clone(), None, Bytes::from(format!("add a {n}"))))
+        .collect();
+    assert!(bench.log.append(records).await.iter().all(Result::is_ok));
+    // No snapshot, so that the whole log is replayed.
+    let quick =
+        RunnerOptions { batch_records: 1_000, snapshot_records: u64::MAX, ..bench.options() };
+    let fuse = Fuse::at(10);
+    bench.run_with(&fuse, Sums::default(), quick.clone()).await;
+    let crooked = Sums { crooked: true, ..Sums::default() };
+    let progress = bench.run_with(&Fuse::never(), crooked, quick).await;
+    let halted = progress.all().values().next().unwrap().halted.clone().unwrap();
+    assert!(halted.contains("offset 4096 differs"), "{halted}");
+}
+
+#[tokio::test]
+async fn outputs_name_their_source_and_carry_the_trace() {
+    let bench = Bench::new().await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let input = TopicPartition::new(topics::EVENTS, 0);
+    let mut record = NewRecord::new(input, None, Bytes::from("add a 1"));
+    record.headers.push("traceparent", parent);
+    bench.log.append(vec![record]).await.remove(0).unwrap();
+    bench.run(&Fuse::never(), Sums::default()).await;
+    let at = TopicPartition::new(topics::FACTS, 0);
+    let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
+    let headers = &batch.records[0].headers;
+    assert_eq!(headers.text("zhili-source"), Some("zhili.events.v1:0:0"));
+    // No tracer is installed here: the trace goes through unchanged.
+    assert_eq!(headers.text("traceparent"), Some(parent));
+}
+
+#[tokio::test]
+async fn a_dead_letter_says_where_and_why_but_not_what() {
+    use prost::Message;
+    let bench = Bench::new().await;
+    bench.put(10_000, "call 13800138000").await;
+    bench.run(&Fuse::never(), Sums::default()).await;
+    let at = TopicPartition::new(topics::DEAD_LETTERS, 0);
+    let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
+    let letter =
+        zhili_proto::log::v1::DeadLetter::decode(batch.records[0].value.as_deref().unwrap())
+            .unwrap();
+    assert_eq!((letter.topic.as_str(), letter.offset), ("zhili.events.v1", 0));
+    assert_eq!((letter.reason.as_str(), letter.payload_length), ("undecodable", 16));
+    assert!(letter.payload.is_empty() && letter.payload_sha256.len() == 32);
+}
+
+#[tokio::test]
+async fn a_waiting_partition_is_a_complaint_and_an_idle_one_is_not() {
+    let progress = Progress::default();
+    let at = TopicPartition::new("t", 0);
+    let complaints = |now| progress.complaints(now, 1_000);
+    progress.update(&at, |p| (p.caught_up, p.progressed_ms) = (true, 0));
+    assert!(complaints(9_000).is_empty());
+    progress.update(&at, |p| (p.caught_up, p.progressed_ms) = (false, 9_000));
+    assert!(complaints(10_000).is_empty());
+    assert_eq!(complaints(12_000).len(), 1);
+    let seen = Mutex::new(complaints(12_000));
+    assert!(seen.lock().unwrap()[0].contains("t[0] has not moved"));
+}
