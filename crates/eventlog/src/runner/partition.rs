@@ -127,8 +127,9 @@ impl<F: Fold> PartitionRun<F> {
             let caught_up = batch.caught_up;
             if batch.next > cursor.offset {
                 let step = cursor.fold_batch(batch).await;
-                let commit =
-                    Commit { outputs: step.outputs, offset: step.offset, metadata: String::new() };
+                let mut outputs = step.outputs;
+                outputs.extend(step.notes);
+                let commit = Commit { outputs, offset: step.offset, metadata: String::new() };
                 commit_surely(&mut *handle, commit, &progress, &mut backoff).await?;
                 progress.update(&partition, |progress| {
                     progress.offset = step.offset;
