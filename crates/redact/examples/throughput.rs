@@ -22,23 +22,11 @@ fn measure(name: &str, mut work: impl FnMut()) {
 
 fn main() {
     let messages = [
-        (
-            "18 characters, no digit",
-            "你好请问我的包裹什么时候能够发货呢？",
-        ),
-        (
-            "18 characters, a price",
-            "这件衣服打折后是250元对不对呀亲？",
-        ),
-        (
-            "21 characters, an order number",
-            "订单号240115000123到哪里了",
-        ),
+        ("18 characters, no digit", "你好请问我的包裹什么时候能够发货呢？"),
+        ("18 characters, a price", "这件衣服打折后是250元对不对呀亲？"),
+        ("21 characters, an order number", "订单号240115000123到哪里了"),
         ("18 characters, a mobile", "电话13800138000尽快回复"),
-        (
-            "English, 43 characters",
-            "where is my order, it should be here by now",
-        ),
+        ("English, 43 characters", "where is my order, it should be here by now"),
     ];
     for (name, text) in messages {
         measure(name, || {
@@ -56,11 +44,6 @@ fn main() {
 
     let key = PseudonymKey::new([7; 32]);
     measure("pseudonyms", || {
-        black_box(pseudonym(
-            black_box(&key),
-            "default",
-            Subject::Customer,
-            "u-1001",
-        ));
+        black_box(pseudonym(black_box(&key), "default", Subject::Customer, "u-1001"));
     });
 }

@@ -109,9 +109,7 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
         let word: String = window[window.len() - letters..].iter().collect();
         context.glued = word != "v"
             && !FILLER_WORDS.contains(&word.as_str())
-            && !CUES
-                .iter()
-                .any(|&(cue, kind)| cue == word && kind != Cue::Parcel);
+            && !CUES.iter().any(|&(cue, kind)| cue == word && kind != Cue::Parcel);
     }
     context
 }
@@ -146,20 +144,13 @@ fn begins_with(tail: &[char], word: &str) -> bool {
 fn is_filler(rest: &[char]) -> bool {
     rest.split(|ch| !is_letter(*ch))
         .filter(|word| !word.is_empty())
-        .all(|word| {
-            FILLER_WORDS
-                .iter()
-                .any(|filler| filler.chars().eq(word.iter().copied()))
-        })
-        && rest
-            .iter()
-            .all(|&ch| ch.is_ascii() || "号號码碼是为為№".contains(ch))
+        .all(|word| FILLER_WORDS.iter().any(|filler| filler.chars().eq(word.iter().copied())))
+        && rest.iter().all(|&ch| ch.is_ascii() || "号號码碼是为為№".contains(ch))
 }
 
 /// Whether the text after a reference cue says that a number follows.
 fn names(rest: &[char], by_colon: bool) -> bool {
-    rest.iter()
-        .any(|&ch| "号號码碼#№=".contains(ch) || (by_colon && ch == ':'))
+    rest.iter().any(|&ch| "号號码碼#№=".contains(ch) || (by_colon && ch == ':'))
         || rest.split(|ch| !is_letter(*ch)).any(|word| {
             ["no", "nr", "number", "num", "id", "code"]
                 .iter()
@@ -167,9 +158,8 @@ fn names(rest: &[char], by_colon: bool) -> bool {
         })
 }
 
-const FILLER_WORDS: [&str; 12] = [
-    "no", "nr", "number", "num", "id", "code", "is", "was", "at", "on", "my", "the",
-];
+const FILLER_WORDS: [&str; 12] =
+    ["no", "nr", "number", "num", "id", "code", "is", "was", "at", "on", "my", "the"];
 
 #[rustfmt::skip]
 const CUES: &[(&str, Cue)] = &[

@@ -22,11 +22,7 @@ pub(crate) fn units(text: &str) -> Vec<Unit> {
     let mut units = Vec::with_capacity(text.len());
     for (start, ch) in text.char_indices() {
         if let Some(folded) = fold(ch) {
-            units.push(Unit {
-                ch: folded,
-                start,
-                end: start + ch.len_utf8(),
-            });
+            units.push(Unit { ch: folded, start, end: start + ch.len_utf8() });
         }
     }
     units

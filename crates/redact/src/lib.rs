@@ -70,14 +70,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables of metrics.
-    pub const ALL: [Self; 6] = [
-        Self::Mobile,
-        Self::Landline,
-        Self::Phone,
-        Self::IdCard,
-        Self::BankCard,
-        Self::Email,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Mobile, Self::Landline, Self::Phone, Self::IdCard, Self::BankCard, Self::Email];
 
     /// The name in metric labels and JSON.
     pub fn as_str(self) -> &'static str {
@@ -143,24 +137,16 @@ impl Masked<'_> {
 /// ```
 pub fn mask(text: &str) -> Masked<'_> {
     if !fold::worth_reading(text, numbers::FEWEST_DIGITS) {
-        return Masked {
-            text: Cow::Borrowed(text),
-            spans: Vec::new(),
-        };
+        return Masked { text: Cow::Borrowed(text), spans: Vec::new() };
     }
     let mut units = fold::units(text);
     let emails = email::find(&units);
     email::take(&mut units, &emails);
-    let mut found: Vec<(Kind, usize, usize)> = emails
-        .into_iter()
-        .map(|(start, end)| (Kind::Email, start, end))
-        .collect();
+    let mut found: Vec<(Kind, usize, usize)> =
+        emails.into_iter().map(|(start, end)| (Kind::Email, start, end)).collect();
     found.extend(numbers::find(&mut units));
     if found.is_empty() {
-        return Masked {
-            text: Cow::Borrowed(text),
-            spans: Vec::new(),
-        };
+        return Masked { text: Cow::Borrowed(text), spans: Vec::new() };
     }
     found.sort_unstable_by_key(|&(_, start, _)| start);
 
@@ -174,16 +160,9 @@ pub fn mask(text: &str) -> Masked<'_> {
         let start = scalars;
         masked.push_str(kind.token());
         scalars += kind.token().len();
-        spans.push(MaskedSpan {
-            kind,
-            start,
-            end: scalars,
-        });
+        spans.push(MaskedSpan { kind, start, end: scalars });
         copied = units[end - 1].end;
     }
     masked.push_str(&text[copied..]);
-    Masked {
-        text: Cow::Owned(masked),
-        spans,
-    }
+    Masked { text: Cow::Owned(masked), spans }
 }

@@ -102,11 +102,7 @@ struct Found {
 
 impl Found {
     fn new(kind: Kind, digits: usize) -> Self {
-        Self {
-            kind,
-            digits,
-            tail: 0,
-        }
+        Self { kind, digits, tail: 0 }
     }
 }
 
@@ -125,11 +121,8 @@ impl<'u> Reading<'u> {
         };
         let (mut total, mut previous) = (0, first);
         for run in runs {
-            let joint = if reading.runs == 0 {
-                Some(Joint::NONE)
-            } else {
-                joint(units, previous, run)
-            };
+            let joint =
+                if reading.runs == 0 { Some(Joint::NONE) } else { joint(units, previous, run) };
             let Some(joint) = joint.filter(|_| total + run.end - run.start <= MOST_DIGITS) else {
                 break;
             };
@@ -157,10 +150,7 @@ impl<'u> Reading<'u> {
     /// The lengths of the runs that make up `digits[from..to]`, and what joins them; `None`
     /// unless a run ends at `to`. The first length is shortened by what `from` cuts off.
     fn shape(&self, from: usize, to: usize) -> Option<(Shape, Joint)> {
-        let mut shape = Shape {
-            lengths: [0; MOST_DIGITS],
-            runs: 0,
-        };
+        let mut shape = Shape { lengths: [0; MOST_DIGITS], runs: 0 };
         let mut joints = Joint::NONE;
         let mut before = from;
         for run in 0..self.runs {
@@ -225,9 +215,7 @@ impl<'u> Reading<'u> {
     }
 
     fn number(&self, from: usize, to: usize) -> u32 {
-        self.digits[from..to]
-            .iter()
-            .fold(0, |number, &digit| number * 10 + u32::from(digit))
+        self.digits[from..to].iter().fold(0, |number, &digit| number * 10 + u32::from(digit))
     }
 }
 
@@ -253,9 +241,7 @@ fn joint(units: &[Unit], left: &Run, right: &Run) -> Option<Joint> {
     if between.len() > 3 || left.place != right.place || left.place == Place::Path {
         return None;
     }
-    between
-        .iter()
-        .try_fold(Joint::NONE, |all, unit| Some(all.and(Joint::of(unit.ch)?)))
+    between.iter().try_fold(Joint::NONE, |all, unit| Some(all.and(Joint::of(unit.ch)?)))
 }
 
 /// The numbers in `units`, left to right, as kind, first unit and one past the last. Their
@@ -307,10 +293,7 @@ fn in_path(reading: &Reading<'_>, context: Context) -> Option<Found> {
     let whole = reading.before() == Some('/')
         && !matches!(reading.next(digits), Some('-' | '_' | '='))
         && !(reading.next(digits) == Some('.')
-            && reading
-                .units
-                .get(reading.end(digits) + 1)
-                .is_some_and(|unit| is_letter(unit.ch)));
+            && reading.units.get(reading.end(digits) + 1).is_some_and(|unit| is_letter(unit.ch)));
     id_card::find(reading, context)
         .or_else(|| phone::mobile(reading, context).filter(|found| whole && found.digits == digits))
 }
@@ -322,9 +305,8 @@ fn first_unit(reading: &Reading<'_>, found: Found) -> usize {
         return first;
     }
     let char_before = |at: usize| at.checked_sub(1).map(|at| reading.units[at].ch);
-    let closes = reading.units[reading.start..reading.end(found.digits)]
-        .iter()
-        .any(|unit| unit.ch == ')');
+    let closes =
+        reading.units[reading.start..reading.end(found.digits)].iter().any(|unit| unit.ch == ')');
     if char_before(first) == Some('+') {
         first -= 1;
     }
@@ -345,15 +327,8 @@ fn runs(units: &[Unit]) -> Vec<Run> {
     while at < units.len() {
         let ch = units[at].ch;
         if ch.is_ascii_digit() {
-            let length = units[at..]
-                .iter()
-                .take_while(|unit| unit.ch.is_ascii_digit())
-                .count();
-            runs.push(Run {
-                start: at,
-                end: at + length,
-                place,
-            });
+            let length = units[at..].iter().take_while(|unit| unit.ch.is_ascii_digit()).count();
+            runs.push(Run { start: at, end: at + length, place });
             at += length;
             continue;
         }
@@ -376,8 +351,5 @@ fn runs(units: &[Unit]) -> Vec<Run> {
 
 fn begins(units: &[Unit], word: &str) -> bool {
     units.len() >= word.len()
-        && units
-            .iter()
-            .zip(word.chars())
-            .all(|(unit, ch)| unit.ch.to_ascii_lowercase() == ch)
+        && units.iter().zip(word.chars()).all(|(unit, ch)| unit.ch.to_ascii_lowercase() == ch)
 }

@@ -156,11 +156,9 @@ mod tests {
 
     #[test]
     fn the_form_is_a_letter_an_underscore_and_26_base32_characters() {
-        for (subject, letter) in [
-            (Subject::Customer, "c_"),
-            (Subject::Author, "a_"),
-            (Subject::Conversation, "v_"),
-        ] {
+        for (subject, letter) in
+            [(Subject::Customer, "c_"), (Subject::Author, "a_"), (Subject::Conversation, "v_")]
+        {
             let name = pseudonym(&key(9), "", subject, "");
             assert_eq!(&name[..2], letter);
             assert_eq!(name.len(), 28);

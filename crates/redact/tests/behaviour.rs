@@ -16,16 +16,8 @@ fn spans_count_scalars_of_the_masked_text() {
     assert_eq!(
         spans,
         [
-            MaskedSpan {
-                kind: Kind::Mobile,
-                start: 3,
-                end: 10
-            },
-            MaskedSpan {
-                kind: Kind::Email,
-                start: 14,
-                end: 21
-            },
+            MaskedSpan { kind: Kind::Mobile, start: 3, end: 10 },
+            MaskedSpan { kind: Kind::Email, start: 14, end: 21 },
         ]
     );
 }
@@ -42,10 +34,7 @@ fn each_kind_is_told_apart() {
 
 #[test]
 fn invisible_characters_between_digits_hide_nothing_and_go_with_the_number() {
-    assert_eq!(
-        masked("打1\u{200b}3\u{feff}8001\u{2060}38000吧"),
-        "打[PHONE]吧"
-    );
+    assert_eq!(masked("打1\u{200b}3\u{feff}8001\u{2060}38000吧"), "打[PHONE]吧");
 }
 
 #[test]
@@ -63,10 +52,7 @@ fn digits_that_touch_letters_are_part_of_a_code() {
 
 #[test]
 fn a_cue_may_touch_its_number() {
-    assert_eq!(
-        masked("tel13800138000 wx13800138000"),
-        "tel[PHONE] wx[PHONE]"
-    );
+    assert_eq!(masked("tel13800138000 wx13800138000"), "tel[PHONE] wx[PHONE]");
 }
 
 #[test]
@@ -77,10 +63,7 @@ fn a_number_named_as_an_order_stays_and_the_same_number_alone_does_not() {
 
 #[test]
 fn the_cue_nearest_to_a_card_number_decides() {
-    assert_eq!(
-        masked("退款订单的银行卡 4111111111111111"),
-        "退款订单的银行卡 [CARD]"
-    );
+    assert_eq!(masked("退款订单的银行卡 4111111111111111"), "退款订单的银行卡 [CARD]");
     let order = "银行卡付的，订单号 4111111111111111";
     assert_eq!(masked(order), order);
 }
@@ -88,10 +71,7 @@ fn the_cue_nearest_to_a_card_number_decides() {
 #[test]
 fn a_cue_belongs_to_the_next_number_only() {
     assert_eq!(masked("订单 12 卡 4111111111111111"), "订单 12 卡 [CARD]");
-    assert_eq!(
-        masked("订单号 1234567 4111111111111111"),
-        "订单号 1234567 [CARD]"
-    );
+    assert_eq!(masked("订单号 1234567 4111111111111111"), "订单号 1234567 [CARD]");
 }
 
 #[test]
@@ -110,12 +90,7 @@ fn a_mistyped_card_number_is_masked_after_its_cue_only() {
 
 #[test]
 fn the_line_of_a_company_stays() {
-    for text in [
-        "客服电话 400-820-8820",
-        "call 800 820 8820",
-        "电话4008208820",
-        "打12315",
-    ] {
+    for text in ["客服电话 400-820-8820", "call 800 820 8820", "电话4008208820", "打12315"] {
         assert_eq!(masked(text), text);
     }
 }
@@ -124,14 +99,8 @@ fn the_line_of_a_company_stays() {
 fn an_article_number_in_a_link_stays_and_a_telephone_number_does_not() {
     let article = "https://item.example.com/13800138000.html";
     assert_eq!(masked(article), article);
-    assert_eq!(
-        masked("https://wa.me/8613800138000"),
-        "https://wa.me/[PHONE]"
-    );
-    assert_eq!(
-        masked("http://a.example/?tel=13800138000"),
-        "http://a.example/?tel=[PHONE]"
-    );
+    assert_eq!(masked("https://wa.me/8613800138000"), "https://wa.me/[PHONE]");
+    assert_eq!(masked("http://a.example/?tel=13800138000"), "http://a.example/?tel=[PHONE]");
 }
 
 #[test]

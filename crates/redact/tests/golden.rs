@@ -9,22 +9,19 @@ use zhili_redact::mask;
 
 /// The lines of a golden file with their numbers, without comments, escapes resolved.
 fn lines(file: &'static str) -> impl Iterator<Item = (usize, String)> {
-    file.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with("# "))
-        .map(|(i, line)| {
-            let mut text = String::new();
-            let mut rest = line;
-            while let Some((before, after)) = rest.split_once("\\u{") {
-                let (hex, tail) = after.split_once('}').expect("an escape ends with }");
-                let scalar = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
-                text.push_str(before);
-                text.push(scalar.expect("an escape is a scalar"));
-                rest = tail;
-            }
-            text.push_str(rest);
-            (i + 1, text)
-        })
+    file.lines().enumerate().filter(|(_, line)| !line.starts_with("# ")).map(|(i, line)| {
+        let mut text = String::new();
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("\\u{") {
+            let (hex, tail) = after.split_once('}').expect("an escape ends with }");
+            let scalar = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
+            text.push_str(before);
+            text.push(scalar.expect("an escape is a scalar"));
+            rest = tail;
+        }
+        text.push_str(rest);
+        (i + 1, text)
+    })
 }
 
 #[test]

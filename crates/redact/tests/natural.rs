@@ -16,21 +16,12 @@ use zhili_redact::{Kind, mask};
 /// Every text of a dialogue file, or of a file of single messages.
 fn texts(path: &Path) -> Vec<String> {
     let mut lines = String::new();
-    GzDecoder::new(File::open(path).unwrap())
-        .read_to_string(&mut lines)
-        .unwrap();
+    GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut lines).unwrap();
     let mut texts = Vec::new();
     for line in lines.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
-        let turns = row["turns"]
-            .as_array()
-            .cloned()
-            .unwrap_or_else(|| vec![row.clone()]);
-        texts.extend(
-            turns
-                .iter()
-                .filter_map(|turn| turn["text"].as_str().map(str::to_owned)),
-        );
+        let turns = row["turns"].as_array().cloned().unwrap_or_else(|| vec![row.clone()]);
+        texts.extend(turns.iter().filter_map(|turn| turn["text"].as_str().map(str::to_owned)));
     }
     texts
 }
@@ -66,18 +57,10 @@ fn natural_chinese_turns_are_hardly_ever_masked() {
             assert_eq!(mask(&masked.text).text, masked.text);
         }
         let rate = hits as f64 / texts.len().max(1) as f64;
-        println!(
-            "{name}: {hits} of {} turns masked, {:.3} % {kinds:?}",
-            texts.len(),
-            rate * 100.0
-        );
+        println!("{name}: {hits} of {} turns masked, {:.3} % {kinds:?}", texts.len(), rate * 100.0);
         // The dialogues were made anonymous, so what is masked there is masked wrongly.
         if name.starts_with("dialogues_zh") {
-            assert!(
-                rate <= 0.002,
-                "{name}: {:.3} % of turns masked",
-                rate * 100.0
-            );
+            assert!(rate <= 0.002, "{name}: {:.3} % of turns masked", rate * 100.0);
         }
     }
 }

@@ -170,9 +170,6 @@ fn hostile_texts_take_time_linear_in_their_length() {
         };
         let (short, long) = (time(4 << 10), time(64 << 10));
         let allowed = short * 16 * 6 + Duration::from_millis(5);
-        assert!(
-            long < allowed,
-            "{unit:?}: {short:?} for 4 KiB, {long:?} for 64 KiB"
-        );
+        assert!(long < allowed, "{unit:?}: {short:?} for 4 KiB, {long:?} for 64 KiB");
     }
 }

@@ -21,24 +21,14 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
     let fits = |&digits: &usize| {
         reading.shape(0, digits).is_some_and(|(shape, joints)| {
             is_grouping(shape.lengths(), announced)
-                && matches!(
-                    joints,
-                    Joint::NONE | Joint::BLANK | Joint::HYPHEN | Joint::DOT
-                )
+                && matches!(joints, Joint::NONE | Joint::BLANK | Joint::HYPHEN | Joint::DOT)
         }) && !reading.runs_into_letters(digits)
             && !reading.is_money(digits)
     };
     let longest = |certain: bool| {
         (13..=19).rev().filter(fits).find(|&digits| {
-            let (issued, valid) = (
-                is_issued(reading, digits),
-                is_luhn(&reading.digits[..digits]),
-            );
-            if certain {
-                issued && valid
-            } else {
-                (issued || valid) && digits >= 15
-            }
+            let (issued, valid) = (is_issued(reading, digits), is_luhn(&reading.digits[..digits]));
+            if certain { issued && valid } else { (issued || valid) && digits >= 15 }
         })
     };
     longest(true)

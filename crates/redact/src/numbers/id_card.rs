@@ -16,27 +16,13 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
         return None;
     }
     let (found, check) = if let Some((_, joints)) = reading.shape(0, 18) {
-        (
-            joints.is_plain().then(|| Found::new(Kind::IdCard, 18))?,
-            b'0' + reading.digits[17],
-        )
+        (joints.is_plain().then(|| Found::new(Kind::IdCard, 18))?, b'0' + reading.digits[17])
     } else {
-        let (_, joints) = reading
-            .shape(0, 17)
-            .filter(|(_, joints)| joints.is_plain())?;
-        (
-            Found {
-                tail: letter_x(reading, joints)?,
-                ..Found::new(Kind::IdCard, 17)
-            },
-            b'X',
-        )
+        let (_, joints) = reading.shape(0, 17).filter(|(_, joints)| joints.is_plain())?;
+        (Found { tail: letter_x(reading, joints)?, ..Found::new(Kind::IdCard, 17) }, b'X')
     };
-    let sum: u32 = WEIGHTS
-        .iter()
-        .zip(reading.digits)
-        .map(|(weight, digit)| weight * u32::from(digit))
-        .sum();
+    let sum: u32 =
+        WEIGHTS.iter().zip(reading.digits).map(|(weight, digit)| weight * u32::from(digit)).sum();
     let right = CHECKS[sum as usize % 11] == check;
     (right || context.cue == Some(Cue::Id)).then_some(found)
 }
@@ -61,10 +47,7 @@ pub(super) fn find_old(reading: &Reading<'_>, context: Context) -> Option<Found>
 fn letter_x(reading: &Reading<'_>, joints: Joint) -> Option<usize> {
     let after = &reading.units[reading.end(17)..];
     let gap = usize::from(
-        joints != Joint::NONE
-            && after
-                .first()
-                .is_some_and(|unit| matches!(unit.ch, ' ' | '-')),
+        joints != Joint::NONE && after.first().is_some_and(|unit| matches!(unit.ch, ' ' | '-')),
     );
     let is_x = matches!(after.get(gap)?.ch, 'X' | 'x' | '×' | 'Х' | 'х');
     let ends = after.get(gap + 1).is_none_or(|unit| !is_letter(unit.ch));
@@ -86,11 +69,7 @@ fn is_date(reading: &Reading<'_>, from: usize, to: usize) -> bool {
         _ => 1900 + reading.number(from, from + 2),
     };
     (1900..2100).contains(&year)
-        && is_day(
-            year,
-            reading.number(to - 4, to - 2),
-            reading.number(to - 2, to),
-        )
+        && is_day(year, reading.number(to - 4, to - 2), reading.number(to - 2, to))
 }
 
 /// Whether the month has that day.

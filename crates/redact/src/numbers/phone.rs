@@ -24,31 +24,29 @@ pub(super) fn mobile(reading: &Reading<'_>, context: Context) -> Option<Found> {
     if context.glued || context.names_reference() {
         return None;
     }
-    [&[][..], &[8, 6], &[0, 0, 8, 6], &[0, 8, 6], &[0]]
-        .into_iter()
-        .find_map(|prefix| {
-            let (from, to) = (prefix.len(), prefix.len() + 11);
-            if reading.total() < to
-                || reading.digits[..from] != *prefix
-                || reading.digits[from] != 1
-                || reading.digits[from + 1] < 3
-            {
-                return None;
+    [&[][..], &[8, 6], &[0, 0, 8, 6], &[0, 8, 6], &[0]].into_iter().find_map(|prefix| {
+        let (from, to) = (prefix.len(), prefix.len() + 11);
+        if reading.total() < to
+            || reading.digits[..from] != *prefix
+            || reading.digits[from] != 1
+            || reading.digits[from + 1] < 3
+        {
+            return None;
+        }
+        let (shape, joints) = reading.shape(from, to)?;
+        let joined = match joints {
+            Joint::NONE => !reading.is_money(to),
+            _ => {
+                is_mobile_grouping(reading, from, shape.lengths(), joints)
+                    && !reading.continues_leftwards()
             }
-            let (shape, joints) = reading.shape(from, to)?;
-            let joined = match joints {
-                Joint::NONE => !reading.is_money(to),
-                _ => {
-                    is_mobile_grouping(reading, from, shape.lengths(), joints)
-                        && !reading.continues_leftwards()
-                }
-            };
-            let fits = joined
+        };
+        let fits = joined
             && !reading.runs_into_letters(to)
             // A lone zero is dialled, not counted: it touches the number.
             && (from != 1 || reading.first_run() > 1);
-            fits.then(|| Found::new(Kind::Mobile, to))
-        })
+        fits.then(|| Found::new(Kind::Mobile, to))
+    })
 }
 
 fn is_mobile_grouping(
@@ -118,21 +116,13 @@ fn abroad(reading: &Reading<'_>, context: Context) -> Option<Found> {
             && !reading.is_money(digits)
     };
     let digits = lengths.rev().map(|digits| digits + from).find(fits)?;
-    let kind = if reading.number(from, from + 2) == 86 {
-        Kind::Landline
-    } else {
-        Kind::Phone
-    };
+    let kind = if reading.number(from, from + 2) == 86 { Kind::Landline } else { Kind::Phone };
     Some(Found::new(kind, digits))
 }
 
 /// Whether a plus sign that is no sum (`5+13800138000`) touches the number.
 fn has_plus(reading: &Reading<'_>) -> bool {
-    let mut before = reading.units[..reading.start]
-        .iter()
-        .rev()
-        .map(|unit| unit.ch)
-        .peekable();
+    let mut before = reading.units[..reading.start].iter().rev().map(|unit| unit.ch).peekable();
     before.next_if_eq(&'(');
     before.next() == Some('+') && !before.next().is_some_and(|ch| ch.is_ascii_digit())
 }
@@ -171,25 +161,19 @@ fn local(reading: &Reading<'_>, from: usize, area: usize, context: Context) -> O
         return None;
     }
     let long_area = area - from == 4 || from > 0 && area - from == 3;
-    [8, 7]
-        .into_iter()
-        .filter(|&length| length == 8 || long_area)
-        .find_map(|length| {
-            let to = area + length;
-            let (shape, joints) = reading.shape(area, to)?;
-            let (whole, all) = reading.shape(0, to)?;
-            let fits =
-                matches!(
-                    shape.lengths(),
-                    [8 | 7] | [4, 4] | [3, 4] | [4, 3] | [2, 2, 2, 2]
-                ) && (whole.is_single() || reading.shape(0, area).is_some() || shape.is_single())
-                    && joints.is_plain()
-                    && (!all.has(Joint::OTHER) || all.within(Joint::OTHER))
-                    && no_reference(&whole, context)
-                    && !reading.runs_into_letters(to)
-                    && !reading.is_money(to);
-            fits.then(|| Found::new(Kind::Landline, to))
-        })
+    [8, 7].into_iter().filter(|&length| length == 8 || long_area).find_map(|length| {
+        let to = area + length;
+        let (shape, joints) = reading.shape(area, to)?;
+        let (whole, all) = reading.shape(0, to)?;
+        let fits = matches!(shape.lengths(), [8 | 7] | [4, 4] | [3, 4] | [4, 3] | [2, 2, 2, 2])
+            && (whole.is_single() || reading.shape(0, area).is_some() || shape.is_single())
+            && joints.is_plain()
+            && (!all.has(Joint::OTHER) || all.within(Joint::OTHER))
+            && no_reference(&whole, context)
+            && !reading.runs_into_letters(to)
+            && !reading.is_money(to);
+        fits.then(|| Found::new(Kind::Landline, to))
+    })
 }
 
 /// Taiwan: mobiles `09xx xxx xxx`, landlines `02-xxxx-xxxx`.
@@ -210,13 +194,12 @@ fn taiwan(reading: &Reading<'_>, context: Context) -> Option<Found> {
 /// Britain, and any other run of 11 digits from a zero: nothing else is written like that.
 fn british(reading: &Reading<'_>, context: Context) -> Option<Found> {
     let (shape, joints) = reading.shape(0, 11)?;
-    let fits = matches!(
-        shape.lengths(),
-        [11] | [5, 6] | [5, 3, 3] | [4, 7] | [4, 3, 4] | [3, 4, 4]
-    ) && joints.within(Joint::BLANK.and(Joint::HYPHEN).and(Joint::BRACKET))
-        && no_reference(&shape, context)
-        && !reading.runs_into_letters(11)
-        && !reading.is_money(11);
+    let fits =
+        matches!(shape.lengths(), [11] | [5, 6] | [5, 3, 3] | [4, 7] | [4, 3, 4] | [3, 4, 4])
+            && joints.within(Joint::BLANK.and(Joint::HYPHEN).and(Joint::BRACKET))
+            && no_reference(&shape, context)
+            && !reading.runs_into_letters(11)
+            && !reading.is_money(11);
     fits.then(|| Found::new(Kind::Phone, 11))
 }
 
@@ -259,10 +242,7 @@ fn is_north_american(reading: &Reading<'_>, from: usize) -> bool {
     if reading.total() < from + 10 {
         return false;
     }
-    let (area, exchange) = (
-        reading.number(from, from + 3),
-        reading.number(from + 3, from + 6),
-    );
+    let (area, exchange) = (reading.number(from, from + 3), reading.number(from + 3, from + 6));
     area >= 200
         && exchange >= 200
         && area % 100 != 11
@@ -304,12 +284,7 @@ fn announced(reading: &Reading<'_>, context: Context) -> Option<Found> {
             _ => false,
         };
         let fits = grouped
-            && joints.within(
-                Joint::BLANK
-                    .and(Joint::HYPHEN)
-                    .and(Joint::DOT)
-                    .and(Joint::BRACKET),
-            )
+            && joints.within(Joint::BLANK.and(Joint::HYPHEN).and(Joint::DOT).and(Joint::BRACKET))
             && !reading.runs_into_letters(digits)
             && !reading.is_money(digits);
         fits.then(|| Found::new(Kind::Phone, digits))
@@ -322,10 +297,7 @@ fn announced(reading: &Reading<'_>, context: Context) -> Option<Found> {
 pub(super) fn service_line(reading: &Reading<'_>) -> Option<usize> {
     let (shape, joints) = reading.shape(0, 10)?;
     let is_line = matches!(reading.number(0, 3), 400 | 800)
-        && matches!(
-            shape.lengths(),
-            [10] | [3, 3, 4] | [3, 4, 3] | [4, 3, 3] | [3, 7]
-        )
+        && matches!(shape.lengths(), [10] | [3, 3, 4] | [3, 4, 3] | [4, 3, 3] | [3, 7])
         && joints.is_plain()
         && !has_plus(reading);
     is_line.then(|| reading.end(10))
@@ -334,11 +306,7 @@ pub(super) fn service_line(reading: &Reading<'_>) -> Option<usize> {
 fn is_calendar_day(reading: &Reading<'_>, from: usize) -> bool {
     let year = reading.number(from, from + 4);
     is_year(year)
-        && is_day(
-            year,
-            reading.number(from + 4, from + 6),
-            reading.number(from + 6, from + 8),
-        )
+        && is_day(year, reading.number(from + 4, from + 6), reading.number(from + 6, from + 8))
 }
 
 fn is_year(year: u32) -> bool {

@@ -1,0 +1,103 @@
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::telemetry::{self, TelemetryConfig};
+use crate::{Condition, Failure, Health};
+
+/// Settings that every process has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeConfig {
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// What a service is given to live in. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Cancelled when the process should end.
+    pub shutdown: CancellationToken,
+    /// Where its parts say how they are.
+    pub health: Health,
+    /// Where its metrics are registered.
+    pub metrics: Arc<Mutex<Registry>>,
+    /// Recognises callers.
+    pub auth: Authenticator,
+}
+
+impl Context {
+    /// A context of its own for a service among others in one process: it stops with them.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self::new(self.shutdown.child_token(), self.auth.clone())
+    }
+
+    /// A context that `shutdown` ends.
+    #[must_use]
+    pub fn new(shutdown: CancellationToken, auth: Authenticator) -> Self {
+        let health = Health::default();
+        let stopping = shutdown.clone();
+        health.add("process", move || {
+            if stopping.is_cancelled() {
+                Condition::NotReady("shutting down".to_owned())
+            } else {
+                Condition::Ready
+            }
+        });
+        let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
+        Self { shutdown, health, metrics, auth }
+    }
+}
+
+/// Runs a service until it ends or a signal says so: telemetry first, then the service, then
+/// what was collected is sent. Gives the exit code of the process.
+pub fn run<F>(
+    name: &'static str,
+    config: &RuntimeConfig,
+    auth: Authenticator,
+    service: impl FnOnce(Context) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Io(format!("cannot start threads: {error}")).report(name),
+    };
+    let outcome = runtime.block_on(async {
+        let _telemetry = telemetry::start(name, &config.telemetry)?;
+        let shutdown = CancellationToken::new();
+        let context = Context::new(shutdown.clone(), auth);
+        tokio::spawn(async move {
+            if let Err(error) = signalled().await {
+                tracing::error!(%error, "cannot listen for signals");
+                return;
+            }
+            tracing::info!("stopping");
+            shutdown.cancel();
+        });
+        service(context).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(name),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn signalled() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

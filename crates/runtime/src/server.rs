@@ -1,0 +1,213 @@
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::auth::Authenticator;
+use crate::{Context, Failure, Health, ServiceError};
+
+/// How long calls in progress may take to end after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// gRPC and HTTP of one service on one port.
+#[derive(Default)]
+pub struct Server {
+    grpc: Routes,
+    http: Router,
+}
+
+/// Takes a port.
+///
+/// # Errors
+/// [`Failure::Unavailable`] that names the address when it is taken.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::Unavailable(format!(
+            "cannot listen on {address}: {error}; stop what uses it or give another port"
+        ))
+    })
+}
+
+impl Server {
+    /// Adds a gRPC service.
+    #[must_use]
+    pub fn grpc<S>(mut self, service: S) -> Self
+    where
+        S: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.grpc = self.grpc.add_service(service);
+        self
+    }
+
+    /// Adds HTTP routes.
+    #[must_use]
+    pub fn http(mut self, router: Router) -> Self {
+        self.http = self.http.merge(router);
+        self
+    }
+
+    /// Serves until the context's shutdown, then lets calls in progress end.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when the port is lost.
+    pub async fn serve(self, listener: TcpListener, context: &Context) -> Result<(), Failure> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        // The overall service; what it says follows readiness.
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(zhili_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(|error| Failure::Problems(format!("gRPC reflection: {error}")))?;
+        let protected = self
+            .grpc
+            .add_service(reflection)
+            .prepare()
+            .into_axum_router()
+            .merge(self.http)
+            .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
+        let open = open_routes(context, health);
+        let app = protected.merge(open);
+
+        let watched = context.health.clone();
+        let stopping = context.shutdown.clone();
+        let follow = tokio::spawn(async move { follow_health(watched, reporter, stopping).await });
+        let shutdown = context.shutdown.clone();
+        let serving = axum::serve(listener, app)
+            .with_graceful_shutdown(async move { shutdown.cancelled().await })
+            .into_future();
+        let deadline = context.shutdown.clone();
+        let outcome = tokio::select! {
+            outcome = serving => outcome.map_err(|error| Failure::Unavailable(error.to_string())),
+            // Streams that their clients keep open do not end by themselves.
+            () = async { deadline.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+        };
+        follow.abort();
+        outcome
+    }
+}
+
+fn open_routes(
+    context: &Context,
+    health: HealthServer<impl tonic_health::pb::health_server::Health>,
+) -> Router {
+    let ready = context.health.clone();
+    let registry = context.metrics.clone();
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .route("/metrics", get(move || async move { exposition(&registry) }))
+        .merge(Routes::new(health).prepare().into_axum_router())
+}
+
+fn readiness(health: &Health) -> Response {
+    let complaints = health.complaints();
+    if complaints.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n").into_response()
+}
+
+fn exposition(registry: &std::sync::Mutex<Registry>) -> Response {
+    let mut text = String::new();
+    let registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Recognises the caller once for gRPC and HTTP, and answers each in its own way.
+async fn authenticate(
+    State(auth): State<Authenticator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match auth.authenticate(header, now) {
+        Ok(principal) => {
+            let span = tracing::info_span!(
+                "serve",
+                otel.kind = "server",
+                otel.name = request.uri().path()
+            );
+            let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
+                propagator.extract(&RequestHeaders(request.headers()))
+            });
+            // Fails only where no trace is collected, and then there is nothing to continue.
+            let _ = span.set_parent(parent);
+            request.extensions_mut().insert(principal);
+            next.run(request).instrument(span).await
+        }
+        Err(error) if grpc => grpc_error(error),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Trace context as it comes over HTTP and gRPC.
+struct RequestHeaders<'a>(&'a http::HeaderMap);
+
+impl opentelemetry::propagation::Extractor for RequestHeaders<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+fn grpc_error(error: ServiceError) -> Response {
+    tonic::Status::from(error).into_http()
+}
+
+/// Keeps `grpc.health.v1` in step with readiness.
+async fn follow_health(
+    health: Health,
+    reporter: tonic_health::server::HealthReporter,
+    stopping: tokio_util::sync::CancellationToken,
+) {
+    loop {
+        let serving = !stopping.is_cancelled() && health.complaints().is_empty();
+        let status = if serving {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        reporter.set_service_status("", status).await;
+        tokio::select! {
+            () = stopping.cancelled() => {
+                reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+                return;
+            }
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+    }
+}
