@@ -472,17 +472,15 @@ impl Tracked {
         Ok(())
     }
 
-    /// Destinations were removed: pages that still wanted to go there fail.
+    /// Destinations may have been removed or become another kind: pages that still wanted to go
+    /// there fail.
     pub(crate) fn destinations_changed(&mut self, context: &mut Context<'_>) {
         let incident = &mut self.incident;
         let mut failed = Vec::new();
         for page in incident.pages.iter_mut().filter(|page| !page.is_settled()) {
-            let team = &incident.team;
-            if context
-                .configs
-                .destination(&incident.tenant, team, &page.destination)
-                .is_none()
-            {
+            let (tenant, team) = (&incident.tenant, &incident.team);
+            let destination = context.configs.destination(tenant, team, &page.destination);
+            if !matches!(destination, Some(Destination::Webhook(_))) {
                 page.fail(REMOVED);
                 failed.push(page.page_id);
             }
@@ -782,7 +780,7 @@ impl Tracked {
     }
 }
 
-const REMOVED: &str = "the destination is no longer configured";
+const REMOVED: &str = "the destination is no longer configured as it was";
 
 /// Answers a command that changed nothing.
 pub(crate) fn reply(

@@ -380,7 +380,10 @@ impl Page {
         }
         if now_ms - self.created_at_ms >= LONGEST_TRY_MS {
             self.state = PageState::Failed;
-            self.detail = format!("given up after {} attempts: {}", self.attempts, self.detail);
+            self.detail = format!(
+                "given up (attempts: {}, last: {})",
+                self.attempts, self.detail
+            );
             return Ok(Settled::Failed);
         }
         let wait_ms = retry_wait_ms(self.page_id, self.attempts)
@@ -417,7 +420,7 @@ impl Page {
         if stop == Stop::Superseded && self.attempts > 0 {
             self.state = PageState::Failed;
             self.detail = format!(
-                "{} after {} attempts: {}",
+                "{} (attempts: {}, last: {})",
                 stop.words(),
                 self.attempts,
                 self.detail

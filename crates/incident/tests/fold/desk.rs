@@ -1,5 +1,4 @@
 //! A partition with its events, driven by words.
-#![allow(clippy::expect_used, reason = "helpers of tests")]
 
 use zhili_incident::*;
 
