@@ -156,6 +156,8 @@ type Notices = Vec<(EventKind, PageId)>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tracked {
     pub(crate) incident: Incident,
+    /// The how manieth incident of the partition it is; orders those of a key.
+    pub(crate) nth: u64,
     seen: VecDeque<u64>,
     answers: VecDeque<Answered>,
 }
@@ -163,6 +165,7 @@ pub(crate) struct Tracked {
 impl Tracked {
     /// Opens an incident. A historical signal opens one that is resolved already.
     pub(crate) fn open(
+        nth: u64,
         signal: Signal,
         policy: Arc<Policy>,
         previous: Option<IncidentId>,
@@ -203,6 +206,7 @@ impl Tracked {
         };
         let mut tracked = Self {
             incident,
+            nth,
             seen: VecDeque::new(),
             answers: VecDeque::new(),
         };

@@ -136,6 +136,8 @@ struct Durable {
     configs: Configs,
     health: Health,
     replies: u64,
+    /// Incidents opened so far.
+    opened: u64,
     incidents: BTreeMap<IncidentId, Tracked>,
 }
 
@@ -459,16 +461,20 @@ impl Partition {
         }
         let mut durable: Durable = postcard::from_bytes(bytes)?;
         share_policies(&mut durable);
-        let ids: Vec<IncidentId> = durable.incidents.keys().copied().collect();
+        let mut opened: Vec<(u64, IncidentId)> = durable
+            .incidents
+            .iter()
+            .map(|(id, tracked)| (tracked.nth, *id))
+            .collect();
+        opened.sort_unstable();
         let mut partition = Self {
             durable,
             ..Self::default()
         };
-        for id in ids {
+        for (_, id) in opened {
             partition.enter_key(id);
             partition.refresh(id);
         }
-        partition.order_keys();
         Ok(partition)
     }
 
@@ -515,7 +521,9 @@ impl Partition {
             tracked.add(signal, &mut context);
             self.refresh(id);
         } else {
-            let tracked = Tracked::open(signal, policy, latest, &mut context);
+            self.durable.opened += 1;
+            let nth = self.durable.opened;
+            let tracked = Tracked::open(nth, signal, policy, latest, &mut context);
             self.durable.incidents.insert(opened, tracked);
             self.enter_key(opened);
             self.refresh(opened);
@@ -735,31 +743,6 @@ impl Partition {
                 .entry(key_of(&tracked.incident))
                 .or_default()
                 .push(id);
-        }
-    }
-
-    /// Brings the incidents of each key into the order in which they were opened: every one
-    /// names the one before.
-    fn order_keys(&mut self) {
-        let incidents = &self.durable.incidents;
-        let previous = |id: &IncidentId| {
-            incidents
-                .get(id)
-                .and_then(|tracked| tracked.incident.previous)
-        };
-        for ids in self.index.keys.values_mut().filter(|ids| ids.len() > 1) {
-            let mut follower: BTreeMap<IncidentId, IncidentId> = BTreeMap::new();
-            for id in ids.iter() {
-                if let Some(previous) = previous(id) {
-                    follower.insert(previous, *id);
-                }
-            }
-            let first = ids
-                .iter()
-                .copied()
-                .find(|id| previous(id).is_none_or(|p| !ids.contains(&p)));
-            let chain = std::iter::successors(first, |id| follower.get(id).copied());
-            *ids = chain.take(ids.len()).collect();
         }
     }
 }

@@ -55,7 +55,9 @@ pub enum Severity {
 /// Something in a conversation that a person should look at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Deterministic: the same cause gives the same id. An id seen before has no effect.
+    /// Deterministic: the same cause gives the same id. An id that was seen before has no
+    /// effect while its incident is in memory; one that comes later is expected to be marked
+    /// historical, or it opens the same incident again.
     pub signal_id: String,
     /// Whose conversation it is.
     pub tenant: String,

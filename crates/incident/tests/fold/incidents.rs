@@ -376,3 +376,25 @@ fn ids_are_the_same_in_every_version() {
     );
     assert_eq!(desk.events[0].event_id, "evt_3phsitl6kiyl5zvbtsh2je2eyy");
 }
+
+#[test]
+fn an_incident_that_its_first_signal_opens_again_after_days_is_found_after_a_restore() {
+    let mut desk = Desk::new(two_steps());
+    desk.apply(Entry::Signal(Signal {
+        historical: true,
+        ..signal("s1", Severity::High)
+    }));
+    let first = desk.incident().incident_id;
+    desk.signal("s2", Severity::High);
+    let second = desk.incident().incident_id;
+    desk.wait(RESOLVED_FOR_MS);
+    assert!(desk.partition.get(first).is_none());
+    desk.command(Action::Resolve, "ann");
+    desk.wait(5 * MINUTE);
+    desk.signal("s1", Severity::High);
+    assert_eq!(
+        (desk.incident().incident_id, desk.incident().previous),
+        (first, Some(second))
+    );
+    assert!(desk.partition.index_is_consistent());
+}

@@ -3,7 +3,9 @@
 
 mod commands;
 mod configuration;
+mod crash_points;
 mod delivery;
 mod desk;
 mod incidents;
 mod paging;
+mod properties;
