@@ -1,1 +1,78 @@
-//! Signals, commands and time to incidents and pages. Pure: no clock, no I/O.
+//! Signals, commands, delivery results and time to incidents and pages: the fold of one
+//! partition of the escalation log. Pure: no clock, no I/O; the same records give the same
+//! incidents, pages, ids and events, live or replayed.
+//!
+//! # Incidents
+//!
+//! An urgent [`Signal`] opens an incident, and the team's policy starts: its first step pages at
+//! once, each next one after the delay of the step before, for as long as nobody acknowledges,
+//! through all repeats. The end of the policy is an event of its own ([`Exhausted`]); so is a
+//! team with nobody to page. There is one open incident per tenant, team, conversation and
+//! family. Further signals are evidence and page nobody; how a rise of severity is treated is
+//! up to the policy ([`Team::page_on_rise`]), except that an exhausted policy always starts
+//! again.
+//!
+//! Acknowledging stops all pages but one that is on the wire, for [`Team::ack_timeout_ms`].
+//! Resolving is final. For [`Team::cool_down_ms`] afterwards a signal that is no more severe is
+//! recorded with the resolved incident; a worse or later one opens a new incident that names
+//! its predecessor. Historical signals are recorded and never page.
+//!
+//! # Pages
+//!
+//! See [`Page`]. Pages of the destinations of one step go out together. A page that the
+//! receiver refuses for good has failed; when all pages of a step have failed, the next step of
+//! the pass does not wait. Failures that may pass are tried again ([`RETRY_MS`]) until the page
+//! is delivered, acknowledged, superseded by a later page to the same destination, or a day
+//! old.
+//!
+//! # Use
+//!
+//! ```
+//! use zhili_incident::{Effect, Entry, Partition};
+//! # fn records() -> Vec<(i64, Entry)> { Vec::new() }
+//!
+//! let mut partition = Partition::new();
+//! let mut events = Vec::new();
+//! for (at_ms, entry) in records() {
+//!     partition.apply(at_ms, entry, &mut events); // a tick is `partition.advance(at_ms, ...)`
+//! }
+//! // Events and offsets are committed together; then the live owner acts.
+//! for effect in partition.effects(partition.now_ms(), "escalation-1", |_page, _attempt| false) {
+//!     match effect {
+//!         Effect::Claim { page_id, attempt, .. } => { /* append a claim */ }
+//!         Effect::Send { page, destination, .. } => { /* send, then append the result */ }
+//!     }
+//! }
+//! ```
+
+mod command;
+mod config;
+mod configs;
+mod event;
+mod health;
+mod id;
+mod incident;
+mod page;
+mod partition;
+mod policy;
+mod signal;
+
+pub use command::{Action, Answer, Command, Refusal};
+pub use config::{
+    ANY_TENANT, Config, ConfigError, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT,
+    DEFAULT_TEAM, Destination, Step, Steps, Team, Webhook,
+};
+pub use event::{EventKind, IncidentEvent};
+pub use health::{DestinationHealth, Unreachable, UnreachableCause};
+pub use id::{IdError, IncidentId, PageId};
+pub use incident::{
+    Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
+    State,
+};
+pub use page::{
+    Attempt, Channel, Claim, DeliveryResult, KEPT_ATTEMPTS, LEASE_MS, LONGEST_RETRY_AFTER_MS,
+    LONGEST_TRY_MS, Outcome, Page, PageState, RETRY_MS, Reason, Stop, retry_wait_ms,
+};
+pub use partition::{Effect, Entry, Ignored, Partition, SnapshotError};
+pub use policy::Policy;
+pub use signal::{Family, Severity, Signal};

@@ -1,0 +1,365 @@
+//! Who is told, where and in which order: the escalation part of a tenant's configuration.
+//!
+//! ```toml
+//! [teams.default]
+//! policy = "default"                  # used unless `by_family` names another
+//!
+//! [teams.default.policies.default]
+//! repeat = 3
+//! steps = [
+//!     { destinations = ["floor"], delay_ms = 300000 },
+//!     { destinations = ["floor", "managers"], delay_ms = 300000 },
+//! ]
+//!
+//! [teams.default.destinations]
+//! floor = { webhook = { url = "https://hooks.example/floor", secret = "env:FLOOR_SECRET" } }
+//! managers = { webhook = { url = "https://hooks.example/managers" } }
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::signal::Family;
+
+/// The team that a tenant's other teams fall back to.
+pub const DEFAULT_TEAM: &str = "default";
+/// The policy of a team that names none. Without a definition it is one step to every
+/// destination of the team.
+pub const DEFAULT_POLICY: &str = "default";
+/// Stands for every tenant without a configuration of its own.
+pub const ANY_TENANT: &str = "*";
+/// Wait after a step before the next one, unless the step says otherwise.
+pub const DEFAULT_DELAY_MS: i64 = 5 * 60_000;
+/// How often a policy starts again from its first step, unless it says otherwise.
+pub const DEFAULT_REPEAT: u32 = 3;
+
+/// A step shorter than this would page the next person before the first could read.
+const SHORTEST_DELAY_MS: i64 = 10_000;
+const DAY_MS: i64 = 24 * 60 * 60_000;
+const MOST_REPEATS: u32 = 9;
+const MOST_STEPS: usize = 20;
+const MOST_DESTINATIONS: usize = 20;
+
+/// A tenant's escalation settings, by team. One that exists is valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
+pub struct Config {
+    teams: BTreeMap<String, Team>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    #[serde(default)]
+    teams: BTreeMap<String, Team>,
+}
+
+impl From<Config> for Unchecked {
+    fn from(config: Config) -> Self {
+        Self {
+            teams: config.teams,
+        }
+    }
+}
+
+impl TryFrom<Unchecked> for Config {
+    type Error = ConfigError;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, ConfigError> {
+        Self::new(unchecked.teams)
+    }
+}
+
+/// What one team answers for and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Team {
+    /// Policy of incidents whose family has none of its own.
+    pub policy: String,
+    /// Policies of single families.
+    pub by_family: BTreeMap<Family, String>,
+    /// Escalation policies by name.
+    pub policies: BTreeMap<String, Steps>,
+    /// Places that can be paged, by name.
+    pub destinations: BTreeMap<String, Destination>,
+    /// For so long after an incident was resolved, a signal of the same key that is no more
+    /// severe is recorded with it and pages nobody. Milliseconds, at most a day.
+    pub cool_down_ms: i64,
+    /// An acknowledged incident that is not resolved in this time starts again at the first
+    /// step. Milliseconds, at most a day; 0 means that an acknowledgement holds for ever.
+    pub ack_timeout_ms: i64,
+    /// Whether an open incident starts again at the first step when its severity rises, even
+    /// if somebody has acknowledged it.
+    pub page_on_rise: bool,
+}
+
+impl Default for Team {
+    fn default() -> Self {
+        Self {
+            policy: DEFAULT_POLICY.to_owned(),
+            by_family: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            destinations: BTreeMap::new(),
+            cool_down_ms: 5 * 60_000,
+            ack_timeout_ms: 10 * 60_000,
+            page_on_rise: false,
+        }
+    }
+}
+
+/// An escalation policy: who is paged in which order until somebody acknowledges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steps {
+    /// In this order, 1 to 20.
+    pub steps: Vec<Step>,
+    /// How often the steps start again when nobody has acknowledged, 0 to 9.
+    #[serde(default = "default_repeat")]
+    pub repeat: u32,
+    /// Paged once when the policy has come to its end.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+}
+
+fn default_repeat() -> u32 {
+    DEFAULT_REPEAT
+}
+
+/// One step of a policy: all its destinations are paged at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Names of destinations, 1 to 20. When every page of a step has failed for good, the next
+    /// step of the pass does not wait.
+    pub destinations: Vec<String>,
+    /// Wait after this step before the next, 10 s to 24 h, in milliseconds.
+    #[serde(default = "default_delay_ms")]
+    pub delay_ms: i64,
+}
+
+fn default_delay_ms() -> i64 {
+    DEFAULT_DELAY_MS
+}
+
+/// A place that can be paged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Destination {
+    /// An HTTP endpoint that receives signed requests.
+    Webhook(Webhook),
+    /// Whoever is connected to the `Watch` stream. Counts as told, never as reached: there may
+    /// be nobody.
+    Watch {},
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// `https://...` or `http://...`.
+    pub url: String,
+    /// Where the signing secret is: `env:NAME` or `file:PATH`. Never the secret itself, because
+    /// configuration is kept in the log.
+    #[serde(default)]
+    pub secret: Option<String>,
+}
+
+/// Shows the host alone: the path and query of a webhook are often its password.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        formatter
+            .debug_struct("Webhook")
+            .field("url", &format_args!("{scheme}://{host}/..."))
+            .field("secret", &self.secret)
+            .finish()
+    }
+}
+
+/// A value that cannot be used, with the place where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    /// Path of the field, such as `teams.default.policies.night.steps[0].delay_ms`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+fn wrong<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError {
+        field: field.into(),
+        problem: problem.into(),
+    })
+}
+
+impl Config {
+    /// Checks the teams. A destination that is named but not defined, a delay out of range and
+    /// the like are errors that name the field.
+    pub fn new(teams: BTreeMap<String, Team>) -> Result<Self, ConfigError> {
+        for (name, team) in &teams {
+            let field = format!("teams.{name}");
+            check_name(&field, name)?;
+            team.check(&field)?;
+        }
+        Ok(Self { teams })
+    }
+
+    /// The teams by name.
+    pub fn teams(&self) -> &BTreeMap<String, Team> {
+        &self.teams
+    }
+
+    /// The settings of a team, or else those of the team `default`.
+    pub fn team(&self, name: &str) -> Option<&Team> {
+        self.teams
+            .get(name)
+            .or_else(|| self.teams.get(DEFAULT_TEAM))
+    }
+}
+
+impl Team {
+    fn check(&self, field: &str) -> Result<(), ConfigError> {
+        for (name, destination) in &self.destinations {
+            let field = format!("{field}.destinations.{name}");
+            check_name(&field, name)?;
+            if let Destination::Webhook(webhook) = destination {
+                webhook.check(&format!("{field}.webhook"))?;
+            }
+        }
+        for (name, policy) in &self.policies {
+            let field = format!("{field}.policies.{name}");
+            check_name(&field, name)?;
+            self.check_policy(&field, policy)?;
+        }
+        self.check_policy_name(&format!("{field}.policy"), &self.policy)?;
+        for (family, name) in &self.by_family {
+            self.check_policy_name(&format!("{field}.by_family.{family}"), name)?;
+        }
+        check_range(&format!("{field}.cool_down_ms"), self.cool_down_ms, 0)?;
+        check_range(&format!("{field}.ack_timeout_ms"), self.ack_timeout_ms, 0)?;
+        if (1..SHORTEST_DELAY_MS).contains(&self.ack_timeout_ms) {
+            return wrong(
+                format!("{field}.ack_timeout_ms"),
+                format!(
+                    "{} is neither 0 nor at least {SHORTEST_DELAY_MS}",
+                    self.ack_timeout_ms
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_policy_name(&self, field: &str, name: &str) -> Result<(), ConfigError> {
+        if name == DEFAULT_POLICY || self.policies.contains_key(name) {
+            return Ok(());
+        }
+        wrong(
+            field,
+            format!("no policy is called {name:?}; define it under policies"),
+        )
+    }
+
+    fn check_policy(&self, field: &str, policy: &Steps) -> Result<(), ConfigError> {
+        if !(1..=MOST_STEPS).contains(&policy.steps.len()) {
+            let count = policy.steps.len();
+            return wrong(
+                format!("{field}.steps"),
+                format!("{count} steps; give 1 to {MOST_STEPS}"),
+            );
+        }
+        if policy.repeat > MOST_REPEATS {
+            return wrong(
+                format!("{field}.repeat"),
+                format!("{} is over {MOST_REPEATS}", policy.repeat),
+            );
+        }
+        for (index, step) in policy.steps.iter().enumerate() {
+            let field = format!("{field}.steps[{index}]");
+            check_range(
+                &format!("{field}.delay_ms"),
+                step.delay_ms,
+                SHORTEST_DELAY_MS,
+            )?;
+            if step.destinations.is_empty() {
+                return wrong(format!("{field}.destinations"), "empty; name at least one");
+            }
+            self.check_destinations(&format!("{field}.destinations"), &step.destinations)?;
+        }
+        self.check_destinations(&format!("{field}.fallback"), &policy.fallback)
+    }
+
+    fn check_destinations(&self, field: &str, names: &[String]) -> Result<(), ConfigError> {
+        if names.len() > MOST_DESTINATIONS {
+            let count = names.len();
+            return wrong(
+                field,
+                format!("{count} destinations; at most {MOST_DESTINATIONS}"),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !self.destinations.contains_key(name) {
+                return wrong(
+                    field,
+                    format!("no destination is called {name:?}; define it under destinations"),
+                );
+            }
+            if !seen.insert(name) {
+                return wrong(field, format!("{name:?} is named twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Webhook {
+    fn check(&self, field: &str) -> Result<(), ConfigError> {
+        let rest = self
+            .url
+            .strip_prefix("https://")
+            .or_else(|| self.url.strip_prefix("http://"));
+        let host = rest
+            .and_then(|rest| rest.split(['/', '?', '#']).next())
+            .unwrap_or_default();
+        if host.is_empty()
+            || self
+                .url
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control())
+        {
+            // The URL itself is not shown: its path may be a password.
+            return wrong(
+                format!("{field}.url"),
+                "not an http:// or https:// address of a host",
+            );
+        }
+        match self.secret.as_deref().map(|secret| secret.split_once(':')) {
+            None | Some(Some(("env" | "file", _))) => Ok(()),
+            _ => wrong(
+                format!("{field}.secret"),
+                "says where the secret is, as env:NAME or file:PATH; the secret itself must not \
+                 stand here",
+            ),
+        }
+    }
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), ConfigError> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    wrong(field, "names are 1 to 64 characters of a-z, 0-9, _ and -")
+}
+
+fn check_range(field: &str, value: i64, least: i64) -> Result<(), ConfigError> {
+    if (least..=DAY_MS).contains(&value) {
+        return Ok(());
+    }
+    wrong(field, format!("{value} is not within {least} and {DAY_MS}"))
+}

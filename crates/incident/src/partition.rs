@@ -1,0 +1,831 @@
+//! All incidents of one partition of the escalation log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Answer, Command, Refusal};
+use crate::config::{ANY_TENANT, Config, DEFAULT_TEAM, Destination};
+use crate::configs::{Configs, InForce};
+use crate::event::{EventKind, IncidentEvent};
+use crate::health::{DestinationHealth, Health, Unreachable};
+use crate::id::{IncidentId, PageId};
+use crate::incident::{Context, Incident, RESOLVED_FOR_MS, State, Tracked, reply};
+use crate::page::{Claim, DeliveryResult, Page, PageState};
+use crate::policy::Policy;
+use crate::signal::{Family, Key, Signal};
+
+/// First byte of a snapshot; another layout gets another number.
+const FORMAT: u8 = 1;
+
+/// A record of the escalation log, besides time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// Scoring wants a person to look.
+    Signal(Signal),
+    /// A person wants something done.
+    Command(Command),
+    /// A process is about to send a page.
+    Claim(Claim),
+    /// What came of a send.
+    Result(DeliveryResult),
+    /// A tenant's configuration changes here.
+    Config {
+        /// The tenant, or [`ANY_TENANT`] for all that have none of their own.
+        tenant: String,
+        /// Content address of the bundle, kept with incidents that start under it.
+        bundle: String,
+        /// Must be higher than that of the configuration in force.
+        sequence: u64,
+        /// The settings.
+        config: Config,
+    },
+}
+
+/// Why a record had no effect. None of these is an error: they are what repeated, late and
+/// crossing records come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Ignored {
+    /// The signal was folded before.
+    #[error("the signal was folded before")]
+    DuplicateSignal,
+    /// The page does not exist, or was forgotten with its incident.
+    #[error("the page is not known")]
+    UnknownPage,
+    /// Another claim came first, or the page needs no attempt any more.
+    #[error("another claim came first or the page needs no further attempt")]
+    StaleClaim,
+    /// The page waits for its next attempt.
+    #[error("the page waits for its next attempt")]
+    ClaimTooEarly,
+    /// A result without a claim.
+    #[error("the result is of an attempt that was never claimed")]
+    UnclaimedAttempt,
+    /// The attempt has a result already.
+    #[error("the attempt has a result already")]
+    DuplicateResult,
+    /// A configuration of a later sequence is in force.
+    #[error("a configuration of the same or a later sequence is in force")]
+    OldConfig,
+}
+
+impl Ignored {
+    /// Stable name for metric labels.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::DuplicateSignal => "duplicate_signal",
+            Self::UnknownPage => "unknown_page",
+            Self::StaleClaim => "stale_claim",
+            Self::ClaimTooEarly => "claim_too_early",
+            Self::UnclaimedAttempt => "unclaimed_attempt",
+            Self::DuplicateResult => "duplicate_result",
+            Self::OldConfig => "old_config",
+        }
+    }
+}
+
+/// Something the live owner of the partition should do now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect<'a> {
+    /// Append a [`Claim`] of this page and attempt.
+    Claim {
+        /// The incident, for the record's key and trace.
+        incident: &'a Incident,
+        /// The page.
+        page_id: PageId,
+        /// The attempt to claim.
+        attempt: u32,
+    },
+    /// Send this page; the claim was read back.
+    Send {
+        /// The incident as it is now.
+        incident: &'a Incident,
+        /// The page.
+        page: &'a Page,
+        /// The attempt that was claimed.
+        attempt: u32,
+        /// Where to.
+        destination: &'a Destination,
+        /// The send must have started by then, log time.
+        lease_until_ms: i64,
+    },
+}
+
+/// A snapshot that cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Written by another version.
+    #[error("snapshot of format {found}, this version reads {FORMAT}; replay from the log")]
+    Format {
+        /// Its first byte; 0 if it is empty.
+        found: u8,
+    },
+    /// Not a snapshot, or damaged.
+    #[error("cannot read the snapshot: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// The state could not be written.
+    #[error("cannot write the snapshot: {0}")]
+    Unwritable(#[source] postcard::Error),
+}
+
+/// Everything that outlives a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Durable {
+    now_ms: i64,
+    configs: Configs,
+    health: Health,
+    replies: u64,
+    /// Incidents opened so far.
+    opened: u64,
+    incidents: BTreeMap<IncidentId, Tracked>,
+}
+
+/// When which incident or page wants to be looked at; fires in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Timer {
+    due_ms: i64,
+    incident: IncidentId,
+    page: Option<PageId>,
+}
+
+/// What is derived from the durable state to find things fast.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Index {
+    timers: BTreeSet<Timer>,
+    /// Pages that want to be claimed or sent, by the time since when.
+    active: BTreeSet<(i64, PageId)>,
+    /// Incident of every kept page.
+    pages: BTreeMap<PageId, IncidentId>,
+    /// Incidents of a key, oldest first.
+    keys: BTreeMap<Key, Vec<IncidentId>>,
+    /// Incidents of a tenant that are not resolved.
+    open: BTreeMap<String, BTreeSet<IncidentId>>,
+    /// What was entered for an incident, to take it out again.
+    entered: BTreeMap<IncidentId, Entered>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Entered {
+    timers: Vec<Timer>,
+    active: Vec<(i64, PageId)>,
+    pages: Vec<PageId>,
+}
+
+/// The policy of a tenant, team and family.
+type PolicyKey = (String, String, Family);
+
+/// All incidents of one partition: a fold of its records and of time.
+///
+/// Time comes only from the log: `at_ms` is the append time of a record or tick that was read
+/// from it, in milliseconds since the Unix epoch, so that a replay does the same. A time
+/// earlier than one seen before counts as that one.
+#[derive(Debug, Clone, Default)]
+pub struct Partition {
+    durable: Durable,
+    index: Index,
+    policies: BTreeMap<PolicyKey, Arc<Policy>>,
+}
+
+impl Partition {
+    /// A partition before its first record.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The latest time seen, milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.durable.now_ms
+    }
+
+    /// Lets time pass: whatever was due by `at_ms` happens, in order of (due time, id), and is
+    /// told in `events`.
+    ///
+    /// A step that is overdue is taken once and the next one counted from `at_ms`.
+    pub fn advance(&mut self, at_ms: i64, events: &mut Vec<IncidentEvent>) {
+        self.durable.now_ms = self.durable.now_ms.max(at_ms);
+        let now_ms = self.durable.now_ms;
+        while let Some(&timer) = self
+            .index
+            .timers
+            .first()
+            .filter(|timer| timer.due_ms <= now_ms)
+        {
+            let id = timer.incident;
+            let Some(tracked) = self.durable.incidents.get_mut(&id) else {
+                self.index.timers.remove(&timer);
+                continue;
+            };
+            match timer.page {
+                Some(page_id) => tracked.page_time_passed(page_id, now_ms),
+                None if tracked.incident.state == State::Resolved => {
+                    self.forget(id);
+                    continue;
+                }
+                None => {
+                    let mut context = Context {
+                        now_ms,
+                        configs: &self.durable.configs,
+                        health: &mut self.durable.health,
+                        replies: &mut self.durable.replies,
+                        events,
+                    };
+                    tracked.time_passed(timer.due_ms, &mut context);
+                }
+            }
+            self.refresh(id);
+        }
+    }
+
+    /// Lets time pass to `at_ms`, then folds a record. Tells in `events` what happened, and
+    /// returns why the record had no effect if it had none.
+    pub fn apply(
+        &mut self,
+        at_ms: i64,
+        entry: Entry,
+        events: &mut Vec<IncidentEvent>,
+    ) -> Option<Ignored> {
+        self.advance(at_ms, events);
+        let folded = match entry {
+            Entry::Signal(signal) => self.signal(signal, events),
+            Entry::Command(command) => {
+                self.command(&command, events);
+                Ok(())
+            }
+            Entry::Claim(claim) => self.claim(claim),
+            Entry::Result(result) => self.result(result, events),
+            Entry::Config {
+                tenant,
+                bundle,
+                sequence,
+                config,
+            } => self.configure(
+                &tenant,
+                InForce {
+                    sequence,
+                    bundle,
+                    config,
+                },
+                events,
+            ),
+        };
+        folded.err()
+    }
+
+    /// When time changes the state next: by then the owner should have appended a tick.
+    pub fn next_due(&self) -> Option<i64> {
+        self.index.timers.first().map(|timer| timer.due_ms)
+    }
+
+    /// What the live owner of the partition should do at `now_ms`, longest waiting first. This
+    /// follows from the state alone: after a takeover the new owner asks and gets all that is
+    /// open, and on replay nobody asks.
+    ///
+    /// - `owner`: name of the asking process, as in its claims.
+    /// - `now_ms`: the asker's best idea of log time; a send is not offered when its lease is
+    ///   over by then. It may be ahead of [`Partition::now_ms`].
+    /// - `under_way(page, attempt)`: whether the asker has started that send and not yet read
+    ///   its result back. Such a send is neither offered again nor given up when its lease ends,
+    ///   because the lease bounds the start of a send, not its end.
+    ///
+    /// A claim is offered until it is read back; to append it twice is harmless, the first one
+    /// counts.
+    pub fn effects(
+        &self,
+        now_ms: i64,
+        owner: &str,
+        mut under_way: impl FnMut(PageId, u32) -> bool,
+    ) -> Vec<Effect<'_>> {
+        let mut effects = Vec::new();
+        for &(_, page_id) in &self.index.active {
+            let Some((incident, page)) = self.page(page_id) else {
+                continue;
+            };
+            let attempt = page.next_attempt();
+            match &page.state {
+                PageState::Ready { .. } => {
+                    effects.push(Effect::Claim {
+                        incident,
+                        page_id,
+                        attempt,
+                    });
+                }
+                PageState::Unsettled {
+                    owner: claimant, ..
+                } if claimant != owner || !under_way(page_id, page.attempts) => {
+                    effects.push(Effect::Claim {
+                        incident,
+                        page_id,
+                        attempt,
+                    });
+                }
+                PageState::Sending {
+                    owner: claimant,
+                    lease_until_ms,
+                    ..
+                } => {
+                    let (attempt, lease_until_ms) = (page.attempts, *lease_until_ms);
+                    let destination = self.durable.configs.destination(
+                        &incident.tenant,
+                        &incident.team,
+                        &page.destination,
+                    );
+                    if claimant == owner
+                        && page.stop.is_none()
+                        && now_ms < lease_until_ms
+                        && !under_way(page_id, attempt)
+                        && let Some(destination) = destination
+                    {
+                        effects.push(Effect::Send {
+                            incident,
+                            page,
+                            attempt,
+                            destination,
+                            lease_until_ms,
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        effects
+    }
+
+    /// An incident that is open or was resolved less than [`RESOLVED_FOR_MS`] ago.
+    pub fn get(&self, incident_id: IncidentId) -> Option<&Incident> {
+        self.durable
+            .incidents
+            .get(&incident_id)
+            .map(|tracked| &tracked.incident)
+    }
+
+    /// A tenant's incidents, open ones first, newest first among each.
+    pub fn list(&self, tenant: &str) -> Vec<&Incident> {
+        let mut incidents: Vec<&Incident> = self
+            .incidents()
+            .filter(|incident| incident.tenant == tenant)
+            .collect();
+        incidents.sort_by_key(|incident| {
+            (
+                !incident.is_open(),
+                std::cmp::Reverse(incident.triggered_at_ms),
+                incident.incident_id,
+            )
+        });
+        incidents
+    }
+
+    /// All incidents in memory, by id.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.durable
+            .incidents
+            .values()
+            .map(|tracked| &tracked.incident)
+    }
+
+    /// Number of a tenant's incidents that are not resolved.
+    pub fn open_count(&self, tenant: &str) -> usize {
+        self.index.open.get(tenant).map_or(0, BTreeSet::len)
+    }
+
+    /// A page and its incident, while it is kept.
+    pub fn page(&self, page_id: PageId) -> Option<(&Incident, &Page)> {
+        let incident = self.get(*self.index.pages.get(&page_id)?)?;
+        Some((incident, incident.page(page_id)?))
+    }
+
+    /// The answer that a command got, while it is remembered.
+    pub fn answer(&self, incident_id: IncidentId, command_id: &str) -> Option<&Answer> {
+        self.durable.incidents.get(&incident_id)?.answer(command_id)
+    }
+
+    /// A tenant's teams that pages cannot reach: those that its configuration names, those with
+    /// incidents here, and `default`. Empty means that everybody can be reached as far as is
+    /// known.
+    pub fn unreachable(&self, tenant: &str) -> Vec<Unreachable> {
+        let configured = self
+            .durable
+            .configs
+            .of(tenant)
+            .map(|(_, config)| config.teams().keys());
+        let mut teams: BTreeSet<&str> = configured
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let open = self.index.open.get(tenant).into_iter().flatten();
+        teams.extend(
+            open.filter_map(|&id| self.get(id))
+                .map(|incident| incident.team.as_str()),
+        );
+        if teams.is_empty() {
+            teams.insert(DEFAULT_TEAM);
+        }
+        let cause = |team| {
+            self.durable
+                .health
+                .unreachable(&self.durable.configs, tenant, team)
+        };
+        let unreachable = teams.into_iter().filter_map(|team| {
+            let (tenant, cause) = (tenant.to_owned(), cause(team)?);
+            Some(Unreachable {
+                tenant,
+                team: team.to_owned(),
+                cause,
+            })
+        });
+        unreachable.collect()
+    }
+
+    /// What the last sends to a destination came to, if there were any.
+    pub fn health(
+        &self,
+        tenant: &str,
+        team: &str,
+        destination: &str,
+    ) -> Option<&DestinationHealth> {
+        self.durable.health.of(tenant, team, destination)
+    }
+
+    /// The state as bytes that [`Partition::restore`] reads. Equal states give equal bytes.
+    pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        postcard::to_extend(&self.durable, vec![FORMAT]).map_err(SnapshotError::Unwritable)
+    }
+
+    /// The state of a snapshot. Folding the records after it gives what folding all of them
+    /// would have given.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let (found, bytes) = bytes.split_first().unwrap_or((&0, &[]));
+        if *found != FORMAT {
+            return Err(SnapshotError::Format { found: *found });
+        }
+        let mut durable: Durable = postcard::from_bytes(bytes)?;
+        share_policies(&mut durable);
+        let mut opened: Vec<(u64, IncidentId)> = durable
+            .incidents
+            .iter()
+            .map(|(id, tracked)| (tracked.nth, *id))
+            .collect();
+        opened.sort_unstable();
+        let mut partition = Self {
+            durable,
+            ..Self::default()
+        };
+        for (_, id) in opened {
+            partition.enter_key(id);
+            partition.refresh(id);
+        }
+        Ok(partition)
+    }
+
+    /// BLAKE3 of the state; equal for equal states, whether folded live, replayed or restored.
+    pub fn hash(&self) -> Result<[u8; 32], SnapshotError> {
+        let mut hasher = blake3::Hasher::new();
+        postcard::to_io(&self.durable, HashWriter(&mut hasher))
+            .map_err(SnapshotError::Unwritable)?;
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    fn signal(&mut self, signal: Signal, events: &mut Vec<IncidentEvent>) -> Result<(), Ignored> {
+        let key = signal.key();
+        let fingerprint = signal.fingerprint();
+        let of_key: &[IncidentId] = self.index.keys.get(&key).map_or(&[], Vec::as_slice);
+        let seen = |id: &IncidentId| {
+            self.durable
+                .incidents
+                .get(id)
+                .is_some_and(|tracked| tracked.has_seen(fingerprint))
+        };
+        let opened = signal.incident_id();
+        if of_key.iter().any(|id| *id == opened || seen(id)) {
+            return Err(Ignored::DuplicateSignal);
+        }
+        let latest = of_key.last().copied();
+        let policy = self.policy(&signal.tenant, &signal.team, signal.family);
+        let now_ms = self.durable.now_ms;
+        let mut context = Context {
+            now_ms,
+            configs: &self.durable.configs,
+            health: &mut self.durable.health,
+            replies: &mut self.durable.replies,
+            events,
+        };
+        let joined = latest.and_then(|id| {
+            let tracked = self.durable.incidents.get_mut(&id)?;
+            let joins = tracked.incident.is_open()
+                || signal.historical
+                || tracked.cools_down(&signal, now_ms);
+            joins.then_some((id, tracked))
+        });
+        if let Some((id, tracked)) = joined {
+            tracked.add(signal, &mut context);
+            self.refresh(id);
+        } else {
+            self.durable.opened += 1;
+            let nth = self.durable.opened;
+            let tracked = Tracked::open(nth, signal, policy, latest, &mut context);
+            self.durable.incidents.insert(opened, tracked);
+            self.enter_key(opened);
+            self.refresh(opened);
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: &Command, events: &mut Vec<IncidentEvent>) {
+        let mut context = Context {
+            now_ms: self.durable.now_ms,
+            configs: &self.durable.configs,
+            health: &mut self.durable.health,
+            replies: &mut self.durable.replies,
+            events,
+        };
+        let id = command.incident_id.parse::<IncidentId>().ok();
+        let tracked = id
+            .and_then(|id| self.durable.incidents.get_mut(&id))
+            .filter(|tracked| {
+                let incident = &tracked.incident;
+                incident.tenant == command.tenant
+                    && (command.team.is_empty() || incident.team == command.team)
+            });
+        match (tracked, id) {
+            (Some(tracked), Some(id)) if !command.command_id.is_empty() => {
+                tracked.command(command, &mut context);
+                self.refresh(id);
+            }
+            (found, _) => {
+                let refusal = if found.is_some() {
+                    Refusal::MissingCommandId
+                } else {
+                    Refusal::UnknownIncident
+                };
+                let incident = found.map(|tracked| Arc::new(tracked.incident.clone()));
+                let answer = Answer::Refused(refusal);
+                reply(EventKind::Refused, command, incident, answer, &mut context);
+            }
+        }
+    }
+
+    fn claim(&mut self, claim: Claim) -> Result<(), Ignored> {
+        let id = *self
+            .index
+            .pages
+            .get(&claim.page_id)
+            .ok_or(Ignored::UnknownPage)?;
+        let tracked = self
+            .durable
+            .incidents
+            .get_mut(&id)
+            .ok_or(Ignored::UnknownPage)?;
+        tracked.claim(claim, self.durable.now_ms)?;
+        self.refresh(id);
+        Ok(())
+    }
+
+    fn result(
+        &mut self,
+        result: DeliveryResult,
+        events: &mut Vec<IncidentEvent>,
+    ) -> Result<(), Ignored> {
+        let id = *self
+            .index
+            .pages
+            .get(&result.page_id)
+            .ok_or(Ignored::UnknownPage)?;
+        let tracked = self
+            .durable
+            .incidents
+            .get_mut(&id)
+            .ok_or(Ignored::UnknownPage)?;
+        let mut context = Context {
+            now_ms: self.durable.now_ms,
+            configs: &self.durable.configs,
+            health: &mut self.durable.health,
+            replies: &mut self.durable.replies,
+            events,
+        };
+        tracked.result(result, &mut context)?;
+        self.refresh(id);
+        Ok(())
+    }
+
+    fn configure(
+        &mut self,
+        tenant: &str,
+        in_force: InForce,
+        events: &mut Vec<IncidentEvent>,
+    ) -> Result<(), Ignored> {
+        let configs = &mut self.durable.configs.by_tenant;
+        if configs
+            .get(tenant)
+            .is_some_and(|known| known.sequence >= in_force.sequence)
+        {
+            return Err(Ignored::OldConfig);
+        }
+        configs.insert(tenant.to_owned(), in_force);
+        let others = &self.durable.configs.by_tenant;
+        let concerns =
+            |name: &str| name == tenant || (tenant == ANY_TENANT && !others.contains_key(name));
+        self.policies.retain(|(name, _, _), _| !concerns(name));
+        self.durable.health.forget(concerns);
+        let open = self.index.open.iter().filter(|(name, _)| concerns(name));
+        let ids: Vec<IncidentId> = open.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        for id in ids {
+            self.reconfigure(id, events);
+        }
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, id: IncidentId, events: &mut Vec<IncidentEvent>) {
+        let Some(incident) = self.get(id) else { return };
+        let (tenant, team, family) = (
+            incident.tenant.clone(),
+            incident.team.clone(),
+            incident.family,
+        );
+        let policy = self.policy(&tenant, &team, family);
+        let Some(tracked) = self.durable.incidents.get_mut(&id) else {
+            return;
+        };
+        let mut context = Context {
+            now_ms: self.durable.now_ms,
+            configs: &self.durable.configs,
+            health: &mut self.durable.health,
+            replies: &mut self.durable.replies,
+            events,
+        };
+        tracked.destinations_changed(&mut context);
+        if !tracked.incident.policy.has_destination() {
+            tracked.policy_changed(policy, &mut context);
+        }
+        self.refresh(id);
+    }
+
+    fn policy(&mut self, tenant: &str, team: &str, family: Family) -> Arc<Policy> {
+        let key = (tenant.to_owned(), team.to_owned(), family);
+        let configs = &self.durable.configs;
+        let policy = self.policies.entry(key);
+        Arc::clone(
+            policy.or_insert_with(|| Arc::new(Policy::resolve(configs.of(tenant), team, family))),
+        )
+    }
+
+    /// Enters an incident's timers and pages as they are now.
+    fn refresh(&mut self, id: IncidentId) {
+        let Some(tracked) = self.durable.incidents.get(&id) else {
+            return;
+        };
+        let incident = &tracked.incident;
+        let own_due_ms = match incident.state {
+            State::Resolved => incident.resolved_at_ms.map(|at| at + RESOLVED_FOR_MS),
+            State::Triggered | State::Acknowledged => incident.next_at_ms,
+        };
+        let own = own_due_ms.map(|due_ms| Timer {
+            due_ms,
+            incident: id,
+            page: None,
+        });
+        let of_pages = incident.pages.iter().filter_map(|page| {
+            Some(Timer {
+                due_ms: page.timer_ms()?,
+                incident: id,
+                page: Some(page.page_id),
+            })
+        });
+        let active = incident
+            .pages
+            .iter()
+            .filter_map(|page| Some((page.active_since_ms()?, page.page_id)));
+        let entered = Entered {
+            timers: own.into_iter().chain(of_pages).collect(),
+            active: active.collect(),
+            pages: incident.pages.iter().map(|page| page.page_id).collect(),
+        };
+        if let Some(open) = self.index.open.get_mut(&incident.tenant) {
+            if incident.is_open() {
+                open.insert(id);
+            } else {
+                open.remove(&id);
+            }
+        } else if incident.is_open() {
+            self.index
+                .open
+                .insert(incident.tenant.clone(), BTreeSet::from([id]));
+        }
+        self.index.replace(id, entered);
+    }
+
+    fn forget(&mut self, id: IncidentId) {
+        let Some(tracked) = self.durable.incidents.remove(&id) else {
+            return;
+        };
+        self.index.replace(id, Entered::default());
+        self.index.entered.remove(&id);
+        let incident = &tracked.incident;
+        if let Some(open) = self.index.open.get_mut(&incident.tenant) {
+            open.remove(&id);
+            if open.is_empty() {
+                self.index.open.remove(&incident.tenant);
+            }
+        }
+        let key = key_of(incident);
+        if let Some(ids) = self.index.keys.get_mut(&key) {
+            ids.retain(|kept| *kept != id);
+            if ids.is_empty() {
+                self.index.keys.remove(&key);
+            }
+        }
+    }
+
+    fn enter_key(&mut self, id: IncidentId) {
+        if let Some(tracked) = self.durable.incidents.get(&id) {
+            self.index
+                .keys
+                .entry(key_of(&tracked.incident))
+                .or_default()
+                .push(id);
+        }
+    }
+}
+
+impl Index {
+    fn replace(&mut self, id: IncidentId, new: Entered) {
+        let old = self.entered.remove(&id).unwrap_or_default();
+        if old == new {
+            self.entered.insert(id, old);
+            return;
+        }
+        for timer in &old.timers {
+            self.timers.remove(timer);
+        }
+        for active in &old.active {
+            self.active.remove(active);
+        }
+        for page in old.pages.iter().filter(|page| !new.pages.contains(page)) {
+            self.pages.remove(page);
+        }
+        self.timers.extend(&new.timers);
+        self.active.extend(&new.active);
+        for &page in new.pages.iter().filter(|page| !old.pages.contains(page)) {
+            self.pages.insert(page, id);
+        }
+        self.entered.insert(id, new);
+    }
+}
+
+fn key_of(incident: &Incident) -> Key {
+    Key::of(
+        &incident.tenant,
+        &incident.team,
+        &incident.conversation_id,
+        incident.family,
+    )
+}
+
+/// A snapshot spells every incident's policy out; in memory equal ones are one.
+fn share_policies(durable: &mut Durable) {
+    let mut shared: Vec<Arc<Policy>> = Vec::new();
+    for tracked in durable.incidents.values_mut() {
+        let policy = &mut tracked.incident.policy;
+        match shared.iter().find(|known| *known == policy) {
+            Some(known) => *policy = Arc::clone(known),
+            None => shared.push(Arc::clone(policy)),
+        }
+    }
+}
+
+struct HashWriter<'a>(&'a mut blake3::Hasher);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// Whether the derived indexes are what a restore would build; for tests.
+    #[doc(hidden)]
+    pub fn index_is_consistent(&self) -> bool {
+        let Ok(bytes) = self.snapshot() else {
+            return false;
+        };
+        Self::restore(&bytes).is_ok_and(|restored| {
+            let empty = |open: &BTreeMap<String, BTreeSet<IncidentId>>| {
+                open.iter()
+                    .filter(|(_, ids)| !ids.is_empty())
+                    .map(|(tenant, ids)| (tenant.clone(), ids.clone()))
+                    .collect::<Vec<_>>()
+            };
+            restored.durable == self.durable
+                && restored.index.timers == self.index.timers
+                && restored.index.active == self.index.active
+                && restored.index.pages == self.index.pages
+                && restored.index.keys == self.index.keys
+                && empty(&restored.index.open) == empty(&self.index.open)
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! The escalation policy as an incident took it along when it started.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT, Step, Steps, Team};
+use crate::signal::Family;
+
+/// A policy at the moment an incident started. Later changes of the configuration do not touch
+/// its order and delays; what a destination's name stands for is looked up at every attempt, so
+/// that a corrected address or a new secret serves pages that are still being tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name in the team.
+    pub name: String,
+    /// The configuration bundle it was taken from; empty for the built-in one.
+    pub bundle: String,
+    /// The steps; empty if the team has no destination at all.
+    pub steps: Vec<Step>,
+    /// How often the steps start again.
+    pub repeat: u32,
+    /// Paged once at the end.
+    pub fallback: Vec<String>,
+    /// [`Team::cool_down_ms`].
+    pub cool_down_ms: i64,
+    /// [`Team::ack_timeout_ms`].
+    pub ack_timeout_ms: i64,
+    /// [`Team::page_on_rise`].
+    pub page_on_rise: bool,
+}
+
+impl Policy {
+    /// The policy of a family in a team, from the tenant's configuration if there is one.
+    pub(crate) fn resolve(config: Option<(&str, &Config)>, team: &str, family: Family) -> Self {
+        let built_in = Team::default();
+        let (bundle, team) = match config {
+            Some((bundle, config)) => (bundle, config.team(team).unwrap_or(&built_in)),
+            None => ("", &built_in),
+        };
+        let name = team.by_family.get(&family).unwrap_or(&team.policy);
+        let steps = team
+            .policies
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| every_destination(team));
+        Self {
+            name: if team.policies.contains_key(name) {
+                name
+            } else {
+                DEFAULT_POLICY
+            }
+            .to_owned(),
+            bundle: bundle.to_owned(),
+            steps: steps.steps,
+            repeat: steps.repeat,
+            fallback: steps.fallback,
+            cool_down_ms: team.cool_down_ms,
+            ack_timeout_ms: team.ack_timeout_ms,
+            page_on_rise: team.page_on_rise,
+        }
+    }
+
+    /// Whether there is anybody to page at all.
+    pub fn has_destination(&self) -> bool {
+        !self.steps.is_empty()
+    }
+}
+
+/// The policy of a team that defines none: one step, to all its destinations.
+fn every_destination(team: &Team) -> Steps {
+    let destinations: Vec<String> = team.destinations.keys().cloned().collect();
+    let steps = if destinations.is_empty() {
+        Vec::new()
+    } else {
+        vec![Step {
+            destinations,
+            delay_ms: DEFAULT_DELAY_MS,
+        }]
+    };
+    Steps {
+        steps,
+        repeat: DEFAULT_REPEAT,
+        fallback: Vec::new(),
+    }
+}

@@ -1,0 +1,136 @@
+//! What scoring says about a conversation: something that a person should look at.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{IncidentId, digest};
+
+/// What a signal is about. There is one open incident per conversation and family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// The customer complains.
+    Complaint,
+    /// The agent used words that are forbidden.
+    Wording,
+    /// A response-time promise was or will be broken.
+    Sla,
+    /// Many customers at once, or danger to life or brand.
+    Crisis,
+}
+
+impl Family {
+    /// The name used in configuration, on the wire and as a metric label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complaint => "complaint",
+            Self::Wording => "wording",
+            Self::Sla => "sla",
+            Self::Crisis => "crisis",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How bad it is, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Should be looked at today.
+    Warning,
+    /// Should be looked at now.
+    High,
+    /// Nothing else comes first.
+    Critical,
+}
+
+/// Something in a conversation that a person should look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Deterministic: the same cause gives the same id. An id that was seen before has no
+    /// effect while its incident is in memory; one that comes later is expected to be marked
+    /// historical, or it opens the same incident again.
+    pub signal_id: String,
+    /// Whose conversation it is.
+    pub tenant: String,
+    /// The team that answers for it.
+    pub team: String,
+    /// The conversation, pseudonymous.
+    pub conversation_id: String,
+    /// What it is about.
+    pub family: Family,
+    /// `urgent_complaint`, `forbidden_wording`, ...
+    pub kind: String,
+    /// `regulator`, `legal`, `media`, ...; empty if the kind has none.
+    pub category: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The event that caused it.
+    pub event_id: String,
+    /// When it became true, milliseconds since the Unix epoch.
+    pub effective_ms: i64,
+    /// P(urgent) as scored, 0 to 1.
+    pub probability: f64,
+    /// Names of the rules that matched.
+    pub rules: Vec<String>,
+    /// Masked words of the conversation.
+    pub excerpt: String,
+    /// The agent, pseudonymous; empty if there is none yet.
+    pub agent: String,
+    /// The customer, pseudonymous.
+    pub customer: String,
+    /// The channel of the conversation: app, phone, web, ...
+    pub channel: String,
+    /// The queue of the conversation.
+    pub queue: String,
+    /// Backfilled or older than the horizon: recorded, never paged.
+    pub historical: bool,
+    /// Engine version that scored it.
+    pub engine: String,
+}
+
+/// What there may be one open incident of: tenant, team, conversation and family. The team
+/// belongs to it because two teams may live in different partitions and cannot see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key([u8; 16]);
+
+impl Key {
+    pub(crate) fn of(tenant: &str, team: &str, conversation_id: &str, family: Family) -> Self {
+        let parts = [tenant, team, conversation_id, family.name()].map(str::as_bytes);
+        Self(digest("key", &parts))
+    }
+}
+
+impl Signal {
+    pub(crate) fn key(&self) -> Key {
+        Key::of(&self.tenant, &self.team, &self.conversation_id, self.family)
+    }
+
+    /// The incident that this signal opens if none is open.
+    pub(crate) fn incident_id(&self) -> IncidentId {
+        IncidentId(digest(
+            "incident",
+            &[
+                self.tenant.as_bytes(),
+                &self.key().0,
+                self.signal_id.as_bytes(),
+            ],
+        ))
+    }
+
+    /// 64 bits of its id, to recognise it when it comes again.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let digest = digest("signal", &[self.signal_id.as_bytes()]);
+        u64::from_le_bytes([
+            digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+        ])
+    }
+}

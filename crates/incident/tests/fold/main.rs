@@ -1,0 +1,11 @@
+//! The fold as its users see it: one test binary, one file per subject.
+#![allow(clippy::expect_used, reason = "helpers of tests")]
+
+mod commands;
+mod configuration;
+mod crash_points;
+mod delivery;
+mod desk;
+mod incidents;
+mod paging;
+mod properties;

@@ -1,0 +1,533 @@
+//! Random signals, commands, claims, results, configurations and leaps of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use zhili_incident::*;
+
+use crate::desk::{START, config, one_webhook, signal, two_steps};
+
+#[derive(Debug, Clone)]
+enum Op {
+    Signal {
+        id: u8,
+        conversation: u8,
+        crisis: bool,
+        severity: Severity,
+        historical: bool,
+    },
+    Command {
+        incident: prop::sample::Index,
+        id: u8,
+        action: Action,
+        actor: bool,
+        version: Seen,
+    },
+    /// Claims what is wanted.
+    Claim {
+        nth: prop::sample::Index,
+        owner: bool,
+    },
+    /// Claims anything.
+    StrayClaim {
+        nth: prop::sample::Index,
+        attempt: u32,
+    },
+    Result {
+        nth: prop::sample::Index,
+        outcome: Outcome,
+        retry_after_ms: i64,
+    },
+    StrayResult {
+        nth: prop::sample::Index,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    Wait {
+        ms: i64,
+    },
+    /// To when the next timer is due.
+    Due,
+    Configure {
+        nth: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    Any,
+    Current,
+    Earlier,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let severity = prop::sample::select(vec![
+        Severity::Info,
+        Severity::Warning,
+        Severity::High,
+        Severity::Critical,
+    ]);
+    let outcome =
+        || prop::sample::select(vec![Outcome::Delivered, Outcome::Failed, Outcome::Rejected]);
+    let action = prop::sample::select(vec![Action::Acknowledge, Action::Resolve]);
+    let seen = prop::sample::select(vec![Seen::Any, Seen::Current, Seen::Earlier]);
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        6 => (0..40_u8, 0..3_u8, any::<bool>(), severity, prop::bool::weighted(0.1)).prop_map(
+            |(id, conversation, crisis, severity, historical)| Op::Signal {
+                id, conversation, crisis, severity, historical
+            }
+        ),
+        3 => (index(), 0..12_u8, action, any::<bool>(), seen).prop_map(
+            |(incident, id, action, actor, version)| Op::Command {
+                incident, id, action, actor, version
+            }
+        ),
+        8 => (index(), any::<bool>()).prop_map(|(nth, owner)| Op::Claim { nth, owner }),
+        1 => (index(), 0..5_u32).prop_map(|(nth, attempt)| Op::StrayClaim { nth, attempt }),
+        8 => (index(), outcome(), prop_oneof![Just(0), 0..200_000_i64]).prop_map(
+            |(nth, outcome, retry_after_ms)| Op::Result { nth, outcome, retry_after_ms }
+        ),
+        1 => (index(), 0..5_u32, outcome()).prop_map(
+            |(nth, attempt, outcome)| Op::StrayResult { nth, attempt, outcome }
+        ),
+        4 => prop_oneof![0..5_000_i64, 0..600_000_i64, 0..100_000_000_i64]
+            .prop_map(|ms| Op::Wait { ms }),
+        6 => Just(Op::Due),
+        1 => (0..6_u8).prop_map(|nth| Op::Configure { nth }),
+    ]
+}
+
+fn configuration(nth: u8) -> Config {
+    let with = |change: &dyn Fn(&mut Team)| {
+        let mut team = two_steps().teams()["default"].clone();
+        change(&mut team);
+        Config::new([("default".to_owned(), team)].into()).expect("a valid config")
+    };
+    match nth {
+        0 => two_steps(),
+        1 => one_webhook(),
+        2 => Config::default(),
+        3 => with(&|team| team.page_on_rise = true),
+        4 => with(&|team| {
+            team.ack_timeout_ms = 0;
+            team.cool_down_ms = 0;
+            let policy = team.policies.get_mut("default").expect("defined");
+            policy.fallback = vec!["managers".to_owned()];
+            policy.repeat = 0;
+        }),
+        _ => config(
+            r#"{"teams": {"default": {"destinations": {
+                "console": {"watch": {}}, "floor": {"watch": {}},
+                "managers": {"webhook": {"url": "https://hooks.example/other"}}
+            }}}}"#,
+        ),
+    }
+}
+
+/// A record as it was read from the log; none is a tick.
+type Logged = (i64, Option<Entry>);
+
+fn fold(partition: &mut Partition, logged: &Logged) -> (Vec<IncidentEvent>, Option<Ignored>) {
+    let mut events = Vec::new();
+    let ignored = if let Some(entry) = &logged.1 {
+        partition.apply(logged.0, entry.clone(), &mut events)
+    } else {
+        partition.advance(logged.0, &mut events);
+        None
+    };
+    (events, ignored)
+}
+
+/// What the fold must have come to, kept apart from it.
+#[derive(Default)]
+struct Model {
+    versions: BTreeMap<IncidentId, u64>,
+    event_ids: BTreeSet<(Option<IncidentId>, String)>,
+    claims: BTreeMap<PageId, u32>,
+    paged: BTreeMap<PageId, IncidentId>,
+    /// Every page seen of incidents in memory, and whether it was settled then.
+    pages: BTreeMap<PageId, (IncidentId, bool)>,
+    answers: BTreeMap<(IncidentId, String), Answer>,
+    signals: BTreeSet<(IncidentId, String)>,
+    /// The log's claims so far, also those without effect.
+    claimed: Vec<(PageId, u32)>,
+    resolved: BTreeSet<IncidentId>,
+    now: i64,
+}
+
+impl Model {
+    fn check_events(&mut self, events: &[IncidentEvent], partition: &Partition) {
+        for event in events {
+            let of = event.incident.as_ref().map(|incident| incident.incident_id);
+            let id = (of, event.event_id.clone());
+            assert!(self.event_ids.insert(id), "an event id came twice");
+            assert_eq!(event.at_ms, partition.now_ms());
+            let Some(incident) = &event.incident else {
+                assert_eq!(event.kind, EventKind::Refused);
+                continue;
+            };
+            let id = incident.incident_id;
+            let version = self.versions.entry(id).or_default();
+            if matches!(event.kind, EventKind::Refused | EventKind::Repeated) {
+                assert_eq!(incident.version, *version, "a reply changes nothing");
+            } else {
+                *version += 1;
+                assert_eq!(incident.version, *version, "versions grow by one");
+            }
+            if let Some(answer) = &event.answer
+                && event.answer != Some(Answer::Refused(Refusal::CommandIdReused))
+            {
+                let key = (id, event.command_id.clone());
+                let known = self.answers.entry(key).or_insert_with(|| answer.clone());
+                assert_eq!(known, answer, "the same command gets the same answer");
+            }
+            match event.kind {
+                EventKind::Paged => {
+                    let page = event.page.as_ref().expect("of a page");
+                    let before = self.paged.insert(page.page_id, id);
+                    assert_eq!(before, None, "a page is delivered once");
+                    assert!(!incident.historical, "history pages nobody");
+                }
+                EventKind::Resolved => assert!(self.resolved.insert(id), "resolved is final"),
+                EventKind::Triggered | EventKind::Escalated | EventKind::Exhausted => {
+                    assert!(!self.resolved.contains(&id), "resolved is final");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Ids are unique for as long as their incident is in memory. A signal that comes again
+    /// later than that opens the same incident again: scoring calls it historical by then.
+    fn forget(&mut self, partition: &Partition) {
+        let kept = |id: &IncidentId| partition.get(*id).is_some();
+        self.versions.retain(|id, _| kept(id));
+        self.event_ids
+            .retain(|(id, _)| id.as_ref().is_none_or(kept));
+        self.answers.retain(|(id, _), _| kept(id));
+        self.signals.retain(|(id, _)| kept(id));
+        self.resolved.retain(kept);
+        self.pages.retain(|_, (id, _)| kept(id));
+        self.claims.retain(|page, _| self.pages.contains_key(page));
+        self.paged.retain(|_, id| kept(id));
+    }
+
+    fn check_state(&mut self, partition: &Partition) {
+        let now = partition.now_ms();
+        assert!(now >= self.now);
+        self.now = now;
+        assert!(
+            partition.next_due().is_none_or(|due| due > now),
+            "what was due has happened"
+        );
+        let wanted: BTreeSet<PageId> = partition
+            .effects(now, "nobody", |_, _| false)
+            .iter()
+            .map(|effect| match effect {
+                Effect::Claim { page_id, .. } => *page_id,
+                Effect::Send { .. } => panic!("nobody has claimed anything"),
+            })
+            .collect();
+        let mut open = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for incident in partition.incidents() {
+            self.check_incident(incident, now);
+            if incident.is_open() {
+                let key = (&incident.tenant, &incident.conversation_id, incident.family);
+                assert!(open.insert(key), "one open incident per key");
+            }
+            for page in &incident.pages {
+                seen.insert(page.page_id);
+                self.check_page(incident, page, now, wanted.contains(&page.page_id));
+            }
+        }
+        for (page, (_, settled)) in &self.pages {
+            assert!(
+                *settled || seen.contains(page),
+                "a page was lost on its way"
+            );
+        }
+    }
+
+    fn check_incident(&self, incident: &Incident, now: i64) {
+        match incident.state {
+            State::Triggered => {
+                let waits = incident.next_at_ms.is_some_and(|at| at > now);
+                assert!(
+                    waits != incident.exhausted.is_some(),
+                    "a timer, or exhausted"
+                );
+                assert!(incident.owner.is_empty());
+            }
+            State::Acknowledged => {
+                assert!(incident.next_at_ms.is_none_or(|at| at > now));
+                assert!(!incident.owner.is_empty() && incident.acknowledged_at_ms.is_some());
+            }
+            State::Resolved => {
+                let at = incident.resolved_at_ms.expect("since when");
+                assert!(now < at + RESOLVED_FOR_MS, "forgotten in time");
+            }
+        }
+        assert_eq!(
+            self.versions.get(&incident.incident_id),
+            Some(&incident.version)
+        );
+        assert!(incident.evidence.len() <= KEPT_EVIDENCE);
+        assert!(incident.evidence.len() as u64 <= incident.signals);
+        let live = incident.evidence.iter().filter(|signal| !signal.historical);
+        let worst = live.map(|signal| signal.severity).max();
+        assert!(incident.historical || worst <= Some(incident.severity));
+        let under_way = incident
+            .pages
+            .iter()
+            .filter(|page| !page.is_settled())
+            .count();
+        assert!(incident.pages.len() <= KEPT_PAGES.max(under_way));
+    }
+
+    fn check_page(&mut self, incident: &Incident, page: &Page, now: i64, wanted: bool) {
+        let claims = self.claims.get(&page.page_id).copied().unwrap_or_default();
+        assert_eq!(page.attempts, claims, "an attempt is a claim that counted");
+        assert!(page.log.len() <= KEPT_ATTEMPTS);
+        match page.state {
+            PageState::Pending { not_before_ms } => {
+                assert!(not_before_ms > now && page.stop.is_none());
+            }
+            PageState::Ready { .. } | PageState::Unsettled { .. } => {
+                assert!(wanted && page.stop.is_none());
+            }
+            PageState::Sending { lease_until_ms, .. } => assert!(lease_until_ms > now),
+            PageState::Delivered => assert!(self.paged.contains_key(&page.page_id)),
+            PageState::Failed | PageState::Cancelled => {}
+        }
+        if incident.state != State::Triggered {
+            assert!(
+                !wanted,
+                "nothing is claimed after an acknowledgement or resolution"
+            );
+        }
+        self.pages
+            .insert(page.page_id, (incident.incident_id, page.is_settled()));
+    }
+}
+
+/// The record that an operation comes to in this state.
+fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> Logged {
+    let now = partition.now_ms().max(START);
+    let incidents: Vec<&Incident> = partition.incidents().collect();
+    let pages: Vec<PageId> = model.pages.keys().copied().collect();
+    let nobody = || {
+        "ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa"
+            .parse::<PageId>()
+            .expect("an id")
+    };
+    let pick = |nth: &prop::sample::Index| {
+        if pages.is_empty() {
+            nobody()
+        } else {
+            *nth.get(&pages)
+        }
+    };
+    let result = |page_id, attempt, outcome, retry_after_ms| {
+        Entry::Result(DeliveryResult {
+            page_id,
+            attempt,
+            outcome,
+            detail: "HTTP".to_owned(),
+            duration_ms: 3,
+            retry_after_ms,
+        })
+    };
+    let claim = |page_id, attempt, owner: bool| {
+        let owner = if owner { "a" } else { "b" }.to_owned();
+        Entry::Claim(Claim {
+            page_id,
+            attempt,
+            owner,
+        })
+    };
+    match op {
+        Op::Signal {
+            id,
+            conversation,
+            crisis,
+            severity,
+            historical,
+        } => {
+            let signal = Signal {
+                conversation_id: format!("c{conversation}"),
+                family: if *crisis {
+                    Family::Crisis
+                } else {
+                    Family::Complaint
+                },
+                historical: *historical,
+                ..signal(&format!("s{id}"), *severity)
+            };
+            (now, Some(Entry::Signal(signal)))
+        }
+        Op::Command {
+            incident,
+            id,
+            action,
+            actor,
+            version,
+        } => {
+            let incident = (!incidents.is_empty()).then(|| *incident.get(&incidents));
+            let current = incident.map_or(1, |incident| incident.version);
+            let command = Command {
+                command_id: format!("k{id}"),
+                tenant: "acme".to_owned(),
+                team: "default".to_owned(),
+                incident_id: incident.map_or_else(String::new, |i| i.incident_id.to_string()),
+                expected_version: match version {
+                    Seen::Any => 0,
+                    Seen::Current => current,
+                    Seen::Earlier => current.saturating_sub(1).max(1),
+                },
+                actor: if *actor { "ann" } else { "bob" }.to_owned(),
+                note: String::new(),
+                action: *action,
+            };
+            (now, Some(Entry::Command(command)))
+        }
+        Op::Claim { nth, owner } => {
+            let effects = partition.effects(now, "nobody", |_, _| false);
+            let entry = match (!effects.is_empty()).then(|| nth.get(&effects)) {
+                Some(Effect::Claim {
+                    page_id, attempt, ..
+                }) => claim(*page_id, *attempt, *owner),
+                _ => claim(pick(nth), 1, *owner),
+            };
+            (now, Some(entry))
+        }
+        Op::StrayClaim { nth, attempt } => (now, Some(claim(pick(nth), *attempt, true))),
+        Op::Result {
+            nth,
+            outcome,
+            retry_after_ms,
+        } => {
+            let claimed = (!model.claimed.is_empty()).then(|| *nth.get(&model.claimed));
+            let (page, attempt) = claimed.unwrap_or_else(|| (nobody(), 1));
+            (now, Some(result(page, attempt, *outcome, *retry_after_ms)))
+        }
+        Op::StrayResult {
+            nth,
+            attempt,
+            outcome,
+        } => (now, Some(result(pick(nth), *attempt, *outcome, 0))),
+        Op::Wait { ms } => (now + ms, None),
+        Op::Due => (partition.next_due().unwrap_or(now), None),
+        Op::Configure { nth } => {
+            *sequence += 1;
+            let entry = Entry::Config {
+                tenant: "acme".to_owned(),
+                bundle: format!("bundle-{sequence}"),
+                sequence: *sequence,
+                config: configuration(*nth),
+            };
+            (now, Some(entry))
+        }
+    }
+}
+
+fn live(ops: &[Op]) -> (Vec<Logged>, Vec<IncidentEvent>, Partition) {
+    let (mut partition, mut model) = (Partition::new(), Model::default());
+    let (mut log, mut all) = (Vec::new(), Vec::new());
+    let mut sequence = 0;
+    for op in ops {
+        let logged = record(op, &partition, &model, &mut sequence);
+        // Time first, so that what it did can be told from what the record did.
+        let mut time = Vec::new();
+        partition.advance(logged.0, &mut time);
+        model.check_events(&time, &partition);
+        model.forget(&partition);
+        let (mut events, ignored) = fold(&mut partition, &logged);
+        match &logged.1 {
+            Some(Entry::Claim(claim)) => {
+                model.claimed.push((claim.page_id, claim.attempt));
+                if ignored.is_none() {
+                    *model.claims.entry(claim.page_id).or_default() += 1;
+                }
+            }
+            Some(Entry::Signal(signal)) if ignored.is_none() => {
+                let into = events
+                    .iter()
+                    .rev()
+                    .find_map(|event| event.incident.as_ref());
+                let id = into.expect("a signal is always told").incident_id;
+                let key = (id, signal.signal_id.clone());
+                assert!(
+                    model.signals.insert(key),
+                    "a signal counts once in an incident"
+                );
+            }
+            _ => {}
+        }
+        assert!(
+            ignored.is_none() || events.is_empty(),
+            "an ignored record does nothing"
+        );
+        model.check_events(&events, &partition);
+        model.check_state(&partition);
+        log.push(logged);
+        all.append(&mut time);
+        all.append(&mut events);
+    }
+    (log, all, partition)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_lost_or_done_twice(
+        ops in prop::collection::vec(op(), 1..160),
+    ) {
+        let (_, _, partition) = live(&ops);
+        prop_assert!(partition.index_is_consistent());
+    }
+
+    #[test]
+    fn a_replay_and_a_restored_snapshot_come_to_the_same(
+        ops in prop::collection::vec(op(), 1..120),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (log, events, partition) = live(&ops);
+        let mut replayed = Partition::new();
+        let mut again = Vec::new();
+        let cut = cut.index(log.len());
+        for (position, logged) in log.iter().enumerate() {
+            if position == cut {
+                let bytes = replayed.snapshot().expect("writable");
+                replayed = Partition::restore(&bytes).expect("readable");
+                prop_assert_eq!(replayed.snapshot().expect("writable"), bytes);
+            }
+            again.extend(fold(&mut replayed, logged).0);
+        }
+        prop_assert_eq!(again, events);
+        prop_assert_eq!(
+            replayed.hash().expect("readable"),
+            partition.hash().expect("readable")
+        );
+    }
+
+    #[test]
+    fn an_undisturbed_incident_always_comes_to_its_end(
+        ops in prop::collection::vec(op(), 1..80),
+    ) {
+        let (_, _, mut partition) = live(&ops);
+        let mut events = Vec::new();
+        // Every acknowledgement can time out once, then 20 steps at most are left.
+        for _ in 0..2_000 {
+            let Some(due) = partition.next_due() else { break };
+            partition.advance(due, &mut events);
+        }
+        prop_assert_eq!(partition.next_due(), None);
+        for incident in partition.incidents() {
+            let held = incident.state == State::Acknowledged;
+            prop_assert!(held || incident.exhausted.is_some(), "{:?}", incident.state);
+        }
+    }
+}
