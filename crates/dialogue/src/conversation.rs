@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::cycle::{Cycle, End, FirstReplies, Human, TurnStatement};
+use crate::cycle::{Cycle, End, Human, TurnStatement};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
 use crate::output::{Fact, FactBody, Family, Output, Severity, Signal, SignalKind};
 use crate::seen::Seen;
@@ -295,12 +295,15 @@ impl Conversation {
     ) {
         let identity = &self.identity;
         for cycle in self.ended.iter_mut().chain(&mut self.open) {
-            let (key, stated_before) = (cycle.key, out.len());
-            let before: FirstReplies = cycle.first_replies();
+            let key = cycle.key;
+            let (before, first_before) = (cycle.body(), cycle.first_replies());
             show(cycle, &mut |turn| out.push(identity.turn(key, turn)));
-            let turns_changed = out.len() > stated_before;
-            let is_corrected = cycle.end.is_some() && turns_changed;
-            if is_corrected || cycle.first_replies() != before {
+            // Counts of an open cycle go on changing and are stated when it ends.
+            let is_news = match cycle.end {
+                Some(_) => cycle.body() != before,
+                None => cycle.first_replies() != first_before,
+            };
+            if is_news {
                 out.push(Output::Fact(identity.cycle(cycle, self.place)));
             }
         }
