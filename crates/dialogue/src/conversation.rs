@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::cycle::{Cycle, End, Human, TurnStatement};
+use crate::cycle::{Cycle, End};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
 use crate::output::{Fact, FactBody, Family, Output, Severity, Signal, SignalKind};
+use crate::place::Place;
 use crate::seen::Seen;
+use crate::turn::{Human, TurnStatement};
 
 /// Places looked through for an equal one before a new one is kept: agents take turns, queues
 /// seldom change, so an equal one is near the end.
@@ -24,7 +26,7 @@ pub(crate) struct Conversation {
     cycles: u32,
     /// Ended less than the horizon ago.
     ended: Vec<Cycle>,
-    open: Option<Cycle>,
+    open: Option<Box<Cycle>>,
     /// Latest judged time of an event: what is before it is late.
     latest_ms: i64,
     /// Log time of the last message, or of the opening of the cycle if that is later.
@@ -43,15 +45,6 @@ struct Identity {
     customer: Box<str>,
     /// Never empty.
     places: Vec<Place>,
-}
-
-/// Who is in charge, and where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    agent: Box<str>,
-    channel: Box<str>,
-    queue: Box<str>,
-    team: Box<str>,
 }
 
 /// What a conversation's timer is for.
@@ -77,7 +70,7 @@ impl Conversation {
                 tenant: event.tenant.into(),
                 id: event.conversation_id.into(),
                 customer: event.customer.into(),
-                places: vec![Place::default()],
+                places: vec![Place::new("", event.channel, event.queue, event.team)],
             },
             seen: Seen::default(),
             place: 0,
@@ -107,7 +100,7 @@ impl Conversation {
             && self
                 .ended
                 .iter()
-                .chain(&self.open)
+                .chain(self.open.as_deref())
                 .all(|cycle| cycle.is_consistent(places))
     }
 
@@ -266,8 +259,9 @@ impl Conversation {
             self.idle_from_ms = at.now_ms;
         }
         let number = self.cycles;
-        self.open
-            .get_or_insert_with(|| Cycle::new(number, key, at.sent_ms, reopened, at.historical))
+        self.open.get_or_insert_with(|| {
+            Cycle::new(number, key, at.sent_ms, reopened, at.historical).into()
+        })
     }
 
     fn end_cycle(&mut self, at_ms: i64, log_ms: i64, resolved: bool, out: &mut Vec<Output>) {
@@ -283,7 +277,7 @@ impl Conversation {
         };
         cycle.close(end, &mut |turn| out.push(identity.turn(key, turn)));
         out.push(Output::Fact(identity.cycle(&mut cycle, self.place)));
-        self.ended.push(cycle);
+        self.ended.push(*cycle);
     }
 
     /// Shows a reply to every cycle in memory, oldest first: a late one may belong to an ended
@@ -294,7 +288,7 @@ impl Conversation {
         mut show: impl FnMut(&mut Cycle, &mut dyn FnMut(TurnStatement)),
     ) {
         let identity = &self.identity;
-        for cycle in self.ended.iter_mut().chain(&mut self.open) {
+        for cycle in self.ended.iter_mut().chain(self.open.as_deref_mut()) {
             let key = cycle.key;
             let (before, first_before) = (cycle.body(), cycle.first_replies());
             show(cycle, &mut |turn| out.push(identity.turn(key, turn)));
@@ -328,22 +322,15 @@ impl Conversation {
             (EventKind::Join | EventKind::Assign, Some(author)) if author.role == Role::Agent => {
                 author.id
             }
-            _ => &current.agent,
+            _ => current.agent(),
         };
-        let or = |said: &'_ str, known: &'_ str| said.is_empty().then(|| known.into());
-        let is_here = *agent == *current.agent
-            && (event.channel.is_empty() || *event.channel == *current.channel)
-            && (event.queue.is_empty() || *event.queue == *current.queue)
-            && (event.team.is_empty() || *event.team == *current.team);
-        if is_here {
+        let channel = or(event.channel, current.channel());
+        let queue = or(event.queue, current.queue());
+        let team = or(event.team, current.team());
+        if current.is(agent, channel, queue, team) {
             return self.place;
         }
-        let place = Place {
-            agent: agent.into(),
-            channel: or(event.channel, &current.channel).unwrap_or_else(|| event.channel.into()),
-            queue: or(event.queue, &current.queue).unwrap_or_else(|| event.queue.into()),
-            team: or(event.team, &current.team).unwrap_or_else(|| event.team.into()),
-        };
+        let place = Place::new(agent, channel, queue, team);
         let index = self.identity.keep(place);
         if sent_ms >= self.latest_ms {
             self.place = index;
@@ -373,7 +360,7 @@ impl Conversation {
                     severity,
                     category,
                     urgent.probability,
-                    &*place.agent,
+                    place.agent(),
                 )
             } else {
                 if !event.marks.forbidden {
@@ -397,12 +384,17 @@ impl Conversation {
             rules: event.marks.rules.iter().map(|&rule| rule.into()).collect(),
             agent: agent.into(),
             customer: self.identity.customer.to_string(),
-            channel: place.channel.to_string(),
-            queue: place.queue.to_string(),
-            team: place.team.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
             historical,
         }));
     }
+}
+
+/// What an event says, or what is known if it says nothing.
+fn or<'a>(said: &'a str, known: &'a str) -> &'a str {
+    if said.is_empty() { known } else { said }
 }
 
 /// Times and place of a record.
@@ -422,6 +414,7 @@ impl Identity {
         if let Some((index, _)) = recent.into_iter().find(|(_, other)| **other == place) {
             return index as u32;
         }
+        self.places.reserve_exact(1);
         self.places.push(place);
         (self.places.len() - 1) as u32
     }
@@ -466,11 +459,11 @@ impl Identity {
             fact_id,
             revision,
             at_ms,
-            agent: place.agent.to_string(),
+            agent: place.agent().to_string(),
             customer: self.customer.to_string(),
-            channel: place.channel.to_string(),
-            queue: place.queue.to_string(),
-            team: place.team.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
             historical,
             body,
         }

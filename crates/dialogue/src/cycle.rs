@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::History;
 use crate::output;
+use crate::turn::{Answer, Human, Message, Split, Turn, TurnStatement};
 
 /// Hand-offs that a cycle remembers, latest first to stay. More than a handful means a loop
 /// between bots; only a reply later than its 64 latest hand-offs can tell the difference.
@@ -33,9 +35,9 @@ pub(crate) struct Cycle {
     turns: u32,
     unanswered: u32,
     /// The customer run that waits for an answer.
-    open: Option<Turn>,
+    open: Option<Box<Turn>>,
     /// Answered turns, and the unanswered one of an ended cycle, in the order of settling.
-    settled: Vec<Turn>,
+    settled: History,
     /// Latest answer among `settled`: an answer not before it changes none of them.
     latest_answer_ms: i64,
 }
@@ -59,57 +61,12 @@ struct Reply {
     place: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Turn {
-    number: u32,
-    stated: u32,
-    historical: bool,
-    /// In log order, never empty.
-    messages: Vec<Message>,
-    answer: Option<Answer>,
-    place: u32,
-    /// Log time at which it was settled.
-    settled_ms: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Message {
-    sent_ms: i64,
-    id: Box<str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Answer {
-    sent_ms: i64,
-    /// The last hand-off before it, as known when it was folded.
-    handoff_ms: Option<i64>,
-    id: Box<str>,
-}
-
-/// A human message on its way through the cycles.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Human<'a> {
-    pub(crate) sent_ms: i64,
-    pub(crate) log_ms: i64,
-    pub(crate) id: &'a str,
-    pub(crate) substantive: bool,
-    pub(crate) place: u32,
-}
-
 /// The first-reply times of a cycle, to see whether a record changed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FirstReplies {
     any: Option<i64>,
     human: Option<i64>,
     substantive: Option<i64>,
-}
-
-/// A turn to be stated: who it belongs to and what it says.
-pub(crate) struct TurnStatement {
-    pub(crate) place: u32,
-    pub(crate) historical: bool,
-    pub(crate) revision: u32,
-    pub(crate) body: output::Turn,
 }
 
 impl Cycle {
@@ -136,7 +93,7 @@ impl Cycle {
             turns: 0,
             unanswered: 0,
             open: None,
-            settled: Vec::new(),
+            settled: History::default(),
             latest_answer_ms: i64::MIN,
         }
     }
@@ -176,7 +133,7 @@ impl Cycle {
             None if expects_answer => {
                 self.turns += 1;
                 self.unanswered += 1;
-                self.open = Some(Turn {
+                self.open = Some(Box::new(Turn {
                     number: self.turns,
                     stated: 0,
                     historical,
@@ -184,7 +141,7 @@ impl Cycle {
                     answer: None,
                     place: 0,
                     settled_ms: 0,
-                });
+                }));
             }
             None => {}
         }
@@ -225,7 +182,7 @@ impl Cycle {
         let answer = Answer {
             sent_ms: reply.sent_ms,
             handoff_ms: self.handoff_before(reply.sent_ms),
-            id: reply.id.into(),
+            id: Some(reply.id.into()),
         };
         let is_late = reply.sent_ms < self.latest_answer_ms
             || ended_ms.is_some_and(|ended_ms| reply.sent_ms < ended_ms);
@@ -238,14 +195,14 @@ impl Cycle {
     /// Lets a late answer replace what was answered later, or not at all.
     fn correct(&mut self, answer: &Answer, reply: Human<'_>, state: &mut dyn FnMut(TurnStatement)) {
         let ended_ms = self.end.map_or(i64::MAX, |end| end.at_ms);
-        for index in 0..self.settled.len() {
-            let turn = &self.settled[index];
+        let mut settled = self.settled.take(self.started_ms);
+        for index in 0..settled.len() {
+            let turn = &mut settled[index];
             let was_open_until = turn.answer.as_ref().map_or(ended_ms, |other| other.sent_ms);
             if reply.sent_ms >= was_open_until {
                 continue;
             }
             let was_answered = turn.answer.is_some();
-            let turn = &mut self.settled[index];
             let rest = match turn.split(reply.sent_ms) {
                 Split::None => continue,
                 Split::All => {
@@ -271,8 +228,11 @@ impl Cycle {
             state(turn.statement(self.number));
             if let Some(mut rest) = rest {
                 state(rest.statement(self.number));
-                self.settled.push(rest);
+                settled.push(rest);
             }
+        }
+        for turn in settled {
+            self.settled.push(self.started_ms, turn);
         }
     }
 
@@ -296,15 +256,15 @@ impl Cycle {
                 self.turns += 1;
                 rest.number = self.turns;
                 if !turn.answers_first(reply.sent_ms) {
-                    std::mem::swap(&mut turn, &mut rest);
+                    std::mem::swap(&mut *turn, &mut rest);
                 }
-                self.open = Some(rest);
+                self.open = Some(Box::new(rest));
             }
         }
         turn.settle(answer, reply);
         state(turn.statement(self.number));
         self.latest_answer_ms = self.latest_answer_ms.max(reply.sent_ms);
-        self.settled.push(turn);
+        self.settled.push(self.started_ms, *turn);
     }
 
     /// Ends the cycle; an open turn stays unanswered and is stated as such.
@@ -327,18 +287,13 @@ impl Cycle {
             turn.place = place;
             turn.settled_ms = log_ms;
             state(turn.statement(self.number));
-            self.settled.push(turn);
+            self.settled.push(self.started_ms, *turn);
         }
     }
 
     /// Forgets the leading turns that were settled at or before `until_ms` of log time.
     pub(crate) fn forget_settled(&mut self, until_ms: i64) {
-        let old = self
-            .settled
-            .iter()
-            .take_while(|turn| turn.settled_ms <= until_ms)
-            .count();
-        self.settled.drain(..old);
+        self.settled.forget(self.started_ms, until_ms);
     }
 
     pub(crate) fn first_replies(&self) -> FirstReplies {
@@ -382,15 +337,16 @@ impl Cycle {
     /// Every place it refers to is below `places`, and no turn is empty.
     pub(crate) fn is_consistent(&self, places: u32) -> bool {
         let replies = [self.any, self.human, self.substantive];
-        let turns = self.settled.iter().chain(&self.open);
         replies
             .into_iter()
             .flatten()
             .all(|reply| reply.place < places)
             && self.end.is_none_or(|end| end.place < places)
-            && turns
-                .into_iter()
-                .all(|turn| turn.place < places && !turn.messages.is_empty())
+            && self.settled.is_consistent(places)
+            && self
+                .open
+                .as_ref()
+                .is_none_or(|turn| turn.is_consistent(places))
     }
 
     /// Start of the first-reply time of a reply sent at `sent_ms`; `None` if it is no reply:
@@ -414,101 +370,6 @@ impl Cycle {
             .handoffs
             .partition_point(|&handoff_ms| handoff_ms <= sent_ms);
         later.checked_sub(1).map(|index| self.handoffs[index])
-    }
-}
-
-/// What a reply leaves of a turn's messages.
-enum Split {
-    /// It was sent before all of them.
-    None,
-    /// It answers all of them.
-    All,
-    /// Those not of the part that holds the first message, as a turn without a number.
-    Some(Turn),
-}
-
-impl Turn {
-    /// Divides the messages into those sent at or before `sent_ms` and the others. What is
-    /// split off takes over answer and place.
-    fn split(&mut self, sent_ms: i64) -> Split {
-        let answered = self
-            .messages
-            .iter()
-            .filter(|message| message.sent_ms <= sent_ms)
-            .count();
-        if answered == 0 {
-            return Split::None;
-        }
-        if answered == self.messages.len() {
-            return Split::All;
-        }
-        let first = self.answers_first(sent_ms);
-        let (keep, rest) = std::mem::take(&mut self.messages)
-            .into_iter()
-            .partition(|message| (message.sent_ms <= sent_ms) == first);
-        self.messages = keep;
-        Split::Some(Turn {
-            stated: 0,
-            messages: rest,
-            ..self.clone_without_messages()
-        })
-    }
-
-    fn clone_without_messages(&self) -> Self {
-        Self {
-            messages: Vec::new(),
-            answer: self.answer.clone(),
-            ..*self
-        }
-    }
-
-    /// The turn's first message was sent at or before `sent_ms`.
-    fn answers_first(&self, sent_ms: i64) -> bool {
-        self.messages
-            .first()
-            .is_some_and(|message| message.sent_ms <= sent_ms)
-    }
-
-    fn settle(&mut self, answer: Answer, reply: Human<'_>) {
-        self.answer = Some(answer);
-        self.place = reply.place;
-        self.settled_ms = reply.log_ms;
-    }
-
-    /// The turn as a fact; counts the statement.
-    fn statement(&mut self, cycle: u32) -> TurnStatement {
-        let revision = self.stated;
-        self.stated += 1;
-        let id = |message: Option<&Message>| message.map_or_else(String::new, |m| m.id.to_string());
-        let started_ms = self.messages.first().map_or(0, |message| message.sent_ms);
-        let last_ms = self.messages.last().map_or(0, |message| message.sent_ms);
-        let since = |start_ms: i64| {
-            self.answer
-                .as_ref()
-                .map(|answer| answer.sent_ms.saturating_sub(start_ms))
-        };
-        let handed_over_ms = self.answer.as_ref().and_then(|answer| answer.handoff_ms);
-        TurnStatement {
-            place: self.place,
-            historical: self.historical,
-            revision,
-            body: output::Turn {
-                cycle,
-                turn: self.number,
-                first_event_id: id(self.messages.first()),
-                last_event_id: id(self.messages.last()),
-                answer_event_id: self
-                    .answer
-                    .as_ref()
-                    .map_or_else(String::new, |a| a.id.to_string()),
-                started_ms,
-                answered_ms: self.answer.as_ref().map(|answer| answer.sent_ms),
-                rt_first_unanswered_ms: since(started_ms),
-                rt_last_msg_ms: since(last_ms),
-                rt_human_ms: since(started_ms.max(handed_over_ms.unwrap_or(started_ms))),
-                customer_messages: self.messages.len() as u32,
-            },
-        }
     }
 }
 

@@ -22,10 +22,14 @@ mod config;
 mod conversation;
 mod cycle;
 mod event;
+mod event_id;
+mod history;
 mod output;
 mod partition;
+mod place;
 mod seen;
 mod snapshot;
+mod turn;
 
 pub use config::Config;
 pub use event::{

@@ -60,11 +60,7 @@ impl Partition {
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
-        match postcard::to_extend(&state, bytes) {
-            Ok(bytes) => bytes,
-            // Writing to memory fails only for sequences of unknown length and the state has none.
-            Err(error) => unreachable!("cannot encode the state of conversations: {error}"),
-        }
+        encode(&state, bytes)
     }
 
     /// The fold that [`snapshot`](Self::snapshot) was taken of.
@@ -109,5 +105,14 @@ impl Partition {
     /// BLAKE3 of the state: equal for folds of the same log, whoever ran them.
     pub fn hash(&self) -> [u8; 32] {
         blake3::hash(&self.snapshot()).into()
+    }
+}
+
+/// Appends state to `bytes`.
+pub(crate) fn encode(state: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
+    match postcard::to_extend(state, bytes) {
+        Ok(bytes) => bytes,
+        // Writing to memory fails only for sequences of unknown length, and the state has none.
+        Err(error) => unreachable!("cannot encode the state of conversations: {error}"),
     }
 }
