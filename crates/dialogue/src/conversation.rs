@@ -1,0 +1,488 @@
+//! One conversation in memory: its identity, the events it has seen, its cycles and its timer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::cycle::{Cycle, End};
+use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
+use crate::output::{Fact, FactBody, Family, Output, Severity, Signal, SignalKind};
+use crate::place::Place;
+use crate::seen::Seen;
+use crate::turn::{Human, TurnStatement};
+
+/// Places looked through for an equal one before a new one is kept: agents take turns, queues
+/// seldom change, so an equal one is near the end.
+const PLACES_SEARCHED: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Conversation {
+    identity: Identity,
+    pub(crate) seen: Seen,
+    /// Index of the current place.
+    place: u32,
+    /// Some event was neither backfilled nor older than the horizon.
+    pub(crate) live: bool,
+    /// Cycles so far.
+    cycles: u32,
+    /// Ended less than the horizon ago.
+    ended: Vec<Cycle>,
+    open: Option<Box<Cycle>>,
+    /// Latest judged time of an event: what is before it is late.
+    latest_ms: i64,
+    /// Log time of the last message, or of the opening of the cycle if that is later.
+    idle_from_ms: i64,
+    /// Log time of the last record or end of a cycle.
+    last_log_ms: i64,
+    /// Due time of this conversation's entry in the timer queue; never after `deadline`.
+    pub(crate) armed_ms: Option<i64>,
+}
+
+/// What every fact and signal of the conversation says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Identity {
+    tenant: Box<str>,
+    id: Box<str>,
+    customer: Box<str>,
+    /// Never empty.
+    places: Vec<Place>,
+}
+
+/// What a conversation's timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// Nobody said anything for too long: the cycle ends.
+    Idle,
+    /// The conversation leaves memory.
+    Forget,
+}
+
+/// Whether a conversation stays in memory after its timer fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fired {
+    Stays,
+    Leaves,
+}
+
+impl Conversation {
+    pub(crate) fn new(event: &Event<'_>) -> Self {
+        Self {
+            identity: Identity {
+                tenant: event.tenant.into(),
+                id: event.conversation_id.into(),
+                customer: event.customer.into(),
+                places: vec![Place::new("", event.channel, event.queue, event.team)],
+            },
+            seen: Seen::default(),
+            place: 0,
+            live: false,
+            cycles: 0,
+            ended: Vec::new(),
+            open: None,
+            latest_ms: i64::MIN,
+            idle_from_ms: i64::MIN,
+            last_log_ms: i64::MIN,
+            armed_ms: None,
+        }
+    }
+
+    pub(crate) fn is(&self, tenant: &str, id: &str) -> bool {
+        *self.identity.id == *id && *self.identity.tenant == *tenant
+    }
+
+    pub(crate) fn key(&self) -> (&str, &str) {
+        (&self.identity.tenant, &self.identity.id)
+    }
+
+    /// Every place it refers to exists: true of what this engine wrote.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let places = self.identity.places.len() as u32;
+        self.place < places
+            && self
+                .ended
+                .iter()
+                .chain(self.open.as_deref())
+                .all(|cycle| cycle.is_consistent(places))
+    }
+
+    /// When the conversation's next timer is due, and what for.
+    pub(crate) fn deadline(&self, config: &Config) -> Option<(i64, Deadline)> {
+        match &self.open {
+            Some(cycle) if !cycle.historical => (!cycle.is_waiting()).then(|| {
+                (
+                    self.idle_from_ms.saturating_add(config.idle_close_ms()),
+                    Deadline::Idle,
+                )
+            }),
+            _ => Some((
+                self.last_log_ms.saturating_add(config.horizon_ms()),
+                Deadline::Forget,
+            )),
+        }
+    }
+
+    /// Does what was due at `due_ms`.
+    pub(crate) fn fire(&mut self, due_ms: i64, what: Deadline, out: &mut Vec<Output>) -> Fired {
+        match what {
+            Deadline::Idle => {
+                self.end_cycle(due_ms, due_ms, false, out);
+                self.last_log_ms = due_ms;
+                Fired::Stays
+            }
+            Deadline::Forget => {
+                // Only a historical cycle can be open here: nothing will answer or end it any
+                // more, so what it says is final although it has no end.
+                if let Some(mut cycle) = self.open.take() {
+                    let (identity, key) = (&self.identity, cycle.key);
+                    cycle.settle_open(self.place, due_ms, &mut |turn| {
+                        out.push(identity.turn(key, turn));
+                    });
+                    let mut fact = self.identity.cycle(&mut cycle, self.place);
+                    if let FactBody::Cycle(body) = &mut fact.body {
+                        body.provisional = false;
+                    }
+                    out.push(Output::Fact(fact));
+                }
+                Fired::Leaves
+            }
+        }
+    }
+
+    /// Folds an event that was not seen before.
+    pub(crate) fn apply(
+        &mut self,
+        event: &Event<'_>,
+        key: u64,
+        now_ms: i64,
+        historical: bool,
+        config: &Config,
+        out: &mut Vec<Output>,
+    ) {
+        self.forget_settled(now_ms.saturating_sub(config.horizon_ms()));
+        let sent_ms = event.sent_ms.min(now_ms);
+        self.live |= !historical;
+        if let Some(cycle) = &mut self.open {
+            cycle.historical &= historical;
+        }
+        if !event.customer.is_empty() && event.customer != &*self.identity.customer {
+            self.identity.customer = event.customer.into();
+        }
+        let place = self.place_of(event, sent_ms);
+        self.latest_ms = self.latest_ms.max(sent_ms);
+        self.last_log_ms = now_ms;
+
+        match event.kind {
+            EventKind::Message => {
+                self.message(
+                    event,
+                    key,
+                    Moment {
+                        sent_ms,
+                        now_ms,
+                        place,
+                        historical,
+                    },
+                    out,
+                );
+                self.idle_from_ms = now_ms;
+            }
+            EventKind::Handoff => {
+                if let Some(cycle) = &mut self.open {
+                    cycle.handoff(sent_ms);
+                }
+            }
+            EventKind::Status(status) => {
+                self.status(
+                    status,
+                    key,
+                    Moment {
+                        sent_ms,
+                        now_ms,
+                        place,
+                        historical,
+                    },
+                    out,
+                );
+            }
+            EventKind::Edit { .. }
+            | EventKind::Delete { .. }
+            | EventKind::Join
+            | EventKind::Leave
+            | EventKind::Assign
+            | EventKind::Csat { .. } => {}
+        }
+        if matches!(event.kind, EventKind::Message | EventKind::Edit { .. }) && !event.private {
+            self.signal(event, sent_ms, historical, out);
+        }
+    }
+
+    fn message(&mut self, event: &Event<'_>, key: u64, at: Moment, out: &mut Vec<Output>) {
+        match event.part() {
+            Part::Customer => {
+                let expects_answer = !event.marks.thanks_or_farewell_only;
+                let cycle = self.open_cycle(key, at, false);
+                cycle.customer(at.sent_ms, event.event_id, expects_answer, at.historical);
+            }
+            Part::Human { substantive } => {
+                let reply = Human {
+                    sent_ms: at.sent_ms,
+                    log_ms: at.now_ms,
+                    id: event.event_id,
+                    substantive,
+                    place: at.place,
+                };
+                self.in_every_cycle(out, |cycle, state| cycle.human(reply, state));
+            }
+            Part::Machine => {
+                self.in_every_cycle(out, |cycle, _| cycle.machine(at.sent_ms, at.place));
+            }
+            Part::Silent => {}
+        }
+    }
+
+    fn status(&mut self, status: Status, key: u64, at: Moment, out: &mut Vec<Output>) {
+        match status {
+            Status::Open => {
+                self.open_cycle(key, at, false);
+            }
+            Status::Reopened => {
+                self.open_cycle(key, at, true);
+            }
+            Status::Resolved => self.end_cycle(at.sent_ms, at.now_ms, true, out),
+            Status::Closed => self.end_cycle(at.sent_ms, at.now_ms, false, out),
+        }
+    }
+
+    /// The open cycle; opens one if there is none.
+    fn open_cycle(&mut self, key: u64, at: Moment, reopened: bool) -> &mut Cycle {
+        if self.open.is_none() {
+            self.cycles += 1;
+            self.idle_from_ms = at.now_ms;
+        }
+        let number = self.cycles;
+        self.open.get_or_insert_with(|| {
+            Cycle::new(number, key, at.sent_ms, reopened, at.historical).into()
+        })
+    }
+
+    fn end_cycle(&mut self, at_ms: i64, log_ms: i64, resolved: bool, out: &mut Vec<Output>) {
+        let Some(mut cycle) = self.open.take() else {
+            return;
+        };
+        let (identity, key) = (&self.identity, cycle.key);
+        let end = End {
+            at_ms,
+            log_ms,
+            resolved,
+            place: self.place,
+        };
+        cycle.close(end, &mut |turn| out.push(identity.turn(key, turn)));
+        out.push(Output::Fact(identity.cycle(&mut cycle, self.place)));
+        self.ended.push(*cycle);
+    }
+
+    /// Shows a reply to every cycle in memory, oldest first: a late one may belong to an ended
+    /// cycle. States the turns that change, then the cycle if what it said last no longer holds.
+    fn in_every_cycle(
+        &mut self,
+        out: &mut Vec<Output>,
+        mut show: impl FnMut(&mut Cycle, &mut dyn FnMut(TurnStatement)),
+    ) {
+        let identity = &self.identity;
+        for cycle in self.ended.iter_mut().chain(self.open.as_deref_mut()) {
+            let key = cycle.key;
+            let (before, first_before) = (cycle.body(), cycle.first_replies());
+            show(cycle, &mut |turn| out.push(identity.turn(key, turn)));
+            // Counts of an open cycle go on changing and are stated when it ends.
+            let is_news = match cycle.end {
+                Some(_) => cycle.body() != before,
+                None => cycle.first_replies() != first_before,
+            };
+            if is_news {
+                out.push(Output::Fact(identity.cycle(cycle, self.place)));
+            }
+        }
+    }
+
+    /// Forgets what ended or was settled at or before `until_ms` of log time.
+    fn forget_settled(&mut self, until_ms: i64) {
+        self.ended
+            .retain(|cycle| cycle.end.is_none_or(|end| end.log_ms > until_ms));
+        if let Some(cycle) = &mut self.open {
+            cycle.forget_settled(until_ms);
+        }
+    }
+
+    /// Where the event happened. Moves the conversation there unless the event is late.
+    fn place_of(&mut self, event: &Event<'_>, sent_ms: i64) -> u32 {
+        let current = &self.identity.places[self.place as usize];
+        let agent = match (event.kind, event.author) {
+            (EventKind::Message, Some(author)) if matches!(event.part(), Part::Human { .. }) => {
+                author.id
+            }
+            (EventKind::Join | EventKind::Assign, Some(author)) if author.role == Role::Agent => {
+                author.id
+            }
+            _ => current.agent(),
+        };
+        let channel = or(event.channel, current.channel());
+        let queue = or(event.queue, current.queue());
+        let team = or(event.team, current.team());
+        if current.is(agent, channel, queue, team) {
+            return self.place;
+        }
+        let place = Place::new(agent, channel, queue, team);
+        let index = self.identity.keep(place);
+        if sent_ms >= self.latest_ms {
+            self.place = index;
+        }
+        index
+    }
+
+    fn signal(&self, event: &Event<'_>, sent_ms: i64, historical: bool, out: &mut Vec<Output>) {
+        let Some(author) = event.author else { return };
+        let place = &self.identity.places[self.place as usize];
+        let (kind, family, severity, category, probability, agent) =
+            if author.role == Role::Customer {
+                let Some(urgent) = event.marks.urgent else {
+                    return;
+                };
+                let (family, severity) = match urgent.category {
+                    Some(UrgentCategory::Safety | UrgentCategory::Crisis) => {
+                        (Family::Crisis, Severity::Critical)
+                    }
+                    _ => (Family::Complaint, Severity::High),
+                };
+                let category = urgent.category.map_or("", UrgentCategory::name);
+                let kind = SignalKind::UrgentComplaint;
+                (
+                    kind,
+                    family,
+                    severity,
+                    category,
+                    urgent.probability,
+                    place.agent(),
+                )
+            } else {
+                if !event.marks.forbidden {
+                    return;
+                }
+                // A rule matched or it did not: certain either way.
+                let kind = SignalKind::ForbiddenWording;
+                (kind, Family::Wording, Severity::Warning, "", 1.0, author.id)
+            };
+        out.push(Output::Signal(Signal {
+            signal_id: signal_id(event, kind),
+            tenant: event.tenant.into(),
+            conversation_id: event.conversation_id.into(),
+            family,
+            kind,
+            category: category.into(),
+            severity,
+            event_id: event.event_id.into(),
+            effective_ms: sent_ms,
+            probability,
+            rules: event.marks.rules.iter().map(|&rule| rule.into()).collect(),
+            agent: agent.into(),
+            customer: self.identity.customer.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
+            historical,
+        }));
+    }
+}
+
+/// What an event says, or what is known if it says nothing.
+fn or<'a>(said: &'a str, known: &'a str) -> &'a str {
+    if said.is_empty() { known } else { said }
+}
+
+/// Times and place of a record.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    /// Judged: min(`sent_at`, log time).
+    sent_ms: i64,
+    now_ms: i64,
+    place: u32,
+    historical: bool,
+}
+
+impl Identity {
+    /// Index of `place`, which is kept if it is new.
+    fn keep(&mut self, place: Place) -> u32 {
+        let recent = self.places.iter().enumerate().rev().take(PLACES_SEARCHED);
+        if let Some((index, _)) = recent.into_iter().find(|(_, other)| **other == place) {
+            return index as u32;
+        }
+        self.places.reserve_exact(1);
+        self.places.push(place);
+        (self.places.len() - 1) as u32
+    }
+
+    fn turn(&self, cycle_key: u64, turn: TurnStatement) -> Output {
+        Output::Fact(self.fact(
+            format!("{}/{cycle_key:016x}/t{}", self.id, turn.body.turn),
+            turn.revision,
+            turn.body.started_ms,
+            turn.place,
+            turn.historical,
+            FactBody::Turn(turn.body),
+        ))
+    }
+
+    fn cycle(&self, cycle: &mut Cycle, current_place: u32) -> Fact {
+        let revision = cycle.stated;
+        cycle.stated += 1;
+        self.fact(
+            format!("{}/{:016x}", self.id, cycle.key),
+            revision,
+            cycle.started_ms,
+            cycle.place().unwrap_or(current_place),
+            cycle.historical,
+            FactBody::Cycle(cycle.body()),
+        )
+    }
+
+    fn fact(
+        &self,
+        fact_id: String,
+        revision: u32,
+        at_ms: i64,
+        place: u32,
+        historical: bool,
+        body: FactBody,
+    ) -> Fact {
+        let place = &self.places[place as usize];
+        Fact {
+            tenant: self.tenant.to_string(),
+            conversation_id: self.id.to_string(),
+            fact_id,
+            revision,
+            at_ms,
+            agent: place.agent().to_string(),
+            customer: self.customer.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
+            historical,
+            body,
+        }
+    }
+}
+
+/// Hash of what makes a signal the same signal, in lower-case hex.
+fn signal_id(event: &Event<'_>, kind: SignalKind) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let parts = [
+        event.tenant,
+        event.conversation_id,
+        kind.name(),
+        event.source,
+        event.event_id,
+    ];
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_string()
+}

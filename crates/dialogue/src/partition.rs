@@ -1,0 +1,211 @@
+//! The fold of one log partition: all its conversations, their timers and its time.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use hashbrown::HashTable;
+
+use crate::config::Config;
+use crate::conversation::{Conversation, Fired};
+use crate::event::{Event, Mode};
+use crate::output::Output;
+use crate::seen::{Known, event_key};
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Folded.
+    Accepted {
+        /// Backfilled, or older than the horizon and of a conversation without live events:
+        /// counted, but fires no timer and sends no page.
+        historical: bool,
+    },
+    /// Seen before; nothing changed.
+    Duplicate,
+    /// Its identity was seen before with another type, author or text; the first wins and
+    /// nothing changed.
+    Conflict,
+}
+
+/// The fold of one log partition. The same records give the same outputs bit for bit, in any
+/// batches and from any snapshot.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    pub(crate) config: Config,
+    pub(crate) now_ms: i64,
+    pub(crate) slots: Vec<Option<Conversation>>,
+    /// Empty slots, the one to fill next last.
+    pub(crate) free: Vec<u32>,
+    /// Slot of every conversation; for look-up alone, its order means nothing.
+    index: HashTable<u32>,
+    /// One entry at most for each conversation.
+    timers: BTreeSet<(i64, u32)>,
+}
+
+impl Partition {
+    /// An empty fold at the beginning of time.
+    pub fn new(config: Config) -> Self {
+        Self::assemble(config, i64::MIN, Vec::new(), Vec::new())
+    }
+
+    /// Puts a fold together from its state.
+    pub(crate) fn assemble(
+        config: Config,
+        now_ms: i64,
+        slots: Vec<Option<Conversation>>,
+        free: Vec<u32>,
+    ) -> Self {
+        let mut index = HashTable::with_capacity(slots.len());
+        let mut timers = BTreeSet::new();
+        for (slot, conversation) in slots.iter().enumerate() {
+            if let Some(conversation) = conversation {
+                let hash = hash_of(conversation.key());
+                index.insert_unique(hash, slot as u32, |&other| hash_at(&slots, other));
+                timers.extend(conversation.armed_ms.map(|due_ms| (due_ms, slot as u32)));
+            }
+        }
+        Self {
+            config,
+            now_ms,
+            slots,
+            free,
+            index,
+            timers,
+        }
+    }
+
+    /// Largest log time seen, milliseconds since the Unix epoch; `i64::MIN` before the first.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Conversations in memory.
+    pub fn conversations(&self) -> usize {
+        self.index.len()
+    }
+
+    /// When to call [`advance`](Self::advance) next if no record comes; nothing happens before.
+    /// A timer may turn out to have moved, then advancing to it changes only the time.
+    pub fn next_due(&self) -> Option<i64> {
+        self.timers.first().map(|&(due_ms, _)| due_ms)
+    }
+
+    /// Lets time reach `at_ms`: fires the timers due until then, in (due, id) order and
+    /// effective at their due time. Time never goes back; an earlier `at_ms` does nothing.
+    pub fn advance(&mut self, at_ms: i64, out: &mut Vec<Output>) {
+        while let Some(&(due_ms, slot)) = self.timers.first() {
+            if due_ms > at_ms {
+                break;
+            }
+            self.timers.pop_first();
+            self.now_ms = self.now_ms.max(due_ms);
+            let Some(conversation) = &mut self.slots[slot as usize] else {
+                continue;
+            };
+            conversation.armed_ms = None;
+            let fired = match conversation.deadline(&self.config) {
+                Some((deadline_ms, what)) if deadline_ms <= due_ms => {
+                    conversation.fire(due_ms, what, out)
+                }
+                _ => Fired::Stays,
+            };
+            match fired {
+                Fired::Stays => self.arm(slot),
+                Fired::Leaves => self.remove(slot),
+            }
+        }
+        self.now_ms = self.now_ms.max(at_ms);
+    }
+
+    /// Folds one event that was appended to the log at `at_ms`, after firing what was due until
+    /// then. Facts and signals are appended to `out`.
+    ///
+    /// A log time before one already seen counts as that one. A message counts at the earlier of
+    /// its `sent_ms` and the log time.
+    pub fn apply(&mut self, at_ms: i64, event: &Event<'_>, out: &mut Vec<Output>) -> Applied {
+        self.advance(at_ms, out);
+        let key = event_key(event.source, event.event_id);
+        let hash = hash_of((event.tenant, event.conversation_id));
+        let slots = &self.slots;
+        let known = self.index.find(hash, |&slot| {
+            slots[slot as usize]
+                .as_ref()
+                .is_some_and(|other| other.is(event.tenant, event.conversation_id))
+        });
+        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon_ms());
+        let mut historical = event.mode == Mode::Backfill || is_old;
+        let slot = if let Some(&slot) = known {
+            if let Some(conversation) = &self.slots[slot as usize] {
+                match conversation.seen.look_up(key, &event.fingerprint) {
+                    Known::New => {}
+                    Known::Same => return Applied::Duplicate,
+                    Known::Other => return Applied::Conflict,
+                }
+                historical = event.mode == Mode::Backfill || (is_old && !conversation.live);
+            }
+            slot
+        } else {
+            self.insert(hash, Conversation::new(event))
+        };
+        if let Some(conversation) = &mut self.slots[slot as usize] {
+            conversation.seen.insert(key, &event.fingerprint);
+            conversation.apply(event, key, self.now_ms, historical, &self.config, out);
+        }
+        self.arm(slot);
+        Applied::Accepted { historical }
+    }
+
+    fn insert(&mut self, hash: u64, conversation: Conversation) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[slot as usize] = Some(conversation);
+        let slots = &self.slots;
+        self.index
+            .insert_unique(hash, slot, |&other| hash_at(slots, other));
+        slot
+    }
+
+    fn remove(&mut self, slot: u32) {
+        if let Some(conversation) = self.slots[slot as usize].take() {
+            let entry = self
+                .index
+                .find_entry(hash_of(conversation.key()), |&other| other == slot);
+            if let Ok(entry) = entry {
+                entry.remove();
+            }
+            self.free.push(slot);
+        }
+    }
+
+    /// Makes sure that a conversation's timer fires no later than its deadline. A timer that is
+    /// too early is left: when it fires it is set again, which is cheaper than moving it with
+    /// every message.
+    fn arm(&mut self, slot: u32) {
+        let Some(conversation) = &mut self.slots[slot as usize] else {
+            return;
+        };
+        let Some((deadline_ms, _)) = conversation.deadline(&self.config) else {
+            return;
+        };
+        if let Some(armed_ms) = conversation.armed_ms {
+            if armed_ms <= deadline_ms {
+                return;
+            }
+            self.timers.remove(&(armed_ms, slot));
+        }
+        conversation.armed_ms = Some(deadline_ms);
+        self.timers.insert((deadline_ms, slot));
+    }
+}
+
+fn hash_of(key: (&str, &str)) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
+}
+
+fn hash_at(slots: &[Option<Conversation>], slot: u32) -> u64 {
+    slots[slot as usize]
+        .as_ref()
+        .map_or(0, |conversation| hash_of(conversation.key()))
+}

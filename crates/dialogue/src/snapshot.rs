@@ -1,0 +1,118 @@
+//! State of a partition as bytes, and its hash.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::conversation::Conversation;
+use crate::partition::Partition;
+
+/// First bytes of every snapshot, then the version.
+const MAGIC: [u8; 4] = *b"ZDLG";
+
+/// Changes whenever the layout of the state or the meaning of a field does.
+const VERSION: u16 = 1;
+
+/// Why a snapshot cannot be used; replay the log instead.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The bytes are something else.
+    #[error("not a snapshot of conversations: the first bytes are wrong")]
+    Foreign,
+    /// Another engine wrote it.
+    #[error("snapshot of conversations has version {found}, this engine reads {VERSION}")]
+    Version {
+        /// The version found.
+        found: u16,
+    },
+    /// Cut off or damaged.
+    #[error("snapshot of conversations is damaged: {0}")]
+    Damaged(#[from] postcard::Error),
+    /// Readable, but its parts contradict each other.
+    #[error("snapshot of conversations contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// All that the fold knows. The same log gives the same bytes.
+#[derive(Serialize)]
+struct StateRef<'a> {
+    config: Config,
+    now_ms: i64,
+    slots: &'a [Option<Conversation>],
+    free: &'a [u32],
+}
+
+#[derive(Deserialize)]
+struct State {
+    config: Config,
+    now_ms: i64,
+    slots: Vec<Option<Conversation>>,
+    free: Vec<u32>,
+}
+
+impl Partition {
+    /// The whole state. Folds restored from it go on exactly as this one does.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let state = StateRef {
+            config: self.config,
+            now_ms: self.now_ms,
+            slots: &self.slots,
+            free: &self.free,
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        encode(&state, bytes)
+    }
+
+    /// The fold that [`snapshot`](Self::snapshot) was taken of.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(SnapshotError::Foreign)?;
+        let (version, rest) = rest
+            .split_first_chunk::<2>()
+            .ok_or(SnapshotError::Foreign)?;
+        let found = u16::from_le_bytes(*version);
+        if found != VERSION {
+            return Err(SnapshotError::Version { found });
+        }
+        let (state, rest) = postcard::take_from_bytes::<State>(rest)?;
+        if !rest.is_empty() {
+            return Err(SnapshotError::Inconsistent("bytes follow the state"));
+        }
+        let empty = state.slots.iter().filter(|slot| slot.is_none()).count();
+        let is_empty = |&slot: &u32| matches!(state.slots.get(slot as usize), Some(None));
+        if state.free.len() != empty || !state.free.iter().all(is_empty) {
+            return Err(SnapshotError::Inconsistent(
+                "the list of free places is wrong",
+            ));
+        }
+        if !state
+            .slots
+            .iter()
+            .flatten()
+            .all(Conversation::is_consistent)
+        {
+            return Err(SnapshotError::Inconsistent(
+                "a conversation refers to an unknown place",
+            ));
+        }
+        Ok(Self::assemble(
+            state.config,
+            state.now_ms,
+            state.slots,
+            state.free,
+        ))
+    }
+
+    /// BLAKE3 of the state: equal for folds of the same log, whoever ran them.
+    pub fn hash(&self) -> [u8; 32] {
+        blake3::hash(&self.snapshot()).into()
+    }
+}
+
+/// Appends state to `bytes`.
+pub(crate) fn encode(state: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
+    match postcard::to_extend(state, bytes) {
+        Ok(bytes) => bytes,
+        // Writing to memory fails only for sequences of unknown length, and the state has none.
+        Err(error) => unreachable!("cannot encode the state of conversations: {error}"),
+    }
+}

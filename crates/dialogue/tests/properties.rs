@@ -1,0 +1,209 @@
+//! What holds for every log.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a snapshot of ours that cannot be read is a failure"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use support::random::{busy_log, log};
+use support::{Record, fold, in_force};
+use zhili_dialogue::{Applied, Config, FactBody, Output, Partition};
+
+const HORIZON_MS: i64 = 24 * 3_600_000;
+
+/// Lets all timers of a log fire.
+fn drain(partition: &mut Partition, out: &mut Vec<Output>) {
+    while let Some(due_ms) = partition.next_due() {
+        partition.advance(due_ms, out);
+    }
+}
+
+fn times(output: &Output) -> Vec<i64> {
+    match output {
+        Output::Fact(fact) => match &fact.body {
+            FactBody::Turn(turn) => [
+                turn.rt_first_unanswered_ms,
+                turn.rt_last_msg_ms,
+                turn.rt_human_ms,
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            FactBody::Cycle(cycle) => [
+                cycle.frt_any_ms,
+                cycle.frt_human_ms,
+                cycle.frt_substantive_ms,
+                cycle.ended_ms.map(|ended_ms| ended_ms - cycle.started_ms),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        },
+        Output::Signal(_) => Vec::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_restart_from_any_snapshot_gives_the_same_outputs(
+        records in log(),
+        stops in proptest::collection::vec(any::<bool>(), 60),
+    ) {
+        let (expected, mut end) = fold(&records);
+        let mut partition = Partition::new(Config::default());
+        let mut outputs = Vec::new();
+        for (record, stop) in records.iter().zip(stops) {
+            if stop {
+                let bytes = partition.snapshot();
+                partition = Partition::restore(&bytes).expect("our own snapshot");
+                prop_assert_eq!(partition.snapshot(), bytes);
+            }
+            record.fold(&mut partition, &mut outputs);
+        }
+        prop_assert_eq!(&outputs, &expected);
+        prop_assert_eq!(partition.hash(), end.hash());
+
+        let (mut rest, mut expected_rest) = (Vec::new(), Vec::new());
+        drain(&mut partition, &mut rest);
+        drain(&mut end, &mut expected_rest);
+        prop_assert_eq!(rest, expected_rest);
+        prop_assert_eq!(partition.hash(), end.hash());
+    }
+
+    #[test]
+    fn time_may_come_in_any_steps(records in log(), steps in proptest::collection::vec(1_i64..9, 60)) {
+        let (expected, end) = fold(&records);
+        let mut partition = Partition::new(Config::default());
+        let mut outputs = Vec::new();
+        for (record, parts) in records.iter().zip(steps) {
+            let from_ms = partition.now_ms();
+            if from_ms > i64::MIN {
+                for part in 1..=parts {
+                    partition.advance(from_ms + (record.at_ms - from_ms) * part / parts, &mut outputs);
+                }
+            }
+            record.fold(&mut partition, &mut outputs);
+        }
+        prop_assert_eq!(outputs, expected);
+        prop_assert_eq!(partition.hash(), end.hash());
+    }
+
+    #[test]
+    fn what_was_published_less_than_a_horizon_ago_is_a_duplicate_and_changes_nothing(records in log()) {
+        let (expected, _) = fold(&records);
+        let mut partition = Partition::new(Config::default());
+        let mut outputs = Vec::new();
+        let mut accepted = Vec::new();
+        for record in &records {
+            if let Some(Applied::Accepted { .. }) = record.fold(&mut partition, &mut outputs) {
+                accepted.push(record);
+            }
+            let before = (outputs.len(), partition.hash());
+            for &earlier in &accepted {
+                if record.at_ms - earlier.at_ms < HORIZON_MS {
+                    let again = Record { at_ms: record.at_ms, ..earlier.clone() };
+                    let applied = again.fold(&mut partition, &mut outputs);
+                    prop_assert_eq!(applied, Some(Applied::Duplicate));
+                }
+            }
+            prop_assert_eq!((outputs.len(), partition.hash()), before);
+        }
+        prop_assert_eq!(outputs, expected);
+    }
+
+    #[test]
+    fn no_time_is_negative(records in log()) {
+        let (mut outputs, mut partition) = fold(&records);
+        drain(&mut partition, &mut outputs);
+        for output in &outputs {
+            prop_assert!(times(output).into_iter().all(|time_ms| time_ms >= 0), "{output:#?}");
+        }
+    }
+
+    #[test]
+    fn corrections_are_numbered_without_gaps_keep_their_place_and_say_something_new(records in busy_log()) {
+        let (mut outputs, mut partition) = fold(&records);
+        drain(&mut partition, &mut outputs);
+        let mut last: BTreeMap<&str, &zhili_dialogue::Fact> = BTreeMap::new();
+        for output in &outputs {
+            let Output::Fact(fact) = output else { continue };
+            if let Some(earlier) = last.insert(&fact.fact_id, fact) {
+                prop_assert_eq!(fact.revision, earlier.revision + 1);
+                prop_assert_eq!(fact.at_ms, earlier.at_ms);
+                prop_assert_ne!(&fact.body, &earlier.body);
+            } else {
+                prop_assert_eq!(fact.revision, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_turns_of_an_ended_cycle_are_as_many_as_it_says(records in busy_log()) {
+        let (mut outputs, mut partition) = fold(&records);
+        drain(&mut partition, &mut outputs);
+        let facts = in_force(&outputs);
+        for (cycle_id, fact) in &facts {
+            let FactBody::Cycle(cycle) = &fact.body else { continue };
+            if cycle.provisional {
+                continue;
+            }
+            let prefix = format!("{cycle_id}/");
+            let turns: Vec<_> = facts
+                .iter()
+                .filter(|(id, _)| id.starts_with(&prefix))
+                .filter_map(|(_, fact)| match &fact.body {
+                    FactBody::Turn(turn) => Some(turn),
+                    FactBody::Cycle(_) => None,
+                })
+                .collect();
+            prop_assert_eq!(turns.len() as u32, cycle.turns);
+            let unanswered = turns.iter().filter(|turn| turn.answered_ms.is_none()).count();
+            prop_assert_eq!(unanswered as u32, cycle.unanswered);
+        }
+    }
+
+    #[test]
+    fn every_conversation_without_a_waiting_customer_leaves_memory(records in log()) {
+        let (mut outputs, mut partition) = fold(&records);
+        drain(&mut partition, &mut outputs);
+        let waiting = partition.conversations();
+        let provisional = in_force(&outputs)
+            .values()
+            .filter(|fact| matches!(&fact.body, FactBody::Cycle(cycle) if cycle.provisional))
+            .count();
+        // A cycle that was answered once and waits again was stated as provisional; one that
+        // was never answered was not stated at all.
+        prop_assert!(provisional <= waiting, "{provisional} open cycles, {waiting} in memory");
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_without_a_panic(records in log(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let (_, partition) = fold(&records);
+        let mut bytes = partition.snapshot();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(mut restored) = Partition::restore(&bytes) {
+            let mut out = Vec::new();
+            drain(&mut restored, &mut out);
+        }
+        bytes.truncate(at);
+        prop_assert!(Partition::restore(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_version_is_refused_by_name() {
+    let mut bytes = Partition::new(Config::default()).snapshot();
+    bytes[4] = 0xff;
+    let error = Partition::restore(&bytes).expect_err("another version");
+    assert!(error.to_string().contains("version 255"), "{error}");
+    let error = Partition::restore(b"something else").expect_err("no snapshot");
+    assert!(error.to_string().contains("not a snapshot"), "{error}");
+}
