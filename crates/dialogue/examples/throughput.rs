@@ -48,10 +48,7 @@ fn uuid(a: u64, b: u64) -> String {
 
 fn main() {
     let argument = |index: usize, default: u64| {
-        std::env::args()
-            .nth(index)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(default)
+        std::env::args().nth(index).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (conversations, messages) = (argument(1, 100_000), argument(2, 20));
     let names: Vec<(String, String, String)> = (0..conversations)
@@ -69,11 +66,8 @@ fn main() {
         let begin = Instant::now();
         for ((conversation, customer, agent), event_id) in names.iter().zip(&ids) {
             at_ms += i64::from(at_ms % 3 == 0);
-            let (id, role) = if round % 2 == 0 {
-                (customer, Role::Customer)
-            } else {
-                (agent, Role::Agent)
-            };
+            let (id, role) =
+                if round % 2 == 0 { (customer, Role::Customer) } else { (agent, Role::Agent) };
             let event = Event {
                 tenant: "acme",
                 source: "platform",
@@ -81,11 +75,7 @@ fn main() {
                 conversation_id: conversation,
                 kind: EventKind::Message,
                 sent_ms: at_ms - 150,
-                author: Some(Author {
-                    id,
-                    role,
-                    subtype: Subtype::None,
-                }),
+                author: Some(Author { id, role, subtype: Subtype::None }),
                 private: false,
                 mode: Mode::Live,
                 channel: "chat",
@@ -122,10 +112,6 @@ fn main() {
         bytes.len() as u64 / conversations,
         written.as_secs_f64(),
         begin.elapsed().as_secs_f64(),
-        if restored.is_ok() {
-            "readable"
-        } else {
-            "not readable"
-        },
+        if restored.is_ok() { "readable" } else { "not readable" },
     );
 }

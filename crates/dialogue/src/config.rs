@@ -18,10 +18,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            horizon_ms: DAY_MS,
-            idle_close_ms: DAY_MS,
-        }
+        Self { horizon_ms: DAY_MS, idle_close_ms: DAY_MS }
     }
 }
 

@@ -21,10 +21,7 @@ pub(crate) struct Configs {
 impl Configs {
     /// The bundle and configuration of a tenant, or else those for any tenant.
     pub(crate) fn of(&self, tenant: &str) -> Option<(&str, &Config)> {
-        let in_force = self
-            .by_tenant
-            .get(tenant)
-            .or_else(|| self.by_tenant.get(ANY_TENANT))?;
+        let in_force = self.by_tenant.get(tenant).or_else(|| self.by_tenant.get(ANY_TENANT))?;
         Some((&in_force.bundle, &in_force.config))
     }
 

@@ -181,11 +181,7 @@ impl Tracked {
             family: signal.family,
             kind: signal.kind.clone(),
             category: signal.category.clone(),
-            state: if historical {
-                State::Resolved
-            } else {
-                State::Triggered
-            },
+            state: if historical { State::Resolved } else { State::Triggered },
             severity: signal.severity,
             version: 0,
             triggered_at_ms: context.now_ms,
@@ -204,29 +200,17 @@ impl Tracked {
             exhausted: None,
             pages: Vec::new(),
         };
-        let mut tracked = Self {
-            incident,
-            nth,
-            seen: VecDeque::new(),
-            answers: VecDeque::new(),
-        };
+        let mut tracked = Self { incident, nth, seen: VecDeque::new(), answers: VecDeque::new() };
         tracked.keep(signal);
         if historical {
             let note = "historical: recorded, nobody is paged".to_owned();
-            let cause = Cause {
-                effective_ms,
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { effective_ms, note, ..Cause::default() };
             tracked.emit(EventKind::Recorded, cause, context);
             return tracked;
         }
         let mut notices = Notices::new();
         tracked.start(Reason::Triggered, &mut notices, context);
-        let cause = Cause {
-            effective_ms,
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms, ..Cause::default() };
         tracked.emit_triggered(EventKind::Triggered, cause, notices, context);
         tracked
     }
@@ -251,10 +235,7 @@ impl Tracked {
     /// policy says so, or rises when the policy had come to its end: then nobody else would
     /// hear of it. A resolved one stays resolved.
     pub(crate) fn add(&mut self, signal: Signal, context: &mut Context<'_>) {
-        let cause = Cause {
-            effective_ms: Some(signal.effective_ms),
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms: Some(signal.effective_ms), ..Cause::default() };
         if signal.historical {
             self.keep(signal);
             let note = "historical: recorded, nobody is paged".to_owned();
@@ -269,10 +250,7 @@ impl Tracked {
         }
         self.keep(signal);
         let incident = &self.incident;
-        let cause = |note: &str| Cause {
-            note: note.to_owned(),
-            ..cause
-        };
+        let cause = |note: &str| Cause { note: note.to_owned(), ..cause };
         if !incident.is_open() {
             let note = "within the cool-down of the resolved incident: nobody is paged";
             self.emit(EventKind::Updated, cause(note), context);
@@ -296,10 +274,8 @@ impl Tracked {
 
     /// Does what a person wants, or says why not.
     pub(crate) fn command(&mut self, command: &Command, context: &mut Context<'_>) {
-        if let Some(known) = self
-            .answers
-            .iter()
-            .find(|known| known.command_id == command.command_id)
+        if let Some(known) =
+            self.answers.iter().find(|known| known.command_id == command.command_id)
         {
             if known.action == command.action && known.actor == command.actor {
                 let answer = known.answer.clone();
@@ -312,9 +288,7 @@ impl Tracked {
         }
         let answer = match self.obstacle(command) {
             Some(refusal) => Answer::Refused(refusal),
-            None => Answer::Applied {
-                version: self.incident.version + 1,
-            },
+            None => Answer::Applied { version: self.incident.version + 1 },
         };
         if self.answers.len() == KEPT_ANSWERS {
             self.answers.pop_front();
@@ -347,10 +321,7 @@ impl Tracked {
 
     /// The answer that a command got, while it is remembered.
     pub(crate) fn answer(&self, command_id: &str) -> Option<&Answer> {
-        self.answers
-            .iter()
-            .find(|known| known.command_id == command_id)
-            .map(|known| &known.answer)
+        self.answers.iter().find(|known| known.command_id == command_id).map(|known| &known.answer)
     }
 
     fn obstacle(&self, command: &Command) -> Option<Refusal> {
@@ -364,9 +335,7 @@ impl Tracked {
         }
         let taken = incident.state == State::Acknowledged && incident.owner != command.actor;
         if command.action == Action::Acknowledge && taken {
-            return Some(Refusal::AlreadyAcknowledged {
-                owner: incident.owner.clone(),
-            });
+            return Some(Refusal::AlreadyAcknowledged { owner: incident.owner.clone() });
         }
         None
     }
@@ -401,10 +370,7 @@ impl Tracked {
     /// The incident's own timer is due: the next step, or the end of an acknowledgement.
     pub(crate) fn time_passed(&mut self, due_ms: i64, context: &mut Context<'_>) {
         let mut notices = Notices::new();
-        let cause = Cause {
-            effective_ms: Some(due_ms),
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms: Some(due_ms), ..Cause::default() };
         match self.incident.state {
             State::Triggered => {
                 self.next_step(&mut notices, context);
@@ -428,9 +394,7 @@ impl Tracked {
     }
 
     pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
-        self.page_mut(claim.page_id)
-            .ok_or(Ignored::UnknownPage)?
-            .claim(claim, now_ms)
+        self.page_mut(claim.page_id).ok_or(Ignored::UnknownPage)?.claim(claim, now_ms)
     }
 
     pub(crate) fn result(
@@ -448,11 +412,8 @@ impl Tracked {
             .ok_or(Ignored::UnknownPage)?;
         let detail = result.detail.clone();
         let settled = page.settle(result, context.now_ms)?;
-        let claimed_at_ms = page
-            .log
-            .iter()
-            .find(|kept| kept.attempt == attempt)
-            .map(|kept| kept.claimed_at_ms);
+        let claimed_at_ms =
+            page.log.iter().find(|kept| kept.attempt == attempt).map(|kept| kept.claimed_at_ms);
         context.health.record(
             (&incident.tenant, &incident.team, &page.destination),
             outcome,
@@ -490,11 +451,7 @@ impl Tracked {
             }
         }
         for page_id in failed {
-            let cause = Cause {
-                page: Some(page_id),
-                note: REMOVED.to_owned(),
-                ..Cause::default()
-            };
+            let cause = Cause { page: Some(page_id), note: REMOVED.to_owned(), ..Cause::default() };
             self.emit(EventKind::DeliveryFailed, cause, context);
             self.leave_failed_step(page_id, context);
         }
@@ -508,19 +465,13 @@ impl Tracked {
             let mut notices = Notices::new();
             self.restart(Reason::Reconfigured, &mut notices, context);
             let note = "the team can be paged since its configuration changed".to_owned();
-            let cause = Cause {
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { note, ..Cause::default() };
             self.emit_triggered(EventKind::Triggered, cause, notices, context);
         }
     }
 
     fn page_mut(&mut self, page_id: PageId) -> Option<&mut Page> {
-        self.incident
-            .pages
-            .iter_mut()
-            .find(|page| page.page_id == page_id)
+        self.incident.pages.iter_mut().find(|page| page.page_id == page_id)
     }
 
     fn keep(&mut self, signal: Signal) {
@@ -614,11 +565,7 @@ impl Tracked {
         context: &mut Context<'_>,
     ) {
         let incident = &mut self.incident;
-        for older in incident
-            .pages
-            .iter_mut()
-            .filter(|page| page.destination == destination)
-        {
+        for older in incident.pages.iter_mut().filter(|page| page.destination == destination) {
             if older.stop(Stop::Superseded) == Settled::Failed {
                 notices.push((EventKind::DeliveryFailed, older.page_id));
             }
@@ -628,9 +575,7 @@ impl Tracked {
             page_id,
             destination: destination.to_owned(),
             channel: Channel::Unknown,
-            state: PageState::Ready {
-                since_ms: context.now_ms,
-            },
+            state: PageState::Ready { since_ms: context.now_ms },
             reason,
             pass: incident.pass,
             step,
@@ -640,10 +585,7 @@ impl Tracked {
             detail: String::new(),
             stop: None,
         };
-        match context
-            .configs
-            .destination(&incident.tenant, &incident.team, destination)
-        {
+        match context.configs.destination(&incident.tenant, &incident.team, destination) {
             Some(Destination::Webhook(_)) => page.channel = Channel::Webhook,
             Some(Destination::Watch {}) => {
                 page.channel = Channel::Watch;
@@ -721,11 +663,7 @@ impl Tracked {
         self.emit(kind, cause, context);
         if let Some(exhausted) = self.incident.exhausted {
             let note = exhausted.words().to_owned();
-            let cause = Cause {
-                effective_ms,
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { effective_ms, note, ..Cause::default() };
             self.emit(EventKind::Exhausted, cause, context);
         }
         self.emit_notices(notices, context);
@@ -735,11 +673,7 @@ impl Tracked {
         for (kind, page_id) in notices {
             let note = self.incident.page(page_id).map(|page| page.detail.clone());
             let note = note.unwrap_or_default();
-            let cause = Cause {
-                page: Some(page_id),
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { page: Some(page_id), note, ..Cause::default() };
             self.emit(kind, cause, context);
         }
         self.forget_settled_pages();
@@ -768,9 +702,7 @@ impl Tracked {
             effective_ms: cause.effective_ms.unwrap_or(context.now_ms),
             actor: cause.actor,
             note: cause.note,
-            page: cause
-                .page
-                .and_then(|page_id| incident.page(page_id).cloned()),
+            page: cause.page.and_then(|page_id| incident.page(page_id).cloned()),
             command_id: cause.command_id,
             answer: None,
             incident: Some(incident),
@@ -808,9 +740,7 @@ pub(crate) fn reply(
         ),
         kind,
         tenant: command.tenant.clone(),
-        team: incident
-            .as_ref()
-            .map_or_else(|| command.team.clone(), |found| found.team.clone()),
+        team: incident.as_ref().map_or_else(|| command.team.clone(), |found| found.team.clone()),
         incident,
         at_ms: context.now_ms,
         effective_ms: context.now_ms,

@@ -118,21 +118,12 @@ fn assess(engine: &Engine, row: &Value, question: Read3) -> Assessment {
         .flatten()
         .filter_map(Value::as_str)
         .map(|line| ContextLine {
-            role: if line.starts_with("A:") {
-                Role::Agent
-            } else {
-                Role::Customer
-            },
+            role: if line.starts_with("A:") { Role::Agent } else { Role::Customer },
             text: line.get(2..).unwrap_or_default(),
         })
         .collect();
     let text = row["text"].as_str().unwrap_or_default();
-    engine.assess(&Message {
-        role,
-        text,
-        lang: None,
-        context: &context,
-    })
+    engine.assess(&Message { role, text, lang: None, context: &context })
 }
 
 fn answer(assessment: &Assessment, question: Read3) -> &'static str {
@@ -176,10 +167,7 @@ fn report(name: &str, engine: &Engine, rows: &[&Value], question: Read3) {
             .map(|(_, n)| n)
             .sum()
     };
-    let right: usize = labels
-        .iter()
-        .map(|label| count(Some(label), Some(label)))
-        .sum();
+    let right: usize = labels.iter().map(|label| count(Some(label), Some(label))).sum();
     let mut f1 = 0.0;
     let mut detail = String::new();
     for label in &labels {
@@ -189,21 +177,13 @@ fn report(name: &str, engine: &Engine, rows: &[&Value], question: Read3) {
         if precision + recall > 0.0 {
             f1 += 2.0 * precision * recall / (precision + recall);
         }
-        let _ = write!(
-            detail,
-            "  {label} {:.0}/{:.0}",
-            precision * 100.0,
-            recall * 100.0
-        );
+        let _ = write!(detail, "  {label} {:.0}/{:.0}", precision * 100.0, recall * 100.0);
     }
     // Two-way sets: how often the side is right among those that were given one.
     if labels.len() == 2 && labels == ["neg", "pos"] {
         let sided = count(None, Some("neg")) + count(None, Some("pos"));
-        let _ = write!(
-            detail,
-            "  right when sided {:.1}",
-            right as f64 / sided.max(1) as f64 * 100.0
-        );
+        let _ =
+            write!(detail, "  right when sided {:.1}", right as f64 / sided.max(1) as f64 * 100.0);
     }
     println!(
         "{name:<34} {:>6} {:>6.1}% {:>6.1}% {detail}",
@@ -255,22 +235,13 @@ fn agents(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
         let (mut turns, mut forbidden, mut impolite, mut polite) =
             (0_usize, Vec::new(), 0_usize, 0_usize);
         for dialogue in &dialogues {
-            for (number, turn) in dialogue["turns"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .enumerate()
-            {
+            for (number, turn) in dialogue["turns"].as_array().into_iter().flatten().enumerate() {
                 if turn["role"] != "agent" {
                     continue;
                 }
                 let text = turn["text"].as_str().unwrap_or_default();
-                let assessment = engine.assess(&Message {
-                    role: Role::Agent,
-                    text,
-                    lang: None,
-                    context: &[],
-                });
+                let assessment =
+                    engine.assess(&Message { role: Role::Agent, text, lang: None, context: &[] });
                 turns += 1;
                 match assessment.politeness.map_or("", |one| one.label.as_str()) {
                     "impolite" => impolite += 1,
@@ -316,11 +287,7 @@ fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
         .iter()
         .flat_map(|dialogue| dialogue["turns"].as_array().into_iter().flatten())
         .filter_map(|turn| {
-            let role = if turn["role"] == "agent" {
-                Role::Agent
-            } else {
-                Role::Customer
-            };
+            let role = if turn["role"] == "agent" { Role::Agent } else { Role::Customer };
             turn["text"].as_str().map(|text| (role, text.to_owned()))
         })
         .filter(|(_, text)| (16..=20).contains(&text.chars().count()))
@@ -331,12 +298,7 @@ fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
         let begin = Instant::now();
         for (role, text) in &turns {
             evidence += engine
-                .assess(&Message {
-                    role: *role,
-                    text,
-                    lang: None,
-                    context: &[],
-                })
+                .assess(&Message { role: *role, text, lang: None, context: &[] })
                 .evidence
                 .len();
         }
@@ -349,11 +311,8 @@ fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
         evidence as f64 / 10.0 / turns.len().max(1) as f64,
     );
     for bytes in [1, 4, 16] {
-        let text: String = turns
-            .iter()
-            .map(|(_, text)| text.as_str())
-            .collect::<Vec<_>>()
-            .join(",");
+        let text: String =
+            turns.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(",");
         let text: String = text
             .chars()
             .scan(0, |size, c| {
@@ -362,16 +321,8 @@ fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
             })
             .collect();
         let begin = Instant::now();
-        engine.assess(&Message {
-            role: Role::Customer,
-            text: &text,
-            lang: None,
-            context: &[],
-        });
-        println!(
-            "one message of {bytes:>2} KiB: {:.0} us",
-            begin.elapsed().as_secs_f64() * 1e6
-        );
+        engine.assess(&Message { role: Role::Customer, text: &text, lang: None, context: &[] });
+        println!("one message of {bytes:>2} KiB: {:.0} us", begin.elapsed().as_secs_f64() * 1e6);
     }
     Ok(())
 }

@@ -7,19 +7,12 @@ use std::io::BufRead;
 use zhili_tone::{Engine, Message, Role};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let role = std::env::args()
-        .nth(1)
-        .and_then(|name| Role::from_name(&name))
-        .unwrap_or(Role::Customer);
+    let role =
+        std::env::args().nth(1).and_then(|name| Role::from_name(&name)).unwrap_or(Role::Customer);
     let engine = Engine::new()?;
     for line in std::io::stdin().lock().lines() {
         let text = line?;
-        let result = engine.assess(&Message {
-            role,
-            text: &text,
-            lang: None,
-            context: &[],
-        });
+        let result = engine.assess(&Message { role, text: &text, lang: None, context: &[] });
         println!("{text}");
         println!(
             "  {} acts {:?} only {:?}",
@@ -41,17 +34,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if let Some(complaint) = result.complaint {
             let category = complaint.category.map_or("-", |category| category.as_str());
-            println!(
-                "  complaint {} {} {}",
-                complaint.label, category, complaint.probability
-            );
+            println!("  complaint {} {} {}", complaint.label, category, complaint.probability);
         }
         for evidence in &result.evidence {
-            let span: String = text
-                .chars()
-                .skip(evidence.start)
-                .take(evidence.end - evidence.start)
-                .collect();
+            let span: String =
+                text.chars().skip(evidence.start).take(evidence.end - evidence.start).collect();
             println!(
                 "    {:<10} {:>8.3}  {}..{} '{span}'  {}: {}",
                 evidence.target,

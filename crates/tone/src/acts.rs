@@ -25,18 +25,11 @@ pub(crate) fn only(reading: &Reading<'_, '_>, role: Role, acts: Acts) -> Option<
     let (candidates, along): (&[Act], &[Act]) = match role {
         Role::Agent => (
             &[Act::Holding, Act::Greeting],
-            &[
-                Act::Greeting,
-                Act::Holding,
-                Act::Acknowledge,
-                Act::Apology,
-                Act::Thanks,
-            ],
+            &[Act::Greeting, Act::Holding, Act::Acknowledge, Act::Apology, Act::Thanks],
         ),
-        Role::Customer => (
-            &[Act::Thanks, Act::Closing],
-            &[Act::Thanks, Act::Closing, Act::Acknowledge],
-        ),
+        Role::Customer => {
+            (&[Act::Thanks, Act::Closing], &[Act::Thanks, Act::Closing, Act::Acknowledge])
+        }
     };
     let act = candidates.iter().copied().find(|act| acts.contains(*act))?;
     if reading.text.len() > SHORT {

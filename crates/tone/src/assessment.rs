@@ -218,10 +218,7 @@ impl Acts {
 
     /// The acts in the order of [`Act::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Act> {
-        Act::ALL
-            .iter()
-            .copied()
-            .filter(move |act| self.contains(*act))
+        Act::ALL.iter().copied().filter(move |act| self.contains(*act))
     }
 }
 

@@ -47,10 +47,7 @@ impl Engine {
     /// A line of the library that cannot be read. The embedded library is tested, so
     /// this does not happen to a released program.
     pub fn new() -> Result<Engine, LibraryError> {
-        Ok(Engine {
-            library: Library::embedded()?,
-            names: RuleNames::new(),
-        })
+        Ok(Engine { library: Library::embedded()?, names: RuleNames::new() })
     }
 
     /// Version of the engine's rules.
@@ -96,13 +93,8 @@ impl Engine {
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
                 let mood = sentiment::assess(&reading, sum);
-                let sum = Sum::new(
-                    Target::Urgency,
-                    urgency::BASE,
-                    &normalized,
-                    &self.names,
-                    evidence,
-                );
+                let sum =
+                    Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
                 let complaint = urgency::assess(&reading, &mood, sum);
                 let satisfaction = self.satisfaction(message, &normalized, &mood, &complaint);
                 assessment.sentiment = Some(mood.sentiment);
@@ -110,9 +102,7 @@ impl Engine {
                 assessment.complaint = Some(complaint);
             }
         }
-        assessment
-            .evidence
-            .sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
+        assessment.evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
         assessment
     }
 
@@ -129,12 +119,8 @@ impl Engine {
             return Polarity::Neg;
         }
         let mut value = mood.value;
-        let earlier = message
-            .context
-            .iter()
-            .rev()
-            .filter(|line| line.role == Role::Customer)
-            .take(LINES);
+        let earlier =
+            message.context.iter().rev().filter(|line| line.role == Role::Customer).take(LINES);
         for (age, line) in earlier.enumerate() {
             let before = self.library.normalizer.normalize(line.text);
             if normalized.text.len() > 12 && before.text == normalized.text {

@@ -23,9 +23,7 @@ pub(crate) fn detect(read: &Normalized, hint: Option<Lang>) -> Lang {
                 .unwrap_or(rest.len());
             let (word, tail) = rest.split_at(end);
             if word == "www" || ((word == "http" || word == "https") && tail.starts_with("://")) {
-                let end = tail
-                    .find(|c: char| !c.is_ascii_graphic())
-                    .unwrap_or(tail.len());
+                let end = tail.find(|c: char| !c.is_ascii_graphic()).unwrap_or(tail.len());
                 rest = &tail[end..];
                 continue;
             }
@@ -100,15 +98,9 @@ mod tests {
 
     #[test]
     fn cards_emoji_and_a_lone_question_mark_have_no_language() {
-        for text in [
-            "",
-            "?",
-            "👍👍",
-            "[ORDERID_10293]",
-            "1234567",
-            "https://a.example/x?y=1",
-            "JD0021839",
-        ] {
+        for text in
+            ["", "?", "👍👍", "[ORDERID_10293]", "1234567", "https://a.example/x?y=1", "JD0021839"]
+        {
             assert_eq!(lang(text), "unknown", "{text}");
         }
     }

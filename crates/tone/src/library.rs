@@ -41,34 +41,19 @@ const ALTERNATIVES: usize = 4096;
 
 const FILES: &[(&str, &str)] = &[
     ("zh_agent.txt", include_str!("../library/zh_agent.txt")),
-    (
-        "zh_customer.txt",
-        include_str!("../library/zh_customer.txt"),
-    ),
-    (
-        "zh_sentiment.txt",
-        include_str!("../library/zh_sentiment.txt"),
-    ),
+    ("zh_customer.txt", include_str!("../library/zh_customer.txt")),
+    ("zh_sentiment.txt", include_str!("../library/zh_sentiment.txt")),
     ("zh_risk.txt", include_str!("../library/zh_risk.txt")),
     ("zh_cues.txt", include_str!("../library/zh_cues.txt")),
     ("en_agent.txt", include_str!("../library/en_agent.txt")),
-    (
-        "en_customer.txt",
-        include_str!("../library/en_customer.txt"),
-    ),
-    (
-        "en_sentiment.txt",
-        include_str!("../library/en_sentiment.txt"),
-    ),
+    ("en_customer.txt", include_str!("../library/en_customer.txt")),
+    ("en_sentiment.txt", include_str!("../library/en_sentiment.txt")),
     ("en_risk.txt", include_str!("../library/en_risk.txt")),
     ("en_cues.txt", include_str!("../library/en_cues.txt")),
     ("emoji.txt", include_str!("../library/emoji.txt")),
 ];
 
-const TRADITIONAL: (&str, &str) = (
-    "traditional.txt",
-    include_str!("../library/traditional.txt"),
-);
+const TRADITIONAL: (&str, &str) = ("traditional.txt", include_str!("../library/traditional.txt"));
 
 /// What is wrong with a line of the library.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,11 +107,7 @@ pub enum LibraryError {
 
 impl LibraryError {
     pub(crate) fn at(file: &'static str, line: usize, problem: Problem) -> LibraryError {
-        LibraryError::Line {
-            file,
-            line,
-            problem,
-        }
+        LibraryError::Line { file, line, problem }
     }
 }
 
@@ -315,10 +296,7 @@ impl Section {
             "factor" => self.factor = thousandths()?,
             "category" => self.category = Some(UrgentCategory::from_name(value)?),
             "acts" => {
-                self.acts = value
-                    .split(',')
-                    .map(Act::from_name)
-                    .collect::<Option<Acts>>()?;
+                self.acts = value.split(',').map(Act::from_name).collect::<Option<Acts>>()?;
             }
             "forbidden" if value.is_empty() => self.forbidden = true,
             _ => return None,
@@ -337,10 +315,7 @@ struct Piece {
 /// what comes after becomes a piece of its own that must follow at once.
 fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
     let broken = || Problem::Braces(phrase.into());
-    let mut pieces = vec![Piece {
-        after_gap: false,
-        alternatives: vec![String::new()],
-    }];
+    let mut pieces = vec![Piece { after_gap: false, alternatives: vec![String::new()] }];
     let mut rest = phrase;
     while let Some(c) = rest.chars().next() {
         if c == '…' {
@@ -350,10 +325,7 @@ fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
                     one.truncate(one.trim_end().len());
                 }
             }
-            pieces.push(Piece {
-                after_gap: true,
-                alternatives: vec![String::new()],
-            });
+            pieces.push(Piece { after_gap: true, alternatives: vec![String::new()] });
             rest = &rest[c.len_utf8()..];
             continue;
         }
@@ -375,10 +347,7 @@ fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
         if let Some(last) = pieces.last_mut() {
             let full = last.alternatives.len() * choices.len() > PRODUCT;
             if full && last.alternatives.iter().all(|one| !one.is_empty()) {
-                pieces.push(Piece {
-                    after_gap: false,
-                    alternatives: choices,
-                });
+                pieces.push(Piece { after_gap: false, alternatives: choices });
             } else {
                 last.alternatives = product(&last.alternatives, &choices);
             }
@@ -440,10 +409,7 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
 }
 
 fn product(heads: &[String], tails: &[String]) -> Vec<String> {
-    heads
-        .iter()
-        .flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}")))
-        .collect()
+    heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect()
 }
 
 impl Library {
@@ -459,11 +425,8 @@ impl Library {
         let normalizer = Normalizer::new(traditional.0, traditional.1)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(traditional.1.as_bytes());
-        let mut draft = Draft {
-            normalizer: &normalizer,
-            entries: BTreeMap::new(),
-            sets: BTreeMap::new(),
-        };
+        let mut draft =
+            Draft { normalizer: &normalizer, entries: BTreeMap::new(), sets: BTreeMap::new() };
         for (file, content) in files {
             hasher.update(content.as_bytes());
             let mut section = Section::default();
@@ -540,11 +503,7 @@ impl Library {
             for entry in &self.entries[range.start as usize..range.end as usize] {
                 let later = &occurrences[index + 1..];
                 if let Some(end) = self.follow(text, found.end, &entry.rest, later) {
-                    hits.push(Hit {
-                        start: found.start,
-                        end,
-                        entry,
-                    });
+                    hits.push(Hit { start: found.start, end, entry });
                 }
             }
         }
@@ -560,11 +519,7 @@ impl Library {
         later: &[Occurrence],
     ) -> Option<usize> {
         for follower in rest {
-            let gap = if follower.after_gap {
-                sentence(&text[end..]).min(GAP)
-            } else {
-                0
-            };
+            let gap = if follower.after_gap { sentence(&text[end..]).min(GAP) } else { 0 };
             let reach = end + gap;
             let next = later
                 .iter()
@@ -572,9 +527,7 @@ impl Library {
                 .filter(|found| {
                     found.start >= end
                         && found.start <= reach
-                        && self.sets[found.pattern]
-                            .binary_search(&follower.set)
-                            .is_ok()
+                        && self.sets[found.pattern].binary_search(&follower.set).is_ok()
                 })
                 .min_by_key(|found| (found.start, Reverse(found.end)));
             match next {
@@ -601,10 +554,7 @@ impl Draft<'_> {
         // A gap may be empty, so an optional gap is a gap.
         let written = written.replace("{…|}", "…");
         let mut pieces = pieces(&written)?.into_iter();
-        let first = pieces
-            .next()
-            .map(|piece| self.normalized(&piece))
-            .unwrap_or_default();
+        let first = pieces.next().map(|piece| self.normalized(&piece)).unwrap_or_default();
         if first.is_empty() || first.contains("") {
             return Err(Problem::Empty(written));
         }
@@ -624,17 +574,9 @@ impl Draft<'_> {
             }
             let next = self.sets.len() as u32;
             let set = *self.sets.entry(alternatives).or_insert(next);
-            rest.push(Follower {
-                set,
-                optional,
-                after_gap: piece.after_gap,
-            });
+            rest.push(Follower { set, optional, after_gap: piece.after_gap });
         }
-        let tail: Box<str> = if rest.is_empty() {
-            "".into()
-        } else {
-            written.into()
-        };
+        let tail: Box<str> = if rest.is_empty() { "".into() } else { written.into() };
         let mark = if rest.is_empty() { "" } else { "…" };
         let rest: Box<[Follower]> = rest.into();
         for first in first {
@@ -661,13 +603,7 @@ impl Draft<'_> {
         piece
             .alternatives
             .iter()
-            .map(|phrase| {
-                if piece.after_gap {
-                    phrase.trim()
-                } else {
-                    phrase
-                }
-            })
+            .map(|phrase| if piece.after_gap { phrase.trim() } else { phrase })
             .map(|phrase| self.normalizer.normalize(phrase).text.into_boxed_str())
             .collect()
     }
@@ -709,9 +645,7 @@ mod tests {
         let library = library(content).unwrap();
         let mut hits = Vec::new();
         library.find(text, &mut hits);
-        hits.iter()
-            .map(|hit| text[hit.start..hit.end].to_owned())
-            .collect()
+        hits.iter().map(|hit| text[hit.start..hit.end].to_owned()).collect()
     }
 
     #[test]
@@ -741,30 +675,15 @@ mod tests {
     #[test]
     fn a_bad_line_is_named() {
         let text = |content| library(content).err().unwrap().to_string();
-        assert_eq!(
-            text("好"),
-            "mine.txt, line 1: an entry needs a section above it"
-        );
-        assert_eq!(
-            text("\n[nice]"),
-            "mine.txt, line 2: there is no class 'nice'"
-        );
+        assert_eq!(text("好"), "mine.txt, line 1: an entry needs a section above it");
+        assert_eq!(text("\n[nice]"), "mine.txt, line 2: there is no class 'nice'");
         assert_eq!(
             text("[thanks] politeness=x"),
             "mine.txt, line 1: 'politeness=x' is not a key with a fitting value"
         );
-        assert_eq!(
-            text("[thanks]\n{a|b"),
-            "mine.txt, line 2: the braces of '{a|b' do not pair up"
-        );
-        assert_eq!(
-            text("[thanks]\na / …b"),
-            "mine.txt, line 2: '…b' holds nothing to find"
-        );
-        assert_eq!(
-            text("[thanks]\n{a|}"),
-            "mine.txt, line 2: '{a|}' holds nothing to find"
-        );
+        assert_eq!(text("[thanks]\n{a|b"), "mine.txt, line 2: the braces of '{a|b' do not pair up");
+        assert_eq!(text("[thanks]\na / …b"), "mine.txt, line 2: '…b' holds nothing to find");
+        assert_eq!(text("[thanks]\n{a|}"), "mine.txt, line 2: '{a|}' holds nothing to find");
     }
 
     #[test]

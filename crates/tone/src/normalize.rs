@@ -110,18 +110,10 @@ impl Normalizer {
                 let mut chars = pair.chars();
                 let (Some(from), Some(to), None) = (chars.next(), chars.next(), chars.next())
                 else {
-                    return Err(LibraryError::at(
-                        file,
-                        number + 1,
-                        Problem::Pair(pair.into()),
-                    ));
+                    return Err(LibraryError::at(file, number + 1, Problem::Pair(pair.into())));
                 };
                 let (Some(from), Some(to_index)) = (han_index(from), han_index(to)) else {
-                    return Err(LibraryError::at(
-                        file,
-                        number + 1,
-                        Problem::Pair(pair.into()),
-                    ));
+                    return Err(LibraryError::at(file, number + 1, Problem::Pair(pair.into())));
                 };
                 if from != to_index {
                     simplified[from] = to as u16;
@@ -134,10 +126,7 @@ impl Normalizer {
                 only_simplified[index] = false;
             }
         }
-        Ok(Normalizer {
-            simplified,
-            only_simplified,
-        })
+        Ok(Normalizer { simplified, only_simplified })
     }
 
     pub(crate) fn normalize(&self, text: &str) -> Normalized {
@@ -204,9 +193,7 @@ impl Normalizer {
 
 fn han_index(c: char) -> Option<usize> {
     let code = c as u32;
-    (FIRST_HAN..=LAST_HAN)
-        .contains(&code)
-        .then(|| (code - FIRST_HAN) as usize)
+    (FIRST_HAN..=LAST_HAN).contains(&code).then(|| (code - FIRST_HAN) as usize)
 }
 
 /// Whether `c` is a Chinese character.
@@ -272,9 +259,7 @@ mod tests {
 
     #[test]
     fn a_broken_pair_is_named_with_its_line() {
-        let error = Normalizer::new("traditional", "謝谢\n說说话")
-            .err()
-            .unwrap();
+        let error = Normalizer::new("traditional", "謝谢\n說说话").err().unwrap();
         assert_eq!(
             error.to_string(),
             "traditional, line 2: '說说话' is not a pair of Chinese characters"

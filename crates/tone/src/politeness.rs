@@ -43,13 +43,7 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness
         }
     }
     let score = f64::from(sum.within(0, 100_000)) / 1000.0;
-    (
-        Politeness {
-            label: label(score),
-            score,
-        },
-        forbidden,
-    )
+    (Politeness { label: label(score), score }, forbidden)
 }
 
 /// 不是说您…, 没有骂您: an insult or a reproach that is denied.

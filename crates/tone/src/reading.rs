@@ -84,30 +84,14 @@ impl<'l, 't> Reading<'l, 't> {
                 }
             }
         }
-        let contrast = cues
-            .iter()
-            .rev()
-            .find(|cue| cue.entry.class == Class::Contrast)
-            .copied();
-        Reading {
-            text,
-            clauses,
-            hits,
-            cues,
-            quoted: quotations(text),
-            contrast,
-        }
+        let contrast = cues.iter().rev().find(|cue| cue.entry.class == Class::Contrast).copied();
+        Reading { text, clauses, hits, cues, quoted: quotations(text), contrast }
     }
 
     /// The clause that holds the byte `at`.
     pub(crate) fn clause(&self, at: usize) -> &Clause {
-        const NOWHERE: &Clause = &Clause {
-            start: 0,
-            end: 0,
-            asked: false,
-            cues: 0,
-            hypothetical: usize::MAX,
-        };
+        const NOWHERE: &Clause =
+            &Clause { start: 0, end: 0, asked: false, cues: 0, hypothetical: usize::MAX };
         let after = self.clauses.partition_point(|clause| clause.start <= at);
         self.clauses.get(after.wrapping_sub(1)).unwrap_or(NOWHERE)
     }
@@ -238,24 +222,13 @@ fn split(text: &str) -> Vec<Clause> {
 }
 
 fn clause(start: usize, end: usize, asked: bool) -> Clause {
-    Clause {
-        start,
-        end,
-        asked,
-        cues: 0,
-        hypothetical: usize::MAX,
-    }
+    Clause { start, end, asked, cues: 0, hypothetical: usize::MAX }
 }
 
 /// Text within quotation marks, unless the marks hold the whole message.
 fn quotations(text: &str) -> Vec<(usize, usize)> {
-    const MARKS: &[(char, char)] = &[
-        ('“', '”'),
-        ('「', '」'),
-        ('『', '』'),
-        ('《', '》'),
-        ('"', '"'),
-    ];
+    const MARKS: &[(char, char)] =
+        &[('“', '”'), ('「', '」'), ('『', '』'), ('《', '》'), ('"', '"')];
     let mut quoted = Vec::new();
     let mut open: Option<(usize, char)> = None;
     for (at, c) in text.char_indices() {
@@ -266,10 +239,7 @@ fn quotations(text: &str) -> Vec<(usize, usize)> {
             }
             Some(_) => {}
             None => {
-                open = MARKS
-                    .iter()
-                    .find(|(mark, _)| *mark == c)
-                    .map(|(_, close)| (at, *close));
+                open = MARKS.iter().find(|(mark, _)| *mark == c).map(|(_, close)| (at, *close));
             }
         }
     }

@@ -30,10 +30,7 @@ pub(crate) struct Cue {
 
 impl From<&Hit<'_>> for Cue {
     fn from(hit: &Hit<'_>) -> Cue {
-        Cue {
-            start: hit.start,
-            end: hit.end,
-        }
+        Cue { start: hit.start, end: hit.end }
     }
 }
 
@@ -74,10 +71,7 @@ pub(crate) fn intensity(
 pub(crate) fn question(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
     let clause = reading.clause(hit.start);
     let asks = (clause.asked || clause.has(Class::Question)) && !clause.has(Class::Rhetorical);
-    asks.then_some(Cue {
-        start: clause.start,
-        end: clause.end,
-    })
+    asks.then_some(Cue { start: clause.start, end: clause.end })
 }
 
 /// The hit stands in quotation marks or a title.
@@ -88,10 +82,7 @@ pub(crate) fn quotation(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue>
 /// 如果, 万一, 担心, if: the hit has not happened.
 pub(crate) fn hypothetical(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
     let clause = reading.clause(hit.start);
-    (clause.hypothetical < hit.start).then_some(Cue {
-        start: clause.hypothetical,
-        end: hit.start,
-    })
+    (clause.hypothetical < hit.start).then_some(Cue { start: clause.hypothetical, end: hit.start })
 }
 
 /// Which side of the last contrast word the hit is on.
@@ -120,23 +111,16 @@ pub(crate) fn sarcasm(reading: &Reading<'_, '_>, hit: &Hit<'_>, complains: bool)
     if !complains {
         return None;
     }
-    reading
-        .cues_before(hit.start, Class::SarcasmCue, INTENSITY_REACH)
-        .next()
-        .map(Cue::from)
+    reading.cues_before(hit.start, Class::SarcasmCue, INTENSITY_REACH).next().map(Cue::from)
 }
 
 /// 取消投诉, 不是要投诉: the risk word is taken back in its own clause.
 pub(crate) fn withdrawn(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
-    let taken_back = reading
-        .cues_before(hit.start, Class::Withdrawn, WITHDRAWAL_REACH)
-        .next()
-        .map(Cue::from);
+    let taken_back =
+        reading.cues_before(hit.start, Class::Withdrawn, WITHDRAWAL_REACH).next().map(Cue::from);
     taken_back.or_else(|| {
         // Resolve words (就, 我要) between negator and verb make it a threat again.
-        let resolve = reading
-            .cues_before(hit.start, Class::Resolve, VERB_NEGATION_REACH)
-            .next();
+        let resolve = reading.cues_before(hit.start, Class::Resolve, VERB_NEGATION_REACH).next();
         let mut negators = reading
             .cues_before(hit.start, Class::Negator, VERB_NEGATION_REACH)
             .take_while(|cue| resolve.is_none_or(|resolve| cue.start > resolve.start));
@@ -148,29 +132,16 @@ pub(crate) fn withdrawn(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue>
 /// 已经解决, has been resolved: anywhere in the message, unless a contrast word
 /// comes later or the hit is announced after it (我要, 马上).
 pub(crate) fn resolved(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
-    let announced = reading
-        .cues_before(hit.start, Class::Resolve, ACTOR_REACH)
-        .next()
-        .is_some();
-    if announced
-        || reading
-            .contrast
-            .is_some_and(|contrast| contrast.end <= hit.start)
-    {
+    let announced = reading.cues_before(hit.start, Class::Resolve, ACTOR_REACH).next().is_some();
+    if announced || reading.contrast.is_some_and(|contrast| contrast.end <= hit.start) {
         return None;
     }
-    reading
-        .cues
-        .iter()
-        .find(|cue| cue.entry.class == Class::Resolved)
-        .map(Cue::from)
+    reading.cues.iter().find(|cue| cue.entry.class == Class::Resolved).map(Cue::from)
 }
 
 /// Somebody else does it: 邻居投诉我, my friend is a lawyer.
 pub(crate) fn actor(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
-    let subject = reading
-        .cues_before(hit.start, Class::ThirdParty, ACTOR_REACH)
-        .next()?;
+    let subject = reading.cues_before(hit.start, Class::ThirdParty, ACTOR_REACH).next()?;
     let own = reading
         .cues_before(hit.start, Class::Resolve, ACTOR_REACH)
         .any(|resolve| resolve.start >= subject.end);
@@ -189,20 +160,12 @@ mod tests {
     fn ask<T>(text: &str, word: &str, rule: impl Fn(&Reading<'_, '_>, &Hit<'_>) -> T) -> T {
         let plain = LIBRARY.normalizer.normalize(text).text;
         let reading = Reading::new(&LIBRARY, &plain);
-        let hit = reading
-            .hits
-            .iter()
-            .find(|hit| &plain[hit.start..hit.end] == word);
-        rule(
-            &reading,
-            hit.unwrap_or_else(|| panic!("'{word}' is no hit in '{text}'")),
-        )
+        let hit = reading.hits.iter().find(|hit| &plain[hit.start..hit.end] == word);
+        rule(&reading, hit.unwrap_or_else(|| panic!("'{word}' is no hit in '{text}'")))
     }
 
     fn negated(text: &str, word: &str) -> bool {
-        ask(text, word, |reading, hit| {
-            negation(reading, hit, 0).is_some()
-        })
+        ask(text, word, |reading, hit| negation(reading, hit, 0).is_some())
     }
 
     #[test]
@@ -229,9 +192,7 @@ mod tests {
     #[test]
     fn degree_is_read_before_and_after() {
         let factor = |text, word| {
-            ask(text, word, |reading, hit| {
-                intensity(reading, hit, 0).map(|(_, factor)| factor)
-            })
+            ask(text, word, |reading, hit| intensity(reading, hit, 0).map(|(_, factor)| factor))
         };
         assert!(factor("非常满意", "满意").unwrap() > 1000);
         assert!(factor("有点失望", "失望").unwrap() < 1000);
@@ -258,11 +219,8 @@ mod tests {
 
     #[test]
     fn what_might_happen_has_not_happened() {
-        let guarded = |text, word| {
-            ask(text, word, |reading, hit| {
-                hypothetical(reading, hit).is_some()
-            })
-        };
+        let guarded =
+            |text, word| ask(text, word, |reading, hit| hypothetical(reading, hit).is_some());
         assert!(guarded("如果漏气怎么处理", "漏气"));
         assert!(!guarded("漏气了,如果修不好就退", "漏气"));
     }
@@ -270,9 +228,7 @@ mod tests {
     #[test]
     fn contrast_has_two_sides() {
         let side = |text, word| {
-            ask(text, word, |reading, hit| {
-                contrast(reading, hit).map(|(_, side)| side)
-            })
+            ask(text, word, |reading, hit| contrast(reading, hit).map(|(_, side)| side))
         };
         assert_eq!(side("质量满意,但是失望", "满意"), Some(Side::Before));
         assert_eq!(side("质量满意,但是失望", "失望"), Some(Side::After));
@@ -282,9 +238,7 @@ mod tests {
     #[test]
     fn sarcasm_needs_its_cue_and_a_complaint() {
         let turned = |text, complains| {
-            ask(text, "厉害", |reading, hit| {
-                sarcasm(reading, hit, complains).is_some()
-            })
+            ask(text, "厉害", |reading, hit| sarcasm(reading, hit, complains).is_some())
         };
         assert!(turned("你们可真厉害", true));
         assert!(!turned("你们可真厉害", false));
@@ -293,11 +247,7 @@ mod tests {
 
     #[test]
     fn a_risk_word_can_be_taken_back() {
-        let back = |text| {
-            ask(text, "投诉", |reading, hit| {
-                withdrawn(reading, hit).is_some()
-            })
-        };
+        let back = |text| ask(text, "投诉", |reading, hit| withdrawn(reading, hit).is_some());
         assert!(back("取消我的投诉"));
         assert!(back("我不是要投诉"));
         assert!(back("我没有投诉"));
@@ -307,11 +257,7 @@ mod tests {
 
     #[test]
     fn a_resolved_complaint_is_past_unless_a_new_one_is_announced() {
-        let past = |text| {
-            ask(text, "投诉", |reading, hit| {
-                resolved(reading, hit).is_some()
-            })
-        };
+        let past = |text| ask(text, "投诉", |reading, hit| resolved(reading, hit).is_some());
         assert!(past("上次的投诉已经解决了"));
         assert!(!past("上次的投诉没解决"));
         assert!(!past("上次已经解决了,但是这次还要投诉"));

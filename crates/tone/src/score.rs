@@ -59,13 +59,7 @@ impl<'s> Sum<'s> {
         names: &'s RuleNames,
         evidence: &'s mut Vec<Evidence>,
     ) -> Sum<'s> {
-        Sum {
-            target,
-            normalized,
-            names,
-            evidence,
-            total: base,
-        }
+        Sum { target, normalized, names, evidence, total: base }
     }
 
     /// Counts an entry of the library.
@@ -85,10 +79,7 @@ impl<'s> Sum<'s> {
     /// Keeps the total in its range; the excess is taken back by the whole message.
     pub(crate) fn within(mut self, low: i32, high: i32) -> i32 {
         let excess = self.total - self.total.clamp(low, high);
-        let all = Cue {
-            start: 0,
-            end: self.normalized.text.len(),
-        };
+        let all = Cue { start: 0, end: self.normalized.text.len() };
         self.rule(Rule::Range, all, -excess);
         self.total
     }

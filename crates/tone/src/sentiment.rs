@@ -68,11 +68,7 @@ fn judge(
         }
         if let Some(cue) = rules::negation(reading, hit, after) {
             // "Not bad" is weaker than "good", "not good" as strong as "bad".
-            let flipped = if value > 0 {
-                -value * 9 / 10
-            } else {
-                -value * 7 / 10
-            };
+            let flipped = if value > 0 { -value * 9 / 10 } else { -value * 7 / 10 };
             becomes(Rule::Negation, cue, flipped, &mut value);
         }
         if let Some(cue) = rules::question(reading, hit) {

@@ -36,10 +36,7 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
         let graver = strongest.is_none_or(|(most, category)| {
             points > most
                 || (points == most
-                    && hit
-                        .entry
-                        .category
-                        .is_some_and(|new| category.is_none_or(|old| new < old)))
+                    && hit.entry.category.is_some_and(|new| category.is_none_or(|old| new < old)))
         });
         if graver {
             strongest = Some((points, hit.entry.category));
