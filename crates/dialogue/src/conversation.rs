@@ -109,12 +109,12 @@ impl Conversation {
         match &self.open {
             Some(cycle) if !cycle.historical => (!cycle.is_waiting()).then(|| {
                 (
-                    self.idle_from_ms.saturating_add(config.idle_close_ms()),
+                    self.idle_from_ms.saturating_add(config.idle_close()),
                     Deadline::Idle,
                 )
             }),
             _ => Some((
-                self.last_log_ms.saturating_add(config.horizon_ms()),
+                self.last_log_ms.saturating_add(config.horizon()),
                 Deadline::Forget,
             )),
         }
@@ -157,7 +157,7 @@ impl Conversation {
         config: &Config,
         out: &mut Vec<Output>,
     ) {
-        self.forget_settled(now_ms.saturating_sub(config.horizon_ms()));
+        self.forget_settled(now_ms.saturating_sub(config.horizon()));
         let sent_ms = event.sent_ms.min(now_ms);
         self.live |= !historical;
         if let Some(cycle) = &mut self.open {
