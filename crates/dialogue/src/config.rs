@@ -23,11 +23,11 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn horizon_ms(&self) -> i64 {
+    pub(crate) fn horizon(&self) -> i64 {
         self.horizon_ms.max(1)
     }
 
-    pub(crate) fn idle_close_ms(&self) -> i64 {
+    pub(crate) fn idle_close(&self) -> i64 {
         self.idle_close_ms.max(1)
     }
 }

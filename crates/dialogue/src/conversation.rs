@@ -107,10 +107,9 @@ impl Conversation {
     /// When the conversation's next timer is due, and what for.
     pub(crate) fn deadline(&self, config: &Config) -> Option<(i64, Deadline)> {
         match &self.open {
-            Some(cycle) if !cycle.historical => (!cycle.is_waiting()).then(|| {
-                (self.idle_from_ms.saturating_add(config.idle_close_ms()), Deadline::Idle)
-            }),
-            _ => Some((self.last_log_ms.saturating_add(config.horizon_ms()), Deadline::Forget)),
+            Some(cycle) if !cycle.historical => (!cycle.is_waiting())
+                .then(|| (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)),
+            _ => Some((self.last_log_ms.saturating_add(config.horizon()), Deadline::Forget)),
         }
     }
 
@@ -151,7 +150,7 @@ impl Conversation {
         config: &Config,
         out: &mut Vec<Output>,
     ) {
-        self.forget_settled(now_ms.saturating_sub(config.horizon_ms()));
+        self.forget_settled(now_ms.saturating_sub(config.horizon()));
         let sent_ms = event.sent_ms.min(now_ms);
         self.live |= !historical;
         if let Some(cycle) = &mut self.open {

@@ -38,7 +38,8 @@ pub(crate) struct Cycle {
     open: Option<Box<Turn>>,
     /// Answered turns, and the unanswered one of an ended cycle, in the order of settling.
     settled: History,
-    /// Latest answer among `settled`: an answer not before it changes none of them.
+    /// Latest answer that settled an open turn: a reply not before it, nor before the end,
+    /// changes none of `settled`.
     latest_answer_ms: i64,
 }
 
@@ -206,7 +207,6 @@ impl Cycle {
                 }
             };
             self.unanswered -= u32::from(!was_answered);
-            self.latest_answer_ms = self.latest_answer_ms.max(reply.sent_ms);
             state(turn.statement(self.number));
             if let Some(mut rest) = rest {
                 state(rest.statement(self.number));

@@ -125,7 +125,7 @@ impl Partition {
                 .as_ref()
                 .is_some_and(|other| other.is(event.tenant, event.conversation_id))
         });
-        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon_ms());
+        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon());
         let mut historical = event.mode == Mode::Backfill || is_old;
         let slot = if let Some(&slot) = known {
             if let Some(conversation) = &self.slots[slot as usize] {
