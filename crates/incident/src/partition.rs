@@ -1,6 +1,7 @@
 //! All incidents of one partition of the escalation log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -449,7 +450,7 @@ impl Partition {
 
     /// The state as bytes that [`Partition::restore`] reads. Equal states give equal bytes.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        postcard::to_extend(&self.durable, vec![FORMAT]).map_err(SnapshotError::Unwritable)
+        postcard::to_stdvec(&(FORMAT, &self.durable)).map_err(SnapshotError::Unwritable)
     }
 
     /// The state of a snapshot. Folding the records after it gives what folding all of them
@@ -480,9 +481,13 @@ impl Partition {
 
     /// BLAKE3 of the state; equal for equal states, whether folded live, replayed or restored.
     pub fn hash(&self) -> Result<[u8; 32], SnapshotError> {
-        let mut hasher = blake3::Hasher::new();
-        postcard::to_io(&self.durable, HashWriter(&mut hasher))
-            .map_err(SnapshotError::Unwritable)?;
+        // Many fields are a few bytes; the hasher is fast on blocks.
+        let mut blocks = BufWriter::with_capacity(64 * 1024, Blocks(blake3::Hasher::new()));
+        postcard::to_io(&self.durable, &mut blocks).map_err(SnapshotError::Unwritable)?;
+        let flushed = blocks
+            .into_inner()
+            .map_err(|_| postcard::Error::SerializeBufferFull);
+        let Blocks(hasher) = flushed.map_err(SnapshotError::Unwritable)?;
         Ok(*hasher.finalize().as_bytes())
     }
 
@@ -793,9 +798,9 @@ fn share_policies(durable: &mut Durable) {
     }
 }
 
-struct HashWriter<'a>(&'a mut blake3::Hasher);
+struct Blocks(blake3::Hasher);
 
-impl std::io::Write for HashWriter<'_> {
+impl std::io::Write for Blocks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())
