@@ -83,6 +83,8 @@ impl Server {
             .add_service(reflection)
             .prepare()
             .into_axum_router()
+            // What nobody serves is 404, which gRPC clients read as UNIMPLEMENTED.
+            .reset_fallback()
             .merge(self.http)
             .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
         let open = open_routes(context, health);
@@ -116,7 +118,7 @@ fn open_routes(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { readiness(&ready) }))
         .route("/metrics", get(move || async move { exposition(&registry) }))
-        .merge(Routes::new(health).prepare().into_axum_router())
+        .route_service("/grpc.health.v1.Health/{method}", health)
 }
 
 fn readiness(health: &Health) -> Response {

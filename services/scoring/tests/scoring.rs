@@ -81,13 +81,15 @@ impl Bench {
             tokio::spawn(zhili_scoring::serve(listener, config, log, bundles, clock, context));
         let at = TopicPartition::new(topics::EVENTS, 0);
         let end = self.log.bounds(&at).await.unwrap().end;
-        tokio::time::timeout(Duration::from_secs(60), async {
+        let read = async {
             while self.log.committed(GROUP, &at).await.unwrap().is_none_or(|c| c.offset < end) {
                 tokio::task::yield_now().await;
             }
-        })
-        .await
-        .unwrap();
+        };
+        tokio::select! {
+            read = tokio::time::timeout(Duration::from_secs(60), read) => read.unwrap(),
+            ended = &mut task => panic!("the service ended: {ended:?}"),
+        }
         shutdown.cancel();
         task.await.unwrap().unwrap();
     }
