@@ -77,7 +77,7 @@ impl Bench {
         let config = Config { partitions: 1, ..Config::default() };
         let time = Arc::clone(&self.time);
         let clock = Arc::new(move || time.load(Ordering::SeqCst));
-        let task =
+        let mut task =
             tokio::spawn(zhili_scoring::serve(listener, config, log, bundles, clock, context));
         let at = TopicPartition::new(topics::EVENTS, 0);
         let end = self.log.bounds(&at).await.unwrap().end;
