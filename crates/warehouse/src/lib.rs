@@ -2,19 +2,23 @@
 //!
 //! - [`migrate()`] brings the database to this version's schema.
 //! - [`rows`] turns records of the log into rows; pure.
-//! - [`sink`] writes them exactly once.
+//! - [`sink`] writes them exactly once; [`audit()`] proves it.
+//! - [`query`] asks the views.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
 
+mod audit;
 mod block;
 mod client;
 mod column;
 mod error;
 mod migrate;
+pub mod query;
 pub mod rows;
 pub mod sink;
 mod table;
 
+pub use audit::{Audit, AuditError, Finding, audit};
 pub use block::Block;
 pub use client::{Address, CONNECT_TIMEOUT, MAX_EXECUTION, REQUEST_TIMEOUT, Tables, Warehouse};
 pub use column::{Binary, Instant, Word};

@@ -74,6 +74,15 @@ impl Table {
             Self::DeadLetters => None,
         }
     }
+
+    /// The column by which one of several rows of an identity is chosen: the highest value stays.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Turns | Self::Cycles => "revision",
+            _ => "precedence",
+        }
+    }
 }
 
 impl fmt::Display for Table {
@@ -122,6 +131,9 @@ pub(crate) trait TableRow {
     fn put(&self, origin: &Origin, index: u16, out: &mut Vec<u8>);
     /// See [`Table::identity`].
     fn identity(&self) -> &str;
+    fn tenant(&self) -> &str;
+    /// See [`Table::version`].
+    fn version(&self) -> i64;
 }
 
 pub(crate) fn origin_columns() -> Vec<(&'static str, String)> {
@@ -149,7 +161,7 @@ pub(crate) fn put_origin(origin: &Origin, index: u16, out: &mut Vec<u8>) {
 macro_rules! table_row {
     (
         $(#[$meta:meta])*
-        $name:ident of $table:ident by $identity:ident { $($field:ident: $type:ty,)* }
+        $name:ident of $table:ident by $identity:ident, $version:ident { $($field:ident: $type:ty,)* }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +189,14 @@ macro_rules! table_row {
 
             fn identity(&self) -> &str {
                 &self.$identity
+            }
+
+            fn tenant(&self) -> &str {
+                &self.tenant.0
+            }
+
+            fn version(&self) -> i64 {
+                i64::from(self.$version)
             }
         }
     };

@@ -11,9 +11,11 @@ fn faults(latest: u32) -> Vec<Fault> {
         Fault::CrashBefore,
         Fault::CrashAfter,
         Fault::CrashInPart,
+        Fault::CrashOrphan,
         Fault::ErrorBefore,
         Fault::ErrorAfter,
         Fault::ErrorInPart,
+        Fault::ErrorOrphan,
     ];
     for steps in 1..=latest {
         faults.push(Fault::CrashLate(steps));

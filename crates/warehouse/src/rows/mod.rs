@@ -74,6 +74,18 @@ impl Row {
         each_row!(self, row => row.identity())
     }
 
+    /// Value of [`Table::version`].
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        each_row!(self, row => row.version())
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        each_row!(self, row => row.tenant())
+    }
+
     pub(crate) fn put(&self, origin: &Origin, index: u16, out: &mut Vec<u8>) {
         each_row!(self, row => row.put(origin, index, out));
     }
