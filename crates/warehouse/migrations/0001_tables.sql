@@ -98,8 +98,8 @@ CREATE TABLE IF NOT EXISTS {db}.turns {on_cluster}
     revision UInt32 COMMENT '0 for the first statement, one more for each correction; the highest stays',
     tenant LowCardinality(String),
     conversation_id String,
-    fact_id String COMMENT 'identity; keeps its started_at in every revision',
-    effective_at DateTime64(3, 'UTC') COMMENT 'when the fact became true',
+    fact_id String COMMENT 'identity',
+    at DateTime64(3, 'UTC') COMMENT 'where the fact counts in time; the same in every revision',
     engine LowCardinality(String),
     agent String COMMENT 'keyed pseudonym',
     customer String COMMENT 'keyed pseudonym',
@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS {db}.turns {on_cluster}
     first_event_id String COMMENT 'first unanswered customer message',
     last_event_id String COMMENT 'last customer message',
     answer_event_id String COMMENT 'empty: not answered',
-    started_at DateTime64(3, 'UTC') COMMENT 'when the customer began to wait',
+    started_at DateTime64(3, 'UTC') COMMENT 'when the first unanswered message was sent',
     rt_first_unanswered_ms Nullable(Int64) COMMENT 'rt.first_unanswered.v1, milliseconds',
     rt_last_msg_ms Nullable(Int64) COMMENT 'rt.last_msg.v1, milliseconds',
     rt_human_ms Nullable(Int64) COMMENT 'rt.human.v1, milliseconds',
@@ -122,8 +122,8 @@ CREATE TABLE IF NOT EXISTS {db}.turns {on_cluster}
 )
 ENGINE = {replacing revision}
 PARTITION BY toDate(log_append_at)
-PRIMARY KEY (tenant, started_at)
-ORDER BY (tenant, started_at, conversation_id, fact_id)
+PRIMARY KEY (tenant, at)
+ORDER BY (tenant, at, conversation_id, fact_id)
 SETTINGS {table_settings}
 COMMENT 'Customer runs and the agent runs that answer them, from zhili.facts.v1; read v_turns';
 
@@ -138,8 +138,8 @@ CREATE TABLE IF NOT EXISTS {db}.cycles {on_cluster}
     revision UInt32 COMMENT '0 for the first statement, one more for each correction; the highest stays',
     tenant LowCardinality(String),
     conversation_id String,
-    fact_id String COMMENT 'identity; keeps its started_at in every revision',
-    effective_at DateTime64(3, 'UTC') COMMENT 'when the fact became true',
+    fact_id String COMMENT 'identity',
+    at DateTime64(3, 'UTC') COMMENT 'where the fact counts in time; the same in every revision',
     engine LowCardinality(String),
     agent String COMMENT 'keyed pseudonym',
     customer String COMMENT 'keyed pseudonym',
@@ -163,8 +163,8 @@ CREATE TABLE IF NOT EXISTS {db}.cycles {on_cluster}
 )
 ENGINE = {replacing revision}
 PARTITION BY toDate(log_append_at)
-PRIMARY KEY (tenant, started_at)
-ORDER BY (tenant, started_at, conversation_id, fact_id)
+PRIMARY KEY (tenant, at)
+ORDER BY (tenant, at, conversation_id, fact_id)
 SETTINGS {table_settings}
 COMMENT 'Care cycles, from zhili.facts.v1; read v_sessions';
 

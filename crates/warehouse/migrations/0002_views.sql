@@ -21,7 +21,7 @@ COMMENT 'Messages and edits with their scores. An edit is a row of its own that 
 
 CREATE OR REPLACE VIEW {db}.v_turns {on_cluster} AS
 SELECT
-    tenant, conversation_id, fact_id, revision, effective_at, cycle, turn, started_at,
+    tenant, conversation_id, fact_id, revision, at, cycle, turn, started_at,
     agent, customer, channel, queue, team, historical,
     first_event_id, last_event_id, answer_event_id, customer_messages,
     rt_first_unanswered_ms, 'rt.first_unanswered.v1' AS rt_first_unanswered_metric_id,
@@ -33,7 +33,7 @@ COMMENT 'One row for every turn, corrections applied: a customer run and the age
 
 CREATE OR REPLACE VIEW {db}.v_sessions {on_cluster} AS
 SELECT
-    tenant, conversation_id, fact_id, revision, effective_at, cycle, started_at, ended_at,
+    tenant, conversation_id, fact_id, revision, at, cycle, started_at, ended_at,
     agent, customer, channel, queue, team, historical,
     resolved, provisional, reopened, turns, unanswered,
     frt_any_ms, 'frt.any.v1' AS frt_any_metric_id,

@@ -106,10 +106,7 @@ pub async fn audit(
             let mut indexes: HashMap<Table, u16> = HashMap::new();
             for row in rows {
                 let index = indexes.entry(row.table()).or_insert(0);
-                let key = RowKey {
-                    offset: record.offset,
-                    index: *index,
-                };
+                let key = RowKey { offset: record.offset, index: *index };
                 *index += 1;
                 let expects = Expected {
                     tenant: row.tenant().to_owned(),
@@ -119,10 +116,7 @@ pub async fn audit(
                 expected.insert((row.table(), key), expects);
             }
         }
-        let range = OffsetRange {
-            first: at,
-            last: end - 1,
-        };
+        let range = OffsetRange { first: at, last: end - 1 };
         compare(warehouse, &log_id, partition, range, &expected, &mut total).await?;
         at = end;
     }
@@ -145,9 +139,7 @@ async fn compare(
     total: &mut Audit,
 ) -> Result<(), AuditError> {
     total.rows += expected.len();
-    let fed = Table::ALL
-        .into_iter()
-        .filter(|table| table.topic() == &*partition.topic);
+    let fed = Table::ALL.into_iter().filter(|table| table.topic() == &*partition.topic);
     for table in fed {
         let query = warehouse
             .client()
@@ -163,19 +155,15 @@ async fn compare(
             .param("partition", partition.partition)
             .param("first", range.first)
             .param("last", range.last);
-        let present: Vec<Present> = warehouse
-            .run(&format!("audit table {table}"), query.fetch_all())
-            .await?;
+        let present: Vec<Present> =
+            warehouse.run(&format!("audit table {table}"), query.fetch_all()).await?;
         let mut missing: BTreeMap<RowKey, &Expected> = expected
             .iter()
             .filter(|((of, _), _)| *of == table)
             .map(|((_, key), expected)| (*key, expected))
             .collect();
         for row in present {
-            let key = RowKey {
-                offset: row.log_offset,
-                index: row.log_index,
-            };
+            let key = RowKey { offset: row.log_offset, index: row.log_index };
             let finding = Finding { table, key };
             if missing.remove(&key).is_none() {
                 total.strays.push(finding);
@@ -205,10 +193,7 @@ async fn staying(
         return Ok(HashMap::new());
     };
     let version = table.version();
-    let wanted: Vec<&str> = missing
-        .values()
-        .map(|expected| expected.identity.as_str())
-        .collect();
+    let wanted: Vec<&str> = missing.values().map(|expected| expected.identity.as_str()).collect();
     let mut found = HashMap::new();
     for wanted in wanted.chunks(IDENTITIES_AT_ONCE) {
         let query = warehouse
@@ -221,8 +206,7 @@ async fn staying(
         let doing = format!("audit the identities of table {table}");
         let rows: Vec<(String, String, i64)> = warehouse.run(&doing, query.fetch_all()).await?;
         found.extend(
-            rows.into_iter()
-                .map(|(tenant, identity, version)| ((tenant, identity), version)),
+            rows.into_iter().map(|(tenant, identity, version)| ((tenant, identity), version)),
         );
     }
     Ok(found)

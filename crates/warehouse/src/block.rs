@@ -21,11 +21,7 @@ impl Block {
     /// No rows.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self {
-            table,
-            bytes: Vec::new(),
-            rows: Vec::new(),
-        }
+        Self { table, bytes: Vec::new(), rows: Vec::new() }
     }
 
     /// Adds a row of this block's table; `index` tells the rows of one record apart.
@@ -33,10 +29,7 @@ impl Block {
         debug_assert_eq!(row.table(), self.table);
         let start = self.bytes.len();
         row.put(origin, index, &mut self.bytes);
-        let key = RowKey {
-            offset: origin.offset,
-            index,
-        };
+        let key = RowKey { offset: origin.offset, index };
         self.rows.push((key, start..self.bytes.len()));
     }
 
@@ -97,10 +90,8 @@ impl Block {
     /// The statement that goes with [`Block::body`].
     #[must_use]
     pub fn statement(&self) -> String {
-        let names: Vec<String> = columns(self.table)
-            .iter()
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
+        let names: Vec<String> =
+            columns(self.table).iter().map(|(name, _)| format!("`{name}`")).collect();
         format!(
             "INSERT INTO {} ({}) FORMAT RowBinaryWithNamesAndTypes",
             self.table,

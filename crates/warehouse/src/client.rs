@@ -88,11 +88,7 @@ impl Warehouse {
             .with_compression(Compression::Lz4)
             .with_setting("max_execution_time", MAX_EXECUTION.as_secs().to_string())
             .with_product_info("zhili", env!("CARGO_PKG_VERSION"));
-        Self {
-            client,
-            database: address.database.clone(),
-            replicated,
-        }
+        Self { client, database: address.database.clone(), replicated }
     }
 
     /// The client itself, for statements that have no function here.
@@ -109,25 +105,18 @@ impl Warehouse {
 
     /// The same connection, for statements that must not name a database that may not exist yet.
     pub(crate) fn without_database(&self) -> Self {
-        Self {
-            client: self.client.clone().with_database("default"),
-            ..self.clone()
-        }
+        Self { client: self.client.clone().with_database("default"), ..self.clone() }
     }
 
     /// Whether ClickHouse answers and knows us.
     pub async fn ping(&self) -> Result<(), WarehouseError> {
         let server = self.without_database();
-        server
-            .run("answer", server.client.query("SELECT 1").fetch_one::<u8>())
-            .await
-            .map(|_| ())
+        server.run("answer", server.client.query("SELECT 1").fetch_one::<u8>()).await.map(|_| ())
     }
 
     /// Runs a statement that returns nothing.
     pub(crate) async fn execute(&self, doing: &str, statement: &str) -> Result<(), WarehouseError> {
-        self.run(doing, self.client.query_raw(statement).execute())
-            .await
+        self.run(doing, self.client.query_raw(statement).execute()).await
     }
 
     /// Bounds a request and names what it was for when it fails.
@@ -170,10 +159,7 @@ impl Tables for Warehouse {
             .param("last", range.last);
         let doing = format!("read which rows of {partition} table {table} holds");
         let rows = self.run(&doing, query.fetch_all::<(u64, u16)>()).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(offset, index)| RowKey { offset, index })
-            .collect())
+        Ok(rows.into_iter().map(|(offset, index)| RowKey { offset, index }).collect())
     }
 
     async fn insert(&self, token: &str, block: &Block) -> Result<(), WarehouseError> {

@@ -40,9 +40,7 @@ impl Instant {
     /// `ms` milliseconds since the Unix epoch, `None` outside of the years 1900 to 2299, which
     /// ClickHouse would silently turn into another time.
     pub fn new(ms: i64) -> Option<Self> {
-        (FIRST_INSTANT..=LAST_INSTANT)
-            .contains(&ms)
-            .then_some(Self(ms))
+        (FIRST_INSTANT..=LAST_INSTANT).contains(&ms).then_some(Self(ms))
     }
 }
 
@@ -180,12 +178,9 @@ mod tests {
 
     #[test]
     fn lengths_are_leb128() {
-        for (length, bytes) in [
-            (0, vec![0]),
-            (127, vec![127]),
-            (128, vec![0x80, 1]),
-            (16_384, vec![0x80, 0x80, 1]),
-        ] {
+        for (length, bytes) in
+            [(0, vec![0]), (127, vec![127]), (128, vec![0x80, 1]), (16_384, vec![0x80, 0x80, 1])]
+        {
             let mut out = Vec::new();
             put_length(length, &mut out);
             assert_eq!(out, bytes, "{length}");
@@ -201,14 +196,8 @@ mod tests {
     #[test]
     fn containers_name_the_types_of_their_items() {
         assert_eq!(Vec::<Word>::type_name(), "Array(LowCardinality(String))");
-        assert_eq!(
-            Option::<Instant>::type_name(),
-            "Nullable(DateTime64(3, 'UTC'))"
-        );
-        assert_eq!(
-            BTreeMap::<String, String>::type_name(),
-            "Map(String, String)"
-        );
+        assert_eq!(Option::<Instant>::type_name(), "Nullable(DateTime64(3, 'UTC'))");
+        assert_eq!(BTreeMap::<String, String>::type_name(), "Map(String, String)");
     }
 
     #[test]

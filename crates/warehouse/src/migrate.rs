@@ -75,12 +75,10 @@ impl Migration {
     /// layout's parameters may change.
     fn checksum(&self) -> String {
         use std::fmt::Write;
-        Sha256::digest(self.text.as_bytes())
-            .iter()
-            .fold(String::new(), |mut out, byte| {
-                let _ = write!(out, "{byte:02x}");
-                out
-            })
+        Sha256::digest(self.text.as_bytes()).iter().fold(String::new(), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
     }
 
     /// The statements, with the layout filled in.
@@ -103,10 +101,7 @@ impl Migration {
 
 impl Layout {
     fn on_cluster(&self) -> String {
-        self.cluster
-            .as_ref()
-            .map(|cluster| format!("ON CLUSTER {cluster}"))
-            .unwrap_or_default()
+        self.cluster.as_ref().map(|cluster| format!("ON CLUSTER {cluster}")).unwrap_or_default()
     }
 
     fn table_settings(&self) -> String {
@@ -128,11 +123,7 @@ impl Layout {
 
     fn engine(&self) -> &'static str {
         // The path and replica name come from the server's defaults, which use its macros.
-        if self.replicated {
-            "ReplicatedReplacingMergeTree"
-        } else {
-            "ReplacingMergeTree"
-        }
+        if self.replicated { "ReplicatedReplacingMergeTree" } else { "ReplacingMergeTree" }
     }
 
     fn render(&self, text: &str, database: &str) -> String {
@@ -145,33 +136,21 @@ impl Layout {
                 break;
             };
             let version = out[start + "{replacing ".len()..start + length].to_owned();
-            out.replace_range(
-                start..=start + length,
-                &format!("{}({version})", self.engine()),
-            );
+            out.replace_range(start..=start + length, &format!("{}({version})", self.engine()));
         }
         out
     }
 
     fn check(&self, database: &str) -> Result<(), WarehouseError> {
         plain("the database's name", database)?;
-        self.cluster
-            .as_deref()
-            .map_or(Ok(()), |cluster| plain("the cluster's name", cluster))
+        self.cluster.as_deref().map_or(Ok(()), |cluster| plain("the cluster's name", cluster))
     }
 }
 
 /// Names go into statements as they are, so they must be plain.
 fn plain(what: &'static str, value: &str) -> Result<(), WarehouseError> {
     let good = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if good {
-        Ok(())
-    } else {
-        Err(WarehouseError::NotAName {
-            what,
-            value: value.to_owned(),
-        })
-    }
+    if good { Ok(()) } else { Err(WarehouseError::NotAName { what, value: value.to_owned() }) }
 }
 
 /// What [`migrate`] did.
@@ -201,19 +180,14 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
         )
         .await?;
     server
-        .execute(
-            "create the table of migrations",
-            &layout.render(MIGRATIONS_TABLE, database),
-        )
+        .execute("create the table of migrations", &layout.render(MIGRATIONS_TABLE, database))
         .await?;
     let applied = applied(warehouse).await?;
     for migration in MIGRATIONS {
         if let Some(checksum) = applied.get(&migration.version)
             && *checksum != migration.checksum()
         {
-            return Err(WarehouseError::MigrationChanged {
-                name: migration.name.to_owned(),
-            });
+            return Err(WarehouseError::MigrationChanged { name: migration.name.to_owned() });
         }
     }
     let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
@@ -246,10 +220,7 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
         done.push(migration.name);
     }
     retain(warehouse, layout).await?;
-    Ok(Migrated {
-        applied: done,
-        version: newest,
-    })
+    Ok(Migrated { applied: done, version: newest })
 }
 
 const MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS {db}.migrations {on_cluster}
@@ -271,16 +242,10 @@ struct Applied {
 }
 
 async fn applied(warehouse: &Warehouse) -> Result<BTreeMap<u32, String>, WarehouseError> {
-    let query = warehouse
-        .client()
-        .query("SELECT version, checksum FROM migrations FINAL");
-    let rows: Vec<Applied> = warehouse
-        .run("read the applied migrations", query.fetch_all())
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.version, row.checksum))
-        .collect())
+    let query = warehouse.client().query("SELECT version, checksum FROM migrations FINAL");
+    let rows: Vec<Applied> =
+        warehouse.run("read the applied migrations", query.fetch_all()).await?;
+    Ok(rows.into_iter().map(|row| (row.version, row.checksum)).collect())
 }
 
 /// Brings the tables' TTL to what the layout says, where it differs.
@@ -316,9 +281,8 @@ async fn engine_of(warehouse: &Warehouse, table: Table) -> Result<String, Wareho
         )
         .param("database", warehouse.database())
         .param("table", table.name());
-    let engine: Option<String> = warehouse
-        .run(&format!("look at table {table}"), query.fetch_optional())
-        .await?;
+    let engine: Option<String> =
+        warehouse.run(&format!("look at table {table}"), query.fetch_optional()).await?;
     engine.ok_or_else(|| WarehouseError::Refused {
         doing: format!("look at table {table}"),
         cause: format!(
@@ -343,11 +307,7 @@ pub async fn check_windows(warehouse: &Warehouse) -> Result<(), WarehouseError> 
         let engine = engine_of(warehouse, table).await?;
         let actual = window(&engine);
         if actual < needed {
-            return Err(WarehouseError::WindowTooSmall {
-                table,
-                actual,
-                needed,
-            });
+            return Err(WarehouseError::WindowTooSmall { table, actual, needed });
         }
     }
     Ok(())
@@ -359,11 +319,7 @@ fn window(engine: &str) -> u64 {
     engine
         .split("deduplication_window = ")
         .nth(1)
-        .map(|rest| {
-            rest.chars()
-                .take_while(char::is_ascii_digit)
-                .collect::<String>()
-        })
+        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>())
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0)
 }
@@ -376,11 +332,7 @@ mod tests {
     fn versions_grow_by_one_and_begin_the_file_names() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(migration.version as usize, index + 1);
-            assert!(
-                migration
-                    .name
-                    .starts_with(&format!("{:04}_", migration.version))
-            );
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
         }
     }
 
@@ -408,10 +360,7 @@ mod tests {
 
     #[test]
     fn a_cluster_gets_replicated_engines_with_the_same_version_column() {
-        let layout = Layout {
-            replicated: true,
-            ..Layout::default()
-        };
+        let layout = Layout { replicated: true, ..Layout::default() };
         let rendered = layout.render("ENGINE = {replacing revision}", "zhili");
         assert_eq!(rendered, "ENGINE = ReplicatedReplacingMergeTree(revision)");
     }

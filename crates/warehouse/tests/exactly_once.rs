@@ -28,11 +28,7 @@ fn faults(latest: u32) -> Vec<Fault> {
 #[test]
 fn a_run_without_faults_writes_every_row_once() {
     let run = Run::new(Tokens::Honoured, &[]);
-    assert!(
-        run.steps >= 15,
-        "the model is too small: {} steps",
-        run.steps
-    );
+    assert!(run.steps >= 15, "the model is too small: {} steps", run.steps);
     run.assert_exactly_once();
 }
 

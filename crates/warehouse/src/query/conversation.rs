@@ -86,11 +86,7 @@ pub async fn conversation(
          ORDER BY cycle, turn LIMIT {most:UInt32}",
     );
     Ok(Conversation {
-        messages: warehouse
-            .run("look a conversation up", messages.fetch_all())
-            .await?,
-        turns: warehouse
-            .run("look a conversation's turns up", turns.fetch_all())
-            .await?,
+        messages: warehouse.run("look a conversation up", messages.fetch_all()).await?,
+        turns: warehouse.run("look a conversation's turns up", turns.fetch_all()).await?,
     })
 }

@@ -168,10 +168,7 @@ impl Metric {
             // A customer's message has no agent, and an incident is of a team.
             (Self::Sentiment, Dimension::Agent)
             | (Self::Mtta | Self::Mttr, Dimension::Agent | Dimension::Channel | Dimension::Queue) => {
-                Err(WarehouseError::NoSuchDimension {
-                    metric: self.id(),
-                    by: by.word(),
-                })
+                Err(WarehouseError::NoSuchDimension { metric: self.id(), by: by.word() })
             }
             (Self::Politeness, Dimension::Agent) => Ok("author"),
             (_, by) => Ok(by.word()),
@@ -181,39 +178,19 @@ impl Metric {
 
 impl Source {
     const fn turns(value: &'static str) -> Self {
-        Self {
-            view: "v_turns",
-            value,
-            time: "started_at",
-            filter: "true",
-        }
+        Self { view: "v_turns", value, time: "at", filter: "true" }
     }
 
     const fn sessions(value: &'static str) -> Self {
-        Self {
-            view: "v_sessions",
-            value,
-            time: "started_at",
-            filter: "true",
-        }
+        Self { view: "v_sessions", value, time: "at", filter: "true" }
     }
 
     const fn messages(value: &'static str) -> Self {
-        Self {
-            view: "v_messages",
-            value,
-            time: "sent_at",
-            filter: "type = 'message'",
-        }
+        Self { view: "v_messages", value, time: "sent_at", filter: "type = 'message'" }
     }
 
     const fn incidents(value: &'static str) -> Self {
-        Self {
-            view: "v_incidents",
-            value,
-            time: "triggered_at",
-            filter: "true",
-        }
+        Self { view: "v_incidents", value, time: "triggered_at", filter: "true" }
     }
 }
 
@@ -222,7 +199,7 @@ impl Source {
 pub struct MetricQuery {
     /// Which metric.
     pub metric: Metric,
-    /// Begin of the range, milliseconds since the Unix epoch; a turn counts by its start, a
+    /// Begin of the range, milliseconds since the Unix epoch; a turn or session counts by its start, a
     /// message by its `sent_at`, an incident by when it was triggered.
     pub from_ms: i64,
     /// End of the range, not included.
@@ -271,15 +248,11 @@ impl MetricQuery {
     fn width(&self) -> Result<i64, WarehouseError> {
         let length = self.to_ms.checked_sub(self.from_ms).unwrap_or(0);
         if length <= 0 {
-            return Err(WarehouseError::InvalidRange(
-                "the range must end after it begins",
-            ));
+            return Err(WarehouseError::InvalidRange("the range must end after it begins"));
         }
         let width = self.bucket_ms.unwrap_or(length);
         if width <= 0 {
-            return Err(WarehouseError::InvalidRange(
-                "a bucket must be longer than nothing",
-            ));
+            return Err(WarehouseError::InvalidRange("a bucket must be longer than nothing"));
         }
         if (length - 1) / width >= MOST_BUCKETS {
             return Err(WarehouseError::InvalidRange(
@@ -296,12 +269,7 @@ impl MetricQuery {
 
     /// Statement with the parameters `tenant`, `from`, `to` and `width`.
     fn statement(&self) -> Result<String, WarehouseError> {
-        let Source {
-            view,
-            value,
-            time,
-            filter,
-        } = self.metric.source();
+        let Source { view, value, time, filter } = self.metric.source();
         let dimension = match self.by {
             Some(by) => format!("toString({})", self.metric.column(by)?),
             None => "''".to_owned(),
@@ -366,18 +334,16 @@ fn points(query: &MetricQuery, width: i64, rows: Vec<PointRow>) -> Vec<MetricPoi
     (0..buckets)
         .map(|index| {
             let (from_ms, to_ms) = query.bucket(index, width);
-            measured
-                .next_if(|point| point.from_ms == from_ms)
-                .unwrap_or(MetricPoint {
-                    from_ms,
-                    to_ms,
-                    group: String::new(),
-                    n: 0,
-                    mean: None,
-                    p50: None,
-                    p90: None,
-                    p99: None,
-                })
+            measured.next_if(|point| point.from_ms == from_ms).unwrap_or(MetricPoint {
+                from_ms,
+                to_ms,
+                group: String::new(),
+                n: 0,
+                mean: None,
+                p50: None,
+                p90: None,
+                p99: None,
+            })
         })
         .collect()
 }
@@ -387,13 +353,7 @@ mod tests {
     use super::*;
 
     fn query(from_ms: i64, to_ms: i64, bucket_ms: Option<i64>) -> MetricQuery {
-        MetricQuery {
-            metric: Metric::RtLastMsg,
-            from_ms,
-            to_ms,
-            bucket_ms,
-            by: None,
-        }
+        MetricQuery { metric: Metric::RtLastMsg, from_ms, to_ms, bucket_ms, by: None }
     }
 
     #[test]
@@ -415,17 +375,11 @@ mod tests {
             quantiles: vec![5.0, 6.0, 7.0],
         };
         let points = points(&query, query.width().unwrap(), vec![row]);
-        let shape: Vec<_> = points
-            .iter()
-            .map(|point| (point.from_ms, point.to_ms, point.n, point.p90))
-            .collect();
+        let shape: Vec<_> =
+            points.iter().map(|point| (point.from_ms, point.to_ms, point.n, point.p90)).collect();
         assert_eq!(
             shape,
-            [
-                (1_000, 2_000, 0, None),
-                (2_000, 3_000, 2, Some(6.0)),
-                (3_000, 3_500, 0, None),
-            ]
+            [(1_000, 2_000, 0, None), (2_000, 3_000, 2, Some(6.0)), (3_000, 3_500, 0, None),]
         );
     }
 
@@ -440,11 +394,8 @@ mod tests {
 
     #[test]
     fn incidents_are_not_split_by_agent() {
-        let query = MetricQuery {
-            metric: Metric::Mtta,
-            by: Some(Dimension::Agent),
-            ..query(0, 1, None)
-        };
+        let query =
+            MetricQuery { metric: Metric::Mtta, by: Some(Dimension::Agent), ..query(0, 1, None) };
         assert_eq!(
             query.statement().unwrap_err().to_string(),
             "metric mtta.v1 cannot be split by agent"

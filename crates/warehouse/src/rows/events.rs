@@ -86,11 +86,7 @@ pub(super) fn row(scored: &ScoredEvent, origin: &Origin) -> Result<EventRow, Poi
     let sent_at = required(tenant, "event.sent_at", event.sent_at.as_ref())?;
     let received_at = optional(tenant, "event.received_at", event.received_at.as_ref())?;
     let accepted_at = instant(tenant, "append_ms", scored.append_ms)?;
-    let Author {
-        id: author,
-        role,
-        subtype,
-    } = event.author.unwrap_or_default();
+    let Author { id: author, role, subtype } = event.author.unwrap_or_default();
     let customer = event.customer.unwrap_or_default();
     let assessment = scored.assessment.clone().unwrap_or_default();
     let Assessment {
@@ -175,19 +171,10 @@ pub(super) fn row(scored: &ScoredEvent, origin: &Origin) -> Result<EventRow, Poi
         acts: words(acts),
         evidence_start: evidence.iter().map(|one| one.start).collect(),
         evidence_end: evidence.iter().map(|one| one.end).collect(),
-        evidence_class: evidence
-            .iter()
-            .map(|one| one.class.as_str().into())
-            .collect(),
-        evidence_rule: evidence
-            .iter()
-            .map(|one| one.rule.as_str().into())
-            .collect(),
+        evidence_class: evidence.iter().map(|one| one.class.as_str().into()).collect(),
+        evidence_rule: evidence.iter().map(|one| one.rule.as_str().into()).collect(),
         evidence_points: evidence.iter().map(|one| one.points).collect(),
-        evidence_target: evidence
-            .iter()
-            .map(|one| one.target.as_str().into())
-            .collect(),
+        evidence_target: evidence.iter().map(|one| one.target.as_str().into()).collect(),
         engine: engine.into(),
         library: library.into(),
     })

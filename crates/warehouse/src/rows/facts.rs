@@ -11,7 +11,7 @@ table_row! {
         tenant: Word,
         conversation_id: String,
         fact_id: String,
-        effective_at: Instant,
+        at: Instant,
         engine: Word,
         agent: String,
         customer: String,
@@ -39,7 +39,7 @@ table_row! {
         tenant: Word,
         conversation_id: String,
         fact_id: String,
-        effective_at: Instant,
+        at: Instant,
         engine: Word,
         agent: String,
         customer: String,
@@ -63,7 +63,7 @@ table_row! {
 
 pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
     let tenant = fact.tenant.as_str();
-    let effective_at = instant(tenant, "at_ms", fact.at_ms)?;
+    let at = instant(tenant, "at_ms", fact.at_ms)?;
     match fact.fact {
         Some(fact::Fact::Turn(turn)) => Ok(Row::Turn(Box::new(TurnRow {
             revision: fact.revision,
@@ -71,7 +71,7 @@ pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
             tenant: fact.tenant.into(),
             conversation_id: fact.conversation_id,
             fact_id: fact.fact_id,
-            effective_at,
+            at,
             engine: fact.engine.into(),
             agent: fact.agent,
             customer: fact.customer,
@@ -92,14 +92,11 @@ pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
         Some(fact::Fact::Cycle(cycle)) => Ok(Row::Cycle(Box::new(CycleRow {
             revision: fact.revision,
             started_at: instant(tenant, "cycle.started_ms", cycle.started_ms)?,
-            ended_at: cycle
-                .ended_ms
-                .map(|ms| instant(tenant, "cycle.ended_ms", ms))
-                .transpose()?,
+            ended_at: cycle.ended_ms.map(|ms| instant(tenant, "cycle.ended_ms", ms)).transpose()?,
             tenant: fact.tenant.into(),
             conversation_id: fact.conversation_id,
             fact_id: fact.fact_id,
-            effective_at,
+            at,
             engine: fact.engine.into(),
             agent: fact.agent,
             customer: fact.customer,

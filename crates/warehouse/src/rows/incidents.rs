@@ -95,10 +95,7 @@ pub(super) fn rows(event: &IncidentEvent, origin: &Origin) -> Result<Vec<Row>, P
         severity: word!(incident::Severity, incident.severity),
         version: incident.version,
         triggered_at,
-        acknowledged_at: time(
-            "incident.acknowledged_at",
-            incident.acknowledged_at.as_ref(),
-        )?,
+        acknowledged_at: time("incident.acknowledged_at", incident.acknowledged_at.as_ref())?,
         resolved_at: time("incident.resolved_at", incident.resolved_at.as_ref())?,
         owner: incident.owner.clone(),
         signals: incident.signals,

@@ -126,11 +126,7 @@ impl Poison {
     }
 
     fn invalid(tenant: &str, detail: impl Into<String>) -> Self {
-        Self {
-            reason: "invalid",
-            detail: detail.into(),
-            tenant: tenant.to_owned(),
-        }
+        Self { reason: "invalid", detail: detail.into(), tenant: tenant.to_owned() }
     }
 
     /// The dead letter that tells of it. The payload is kept only where it could be decoded,
@@ -150,11 +146,7 @@ impl Poison {
             offset: record.offset,
             reason: self.reason.to_owned(),
             detail: self.detail.clone(),
-            payload: if decodable {
-                value.to_vec().into()
-            } else {
-                Vec::new().into()
-            },
+            payload: if decodable { value.to_vec().into() } else { Vec::new().into() },
             payload_sha256: if decodable {
                 Vec::new().into()
             } else {
@@ -201,9 +193,7 @@ pub fn rows_of(topic: &str, origin: &Origin, record: &Record) -> Result<Vec<Row>
         }
         topics::DEAD_LETTERS => {
             let letter: DeadLetter = decode("zhili.log.v1.DeadLetter", value)?;
-            Ok(vec![Row::DeadLetter(Box::new(dead_letters::row(
-                letter, origin,
-            )?))])
+            Ok(vec![Row::DeadLetter(Box::new(dead_letters::row(letter, origin)?))])
         }
         _ => Ok(Vec::new()),
     }
@@ -236,10 +226,7 @@ fn instant(tenant: &str, field: &str, ms: i64) -> Result<Instant, Poison> {
 }
 
 fn out_of_range(tenant: &str, field: &str) -> Poison {
-    Poison::invalid(
-        tenant,
-        format!("{field} is not within the years 1900 to 2299"),
-    )
+    Poison::invalid(tenant, format!("{field} is not within the years 1900 to 2299"))
 }
 
 /// The contract's word for an enum value; empty for the unspecified one, and for values that

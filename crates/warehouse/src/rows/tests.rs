@@ -121,10 +121,7 @@ fn what_was_not_scored_is_null_and_not_zero() {
 
     let mut agent = scored();
     agent.assessment = Some(Assessment {
-        politeness: Some(Politeness {
-            label: politeness::Label::Polite.into(),
-            score: 70.0,
-        }),
+        politeness: Some(Politeness { label: politeness::Label::Polite.into(), score: 70.0 }),
         ..Assessment::default()
     });
     let row = event_row(&agent);
@@ -238,9 +235,7 @@ fn turns_and_cycles_go_to_tables_of_their_own() {
 
 #[test]
 fn of_the_escalation_log_only_signals_are_rows() {
-    let tick = LogEntry {
-        entry: Some(log_entry::Entry::Tick(Tick { at_ms: SENT })),
-    };
+    let tick = LogEntry { entry: Some(log_entry::Entry::Tick(Tick { at_ms: SENT })) };
     assert_eq!(rows(topics::ESCALATION, &tick), Ok(vec![]));
     let signal = LogEntry {
         entry: Some(log_entry::Entry::Signal(Signal {
@@ -300,10 +295,7 @@ fn an_incident_event_about_a_page_is_a_delivery_too() {
 
 #[test]
 fn a_tombstone_gives_no_rows() {
-    let record = Record {
-        value: None,
-        ..record(Vec::new())
-    };
+    let record = Record { value: None, ..record(Vec::new()) };
     for topic in crate::sink::TOPICS {
         assert_eq!(rows_of(topic, &origin(topic), &record), Ok(vec![]));
     }
@@ -333,10 +325,8 @@ fn created(table: Table) -> Vec<(String, String)> {
 #[test]
 fn every_row_has_the_columns_that_its_migration_creates() {
     for table in Table::ALL {
-        let written: Vec<(String, String)> = columns(table)
-            .into_iter()
-            .map(|(name, r#type)| (name.to_owned(), r#type))
-            .collect();
+        let written: Vec<(String, String)> =
+            columns(table).into_iter().map(|(name, r#type)| (name.to_owned(), r#type)).collect();
         assert_eq!(written, created(table), "{table}");
     }
 }

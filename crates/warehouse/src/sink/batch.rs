@@ -28,13 +28,7 @@ impl Batch {
     /// An empty range that begins at `first`.
     #[must_use]
     pub fn new(first: u64) -> Self {
-        Self {
-            first,
-            end: first,
-            records: 0,
-            blocks: BTreeMap::new(),
-            dead_letters: Vec::new(),
-        }
+        Self { first, end: first, records: 0, blocks: BTreeMap::new(), dead_letters: Vec::new() }
     }
 
     /// Adds the next record. One that can never be stored becomes a dead letter of `component`.
@@ -58,10 +52,8 @@ impl Batch {
                 for row in rows {
                     let table = row.table();
                     let index = indexes.entry(table).or_insert(0);
-                    let block = self
-                        .blocks
-                        .entry(table)
-                        .or_insert_with(|| Arc::new(Block::new(table)));
+                    let block =
+                        self.blocks.entry(table).or_insert_with(|| Arc::new(Block::new(table)));
                     // Nobody shares it while it grows, so nothing is copied.
                     Arc::make_mut(block).push(&row, &origin, *index);
                     *index += 1;
@@ -84,10 +76,7 @@ impl Batch {
     /// The offsets covered; `None` when there are none.
     #[must_use]
     pub fn range(&self) -> Option<OffsetRange> {
-        (self.end > self.first).then(|| OffsetRange {
-            first: self.first,
-            last: self.end - 1,
-        })
+        (self.end > self.first).then(|| OffsetRange { first: self.first, last: self.end - 1 })
     }
 
     /// First offset of the range.

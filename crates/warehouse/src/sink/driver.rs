@@ -291,8 +291,7 @@ impl PartitionSink {
             .collect();
         let end = batches.iter().map(|batch| batch.end()).max();
         let Some(end) = end else { return Ok(()) };
-        self.commit(end, dead_letters, next.and_then(Batch::range))
-            .await?;
+        self.commit(end, dead_letters, next.and_then(Batch::range)).await?;
         for batch in batches {
             self.observer.done(&self.partition, batch);
         }
@@ -305,15 +304,8 @@ impl PartitionSink {
         outputs: Vec<NewRecord>,
         pending: Option<OffsetRange>,
     ) -> Result<(), SinkError> {
-        let note = PositionNote {
-            log_id: Some(self.log_id.clone()),
-            pending,
-        };
-        let commit = Commit {
-            outputs,
-            offset,
-            metadata: note.to_string(),
-        };
+        let note = PositionNote { log_id: Some(self.log_id.clone()), pending };
+        let commit = Commit { outputs, offset, metadata: note.to_string() };
         Ok(self.handle.commit(commit).await?)
     }
 
@@ -338,12 +330,7 @@ impl PartitionSink {
         let mut batch = Batch::new(first);
         loop {
             while let Some(record) = self.waiting.pop_front() {
-                batch.push(
-                    &self.log_id,
-                    &self.partition,
-                    &record,
-                    &self.options.component,
-                );
+                batch.push(&self.log_id, &self.partition, &record, &self.options.component);
                 if batch.rows() >= self.options.rows || batch.size() >= self.options.bytes {
                     self.position = Some(batch.end());
                     return Ok(Some(batch));
@@ -365,16 +352,9 @@ impl PartitionSink {
         let mut batch = Batch::new(range.first);
         let mut ends_seen = 0;
         loop {
-            let within = self
-                .waiting
-                .partition_point(|record| range.contains(record.offset));
+            let within = self.waiting.partition_point(|record| range.contains(record.offset));
             for record in self.waiting.drain(..within) {
-                batch.push(
-                    &self.log_id,
-                    &self.partition,
-                    &record,
-                    &self.options.component,
-                );
+                batch.push(&self.log_id, &self.partition, &record, &self.options.component);
             }
             if self.fetched > range.last {
                 batch.extend_to(range.end());
@@ -486,8 +466,7 @@ impl Writer {
         let mut rest = Arc::clone(block);
         if taken_over {
             let landed = self.landed(block.table(), range, token).await?;
-            self.observer
-                .resumed(&self.partition, block.table(), range, landed.len());
+            self.observer.resumed(&self.partition, block.table(), range, landed.len());
             rest = Arc::new(block.without(&landed));
         }
         for round in 0..ROUNDS {

@@ -30,8 +30,7 @@ impl Pace {
     #[must_use]
     pub fn due(&self, first: Instant) -> Instant {
         let lingered = first + self.linger;
-        self.last
-            .map_or(lingered, |last| lingered.max(last + self.gap))
+        self.last.map_or(lingered, |last| lingered.max(last + self.gap))
     }
 
     /// A batch is being written.
@@ -57,11 +56,7 @@ impl Backoff {
     pub fn delay(&self, attempt: u32, what: &str) -> Duration {
         let doubled = self
             .first
-            .saturating_mul(
-                1_u32
-                    .checked_shl(attempt.saturating_sub(1))
-                    .unwrap_or(u32::MAX),
-            )
+            .saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
             .min(self.longest);
         let mut hasher = DefaultHasher::new();
         (what, attempt).hash(&mut hasher);
@@ -72,10 +67,7 @@ impl Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(200),
-            longest: Duration::from_secs(10),
-        }
+        Self { first: Duration::from_millis(200), longest: Duration::from_secs(10) }
     }
 }
 
@@ -95,10 +87,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(12, 4.0, Duration::from_millis(20));
         pace.written(start);
-        assert_eq!(
-            pace.due(start + Duration::from_millis(100)),
-            start + Duration::from_secs(3)
-        );
+        assert_eq!(pace.due(start + Duration::from_millis(100)), start + Duration::from_secs(3));
         let late = start + Duration::from_secs(10);
         assert_eq!(pace.due(late), late + Duration::from_millis(20));
     }

@@ -98,10 +98,7 @@ impl fmt::Display for PositionNote {
 /// The token of a range's INSERT. Tables keep their tokens apart, so one text serves all of them.
 #[must_use]
 pub fn token(log_id: &str, partition: &TopicPartition, range: OffsetRange) -> String {
-    format!(
-        "{log_id}:{}:{}:{range}",
-        partition.topic, partition.partition
-    )
+    format!("{log_id}:{}:{}:{range}", partition.topic, partition.partition)
 }
 
 #[cfg(test)]

@@ -16,13 +16,8 @@ use crate::SinkError;
 use crate::client::Tables;
 
 /// The topics that feed tables.
-pub const TOPICS: [&str; 5] = [
-    topics::SCORES,
-    topics::FACTS,
-    topics::ESCALATION,
-    topics::INCIDENTS,
-    topics::DEAD_LETTERS,
-];
+pub const TOPICS: [&str; 5] =
+    [topics::SCORES, topics::FACTS, topics::ESCALATION, topics::INCIDENTS, topics::DEAD_LETTERS];
 
 /// Shares the partitions of [`TOPICS`] with the other members of `group` and writes those that
 /// it gets, until `shutdown`. A partition that cannot go on is halted and told to `observer`;
@@ -100,9 +95,8 @@ impl Sinks {
         for topic in TOPICS {
             infos.insert(topic, self.log.topic(topic).await?);
         }
-        self.shared.dead_letter_partitions = infos
-            .get(topics::DEAD_LETTERS)
-            .map_or(1, |info| info.partitions);
+        self.shared.dead_letter_partitions =
+            infos.get(topics::DEAD_LETTERS).map_or(1, |info| info.partitions);
         let mut member = self.log.join(membership.clone()).await?;
         let mut running: JoinSet<Finished> = JoinSet::new();
         let ended = loop {

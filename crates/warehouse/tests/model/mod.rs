@@ -255,11 +255,7 @@ impl PartitionHandle for Handle {
         if !new {
             // Nothing to find is no step: it would shift those after it by how long one waits.
             tokio::time::sleep(limit.wait.max(Duration::from_millis(1))).await;
-            return Ok(Batch {
-                records,
-                next: self.next,
-                caught_up: true,
-            });
+            return Ok(Batch { records, next: self.next, caught_up: true });
         }
         match with(&self.world, World::begin) {
             Some(fault) if fault.is_crash() => die(&self.world).await,
@@ -271,11 +267,7 @@ impl PartitionHandle for Handle {
             None => {}
         }
         self.next = records.last().map_or(end, |record| record.offset + 1);
-        Ok(Batch {
-            records,
-            next: self.next,
-            caught_up: self.next >= end,
-        })
+        Ok(Batch { records, next: self.next, caught_up: self.next >= end })
     }
 
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
@@ -288,10 +280,8 @@ impl PartitionHandle for Handle {
             if applies {
                 world.dead_letters.extend(commit.outputs);
                 let done = commit.offset == world.end() && !commit.metadata.contains("pending");
-                world.committed = Some(Committed {
-                    offset: commit.offset,
-                    metadata: commit.metadata,
-                });
+                world.committed =
+                    Some(Committed { offset: commit.offset, metadata: commit.metadata });
                 if done {
                     world.shutdown.cancel();
                 }
@@ -322,10 +312,7 @@ struct Store {
 }
 
 fn unavailable() -> WarehouseError {
-    WarehouseError::Unavailable {
-        doing: "test".into(),
-        cause: "injected".into(),
-    }
+    WarehouseError::Unavailable { doing: "test".into(), cause: "injected".into() }
 }
 
 #[async_trait]
@@ -368,8 +355,7 @@ impl Tables for Store {
             let base = insert_token.split(":again-").next();
             assert_eq!(announced.as_deref(), base);
             assert!(
-                keys.iter()
-                    .all(|key| { pending.is_some_and(|range| range.contains(key.offset)) })
+                keys.iter().all(|key| { pending.is_some_and(|range| range.contains(key.offset)) })
             );
 
             let fault = world.begin();
@@ -467,21 +453,12 @@ impl Run {
 
     pub(crate) fn assert_exactly_once(&self) {
         self.assert_each_identity_present();
-        assert_eq!(
-            self.rows(),
-            self.expected(),
-            "{:?}: {:?}",
-            self.faults,
-            self.rows
-        );
+        assert_eq!(self.rows(), self.expected(), "{:?}: {:?}", self.faults, self.rows);
     }
 
     pub(crate) fn assert_each_identity_present(&self) {
-        let present: Vec<(Table, u64)> = self
-            .rows
-            .keys()
-            .map(|(table, key)| (*table, key.offset))
-            .collect();
+        let present: Vec<(Table, u64)> =
+            self.rows.keys().map(|(table, key)| (*table, key.offset)).collect();
         assert_eq!(present, expected(), "{:?}", self.faults);
         assert_eq!(self.dead_letters.len(), 1, "{:?}", self.faults);
     }
@@ -506,21 +483,13 @@ async fn until_done(shared_world: &SharedWorld) {
                 partition: partition(),
                 committed: world.committed.clone(),
                 revoked: world.revoked.clone(),
-                next: world
-                    .committed
-                    .as_ref()
-                    .map_or(0, |committed| committed.offset),
+                next: world.committed.as_ref().map_or(0, |committed| committed.offset),
             };
             (handle, world.crashed.clone(), world.shutdown.clone())
         });
         let shared = Shared {
-            tables: Arc::new(Store {
-                world: Arc::clone(shared_world),
-            }),
-            options: SinkOptions {
-                rows: 2,
-                ..SinkOptions::default()
-            },
+            tables: Arc::new(Store { world: Arc::clone(shared_world) }),
+            options: SinkOptions { rows: 2, ..SinkOptions::default() },
             observer: Arc::new(Silent),
             dead_letter_partitions: 1,
             shutdown: shutdown.clone(),
