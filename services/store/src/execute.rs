@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -102,18 +102,27 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
     admit(&mut connection, sql, &statement)?;
     match statement {
         Statement::Insert { format, data, .. } => {
-            let inline = job.text.slice(data..);
-            if format == "Values" && sql::is_suspect(&inline) {
-                // Values may be expressions; without them they are literals only.
-                set(
-                    &mut connection,
-                    [("input_format_values_interpret_expressions", "0")],
-                )?;
+            let mut body = Pieces::default();
+            body.push(job.text.slice(data..));
+            if body.has_remaining() && job.body.has_remaining() {
+                body.push(Bytes::from_static(b"\n"));
             }
-            let between = (!inline.is_empty()).then(|| Bytes::from_static(b"\n"));
-            let body = std::iter::once(inline)
-                .chain(between.filter(|_| bytes::Buf::has_remaining(&job.body)))
-                .chain(job.body);
+            job.body.into_iter().for_each(|piece| body.push(piece));
+            if format.eq_ignore_ascii_case("Values") {
+                // Values may be expressions; those of a suspect body are taken as literals only.
+                let whole = body.joined();
+                if sql::is_suspect(&whole) {
+                    let off = "0";
+                    set(
+                        &mut connection,
+                        [
+                            ("input_format_values_interpret_expressions", off),
+                            ("input_format_values_deduce_templates_of_expressions", off),
+                        ],
+                    )?;
+                }
+                body = vec![whole].into();
+            }
             outlet.counts = connection.insert(sql, &format, &job.placeholders, body)?;
             Ok(())
         }

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::StoreError;
+use crate::dedup_log::{self, Repaired};
 use crate::limits::Limits;
 
 /// How often a busy lock is looked at again.
@@ -79,6 +80,22 @@ impl DataFolder {
     /// The `--path=` argument of every connection.
     pub(crate) fn path_argument(&self) -> String {
         format!("--path={}", self.root.join("engine").display())
+    }
+
+    /// Makes the engine's files those of a stopped engine whose every token has its rows.
+    ///
+    /// # Errors
+    ///
+    /// I/O.
+    pub(crate) fn repair(&self) -> Result<Repaired, StoreError> {
+        let engine = self.root.join("engine");
+        dedup_log::repair(&engine, &self.root.join("repaired.txt")).map_err(|source| {
+            StoreError::Io {
+                what: "repair the deduplication logs below",
+                path: engine,
+                source,
+            }
+        })
     }
 
     /// Writes the engine's configuration and returns the argument that names it.

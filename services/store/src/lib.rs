@@ -36,6 +36,7 @@
 
 mod chdb;
 mod compression;
+mod dedup_log;
 mod exception;
 mod execute;
 mod folder;
@@ -223,7 +224,17 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         parent::die_with(parent)?;
     }
     let library = library::find(config.libchdb.as_deref())?;
+    // Before the engine starts: a busy port is told at once.
+    let listener = listen(config.listen)?;
     let folder = DataFolder::open(&config.data, config.lock_wait)?;
+    let repaired = folder.repair()?;
+    if repaired != dedup_log::Repaired::default() {
+        tracing::warn!(
+            orphans = repaired.orphans,
+            torn = repaired.torn,
+            "forgot deduplication tokens that an interrupted INSERT left without its rows"
+        );
+    }
     let argument = folder.configure(&config.limits)?;
     let refused = |reason: String| StoreError::Load {
         path: library.clone(),
@@ -242,24 +253,29 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         .enable_all()
         .build()
         .map_err(StoreError::Serve)?;
-    let served = runtime.block_on(serve(config, engine, version, ready));
+    let served = runtime.block_on(serve(config, listener, engine, version, ready));
     runtime.shutdown_timeout(drain_time);
     drop(folder);
     served
 }
 
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, StoreError> {
+    std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|source| StoreError::Listen { address, source })
+}
+
 async fn serve(
     config: StoreConfig,
+    listener: std::net::TcpListener,
     engine: Engine,
     version: String,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), StoreError> {
-    let address = config.listen;
-    let failed = |source| StoreError::Listen { address, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(StoreError::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StoreError::Serve)?;
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(StoreError::Serve)?;
+    let bound = listener.local_addr().map_err(StoreError::Serve)?;
     let drain_time = config.limits.drain_time;
     tracing::info!(%bound, engine = version, data = %config.data.display(), "store serves");
     let facade = Arc::new(http::Facade::new(
