@@ -7,12 +7,19 @@
 //! nor a part that it was merged into, is forgotten, and so is the torn end of a log that a
 //! power cut left.
 //!
+//! An INSERT that *fails* between the two leaves the same in a running engine, whose memory
+//! holds the token until it ends. So after an INSERT with a token has failed, [`lasting_orphan`]
+//! looks for one, and the store ends itself to be started, and repaired, anew.
+//!
 //! A log is `deduplication_logs/deduplication_log_N.txt` of a table without replication; each
 //! line `operation \t part \t block id`, operation 1 for added, 2 for dropped.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// What a repair found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,32 +38,120 @@ pub(crate) struct Repaired {
 /// I/O.
 pub(crate) fn repair(engine: &Path, scratch: &Path) -> io::Result<Repaired> {
     let mut repaired = Repaired::default();
-    for group in subfolders(&engine.join("store"))? {
-        for table in subfolders(&group)? {
-            let logs = table.join("deduplication_logs");
-            if !logs.is_dir() {
-                continue;
-            }
-            let parts: Vec<Part> = subfolders(&table)?
-                .iter()
-                .filter_map(|folder| Part::parse(folder.file_name()?.to_str()?))
-                .collect();
-            for log in fs::read_dir(&logs)? {
-                let log = log?.path();
-                let before = fs::read(&log)?;
-                let (after, found) = kept(&before, &parts);
-                if found != Repaired::default() {
-                    replace(&log, &after, scratch)?;
-                    repaired.orphans += found.orphans;
-                    repaired.torn += found.torn;
-                }
+    for table in tables(engine)? {
+        let orphans = table.orphans();
+        for log in &table.logs {
+            let (after, found) = kept(&log.content, &orphans);
+            if found != Repaired::default() {
+                replace(&log.path, &after, scratch)?;
+                repaired.orphans += found.orphans;
+                repaired.torn += found.torn;
             }
         }
     }
     Ok(repaired)
 }
 
-fn subfolders(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+/// Whether a token below `engine`, the data folder of a running engine, stays without its rows.
+/// An INSERT in flight has one for less than a millisecond, so the token has to be there, still
+/// without its rows, at each of several looks.
+///
+/// # Errors
+///
+/// I/O.
+pub(crate) fn lasting_orphan(engine: &Path) -> io::Result<bool> {
+    const LOOKS: u32 = 5;
+    const BETWEEN: Duration = Duration::from_millis(100);
+    let look = || -> io::Result<BTreeSet<Vec<u8>>> {
+        Ok(tables(engine)?.iter().flat_map(Table::orphans).collect())
+    };
+    let mut lasting = look()?;
+    for _ in 1..LOOKS {
+        if lasting.is_empty() {
+            return Ok(false);
+        }
+        thread::sleep(BETWEEN);
+        let now = look()?;
+        lasting.retain(|line| now.contains(line));
+    }
+    Ok(!lasting.is_empty())
+}
+
+struct Log {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+/// A table that deduplicates.
+#[derive(Default)]
+struct Table {
+    /// In the order in which they were written.
+    logs: Vec<Log>,
+    /// Listed after the logs were read, so that a token's part cannot be missed.
+    parts: Vec<Part>,
+}
+
+fn tables(engine: &Path) -> io::Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    for group in subfolders(&engine.join("store"))? {
+        for folder in subfolders(&group)? {
+            let logs = folder.join("deduplication_logs");
+            if !logs.is_dir() {
+                continue;
+            }
+            let mut table = Table::default();
+            for entry in fs::read_dir(&logs)? {
+                let path = entry?.path();
+                let content = fs::read(&path)?;
+                table.logs.push(Log { path, content });
+            }
+            table.logs.sort_by_key(|log| number_of(&log.path));
+            for part in subfolders(&folder)? {
+                table.parts.extend(
+                    part.file_name()
+                        .and_then(|name| Part::parse(name.to_str()?)),
+                );
+            }
+            tables.push(table);
+        }
+    }
+    Ok(tables)
+}
+
+/// The N of `deduplication_log_N.txt`.
+fn number_of(log: &Path) -> Option<u64> {
+    log.file_stem()?.to_str()?.rsplit('_').next()?.parse().ok()
+}
+
+impl Table {
+    /// Lines that were added and neither dropped since nor held by a part.
+    fn orphans(&self) -> BTreeSet<Vec<u8>> {
+        let mut open = BTreeSet::new();
+        for line in self.logs.iter().flat_map(|log| lines(&log.content)) {
+            match Record::parse(line) {
+                Some(Record { added: true, part }) if !self.holds(&part) => {
+                    open.insert(line.to_vec());
+                }
+                Some(Record { added: false, .. }) => {
+                    open.remove(&[b"1", &line[1..]].concat());
+                }
+                _ => {}
+            }
+        }
+        open
+    }
+
+    fn holds(&self, part: &Part) -> bool {
+        self.parts.iter().any(|other| other.holds(part))
+    }
+}
+
+/// The lines of a log with their ends.
+fn lines(log: &[u8]) -> impl Iterator<Item = &[u8]> {
+    log.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -79,17 +174,17 @@ fn replace(log: &Path, content: &[u8], scratch: &Path) -> io::Result<()> {
     fs::rename(scratch, log)
 }
 
-/// The log without torn lines and without tokens of parts that no part in `parts` holds.
-fn kept(log: &[u8], parts: &[Part]) -> (Vec<u8>, Repaired) {
+/// The log without torn lines and without `orphans`.
+fn kept(log: &[u8], orphans: &BTreeSet<Vec<u8>>) -> (Vec<u8>, Repaired) {
     let mut kept = Vec::with_capacity(log.len());
     let mut found = Repaired::default();
-    for line in log.split_inclusive(|byte| *byte == b'\n') {
-        match Record::parse(line) {
-            None => found.torn += 1,
-            Some(Record { added: true, part }) if !parts.iter().any(|other| other.holds(&part)) => {
-                found.orphans += 1;
-            }
-            Some(_) => kept.extend_from_slice(line),
+    for line in lines(log) {
+        if Record::parse(line).is_none() {
+            found.torn += 1;
+        } else if orphans.contains(line) {
+            found.orphans += 1;
+        } else {
+            kept.extend_from_slice(line);
         }
     }
     (kept, found)
@@ -147,24 +242,40 @@ impl Part {
 mod tests {
     use super::*;
 
-    fn parts(names: &[&str]) -> Vec<Part> {
-        names
-            .iter()
-            .map(|name| Part::parse(name).unwrap())
+    fn table(logs: &[&str], parts: &[&str]) -> Table {
+        Table {
+            logs: logs
+                .iter()
+                .map(|log| Log {
+                    path: PathBuf::new(),
+                    content: log.as_bytes().to_vec(),
+                })
+                .collect(),
+            parts: parts
+                .iter()
+                .map(|name| Part::parse(name).unwrap())
+                .collect(),
+        }
+    }
+
+    fn orphans(logs: &[&str], parts: &[&str]) -> Vec<String> {
+        let orphans = table(logs, parts).orphans().into_iter();
+        orphans
+            .map(|line| String::from_utf8(line).unwrap())
             .collect()
     }
 
     #[test]
     fn a_token_stays_while_its_part_or_one_merged_from_it_is_there() {
-        let log = b"1\tall_1_1_0\tall_1_a\n1\tall_2_2_0\tall_2_b\n1\tall_3_3_0\tall_3_c\n";
-        let found = kept(log, &parts(&["all_1_2_1_7", "all_3_3_0"]));
-        assert_eq!(found, (log.to_vec(), Repaired::default()));
+        let log = "1\tall_1_1_0\tall_1_a\n1\tall_2_2_0\tall_2_b\n1\tall_3_3_0\tall_3_c\n";
+        assert_eq!(orphans(&[log], &["all_1_2_1_7", "all_3_3_0"]), [""; 0]);
     }
 
     #[test]
     fn a_token_whose_part_was_never_committed_is_forgotten() {
-        let log = b"1\t202611_1_1_0\ta\n1\t202611_2_2_0\tb\n1\t202612_2_2_0\tc\n";
-        let (kept, found) = kept(log, &parts(&["202611_1_1_0", "202612_1_5_2"]));
+        let log = "1\t202611_1_1_0\ta\n1\t202611_2_2_0\tb\n1\t202612_2_2_0\tc\n";
+        let table = table(&[log], &["202611_1_1_0", "202612_1_5_2"]);
+        let (kept, found) = kept(log.as_bytes(), &table.orphans());
         assert_eq!(kept, b"1\t202611_1_1_0\ta\n1\t202612_2_2_0\tc\n");
         assert_eq!(
             found,
@@ -176,9 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_part_needs_none() {
-        let log = b"2\tall_2_2_0\tb\n";
-        assert_eq!(kept(log, &[]), (log.to_vec(), Repaired::default()));
+    fn a_part_that_was_dropped_leaves_no_orphan_even_in_a_later_log() {
+        let logs = ["1\tall_1_1_0\ta\n1\tall_2_2_0\tb\n", "2\tall_1_1_0\ta\n"];
+        assert_eq!(orphans(&logs, &[]), ["1\tall_2_2_0\tb\n"]);
+    }
+
+    #[test]
+    fn logs_are_read_in_the_order_of_their_numbers() {
+        let number = |name: &str| number_of(Path::new(name)).unwrap();
+        assert!(number("deduplication_log_9.txt") < number("deduplication_log_10.txt"));
     }
 
     #[test]
@@ -189,8 +306,9 @@ mod tests {
             "\0\0\0\0\n",
             "1\tall_2_2_0\n",
         ] {
-            let log = [b"1\tall_1_1_0\ta\n", torn.as_bytes()].concat();
-            let (kept, found) = kept(&log, &parts(&["all_1_1_0", "all_2_2_0"]));
+            let log = ["1\tall_1_1_0\ta\n", torn].concat();
+            let orphans = table(&[&log], &["all_1_1_0", "all_2_2_0"]).orphans();
+            let (kept, found) = kept(log.as_bytes(), &orphans);
             assert_eq!(kept, b"1\tall_1_1_0\ta\n", "{torn:?}");
             assert_eq!(
                 found,

@@ -52,8 +52,19 @@ pub(crate) struct Answer {
     pub(crate) patience: Duration,
 }
 
+/// How a job ended, as far as the store has to act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With an answer, or without a client.
+    Plainly,
+    /// With the failure of an INSERT that carried a deduplication token.
+    InsertWithTokenFailed,
+}
+
 /// Runs `job`. A client that has gone away ends a SELECT; an INSERT is finished.
-pub(crate) fn run(engine: &Engine, job: Job, answer: Answer) {
+///
+/// `before_failure` runs before a failure is told to the client.
+pub(crate) fn run(engine: &Engine, job: Job, answer: Answer, before_failure: impl FnOnce(Ended)) {
     let Answer {
         head,
         rest,
@@ -72,10 +83,14 @@ pub(crate) fn run(engine: &Engine, job: Job, answer: Answer) {
         },
         counts: Counts::default(),
         format: String::new(),
+        ended: Ended::Plainly,
     };
     match execute(engine, job, &mut outlet) {
         Ok(()) => outlet.complete(),
-        Err(Stop::Failed(exception)) => outlet.fail(exception),
+        Err(Stop::Failed(exception)) => {
+            before_failure(outlet.ended);
+            outlet.fail(exception);
+        }
         Err(Stop::ClientGone) => {}
     }
 }
@@ -123,8 +138,19 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
                 }
                 body = vec![whole].into();
             }
-            outlet.counts = connection.insert(sql, &format, &job.placeholders, body)?;
-            Ok(())
+            let has_token = carries_token(sql, &job.settings);
+            match connection.insert(sql, &format, &job.placeholders, body) {
+                Ok(counts) => {
+                    outlet.counts = counts;
+                    Ok(())
+                }
+                Err(error) => {
+                    if has_token {
+                        outlet.ended = Ended::InsertWithTokenFailed;
+                    }
+                    Err(error.into())
+                }
+            }
         }
         Statement::Select { format } => {
             let format = format
@@ -173,6 +199,11 @@ fn joins_by_chunks(sql: &str, settings: &[(String, String)]) -> bool {
     !WHOLE
         .iter()
         .any(|word| lower.contains(word) || settings.iter().any(|(name, _)| name.as_str() == *word))
+}
+
+fn carries_token(sql: &str, settings: &[(String, String)]) -> bool {
+    const TOKEN: &str = "insert_deduplication_token";
+    sql.contains(TOKEN) || settings.iter().any(|(name, _)| name == TOKEN)
 }
 
 /// Gives the session the request's settings and database.
@@ -294,13 +325,16 @@ struct Outlet {
     hold_back: usize,
     counts: Counts,
     format: String,
+    ended: Ended,
 }
 
 impl Outlet {
     fn push(&mut self, bytes: Bytes, counts: Counts) -> Result<(), Stop> {
         self.counts.add(counts);
-        if self.head.is_none() {
-            return self.send(Ok(bytes));
+        match &self.head {
+            None => return self.send(Ok(bytes)),
+            Some(head) if head.is_closed() => return Err(Stop::ClientGone),
+            Some(_) => {}
         }
         self.held_bytes += bytes.len();
         self.held.push(bytes);

@@ -77,9 +77,14 @@ impl DataFolder {
         }
     }
 
+    /// Where the engine keeps its files.
+    pub(crate) fn engine(&self) -> PathBuf {
+        self.root.join("engine")
+    }
+
     /// The `--path=` argument of every connection.
     pub(crate) fn path_argument(&self) -> String {
-        format!("--path={}", self.root.join("engine").display())
+        format!("--path={}", self.engine().display())
     }
 
     /// Makes the engine's files those of a stopped engine whose every token has its rows.
@@ -88,7 +93,7 @@ impl DataFolder {
     ///
     /// I/O.
     pub(crate) fn repair(&self) -> Result<Repaired, StoreError> {
-        let engine = self.root.join("engine");
+        let engine = self.engine();
         dedup_log::repair(&engine, &self.root.join("repaired.txt")).map_err(|source| {
             StoreError::Io {
                 what: "repair the deduplication logs below",

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -12,21 +14,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rand::RngExt as _;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::Key;
 use crate::chdb::{Counts, Engine};
 use crate::compression::{self, Gzip, native_frame};
+use crate::dedup_log::lasting_orphan;
 use crate::exception::{Code, Exception};
-use crate::execute::{Answer, Head, Job, run};
+use crate::execute::{Answer, Ended, Head, Job, run};
 use crate::format::media_type;
 use crate::limits::Limits;
 use crate::request::{Parameters, Pieces};
+use crate::{Key, StoreConfig};
 
 const QUERY_ID: HeaderName = HeaderName::from_static("x-clickhouse-query-id");
 const FORMAT: HeaderName = HeaderName::from_static("x-clickhouse-format");
@@ -51,23 +56,58 @@ pub(crate) struct Facade {
     pub(crate) version: String,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) bodies: Arc<Semaphore>,
+    /// Where the engine keeps its files.
+    pub(crate) engine_folder: PathBuf,
+    /// Set when the store has to end and be started anew.
+    pub(crate) unsound: Arc<Unsound>,
+}
+
+/// Whether the engine would swallow rows. Nothing runs on it from then on.
+#[derive(Default)]
+pub(crate) struct Unsound {
+    is: AtomicBool,
+    changed: Notify,
+}
+
+impl Unsound {
+    fn set(&self) {
+        self.is.store(true, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    fn check(&self) -> Result<(), Exception> {
+        if self.is.load(Ordering::SeqCst) {
+            return Err(Exception::new(
+                Code::Aborted,
+                "the store ends to be started anew",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Waits until it is.
+    pub(crate) async fn noticed(&self) {
+        self.changed.notified().await;
+    }
 }
 
 impl Facade {
     pub(crate) fn new(
         engine: Engine,
-        user: String,
-        key: Key,
-        limits: Limits,
+        engine_folder: PathBuf,
         version: String,
+        config: StoreConfig,
     ) -> Self {
+        let limits = config.limits;
         Self {
             engine,
-            user,
-            key,
+            user: config.user,
+            key: config.key,
             version,
             turns: Arc::new(Semaphore::new(limits.concurrent_statements)),
             bodies: Arc::new(Semaphore::new(limits.all_bodies_bytes / BODY_UNIT)),
+            engine_folder,
+            unsound: Arc::default(),
             limits,
         }
     }
@@ -133,8 +173,12 @@ impl Facade {
                 ));
             }
         };
-        let (received, held) = self.receive(body).await?;
         let limit = self.limits.body_bytes;
+        let announced = header(&parts.headers, &CONTENT_LENGTH).parse::<u64>();
+        if announced.is_ok_and(|length| length > limit as u64) {
+            return Err(compression::too_large(limit));
+        }
+        let (received, held) = self.receive(body).await?;
         let content_encoding = header(&parts.headers, &CONTENT_ENCODING).to_ascii_lowercase();
         let mut body = match content_encoding.as_str() {
             "" | "identity" => received,
@@ -197,6 +241,7 @@ impl Facade {
                 ),
             )
         })?;
+        self.unsound.check()?;
         let (send_head, first) = oneshot::channel();
         let (send_rest, rest) = mpsc::channel(PIECES_AHEAD);
         let facade = Arc::clone(self);
@@ -207,7 +252,9 @@ impl Facade {
         };
         // Detached on purpose: an INSERT whose client has gone away is finished all the same.
         drop(tokio::task::spawn_blocking(move || {
-            run(&facade.engine, job, answer);
+            run(&facade.engine, job, answer, |ended| {
+                facade.look_after(ended);
+            });
             drop((turn, held));
         }));
         let begun = first.await.map_err(|_| {
@@ -217,6 +264,25 @@ impl Facade {
             )
         })??;
         Ok(self.respond(begun, rest, &parameters, &parts.headers, started))
+    }
+
+    /// Ends the store when a failed INSERT has left its token without its rows: sent again under
+    /// it, as its writer is about to, the rows would be lost. The next start forgets the token.
+    fn look_after(&self, ended: Ended) {
+        if ended == Ended::Plainly {
+            return;
+        }
+        match lasting_orphan(&self.engine_folder) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::error!("a failed INSERT left its deduplication token without its rows");
+                self.unsound.set();
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot look for deduplication tokens without their rows");
+                self.unsound.set();
+            }
+        }
     }
 
     fn authenticate(&self, parameters: &Parameters, headers: &HeaderMap) -> Result<(), Exception> {

@@ -187,6 +187,9 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// The running engine would swallow rows; see [`run`].
+    #[error("a failed INSERT left its deduplication token behind: start the store again")]
+    Unsound,
     /// The server failed.
     #[error("cannot serve: {0}")]
     Serve(#[source] io::Error),
@@ -202,13 +205,17 @@ impl StoreError {
             | Self::Parent { .. }
             | Self::Listen { .. } => 69,
             Self::Io { .. } | Self::Serve(_) => 74,
-            Self::DataInUse { .. } => 75,
+            Self::DataInUse { .. } | Self::Unsound => 75,
         }
     }
 }
 
 /// Runs a store until SIGTERM or SIGINT; `ready` is called with the bound address once
 /// statements are answered.
+///
+/// The store also ends by itself, with [`StoreError::Unsound`], when an INSERT failed after the
+/// engine had noted its deduplication token: the running engine would take the rows, sent again,
+/// for a duplicate. Whoever runs the store starts it again; the start puts that right.
 ///
 /// Blocks the calling thread and owns the process's signals; the engine can be started once per
 /// process.
@@ -253,7 +260,14 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         .enable_all()
         .build()
         .map_err(StoreError::Serve)?;
-    let served = runtime.block_on(serve(config, listener, engine, version, ready));
+    let served = runtime.block_on(serve(
+        config,
+        listener,
+        engine,
+        folder.engine(),
+        version,
+        ready,
+    ));
     runtime.shutdown_timeout(drain_time);
     drop(folder);
     served
@@ -269,6 +283,7 @@ async fn serve(
     config: StoreConfig,
     listener: std::net::TcpListener,
     engine: Engine,
+    engine_folder: PathBuf,
     version: String,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), StoreError> {
@@ -278,13 +293,8 @@ async fn serve(
     let bound = listener.local_addr().map_err(StoreError::Serve)?;
     let drain_time = config.limits.drain_time;
     tracing::info!(%bound, engine = version, data = %config.data.display(), "store serves");
-    let facade = Arc::new(http::Facade::new(
-        engine,
-        config.user,
-        config.key,
-        config.limits,
-        version,
-    ));
+    let facade = Arc::new(http::Facade::new(engine, engine_folder, version, config));
+    let unsound = Arc::clone(&facade.unsound);
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let wait_for_stop = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
@@ -300,18 +310,24 @@ async fn serve(
     .with_graceful_shutdown(wait_for_stop(stopped.clone()));
     ready(bound);
 
-    let signals = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+    let end = async move {
+        let outcome = tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            () = unsound.noticed() => Err(StoreError::Unsound),
+        };
         tracing::info!("store drains");
         stop.send_replace(true);
-        tokio::time::sleep(drain_time).await;
-        tracing::warn!("requests were still running when the store stopped");
+        outcome
     };
-    tokio::select! {
-        ended = server.into_future() => ended.map_err(StoreError::Serve),
-        () = signals => Ok(()),
+    let server = server.into_future();
+    tokio::pin!(server);
+    let outcome = tokio::select! {
+        failed = &mut server => return failed.map_err(StoreError::Serve),
+        outcome = end => outcome,
+    };
+    if tokio::time::timeout(drain_time, server).await.is_err() {
+        tracing::warn!("requests were still running when the store stopped");
     }
+    outcome
 }

@@ -168,6 +168,39 @@ async fn a_token_that_a_kill_left_without_its_rows_does_not_swallow_them() {
     );
 }
 
+#[tokio::test]
+async fn a_store_that_would_swallow_rows_ends_and_is_sound_after_its_next_start() {
+    if !has_library("unsound stores") {
+        return;
+    }
+    let data = fresh_folder("unsound");
+    let mut store = Store::start(&data);
+    let client = database(&store, "zhili").await;
+    create(&client, "tuple()").await;
+    assert!(insert(&client, "first", batch(0)).await);
+
+    // What a commit that fails after the engine's write to its log leaves.
+    let log = table_folder(&data).join("deduplication_logs/deduplication_log_1.txt");
+    let mut lines = fs::read_to_string(&log).unwrap();
+    lines.push_str("1\tall_2_2_0\tall_1_2\n");
+    fs::write(&log, lines).unwrap();
+    let bad_row =
+        "INSERT INTO messages SETTINGS insert_deduplication_token = 'second' VALUES ('x')";
+    assert!(client.query(bad_row).execute().await.is_err());
+    assert_eq!(store.wait().code(), Some(75));
+
+    let store = Store::start(&data);
+    let client = store.client("zhili");
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, BATCH);
+    // A failure that leaves nothing behind does not end the store.
+    assert!(client.query(bad_row).execute().await.is_err());
+    assert!(insert(&client, "second", batch(1)).await);
+    assert_eq!(
+        number(&client, "SELECT count() FROM messages").await,
+        2 * BATCH
+    );
+}
+
 /// The folder of the one table that has a deduplication log.
 fn table_folder(data: &Path) -> PathBuf {
     let folders = |folder: PathBuf| {

@@ -915,6 +915,28 @@ async fn a_client_that_leaves_frees_its_turn() {
 }
 
 #[tokio::test]
+async fn a_body_larger_than_the_store_takes_is_refused_before_it_is_sent() {
+    if !has_library("large bodies") {
+        return;
+    }
+    let address: SocketAddr = STORE.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "POST / HTTP/1.1\r\nHost: store\r\nX-ClickHouse-Key: {KEY}\r\n\
+         Connection: close\r\nContent-Length: 1000000000\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(
+        answer.contains("x-clickhouse-exception-code: 229"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn a_session_id_is_accepted_and_carries_nothing_over() {
     if !has_library("sessions") {
         return;
