@@ -36,6 +36,7 @@
 //! `fsync_part_directory`: an INSERT is acknowledged when its part is synced to disk. What a kill
 //! leaves of an INSERT is put right at the next start, see the README.
 
+mod arguments;
 mod chdb;
 mod compression;
 mod dedup_log;
@@ -61,6 +62,7 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use crate::arguments::StoreArguments;
 pub use crate::library::{LIBCHDB_VERSION, MissingLibrary, cached as cached_library};
 pub use crate::limits::Limits;
 
