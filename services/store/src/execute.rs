@@ -52,13 +52,13 @@ pub(crate) struct Answer {
     pub(crate) patience: Duration,
 }
 
-/// How a job ended, as far as the store has to act on it.
+/// What a job's failure means for the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// With an answer, or without a client.
+    /// Nothing.
     Plainly,
-    /// With the failure of an INSERT that carried a deduplication token.
-    InsertWithTokenFailed,
+    /// It carried a deduplication token, which the engine may have noted already.
+    WithTokenGiven,
 }
 
 /// Runs `job`. A client that has gone away ends a SELECT; an INSERT is finished.
@@ -83,12 +83,12 @@ pub(crate) fn run(engine: &Engine, job: Job, answer: Answer, before_failure: imp
         },
         counts: Counts::default(),
         format: String::new(),
-        ended: Ended::Plainly,
+        on_failure: Ended::Plainly,
     };
     match execute(engine, job, &mut outlet) {
         Ok(()) => outlet.complete(),
         Err(Stop::Failed(exception)) => {
-            before_failure(outlet.ended);
+            before_failure(outlet.on_failure);
             outlet.fail(exception);
         }
         Err(Stop::ClientGone) => {}
@@ -115,6 +115,9 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
     })?;
     apply(&mut connection, &job)?;
     admit(&mut connection, sql, &statement)?;
+    if carries_token(sql, &job.settings) {
+        outlet.on_failure = Ended::WithTokenGiven;
+    }
     match statement {
         Statement::Insert { format, data, .. } => {
             let mut body = Pieces::default();
@@ -138,19 +141,8 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
                 }
                 body = vec![whole].into();
             }
-            let has_token = carries_token(sql, &job.settings);
-            match connection.insert(sql, &format, &job.placeholders, body) {
-                Ok(counts) => {
-                    outlet.counts = counts;
-                    Ok(())
-                }
-                Err(error) => {
-                    if has_token {
-                        outlet.ended = Ended::InsertWithTokenFailed;
-                    }
-                    Err(error.into())
-                }
-            }
+            outlet.counts = connection.insert(sql, &format, &job.placeholders, body)?;
+            Ok(())
         }
         Statement::Select { format } => {
             let format = format
@@ -325,7 +317,8 @@ struct Outlet {
     hold_back: usize,
     counts: Counts,
     format: String,
-    ended: Ended,
+    /// What a failure means for the store.
+    on_failure: Ended,
 }
 
 impl Outlet {

@@ -29,11 +29,14 @@
 //! - Users beside the one: `CREATE USER`, roles, row policies.
 //! - What reaches outside the data folder: table functions and engines over files, URLs, other
 //!   servers and programs, dictionaries, `INTO OUTFILE`, `FROM INFILE`, `file()`, disks of a
-//!   table's own (code 497). Backups go to `Disk`-less `File('name')` within `DATA/backups`.
+//!   table's own (code 497). Backups go to `File('name')` within `DATA/backups`,
+//!   a folder per backup (libchdb has no zip).
 //!
 //! Time zone of the session: UTC. Tables are made with `fsync_after_insert` and
-//! `fsync_part_directory`: what was acknowledged survives a power cut.
+//! `fsync_part_directory`: an INSERT is acknowledged when its part is synced to disk. What a kill
+//! leaves of an INSERT is put right at the next start, see the README.
 
+mod arguments;
 mod chdb;
 mod compression;
 mod dedup_log;
@@ -59,6 +62,7 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use crate::arguments::StoreArguments;
 pub use crate::library::{LIBCHDB_VERSION, MissingLibrary, cached as cached_library};
 pub use crate::limits::Limits;
 
