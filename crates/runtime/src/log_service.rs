@@ -80,6 +80,14 @@ impl LogReader {
         Ok(found.into_iter().take(limit).map(|(_, letter)| letter).collect())
     }
 
+    /// How long the record at `offset` has been in the log.
+    async fn waiting_ms(&self, at: &TopicPartition, offset: u64) -> Result<i64, LogError> {
+        let limit = ReadLimit { records: 1, wait: Duration::ZERO, ..ReadLimit::default() };
+        let batch = self.log.read(at, offset, limit).await?;
+        let now = zhili_eventlog::system_clock()();
+        Ok(batch.records.first().map_or(0, |record| (now - record.append_ms).max(0)))
+    }
+
     /// Publishes a dead letter's event again, under an id of its own: the first id may be taken.
     /// Doing so twice is recognised as a duplicate.
     async fn replay(&self, id: &str) -> Result<(), String> {
@@ -233,12 +241,19 @@ impl LogService for LogReader {
                     let at = TopicPartition::new(*name, number);
                     let bounds = self.log.bounds(&at).await.map_err(failed)?;
                     let committed = self.log.committed(group, &at).await.map_err(failed)?;
+                    let committed = committed.map_or(bounds.start, |committed| committed.offset);
+                    let lag_ms = if committed < bounds.end {
+                        self.waiting_ms(&at, committed).await.map_err(failed)?
+                    } else {
+                        0
+                    };
                     positions.push(GroupPosition {
                         group: (*group).to_owned(),
                         topic: (*name).to_owned(),
                         partition: number,
-                        committed: committed.map_or(bounds.start, |committed| committed.offset),
+                        committed,
                         end: bounds.end,
+                        lag_ms,
                     });
                 }
             }

@@ -14,6 +14,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use zhili_proto::log::v1::log_service_server::LogServiceServer;
+
 use crate::auth::Authenticator;
 use crate::{Context, Failure, Health, ServiceError};
 
@@ -78,8 +80,11 @@ impl Server {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| Failure::Problems(format!("gRPC reflection: {error}")))?;
-        let protected = self
-            .grpc
+        let grpc = match context.log.clone() {
+            Some(log) => self.grpc.add_service(LogServiceServer::new(log)),
+            None => self.grpc,
+        };
+        let protected = grpc
             .add_service(reflection)
             .prepare()
             .into_axum_router()

@@ -22,6 +22,7 @@ use zhili_tone::Engine;
 
 pub use fold::ScoringFold;
 pub use score::score;
+pub use zhili_dialogue::Config as DialogueConfig;
 
 /// Group whose positions say how far scoring has come.
 pub const GROUP: &str = "zhili.scoring";
