@@ -86,10 +86,7 @@ impl Client {
         for (record, sent) in records.into_iter().zip(sent) {
             let result = match sent {
                 Ok(outcome) => match outcome.await {
-                    Ok(Ok(offset)) => Ok(Position {
-                        partition: record.partition,
-                        offset,
-                    }),
+                    Ok(Ok(offset)) => Ok(Position { partition: record.partition, offset }),
                     Ok(Err(error)) => {
                         let error = delivery_error(&error, &record.partition, record.size());
                         if matches!(
@@ -152,7 +149,5 @@ pub(super) fn offer<C: ProducerContext>(
         headers: record::headers_to_kafka(&record.headers),
         delivery_opaque: opaque,
     };
-    producer
-        .send(message)
-        .map_err(|(error, message)| (error, message.delivery_opaque))
+    producer.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
 }

@@ -45,6 +45,8 @@ pub(super) struct Request {
     owned: Arc<Owned>,
     commit: Commit,
     answer: Option<oneshot::Sender<Result<(), LogError>>>,
+    /// Whether anything of it was sent to a broker.
+    attempted: bool,
 }
 
 impl Request {
@@ -53,11 +55,7 @@ impl Request {
         commit: Commit,
         answer: oneshot::Sender<Result<(), LogError>>,
     ) -> Self {
-        Self {
-            owned,
-            commit,
-            answer: Some(answer),
-        }
+        Self { owned, commit, answer: Some(answer), attempted: false }
     }
 
     fn answer(&mut self, result: Result<(), LogError>) {
@@ -65,6 +63,17 @@ impl Request {
             // Whoever asked may have stopped waiting.
             answer.send(result).ok();
         }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let unanswered = if self.attempted {
+            LogError::Ambiguous(format!("the commits of {} ended", self.owned.partition))
+        } else {
+            self.owned.gone()
+        };
+        self.answer(Err(unanswered));
     }
 }
 
@@ -102,26 +111,24 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Why an attempt did not become visible.
+/// Why an attempt is not known to be visible.
 enum Failure {
     /// Nothing of it is visible; after an abort it can be tried again with those still owned.
     Again(String),
     /// One commit cannot succeed, however often it is tried; the others can.
     Refused { request: usize, error: LogError },
-    /// The producer cannot be used any more.
-    Over { error: String, outcome: Outcome },
-}
-
-/// What is known of a transaction whose producer is no longer usable.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Invisible,
-    Unknown,
+    /// Nothing of it is or will be visible, and the producer cannot be used any more.
+    Over(KafkaError),
+    /// The producer cannot be used any more after the commit was asked for.
+    Unknown(String),
 }
 
 /// Carries out the commits of one member, one transaction at a time; what arrives meanwhile
 /// shares the next.
 pub(super) struct Committer {
+    config: KafkaConfig,
+    group: String,
+    member: String,
     producer: ThreadedProducer<Reports>,
     reports: Receiver<Report>,
     transaction: u64,
@@ -129,28 +136,20 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Fences the member's predecessor and settles its open transaction. Blocks.
-    pub(super) fn new(config: &KafkaConfig, group: &str, member: &str) -> Result<Self, LogError> {
-        let (sender, reports) = channel();
-        let producer = ThreadedProducer::from_config_and_context(
-            &config.transactional_producer(group, member),
-            Reports(sender),
-        )
-        .map_err(|error| log_error(&error))?;
-        let deadline = Instant::now() + config.request_timeout;
-        while let Err(error) = producer.init_transactions(SLICE) {
-            let again = is_retriable(&error);
-            if !again || Instant::now() > deadline {
-                return Err(log_error(&error));
-            }
-        }
+    pub(super) fn new(config: KafkaConfig, group: &str, member: &str) -> Result<Self, LogError> {
+        let (producer, reports) = start(&config, group, member)?;
         Ok(Self {
+            config,
+            group: group.to_owned(),
+            member: member.to_owned(),
             producer,
             reports,
             transaction: 0,
         })
     }
 
-    /// Serves until told to stop or until the producer is fenced, which is returned.
+    /// Serves until told to stop or until the outcome of a commit cannot be known, which ends the
+    /// membership.
     pub(super) fn serve(
         mut self,
         words: &Receiver<Word>,
@@ -173,17 +172,17 @@ impl Committer {
                     Err(_) => break,
                 }
             }
-            if let Err((error, outcome)) = self.settle(&mut requests, consumer, context) {
-                // Dead before anybody hears of it.
-                context.fail(LogError::Unavailable(error.clone()));
+            if let Err(error) = self.settle(&mut requests, consumer, context) {
+                // The handles are dead before anybody hears of it.
+                context.fail(error.clone());
                 for request in &mut requests {
-                    let result = match outcome {
-                        Outcome::Invisible => request.owned.gone(),
-                        Outcome::Unknown => LogError::Ambiguous(error.clone()),
+                    let result = match &error {
+                        LogError::Ambiguous(_) => error.clone(),
+                        _ => request.owned.gone(),
                     };
                     request.answer(Err(result));
                 }
-                stop = true;
+                return;
             }
             if stop {
                 return;
@@ -191,13 +190,14 @@ impl Committer {
         }
     }
 
-    /// Tries until each is either visible, refused or no longer owned.
+    /// Tries until each is either visible, refused or no longer owned. An error ends the
+    /// membership: ambiguous where the requests that are left may be visible.
     fn settle(
         &mut self,
         requests: &mut Vec<Request>,
         consumer: &Weak<BaseConsumer<Context>>,
         context: &Context,
-    ) -> Result<(), (String, Outcome)> {
+    ) -> Result<(), LogError> {
         loop {
             requests.retain_mut(|request| {
                 let revoked = request.owned.is_revoked();
@@ -223,9 +223,67 @@ impl Committer {
                 }
                 Err(Failure::Refused { request, error }) => {
                     self.abort(context)?;
+                    for output in &requests[request].commit.outputs {
+                        context.forget_topic(&output.partition.topic);
+                    }
                     requests.remove(request).answer(Err(error));
                 }
-                Err(Failure::Over { error, outcome }) => return Err((error, outcome)),
+                Err(Failure::Over(error)) => self.renew(&error, context)?,
+                Err(Failure::Unknown(error)) => return Err(LogError::Ambiguous(error)),
+            }
+        }
+    }
+
+    /// Aborts the transaction, so that nothing of it becomes visible.
+    fn abort(&mut self, context: &Context) -> Result<(), LogError> {
+        loop {
+            let Err(error) = self.producer.abort_transaction(SLICE) else {
+                return Ok(());
+            };
+            // There was no transaction to abort.
+            if error.rdkafka_error_code() == Some(Code::State) {
+                return Ok(());
+            }
+            if context.has_ended() {
+                return Err(LogError::Unavailable(error.to_string()));
+            }
+            if !is_retriable(&error) {
+                return self.renew(&error, context);
+            }
+        }
+    }
+
+    /// Replaces a producer that librdkafka has given up on, as it does when a broker's restart
+    /// leaves the two of different opinions about a transaction. Beginning anew aborts whatever was
+    /// open. That the partitions are ours rests on the group, not on the producer.
+    fn renew(&mut self, error: &KafkaError, context: &Context) -> Result<(), LogError> {
+        tracing::warn!(
+            group = self.group,
+            member = self.member,
+            "starting a new transactional producer: {error}"
+        );
+        if error.rdkafka_error_code() == Some(Code::Fenced) {
+            // By ourselves, having stood still for longer than a transaction may last, or by a
+            // process that took our place, of which the group tells us with the next heartbeat.
+            let heard = Instant::now() + self.config.session_timeout / 2;
+            while !context.has_ended() && Instant::now() < heard {
+                std::thread::sleep(TRY_AGAIN);
+            }
+        }
+        loop {
+            if context.has_ended() {
+                return Err(LogError::Unavailable(error.to_string()));
+            }
+            match start(&self.config, &self.group, &self.member) {
+                Ok((producer, reports)) => {
+                    (self.producer, self.reports) = (producer, reports);
+                    return Ok(());
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::info!("cannot start a new transactional producer: {error}");
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -237,9 +295,10 @@ impl Committer {
         context: &Context,
     ) -> Result<(), Failure> {
         self.transaction += 1;
-        self.producer
-            .begin_transaction()
-            .map_err(|error| failure(&error, Outcome::Invisible))?;
+        self.producer.begin_transaction().map_err(failure)?;
+        for request in requests.iter_mut() {
+            request.attempted = true;
+        }
         let mut pending = self.send_outputs(requests)?;
         self.send_positions(requests, consumer, context)?;
         while pending > 0 {
@@ -279,10 +338,7 @@ impl Committer {
     /// Waits for one report of this transaction.
     fn take_report(&self, requests: &[Request], pending: &mut usize) -> Result<(), Failure> {
         // Every record is reported, at the latest when its delivery times out.
-        let report = self.reports.recv().map_err(|error| Failure::Over {
-            error: error.to_string(),
-            outcome: Outcome::Invisible,
-        })?;
+        let report = self.reports.recv().map_err(|error| Failure::Again(error.to_string()))?;
         if report.tag.transaction != self.transaction {
             return Ok(());
         }
@@ -294,19 +350,13 @@ impl Committer {
     }
 
     fn output_failure(&self, requests: &[Request], tag: &Tag, error: &KafkaError) -> Failure {
-        if let Some((_, reason)) = self.producer.client().fatal_error() {
-            return Failure::Over {
-                error: reason,
-                outcome: Outcome::Invisible,
-            };
+        if let Some((code, _)) = self.producer.client().fatal_error() {
+            return Failure::Over(KafkaError::Global(code));
         }
         let output = &requests[tag.request].commit.outputs[tag.record];
         match delivery_error(error, &output.partition, output.size()) {
             error if error.is_transient() => Failure::Again(error.to_string()),
-            error => Failure::Refused {
-                request: tag.request,
-                error,
-            },
+            error => Failure::Refused { request: tag.request, error },
         }
     }
 
@@ -320,10 +370,8 @@ impl Committer {
     ) -> Result<(), Failure> {
         let mut positions = TopicPartitionList::with_capacity(requests.len());
         for Request { owned, commit, .. } in requests {
-            let mut element = positions.add_partition(
-                &owned.partition.topic,
-                owned.partition.partition.cast_signed(),
-            );
+            let mut element = positions
+                .add_partition(&owned.partition.topic, owned.partition.partition.cast_signed());
             element.set_metadata(&commit.metadata);
             element
                 .set_offset(Offset::Offset(commit.offset.cast_signed()))
@@ -337,11 +385,9 @@ impl Committer {
             .upgrade()
             .and_then(|consumer| consumer.group_metadata())
             .ok_or_else(|| Failure::Again("the member left".to_owned()))?;
-        let sent = self
-            .producer
-            .send_offsets_to_transaction(&positions, &metadata, SEND_POSITIONS);
+        let sent = self.producer.send_offsets_to_transaction(&positions, &metadata, SEND_POSITIONS);
         drop(owned);
-        sent.map_err(|error| failure(&error, Outcome::Invisible))
+        sent.map_err(failure)
     }
 
     /// Asks for the commit until it is known what became of it.
@@ -350,55 +396,51 @@ impl Committer {
             let Err(error) = self.producer.commit_transaction(SLICE) else {
                 return Ok(());
             };
+            if is_fatal(&error) {
+                return Err(Failure::Unknown(error.to_string()));
+            }
             if !is_retriable(&error) {
-                return Err(failure(&error, Outcome::Unknown));
+                return Err(Failure::Again(error.to_string()));
             }
             tracing::info!("a commit is not confirmed yet: {error}");
-            for request in requests
-                .iter_mut()
-                .filter(|request| request.owned.is_revoked())
-            {
+            for request in requests.iter_mut().filter(|request| request.owned.is_revoked()) {
                 request.answer(Err(LogError::Ambiguous(error.to_string())));
             }
             if context.has_ended() {
-                return Err(Failure::Over {
-                    error: error.to_string(),
-                    outcome: Outcome::Unknown,
-                });
-            }
-        }
-    }
-
-    fn abort(&self, context: &Context) -> Result<(), (String, Outcome)> {
-        loop {
-            let Err(error) = self.producer.abort_transaction(SLICE) else {
-                return Ok(());
-            };
-            // There was no transaction to abort.
-            if error.rdkafka_error_code() == Some(Code::State) {
-                return Ok(());
-            }
-            if !is_retriable(&error) || context.has_ended() {
-                return Err((error.to_string(), Outcome::Invisible));
+                return Err(Failure::Unknown(error.to_string()));
             }
         }
     }
 }
 
-/// What a transactional call's error means. `outcome` is that of the transaction when the error
-/// is fatal.
-fn failure(error: &KafkaError, outcome: Outcome) -> Failure {
-    let fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
-    if fatal {
-        return Failure::Over {
-            error: format!(
-                "{error}; either another process joined the group with this member's name, or \
-                 this one stood still for longer than its transaction may last"
-            ),
-            outcome,
-        };
+/// A transactional producer that has fenced its predecessor, and where it reports deliveries.
+fn start(
+    config: &KafkaConfig,
+    group: &str,
+    member: &str,
+) -> Result<(ThreadedProducer<Reports>, Receiver<Report>), LogError> {
+    let (sender, reports) = channel();
+    let producer = ThreadedProducer::from_config_and_context(
+        &config.transactional_producer(group, member),
+        Reports(sender),
+    )
+    .map_err(|error| log_error(&error))?;
+    let deadline = Instant::now() + config.request_timeout;
+    while let Err(error) = producer.init_transactions(SLICE) {
+        if !is_retriable(&error) || Instant::now() > deadline {
+            return Err(log_error(&error));
+        }
     }
-    Failure::Again(error.to_string())
+    Ok((producer, reports))
+}
+
+/// What the error of a transactional call before the commit means.
+fn failure(error: KafkaError) -> Failure {
+    if is_fatal(&error) { Failure::Over(error) } else { Failure::Again(error.to_string()) }
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
 }
 
 fn is_retriable(error: &KafkaError) -> bool {

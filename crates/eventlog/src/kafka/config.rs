@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::MAX_RECORD_BYTES;
 
@@ -118,6 +119,8 @@ impl KafkaConfig {
     /// Settings of every client.
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // rdkafka asks the `log` crate otherwise, which nobody sets up here.
+        config.set_log_level(RDKafkaLogLevel::Info);
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", &self.client_id)
@@ -143,15 +146,11 @@ impl KafkaConfig {
                     // OpenSSL is linked statically and does not know the system's folder.
                     .set(
                         "ssl.ca.location",
-                        ca.as_ref()
-                            .map_or("probe".to_owned(), |path| path.display().to_string()),
+                        ca.as_ref().map_or("probe".to_owned(), |path| path.display().to_string()),
                     );
                 if let Some(client) = client {
                     config
-                        .set(
-                            "ssl.certificate.location",
-                            client.certificate.display().to_string(),
-                        )
+                        .set("ssl.certificate.location", client.certificate.display().to_string())
                         .set("ssl.key.location", client.key.display().to_string());
                 }
             }
@@ -182,10 +181,7 @@ impl KafkaConfig {
             .set("transaction.timeout.ms", millis(self.transaction_timeout))
             // librdkafka refuses a record or a request that may outlive its transaction.
             .set("delivery.timeout.ms", millis(self.transaction_timeout))
-            .set(
-                "socket.timeout.ms",
-                millis(self.request_timeout.min(self.transaction_timeout)),
-            )
+            .set("socket.timeout.ms", millis(self.request_timeout.min(self.transaction_timeout)))
             // A commit flushes; waiting for more would only delay it.
             .set("linger.ms", "0");
         config

@@ -73,7 +73,7 @@ fn start(client: Arc<Client>, membership: Membership) -> Result<Member, LogError
     let Membership { group, member, .. } = membership.clone();
     let topics = membership.topics.clone();
     // The predecessor is fenced before the group gives us anything.
-    let committer = Committer::new(&config, &group, &member)?;
+    let committer = Committer::new(config.clone(), &group, &member)?;
     let (changes, receiver) = unbounded_channel();
     let (words, told) = channel();
     let ended = Arc::new(AtomicBool::new(false));
@@ -92,18 +92,13 @@ fn start(client: Arc<Client>, membership: Membership) -> Result<Member, LogError
     let weak = Arc::downgrade(&consumer);
     consumer.context().consumer.get_or_init(|| weak.clone());
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer
-        .subscribe(&topics)
-        .map_err(|error| log_error(&error))?;
+    consumer.subscribe(&topics).map_err(|error| log_error(&error))?;
     let context = Arc::clone(consumer.context());
     spawn("kafka-commit", move || {
         committer.serve(&told, &weak, &context);
     })?;
     spawn("kafka-member", move || serve(consumer))?;
-    Ok(Member {
-        changes: receiver,
-        ended,
-    })
+    Ok(Member { changes: receiver, ended })
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
@@ -148,15 +143,19 @@ impl Context {
         }
     }
 
+    /// Asks about the topic again when it is used next.
+    pub(super) fn forget_topic(&self, topic: &str) {
+        self.client.topics.forget(topic);
+    }
+
     fn on_error(&self, error: &KafkaError) {
         let Membership { group, member, .. } = &self.membership;
         match (error, error.rdkafka_error_code()) {
-            (_, Some(Code::FencedInstanceId)) => self.fail(LogError::Refused(format!(
-                "another process joined {group} as member {member}; give each its own name"
+            // Brokers also say so to a member whose answer to a request to join was lost.
+            (_, Some(Code::FencedInstanceId)) => self.fail(LogError::Unavailable(format!(
+                "{group} has another member {member} in our place; join again, and when this \
+                 happens again and again give each process a name of its own"
             ))),
-            (_, Some(Code::UnknownTopic | Code::UnknownTopicOrPartition)) => {
-                self.fail(LogError::UnknownTopic(self.membership.topics.join(", ")));
-            }
             (KafkaError::MessageConsumptionFatal(_), _)
             | (
                 _,

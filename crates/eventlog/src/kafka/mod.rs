@@ -106,9 +106,7 @@ impl EventLog for KafkaLog {
 
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds, LogError> {
         let partition = partition.clone();
-        self.client
-            .blocking(move |client| client.bounds(&partition))
-            .await
+        self.client.blocking(move |client| client.bounds(&partition)).await
     }
 
     async fn read(
@@ -118,9 +116,7 @@ impl EventLog for KafkaLog {
         limit: ReadLimit,
     ) -> Result<Batch, LogError> {
         let partition = partition.clone();
-        self.client
-            .blocking(move |client| client.read(&partition, from, limit))
-            .await
+        self.client.blocking(move |client| client.read(&partition, from, limit)).await
     }
 
     async fn committed(
@@ -129,15 +125,11 @@ impl EventLog for KafkaLog {
         partition: &TopicPartition,
     ) -> Result<Option<Committed>, LogError> {
         let (group, partition) = (group.to_owned(), partition.clone());
-        self.client
-            .blocking(move |client| client.committed(&group, &partition))
-            .await
+        self.client.blocking(move |client| client.committed(&group, &partition)).await
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
-        Ok(Box::new(
-            member::join(Arc::clone(&self.client), membership).await?,
-        ))
+        Ok(Box::new(member::join(Arc::clone(&self.client), membership).await?))
     }
 
     async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {

@@ -124,20 +124,12 @@ impl Handle {
             committed,
             next: None,
             failure: None,
-            end: End {
-                met: false,
-                passed: false,
-                asked: Instant::now(),
-            },
+            end: End { met: false, passed: false, asked: Instant::now() },
         }
     }
 
     fn check_owned(&self) -> Result<(), LogError> {
-        if self.owned.is_revoked() {
-            Err(self.owned.gone())
-        } else {
-            Ok(())
-        }
+        if self.owned.is_revoked() { Err(self.owned.gone()) } else { Ok(()) }
     }
 
     /// Where the first fetch begins, which must lie inside of the log.
@@ -154,9 +146,7 @@ impl Handle {
 
     async fn bounds(&self) -> Result<crate::Bounds, LogError> {
         let partition = self.owned.partition.clone();
-        self.client
-            .blocking(move |client| client.bounds(&partition))
-            .await
+        self.client.blocking(move |client| client.bounds(&partition)).await
     }
 
     /// Takes what librdkafka has fetched, without waiting. Tells whether that was all of it.
@@ -228,21 +218,11 @@ impl Handle {
         }
         self.end.passed = true;
         let partition = self.owned.partition.clone();
-        let beyond = ReadLimit {
-            records: 1,
-            bytes: 1,
-            wait: Duration::ZERO,
-        };
-        let batch = self
-            .client
-            .blocking(move |client| client.read(&partition, next, beyond))
-            .await?;
+        let beyond = ReadLimit { records: 1, bytes: 1, wait: Duration::ZERO };
+        let batch =
+            self.client.blocking(move |client| client.read(&partition, next, beyond)).await?;
         // A record that came meanwhile is on its way through the queue.
-        Ok(if batch.records.is_empty() {
-            batch.next
-        } else {
-            next
-        })
+        Ok(if batch.records.is_empty() { batch.next } else { next })
     }
 }
 
@@ -267,10 +247,7 @@ impl PartitionHandle for Handle {
             Some(next) => next,
             None => self.begin().await?,
         };
-        let mut batch = Batch {
-            next,
-            ..Batch::default()
-        };
+        let mut batch = Batch { next, ..Batch::default() };
         loop {
             let all = self.take(&mut batch, limit)?;
             self.next = Some(batch.next);
@@ -306,21 +283,16 @@ impl PartitionHandle for Handle {
         if metadata.len() > MAX_METADATA_BYTES || !metadata.iter().all(printable) {
             return Err(LogError::InvalidMetadata(metadata.len()));
         }
+        if i64::try_from(commit.offset).is_err() {
+            return Err(LogError::Refused(format!("{} is no offset", commit.offset)));
+        }
         for output in &commit.outputs {
             record::check(output)?;
             self.client.check_partition(&output.partition).await?;
         }
         let (answer, answered) = oneshot::channel();
         let request = Request::new(Arc::clone(&self.owned), commit, answer);
-        self.commits
-            .send(Word::Commit(request))
-            .map_err(|_| self.owned.gone())?;
-        match answered.await {
-            Ok(result) => result,
-            Err(_) => Err(LogError::Ambiguous(format!(
-                "the commits of {} ended",
-                self.owned.partition
-            ))),
-        }
+        self.commits.send(Word::Commit(request)).map_err(|_| self.owned.gone())?;
+        answered.await.unwrap_or_else(|_| Err(self.owned.gone()))
     }
 }

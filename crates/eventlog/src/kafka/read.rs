@@ -38,9 +38,8 @@ struct Reader {
 impl Readers {
     fn take(&self, partition: &TopicPartition, from: u64) -> Option<Reader> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = idle
-            .iter()
-            .position(|reader| reader.next == from && reader.partition == *partition)?;
+        let index =
+            idle.iter().position(|reader| reader.next == from && reader.partition == *partition)?;
         Some(idle.remove(index))
     }
 
@@ -73,10 +72,9 @@ impl Client {
             self.config.request_timeout,
         );
         match watermarks {
-            Ok((start, end)) => Ok(Bounds {
-                start: start.cast_unsigned(),
-                end: end.cast_unsigned(),
-            }),
+            Ok((start, end)) => {
+                Ok(Bounds { start: start.cast_unsigned(), end: end.cast_unsigned() })
+            }
             Err(error) => {
                 let error = partition_error(&error, partition);
                 if matches!(error, LogError::UnknownPartition(_)) {
@@ -97,11 +95,7 @@ impl Client {
         let bounds = self.bounds(partition)?;
         check_range(partition, from, bounds)?;
         if from == bounds.end && limit.wait.is_zero() {
-            return Ok(Batch {
-                records: Vec::new(),
-                next: from,
-                caught_up: true,
-            });
+            return Ok(Batch { records: Vec::new(), next: from, caught_up: true });
         }
         let known = self.readers.take(partition, from);
         let fresh = known.is_none();
@@ -196,11 +190,7 @@ impl Client {
     fn reader(&self, partition: &TopicPartition, from: u64) -> Result<Reader, LogError> {
         let consumer = self.consumer(READER_GROUP)?;
         assign(&consumer, partition, from)?;
-        Ok(Reader {
-            consumer,
-            partition: partition.clone(),
-            next: from,
-        })
+        Ok(Reader { consumer, partition: partition.clone(), next: from })
     }
 
     fn consumer(&self, group: &str) -> Result<BaseConsumer<Logged>, LogError> {
@@ -210,11 +200,7 @@ impl Client {
 
     /// A consumer to ask for a group's positions.
     fn asker(&self, group: &str) -> Result<Arc<BaseConsumer<Logged>>, LogError> {
-        let mut askers = self
-            .readers
-            .askers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut askers = self.readers.askers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(consumer) = askers.get(group) {
             return Ok(Arc::clone(consumer));
         }
@@ -243,9 +229,7 @@ impl Client {
         let Some(element) = element.first() else {
             return Ok(None);
         };
-        element
-            .error()
-            .map_err(|error| partition_error(&error, partition))?;
+        element.error().map_err(|error| partition_error(&error, partition))?;
         Ok(match element.offset() {
             Offset::Offset(offset) => Some(Committed {
                 offset: offset.cast_unsigned(),

@@ -17,9 +17,7 @@ pub(super) fn check(record: &NewRecord) -> Result<(), LogError> {
         });
     }
     if record.headers.0.iter().any(|(name, _)| name.contains('\0')) {
-        return Err(LogError::Refused(
-            "a header's name contains a null character".to_owned(),
-        ));
+        return Err(LogError::Refused("a header's name contains a null character".to_owned()));
     }
     Ok(())
 }
@@ -30,10 +28,7 @@ pub(super) fn headers_to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
     }
     let empty = OwnedHeaders::new_with_capacity(headers.0.len());
     Some(headers.0.iter().fold(empty, |headers, (name, value)| {
-        headers.insert(Header {
-            key: name,
-            value: Some(value.as_ref()),
-        })
+        headers.insert(Header { key: name, value: Some(value.as_ref()) })
     }))
 }
 

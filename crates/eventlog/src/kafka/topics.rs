@@ -44,9 +44,7 @@ impl Topics {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, u32>> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,9 +107,7 @@ impl Client {
         let mut known = self.topics.known();
         known.clear();
         known.extend(
-            replicas
-                .into_iter()
-                .map(|(name, replicas)| (Arc::from(name), replicas.len() as u32)),
+            replicas.into_iter().map(|(name, replicas)| (Arc::from(name), replicas.len() as u32)),
         );
         Ok(())
     }
@@ -130,20 +126,15 @@ impl Client {
             })?;
         let usable = |topic: &&rdkafka::metadata::MetadataTopic| {
             topic.error().is_none()
-                && topic
-                    .partitions()
-                    .iter()
-                    .all(|partition| partition.leader() >= 0)
+                && topic.partitions().iter().all(|partition| partition.leader() >= 0)
         };
         Ok(metadata
             .topics()
             .iter()
             .filter(usable)
             .map(|topic| {
-                let replicas = topic
-                    .partitions()
-                    .iter()
-                    .map(|partition| partition.replicas().len());
+                let replicas =
+                    topic.partitions().iter().map(|partition| partition.replicas().len());
                 (topic.name().to_owned(), replicas.collect())
             })
             .collect())
@@ -152,9 +143,8 @@ impl Client {
     /// What the cluster has of a topic.
     pub(super) async fn describe(self: &Arc<Self>, name: &str) -> Result<Described, LogError> {
         let mut replicas = self.blocking(Self::replicas_by_topic).await?;
-        let replicas = replicas
-            .remove(name)
-            .ok_or_else(|| LogError::UnknownTopic(name.to_owned()))?;
+        let replicas =
+            replicas.remove(name).ok_or_else(|| LogError::UnknownTopic(name.to_owned()))?;
         let admin = self.admin()?;
         let described = admin
             .client()
@@ -186,10 +176,8 @@ impl Client {
         specs: &[TopicSpec],
     ) -> Result<(), LogError> {
         let existing = self.blocking(Self::replicas_by_topic).await?;
-        let missing: Vec<&TopicSpec> = specs
-            .iter()
-            .filter(|spec| !existing.contains_key(spec.name))
-            .collect();
+        let missing: Vec<&TopicSpec> =
+            specs.iter().filter(|spec| !existing.contains_key(spec.name)).collect();
         if !missing.is_empty() {
             self.create_topics(&missing).await?;
         }
@@ -207,9 +195,7 @@ impl Client {
         let new = specs.iter().zip(&settings).map(|(spec, settings)| {
             let replication = TopicReplication::Fixed(i32::from(self.config.replication_factor));
             let topic = NewTopic::new(spec.name, spec.partitions.cast_signed(), replication);
-            settings
-                .iter()
-                .fold(topic, |topic, (name, value)| topic.set(name, value))
+            settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
         });
         let new: Vec<NewTopic<'_>> = new.collect();
         let admin = self.admin()?;
@@ -254,10 +240,7 @@ impl Client {
             (IDENTITY, identity.to_string()),
             ("message.timestamp.type", "LogAppendTime".to_owned()),
             ("max.message.bytes", MAX_MESSAGE_BYTES.to_string()),
-            (
-                "min.insync.replicas",
-                self.config.min_insync_replicas.to_string(),
-            ),
+            ("min.insync.replicas", self.config.min_insync_replicas.to_string()),
             ("unclean.leader.election.enable", "false".to_owned()),
             ("cleanup.policy", policy(spec.cleanup).to_owned()),
         ];
@@ -276,12 +259,7 @@ impl Client {
     /// Everything that what we promise rests on. Retention is the operator's to change.
     fn verify(&self, spec: &TopicSpec, topic: &Described) -> Result<(), LogError> {
         let mismatch = |actual: String, needed: String, advice| {
-            Err(LogError::TopicMismatch {
-                topic: spec.name.to_owned(),
-                actual,
-                needed,
-                advice,
-            })
+            Err(LogError::TopicMismatch { topic: spec.name.to_owned(), actual, needed, advice })
         };
         if topic.info.partitions != spec.partitions {
             return mismatch(
@@ -300,16 +278,9 @@ impl Client {
                  configuration",
             );
         }
-        let number = |name| {
-            value(&topic.settings, name)
-                .parse::<usize>()
-                .unwrap_or_default()
-        };
+        let number = |name| value(&topic.settings, name).parse::<usize>().unwrap_or_default();
         for (name, least) in [
-            (
-                "min.insync.replicas",
-                usize::from(self.config.min_insync_replicas),
-            ),
+            ("min.insync.replicas", usize::from(self.config.min_insync_replicas)),
             ("max.message.bytes", MAX_MESSAGE_BYTES),
         ] {
             if number(name) < least {
@@ -327,11 +298,7 @@ impl Client {
         ] {
             let actual = value(&topic.settings, name);
             if actual != needed {
-                return mismatch(
-                    format!("{name} {actual}"),
-                    needed.to_owned(),
-                    CHANGE_SETTING,
-                );
+                return mismatch(format!("{name} {actual}"), needed.to_owned(), CHANGE_SETTING);
             }
         }
         Ok(())
@@ -345,8 +312,7 @@ impl Client {
         self.check_partition(partition).await?;
         let bounds = {
             let partition = partition.clone();
-            self.blocking(move |client| client.bounds(&partition))
-                .await?
+            self.blocking(move |client| client.bounds(&partition)).await?
         };
         if offset > bounds.end {
             return Err(LogError::OutOfRange {
@@ -386,9 +352,7 @@ impl Client {
 
     fn admin_options(&self) -> AdminOptions {
         let timeout = Some(self.config.request_timeout);
-        AdminOptions::new()
-            .request_timeout(timeout)
-            .operation_timeout(timeout)
+        AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
     }
 }
 
@@ -431,9 +395,7 @@ fn settings(
         _ => code_error(code, format!("cannot describe {topic}: {code}")),
     })?;
     let entries = resource.entries.into_iter();
-    Ok(entries
-        .filter_map(|entry| Some((entry.name, entry.value?)))
-        .collect())
+    Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
 }
 
 fn value<'a>(settings: &'a HashMap<String, String>, name: &str) -> &'a str {
@@ -443,9 +405,7 @@ fn value<'a>(settings: &'a HashMap<String, String>, name: &str) -> &'a str {
 fn identity(settings: &HashMap<String, String>) -> Option<String> {
     let number: i64 = value(settings, IDENTITY).parse().ok()?;
     // The default is the largest number there is.
-    (LEAST_IDENTITY..i64::MAX)
-        .contains(&number)
-        .then(|| format!("{number:016x}"))
+    (LEAST_IDENTITY..i64::MAX).contains(&number).then(|| format!("{number:016x}"))
 }
 
 const fn policy(cleanup: Cleanup) -> &'static str {
