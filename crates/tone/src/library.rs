@@ -412,6 +412,18 @@ fn product(heads: &[String], tails: &[String]) -> Vec<String> {
     heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect()
 }
 
+impl Hit<'_> {
+    /// Where spans are equal: a phrase as it stands, then an exception, then a phrase
+    /// with gaps, which an exception of the same length therefore swallows.
+    pub(crate) fn rank(&self) -> u8 {
+        match (self.entry.class, self.entry.rest.is_empty()) {
+            (Class::Exception, _) => 1,
+            (_, true) => 0,
+            (_, false) => 2,
+        }
+    }
+}
+
 impl Library {
     /// The library that is part of the program.
     pub(crate) fn embedded() -> Result<Library, LibraryError> {

@@ -20,7 +20,7 @@ const COURTESIES: u8 = 2;
 pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness, bool) {
     let mut forbidden = false;
     let mut counted = [0_u8; 64];
-    for hit in reading.chosen(|hit| hit.entry.politeness != 0) {
+    for hit in reading.heaviest(|hit| hit.entry.politeness.abs()) {
         let points = hit.entry.politeness;
         if points > 0 {
             let count = &mut counted[hit.entry.class as usize];

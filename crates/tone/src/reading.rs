@@ -1,5 +1,7 @@
 //! A message laid out for the rules: its clauses, its hits, its cues.
 
+use std::cmp::Reverse;
+
 use crate::library::{Class, Hit, Library};
 use crate::normalize::is_han;
 
@@ -42,12 +44,10 @@ impl<'l, 't> Reading<'l, 't> {
         library.find(text, &mut found);
         find_joined(library, text, &mut found);
         found.sort_unstable_by(|a, b| {
-            (a.start, b.end, a.entry.class, &a.entry.phrase).cmp(&(
-                b.start,
-                a.end,
-                b.entry.class,
-                &b.entry.phrase,
-            ))
+            let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
         });
         let mut clauses = split(text);
         let mut hits = Vec::with_capacity(found.len());
@@ -78,6 +78,12 @@ impl<'l, 't> Reading<'l, 't> {
                 at += 1;
             }
             if let Some(clause) = clauses.get_mut(at) {
+                // "When" and "how" ask at the head of a clause or before a question mark.
+                let latin = text.as_bytes()[cue.start].is_ascii();
+                let heads = text[clause.start..cue.start].trim().is_empty();
+                if cue.entry.class == Class::Question && latin && !heads && !clause.asked {
+                    continue;
+                }
                 clause.cues |= cue.entry.class.bit();
                 if cue.entry.class == Class::Hypothetical {
                     clause.hypothetical = clause.hypothetical.min(cue.start);
@@ -120,20 +126,41 @@ impl<'l, 't> Reading<'l, 't> {
     }
 
     /// Of the hits that `counts` accepts, those that the leftmost longest one leaves standing.
-    pub(crate) fn chosen(&self, counts: impl Fn(&Hit<'l>) -> bool) -> Vec<Hit<'l>> {
+    pub(crate) fn leftmost(&self, counts: impl Fn(&Hit<'l>) -> bool) -> Vec<Hit<'l>> {
         let mut end = 0;
-        self.hits
+        let mut chosen = Vec::new();
+        for hit in self.hits.iter().filter(|hit| counts(hit)) {
+            if hit.start >= end {
+                end = hit.end;
+                chosen.push(*hit);
+            }
+        }
+        chosen
+    }
+
+    /// Of the hits with a `weight`, those that the heaviest one (then the longest)
+    /// leaves standing, in the order of the text.
+    pub(crate) fn heaviest(&self, weight: impl Fn(&Hit<'l>) -> i32) -> Vec<Hit<'l>> {
+        let mut hits: Vec<(i32, Hit<'l>)> = self
+            .hits
             .iter()
-            .filter(|hit| counts(hit))
-            .filter(|hit| {
-                let free = hit.start >= end;
+            .map(|hit| (weight(hit), *hit))
+            .filter(|(weight, _)| *weight != 0)
+            .collect();
+        if hits.len() > 1 {
+            hits.sort_by_key(|(weight, hit)| (-weight, hit.start, Reverse(hit.end)));
+            let mut taken = vec![false; self.text.len()];
+            hits.retain(|(_, hit)| {
+                let span = &mut taken[hit.start..hit.end];
+                let free = !span.iter().any(|byte| *byte);
                 if free {
-                    end = hit.end;
+                    span.fill(true);
                 }
                 free
-            })
-            .copied()
-            .collect()
+            });
+            hits.sort_by_key(|(_, hit)| hit.start);
+        }
+        hits.into_iter().map(|(_, hit)| hit).collect()
     }
 }
 

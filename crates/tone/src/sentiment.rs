@@ -19,7 +19,7 @@ pub(crate) struct Mood {
 }
 
 pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Mood {
-    let hits = reading.chosen(|hit| hit.entry.sentiment != 0);
+    let hits = reading.leftmost(|hit| hit.entry.sentiment != 0);
     let reproachful = hits.iter().any(|hit| hit.entry.class == Class::Complaint);
     let mut complaint = 0;
     let mut after = 0;
@@ -78,6 +78,12 @@ fn judge(
         if let Some(cue) = rules::hypothetical(reading, hit) {
             becomes(Rule::Hypothetical, cue, value / 4, &mut value);
         }
+    }
+    if hit.entry.class == Class::Complaint
+        && let Some(cue) = rules::question_behind(reading, hit)
+    {
+        becomes(Rule::Question, cue, 0, &mut value);
+        return value;
     }
     if value > 0
         && let Some(cue) = rules::sarcasm(reading, hit, reproachful)

@@ -24,7 +24,7 @@ const COMPLAINT: i32 = 250;
 
 pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -> Complaint {
     let mut strongest: Option<(i32, Option<UrgentCategory>)> = None;
-    for hit in reading.chosen(|hit| hit.entry.urgency != 0) {
+    for hit in reading.heaviest(|hit| hit.entry.urgency) {
         let points = hit.entry.urgency;
         sum.entry(&hit, points);
         if let Some((rule, cue)) = guard(reading, &hit) {
