@@ -48,20 +48,27 @@
 mod command;
 mod config;
 mod configs;
+mod entry;
 mod event;
 mod health;
 mod id;
 mod incident;
+mod index;
+mod lifecycle;
 mod page;
 mod partition;
 mod policy;
 mod signal;
+mod snapshot;
+mod steps;
+mod telling;
 
 pub use command::{Action, Answer, Command, Refusal};
 pub use config::{
     ANY_TENANT, Config, ConfigError, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT,
     DEFAULT_TEAM, Destination, Step, Steps, Team, Webhook,
 };
+pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};
 pub use id::{IdError, IncidentId, PageId};
@@ -73,6 +80,7 @@ pub use page::{
     Attempt, Channel, Claim, DeliveryResult, KEPT_ATTEMPTS, LEASE_MS, LONGEST_RETRY_AFTER_MS,
     LONGEST_TRY_MS, Outcome, Page, PageState, RETRY_MS, Reason, Stop, retry_wait_ms,
 };
-pub use partition::{Effect, Entry, Ignored, Partition, SnapshotError};
+pub use partition::Partition;
 pub use policy::Policy;
 pub use signal::{Family, Severity, Signal};
+pub use snapshot::SnapshotError;

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Ignored;
 use crate::id::{PageId, digest};
-use crate::partition::Ignored;
 
 /// From the append time of a claim, the time in which its send must have started.
 pub const LEASE_MS: i64 = 3_000;
@@ -308,7 +308,7 @@ impl Page {
 
     pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
         match self.state {
-            PageState::Ready { .. } | PageState::Unsettled { .. } if self.stop.is_none() => {}
+            PageState::Ready { .. } | PageState::Unsettled { .. } => {}
             PageState::Pending { .. } => return Err(Ignored::ClaimTooEarly),
             _ => return Err(Ignored::StaleClaim),
         }

@@ -6,170 +6,30 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Answer, Command, Refusal};
-use crate::config::{ANY_TENANT, Config, DEFAULT_TEAM, Destination};
+use crate::config::{ANY_TENANT, DEFAULT_TEAM};
 use crate::configs::{Configs, InForce};
+use crate::entry::{Effect, Entry, Ignored};
 use crate::event::{EventKind, IncidentEvent};
 use crate::health::{DestinationHealth, Health, Unreachable};
 use crate::id::{IncidentId, PageId};
-use crate::incident::{Context, Incident, RESOLVED_FOR_MS, State, Tracked, reply};
+use crate::incident::{Incident, RESOLVED_FOR_MS, State};
+use crate::index::{Entered, Index, Timer};
+use crate::lifecycle::{Context, Tracked};
 use crate::page::{Claim, DeliveryResult, Page, PageState};
 use crate::policy::Policy;
 use crate::signal::{Family, Key, Signal};
-
-/// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 1;
-
-/// A record of the escalation log, besides time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Entry {
-    /// Scoring wants a person to look.
-    Signal(Signal),
-    /// A person wants something done.
-    Command(Command),
-    /// A process is about to send a page.
-    Claim(Claim),
-    /// What came of a send.
-    Result(DeliveryResult),
-    /// A tenant's configuration changes here.
-    Config {
-        /// The tenant, or [`ANY_TENANT`] for all that have none of their own.
-        tenant: String,
-        /// Content address of the bundle, kept with incidents that start under it.
-        bundle: String,
-        /// Must be higher than that of the configuration in force.
-        sequence: u64,
-        /// The settings.
-        config: Config,
-    },
-}
-
-/// Why a record had no effect. None of these is an error: they are what repeated, late and
-/// crossing records come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Ignored {
-    /// The signal was folded before.
-    #[error("the signal was folded before")]
-    DuplicateSignal,
-    /// The page does not exist, or was forgotten with its incident.
-    #[error("the page is not known")]
-    UnknownPage,
-    /// Another claim came first, or the page needs no attempt any more.
-    #[error("another claim came first or the page needs no further attempt")]
-    StaleClaim,
-    /// The page waits for its next attempt.
-    #[error("the page waits for its next attempt")]
-    ClaimTooEarly,
-    /// A result without a claim.
-    #[error("the result is of an attempt that was never claimed")]
-    UnclaimedAttempt,
-    /// The attempt has a result already.
-    #[error("the attempt has a result already")]
-    DuplicateResult,
-    /// A configuration of a later sequence is in force.
-    #[error("a configuration of the same or a later sequence is in force")]
-    OldConfig,
-}
-
-impl Ignored {
-    /// Stable name for metric labels.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::DuplicateSignal => "duplicate_signal",
-            Self::UnknownPage => "unknown_page",
-            Self::StaleClaim => "stale_claim",
-            Self::ClaimTooEarly => "claim_too_early",
-            Self::UnclaimedAttempt => "unclaimed_attempt",
-            Self::DuplicateResult => "duplicate_result",
-            Self::OldConfig => "old_config",
-        }
-    }
-}
-
-/// Something the live owner of the partition should do now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect<'a> {
-    /// Append a [`Claim`] of this page and attempt.
-    Claim {
-        /// The incident, for the record's key and trace.
-        incident: &'a Incident,
-        /// The page.
-        page_id: PageId,
-        /// The attempt to claim.
-        attempt: u32,
-    },
-    /// Send this page; the claim was read back.
-    Send {
-        /// The incident as it is now.
-        incident: &'a Incident,
-        /// The page.
-        page: &'a Page,
-        /// The attempt that was claimed.
-        attempt: u32,
-        /// Where to.
-        destination: &'a Destination,
-        /// The send must have started by then, log time.
-        lease_until_ms: i64,
-    },
-}
-
-/// A snapshot that cannot be restored.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// Written by another version.
-    #[error("snapshot of format {found}, this version reads {FORMAT}; replay from the log")]
-    Format {
-        /// Its first byte; 0 if it is empty.
-        found: u8,
-    },
-    /// Not a snapshot, or damaged.
-    #[error("cannot read the snapshot: {0}")]
-    Malformed(#[from] postcard::Error),
-    /// The state could not be written.
-    #[error("cannot write the snapshot: {0}")]
-    Unwritable(#[source] postcard::Error),
-}
+use crate::telling::reply;
 
 /// Everything that outlives a restart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Durable {
-    now_ms: i64,
-    configs: Configs,
-    health: Health,
-    replies: u64,
+pub(crate) struct Durable {
+    pub(crate) now_ms: i64,
+    pub(crate) configs: Configs,
+    pub(crate) health: Health,
+    pub(crate) replies: u64,
     /// Incidents opened so far.
-    opened: u64,
-    incidents: BTreeMap<IncidentId, Tracked>,
-}
-
-/// When which incident or page wants to be looked at; fires in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Timer {
-    due_ms: i64,
-    incident: IncidentId,
-    page: Option<PageId>,
-}
-
-/// What is derived from the durable state to find things fast.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Index {
-    timers: BTreeSet<Timer>,
-    /// Pages that want to be claimed or sent, by the time since when.
-    active: BTreeSet<(i64, PageId)>,
-    /// Incident of every kept page.
-    pages: BTreeMap<PageId, IncidentId>,
-    /// Incidents of a key, oldest first.
-    keys: BTreeMap<Key, Vec<IncidentId>>,
-    /// Incidents of a tenant that are not resolved.
-    open: BTreeMap<String, BTreeSet<IncidentId>>,
-    /// What was entered for an incident, to take it out again.
-    entered: BTreeMap<IncidentId, Entered>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Entered {
-    timers: Vec<Timer>,
-    active: Vec<(i64, PageId)>,
-    pages: Vec<PageId>,
+    pub(crate) opened: u64,
+    pub(crate) incidents: BTreeMap<IncidentId, Tracked>,
 }
 
 /// The policy of a tenant, team and family.
@@ -182,8 +42,8 @@ type PolicyKey = (String, String, Family);
 /// earlier than one seen before counts as that one.
 #[derive(Debug, Clone, Default)]
 pub struct Partition {
-    durable: Durable,
-    index: Index,
+    pub(crate) durable: Durable,
+    pub(crate) index: Index,
     policies: BTreeMap<PolicyKey, Arc<Policy>>,
 }
 
@@ -447,45 +307,6 @@ impl Partition {
         self.durable.health.of(tenant, team, destination)
     }
 
-    /// The state as bytes that [`Partition::restore`] reads. Equal states give equal bytes.
-    pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        postcard::to_extend(&self.durable, vec![FORMAT]).map_err(SnapshotError::Unwritable)
-    }
-
-    /// The state of a snapshot. Folding the records after it gives what folding all of them
-    /// would have given.
-    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let (found, bytes) = bytes.split_first().unwrap_or((&0, &[]));
-        if *found != FORMAT {
-            return Err(SnapshotError::Format { found: *found });
-        }
-        let mut durable: Durable = postcard::from_bytes(bytes)?;
-        share_policies(&mut durable);
-        let mut opened: Vec<(u64, IncidentId)> = durable
-            .incidents
-            .iter()
-            .map(|(id, tracked)| (tracked.nth, *id))
-            .collect();
-        opened.sort_unstable();
-        let mut partition = Self {
-            durable,
-            ..Self::default()
-        };
-        for (_, id) in opened {
-            partition.enter_key(id);
-            partition.refresh(id);
-        }
-        Ok(partition)
-    }
-
-    /// BLAKE3 of the state; equal for equal states, whether folded live, replayed or restored.
-    pub fn hash(&self) -> Result<[u8; 32], SnapshotError> {
-        let mut hasher = blake3::Hasher::new();
-        postcard::to_io(&self.durable, HashWriter(&mut hasher))
-            .map_err(SnapshotError::Unwritable)?;
-        Ok(*hasher.finalize().as_bytes())
-    }
-
     fn signal(&mut self, signal: Signal, events: &mut Vec<IncidentEvent>) -> Result<(), Ignored> {
         let key = signal.key();
         let fingerprint = signal.fingerprint();
@@ -670,7 +491,7 @@ impl Partition {
     }
 
     /// Enters an incident's timers and pages as they are now.
-    fn refresh(&mut self, id: IncidentId) {
+    pub(crate) fn refresh(&mut self, id: IncidentId) {
         let Some(tracked) = self.durable.incidents.get(&id) else {
             return;
         };
@@ -736,7 +557,7 @@ impl Partition {
         }
     }
 
-    fn enter_key(&mut self, id: IncidentId) {
+    pub(crate) fn enter_key(&mut self, id: IncidentId) {
         if let Some(tracked) = self.durable.incidents.get(&id) {
             self.index
                 .keys
@@ -747,31 +568,6 @@ impl Partition {
     }
 }
 
-impl Index {
-    fn replace(&mut self, id: IncidentId, new: Entered) {
-        let old = self.entered.remove(&id).unwrap_or_default();
-        if old == new {
-            self.entered.insert(id, old);
-            return;
-        }
-        for timer in &old.timers {
-            self.timers.remove(timer);
-        }
-        for active in &old.active {
-            self.active.remove(active);
-        }
-        for page in old.pages.iter().filter(|page| !new.pages.contains(page)) {
-            self.pages.remove(page);
-        }
-        self.timers.extend(&new.timers);
-        self.active.extend(&new.active);
-        for &page in new.pages.iter().filter(|page| !old.pages.contains(page)) {
-            self.pages.insert(page, id);
-        }
-        self.entered.insert(id, new);
-    }
-}
-
 fn key_of(incident: &Incident) -> Key {
     Key::of(
         &incident.tenant,
@@ -779,53 +575,4 @@ fn key_of(incident: &Incident) -> Key {
         &incident.conversation_id,
         incident.family,
     )
-}
-
-/// A snapshot spells every incident's policy out; in memory equal ones are one.
-fn share_policies(durable: &mut Durable) {
-    let mut shared: Vec<Arc<Policy>> = Vec::new();
-    for tracked in durable.incidents.values_mut() {
-        let policy = &mut tracked.incident.policy;
-        match shared.iter().find(|known| *known == policy) {
-            Some(known) => *policy = Arc::clone(known),
-            None => shared.push(Arc::clone(policy)),
-        }
-    }
-}
-
-struct HashWriter<'a>(&'a mut blake3::Hasher);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Partition {
-    /// Whether the derived indexes are what a restore would build; for tests.
-    #[doc(hidden)]
-    pub fn index_is_consistent(&self) -> bool {
-        let Ok(bytes) = self.snapshot() else {
-            return false;
-        };
-        Self::restore(&bytes).is_ok_and(|restored| {
-            let empty = |open: &BTreeMap<String, BTreeSet<IncidentId>>| {
-                open.iter()
-                    .filter(|(_, ids)| !ids.is_empty())
-                    .map(|(tenant, ids)| (tenant.clone(), ids.clone()))
-                    .collect::<Vec<_>>()
-            };
-            restored.durable == self.durable
-                && restored.index.timers == self.index.timers
-                && restored.index.active == self.index.active
-                && restored.index.pages == self.index.pages
-                && restored.index.keys == self.index.keys
-                && empty(&restored.index.open) == empty(&self.index.open)
-        })
-    }
 }

@@ -216,6 +216,7 @@ fn a_refusal_in_the_last_step_of_a_pass_waits_for_the_next_pass() {
     desk.claim(page_id, 1, "a");
     desk.result(page_id, 1, Outcome::Rejected);
     assert_eq!((desk.wanted(), desk.incident().exhausted), (vec![], None));
+    assert_eq!(desk.kinds(), [E::Triggered, E::DeliveryFailed]);
     desk.wait(DEFAULT_DELAY_MS);
     assert_eq!(desk.wanted().len(), 1);
     let unreachable = desk.partition.unreachable("acme");

@@ -9,3 +9,4 @@ mod desk;
 mod incidents;
 mod paging;
 mod properties;
+mod snapshots;

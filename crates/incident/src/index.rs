@@ -1,0 +1,63 @@
+//! What is derived from the incidents to find them, their timers and their pages fast.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{IncidentId, PageId};
+use crate::signal::Key;
+
+/// When which incident or page wants to be looked at; fires in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) due_ms: i64,
+    pub(crate) incident: IncidentId,
+    pub(crate) page: Option<PageId>,
+}
+
+/// What is derived from the durable state to find things fast.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Index {
+    pub(crate) timers: BTreeSet<Timer>,
+    /// Pages that want to be claimed or sent, by the time since when.
+    pub(crate) active: BTreeSet<(i64, PageId)>,
+    /// Incident of every kept page.
+    pub(crate) pages: BTreeMap<PageId, IncidentId>,
+    /// Incidents of a key, oldest first.
+    pub(crate) keys: BTreeMap<Key, Vec<IncidentId>>,
+    /// Incidents of a tenant that are not resolved.
+    pub(crate) open: BTreeMap<String, BTreeSet<IncidentId>>,
+    /// What was entered for an incident, to take it out again.
+    pub(crate) entered: BTreeMap<IncidentId, Entered>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Entered {
+    pub(crate) timers: Vec<Timer>,
+    pub(crate) active: Vec<(i64, PageId)>,
+    pub(crate) pages: Vec<PageId>,
+}
+
+impl Index {
+    /// Replaces what was entered for an incident.
+    pub(crate) fn replace(&mut self, id: IncidentId, new: Entered) {
+        let old = self.entered.remove(&id).unwrap_or_default();
+        if old == new {
+            self.entered.insert(id, old);
+            return;
+        }
+        for timer in &old.timers {
+            self.timers.remove(timer);
+        }
+        for active in &old.active {
+            self.active.remove(active);
+        }
+        for page in old.pages.iter().filter(|page| !new.pages.contains(page)) {
+            self.pages.remove(page);
+        }
+        self.timers.extend(&new.timers);
+        self.active.extend(&new.active);
+        for &page in new.pages.iter().filter(|page| !old.pages.contains(page)) {
+            self.pages.insert(page, id);
+        }
+        self.entered.insert(id, new);
+    }
+}

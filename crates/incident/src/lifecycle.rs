@@ -1,0 +1,376 @@
+//! The life of one incident: triggered, acknowledged, resolved, and what records and people do
+//! to it on the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Action, Answer, Answered, Command, Refusal};
+use crate::configs::Configs;
+use crate::entry::Ignored;
+use crate::event::{Cause, EventKind, IncidentEvent};
+use crate::health::Health;
+use crate::id::{IncidentId, PageId};
+use crate::incident::{Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, State};
+use crate::page::{Claim, DeliveryResult, Page, Reason, Settled, Stop};
+use crate::policy::Policy;
+use crate::signal::Signal;
+
+/// What an incident's transitions may look at and write to.
+pub(crate) struct Context<'a> {
+    pub(crate) now_ms: i64,
+    pub(crate) configs: &'a Configs,
+    pub(crate) health: &'a mut Health,
+    /// Counts events that changed no incident.
+    pub(crate) replies: &'a mut u64,
+    pub(crate) events: &'a mut Vec<IncidentEvent>,
+}
+
+/// Pages whose fate is told after the event that created or replaced them.
+pub(crate) type Notices = Vec<(EventKind, PageId)>;
+
+/// An incident with what the fold remembers about it besides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tracked {
+    pub(crate) incident: Incident,
+    /// The how manieth incident of the partition it is; orders those of a key.
+    pub(crate) nth: u64,
+    seen: VecDeque<u64>,
+    answers: VecDeque<Answered>,
+}
+
+impl Tracked {
+    /// Opens an incident. A historical signal opens one that is resolved already.
+    pub(crate) fn open(
+        nth: u64,
+        signal: Signal,
+        policy: Arc<Policy>,
+        previous: Option<IncidentId>,
+        context: &mut Context<'_>,
+    ) -> Self {
+        let historical = signal.historical;
+        let effective_ms = Some(signal.effective_ms);
+        let incident = Incident {
+            incident_id: signal.incident_id(),
+            tenant: signal.tenant.clone(),
+            team: signal.team.clone(),
+            conversation_id: signal.conversation_id.clone(),
+            family: signal.family,
+            kind: signal.kind.clone(),
+            category: signal.category.clone(),
+            state: if historical {
+                State::Resolved
+            } else {
+                State::Triggered
+            },
+            severity: signal.severity,
+            version: 0,
+            triggered_at_ms: context.now_ms,
+            acknowledged_at_ms: None,
+            resolved_at_ms: historical.then_some(context.now_ms),
+            owner: String::new(),
+            previous,
+            historical,
+            evidence: Vec::new(),
+            signals: 0,
+            repeats_left: policy.repeat,
+            policy,
+            step: 0,
+            pass: 0,
+            next_at_ms: None,
+            exhausted: None,
+            pages: Vec::new(),
+        };
+        let mut tracked = Self {
+            incident,
+            nth,
+            seen: VecDeque::new(),
+            answers: VecDeque::new(),
+        };
+        tracked.keep(signal);
+        if historical {
+            let note = "historical: recorded, nobody is paged".to_owned();
+            let cause = Cause {
+                effective_ms,
+                note,
+                ..Cause::default()
+            };
+            tracked.emit(EventKind::Recorded, cause, context);
+            return tracked;
+        }
+        let mut notices = Notices::new();
+        tracked.start(Reason::Triggered, &mut notices, context);
+        let cause = Cause {
+            effective_ms,
+            ..Cause::default()
+        };
+        tracked.emit_triggered(EventKind::Triggered, cause, notices, context);
+        tracked
+    }
+
+    /// Whether a signal was folded into this incident before.
+    pub(crate) fn has_seen(&self, fingerprint: u64) -> bool {
+        self.seen.contains(&fingerprint)
+    }
+
+    /// Whether a live signal is to be kept with this resolved incident instead of opening
+    /// another.
+    pub(crate) fn cools_down(&self, signal: &Signal, now_ms: i64) -> bool {
+        let incident = &self.incident;
+        !incident.historical
+            && signal.severity <= incident.severity
+            && incident
+                .resolved_at_ms
+                .is_some_and(|at| now_ms < at.saturating_add(incident.policy.cool_down_ms))
+    }
+
+    /// Adds evidence. An open incident pages nobody for it, unless its severity rises and its
+    /// policy says so, or rises when the policy had come to its end: then nobody else would
+    /// hear of it. A resolved one stays resolved.
+    pub(crate) fn add(&mut self, signal: Signal, context: &mut Context<'_>) {
+        let cause = Cause {
+            effective_ms: Some(signal.effective_ms),
+            ..Cause::default()
+        };
+        if signal.historical {
+            self.keep(signal);
+            let note = "historical: recorded, nobody is paged".to_owned();
+            self.emit(EventKind::Recorded, Cause { note, ..cause }, context);
+            return;
+        }
+        let rises = signal.severity > self.incident.severity;
+        if rises {
+            self.incident.severity = signal.severity;
+            self.incident.kind.clone_from(&signal.kind);
+            self.incident.category.clone_from(&signal.category);
+        }
+        self.keep(signal);
+        let incident = &self.incident;
+        let cause = |note: &str| Cause {
+            note: note.to_owned(),
+            ..cause
+        };
+        if !incident.is_open() {
+            let note = "within the cool-down of the resolved incident: nobody is paged";
+            self.emit(EventKind::Updated, cause(note), context);
+        } else if !rises {
+            self.emit(EventKind::Updated, cause(""), context);
+        } else if incident.policy.has_destination()
+            && (incident.policy.page_on_rise || incident.exhausted.is_some())
+        {
+            let kind = if incident.state == State::Acknowledged || incident.exhausted.is_some() {
+                EventKind::Triggered
+            } else {
+                EventKind::Updated
+            };
+            let mut notices = Notices::new();
+            self.restart(Reason::SeverityRise, &mut notices, context);
+            self.emit_triggered(kind, cause("the severity rose"), notices, context);
+        } else {
+            self.emit(EventKind::Updated, cause("the severity rose"), context);
+        }
+    }
+
+    /// Does what a person wants, or says why not.
+    pub(crate) fn command(&mut self, command: &Command, context: &mut Context<'_>) {
+        if let Some(known) = self
+            .answers
+            .iter()
+            .find(|known| known.command_id == command.command_id)
+        {
+            if known.action == command.action && known.actor == command.actor {
+                let answer = known.answer.clone();
+                self.reply(EventKind::Repeated, command, answer, context);
+            } else {
+                let answer = Answer::Refused(Refusal::CommandIdReused);
+                self.reply(EventKind::Refused, command, answer, context);
+            }
+            return;
+        }
+        let answer = match self.obstacle(command) {
+            Some(refusal) => Answer::Refused(refusal),
+            None => Answer::Applied {
+                version: self.incident.version + 1,
+            },
+        };
+        if self.answers.len() == KEPT_ANSWERS {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(Answered {
+            command_id: command.command_id.clone(),
+            action: command.action,
+            actor: command.actor.clone(),
+            answer: answer.clone(),
+        });
+        if matches!(answer, Answer::Refused(_)) {
+            self.reply(EventKind::Refused, command, answer, context);
+            return;
+        }
+        let kind = match command.action {
+            Action::Acknowledge => self.acknowledge(&command.actor, context.now_ms),
+            Action::Resolve => self.resolve(context.now_ms),
+        };
+        let cause = Cause {
+            actor: command.actor.clone(),
+            note: command.note.clone(),
+            command_id: command.command_id.clone(),
+            ..Cause::default()
+        };
+        self.emit(kind, cause, context);
+        if let Some(event) = context.events.last_mut() {
+            event.answer = Some(answer);
+        }
+    }
+
+    /// The answer that a command got, while it is remembered.
+    pub(crate) fn answer(&self, command_id: &str) -> Option<&Answer> {
+        self.answers
+            .iter()
+            .find(|known| known.command_id == command_id)
+            .map(|known| &known.answer)
+    }
+
+    fn obstacle(&self, command: &Command) -> Option<Refusal> {
+        let incident = &self.incident;
+        let (expected, actual) = (command.expected_version, incident.version);
+        if incident.state == State::Resolved {
+            return Some(Refusal::AlreadyResolved);
+        }
+        if expected != 0 && expected != actual {
+            return Some(Refusal::StaleVersion { expected, actual });
+        }
+        let taken = incident.state == State::Acknowledged && incident.owner != command.actor;
+        if command.action == Action::Acknowledge && taken {
+            return Some(Refusal::AlreadyAcknowledged {
+                owner: incident.owner.clone(),
+            });
+        }
+        None
+    }
+
+    fn acknowledge(&mut self, actor: &str, now_ms: i64) -> EventKind {
+        let incident = &mut self.incident;
+        incident.state = State::Acknowledged;
+        actor.clone_into(&mut incident.owner);
+        incident.acknowledged_at_ms = Some(now_ms);
+        incident.exhausted = None;
+        let timeout_ms = incident.policy.ack_timeout_ms;
+        incident.next_at_ms = (timeout_ms > 0).then_some(now_ms + timeout_ms);
+        self.stop_pages(Stop::Acknowledged);
+        EventKind::Acknowledged
+    }
+
+    fn resolve(&mut self, now_ms: i64) -> EventKind {
+        let incident = &mut self.incident;
+        incident.state = State::Resolved;
+        incident.resolved_at_ms = Some(now_ms);
+        incident.next_at_ms = None;
+        self.stop_pages(Stop::Resolved);
+        EventKind::Resolved
+    }
+
+    fn stop_pages(&mut self, stop: Stop) {
+        for page in &mut self.incident.pages {
+            page.stop(stop);
+        }
+    }
+
+    /// The incident's own timer is due: the next step, or the end of an acknowledgement.
+    pub(crate) fn time_passed(&mut self, due_ms: i64, context: &mut Context<'_>) {
+        let mut notices = Notices::new();
+        let cause = Cause {
+            effective_ms: Some(due_ms),
+            ..Cause::default()
+        };
+        match self.incident.state {
+            State::Triggered => {
+                self.next_step(&mut notices, context);
+                self.emit_escalated(cause, notices, context);
+            }
+            State::Acknowledged => {
+                let note = format!("the acknowledgement of {} timed out", self.incident.owner);
+                self.restart(Reason::AckTimeout, &mut notices, context);
+                let cause = Cause { note, ..cause };
+                self.emit_triggered(EventKind::Triggered, cause, notices, context);
+            }
+            State::Resolved => {}
+        }
+    }
+
+    /// A page's waiting time or lease has ended.
+    pub(crate) fn page_time_passed(&mut self, page_id: PageId, now_ms: i64) {
+        if let Some(page) = self.page_mut(page_id) {
+            page.time_passed(now_ms);
+        }
+    }
+
+    pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
+        self.page_mut(claim.page_id)
+            .ok_or(Ignored::UnknownPage)?
+            .claim(claim, now_ms)
+    }
+
+    pub(crate) fn result(
+        &mut self,
+        result: DeliveryResult,
+        context: &mut Context<'_>,
+    ) -> Result<(), Ignored> {
+        let page_id = result.page_id;
+        let (attempt, outcome) = (result.attempt, result.outcome);
+        let incident = &mut self.incident;
+        let page = incident
+            .pages
+            .iter_mut()
+            .find(|page| page.page_id == page_id)
+            .ok_or(Ignored::UnknownPage)?;
+        let detail = result.detail.clone();
+        let settled = page.settle(result, context.now_ms)?;
+        let claimed_at_ms = page
+            .log
+            .iter()
+            .find(|kept| kept.attempt == attempt)
+            .map(|kept| kept.claimed_at_ms);
+        context.health.record(
+            (&incident.tenant, &incident.team, &page.destination),
+            outcome,
+            &detail,
+            context.now_ms,
+        );
+        let cause = Cause {
+            effective_ms: claimed_at_ms,
+            note: detail,
+            page: Some(page_id),
+            ..Cause::default()
+        };
+        match settled {
+            Settled::Delivered => self.emit(EventKind::Paged, cause, context),
+            Settled::Failed => {
+                self.emit(EventKind::DeliveryFailed, cause, context);
+                self.leave_failed_step(page_id, context);
+            }
+            Settled::Cancelled | Settled::Open => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn page_mut(&mut self, page_id: PageId) -> Option<&mut Page> {
+        self.incident
+            .pages
+            .iter_mut()
+            .find(|page| page.page_id == page_id)
+    }
+
+    fn keep(&mut self, signal: Signal) {
+        if self.seen.len() == KEPT_SIGNAL_IDS {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(signal.fingerprint());
+        let incident = &mut self.incident;
+        incident.signals += 1;
+        if incident.evidence.len() == KEPT_EVIDENCE {
+            incident.evidence.remove(1);
+        }
+        incident.evidence.push(Arc::new(signal));
+    }
+}

@@ -1,0 +1,232 @@
+//! How an incident goes through its policy: steps, passes, the end, and whom each one pages.
+
+use std::sync::Arc;
+
+use crate::config::Destination;
+use crate::event::{Cause, EventKind};
+use crate::id::PageId;
+use crate::incident::{Exhausted, KEPT_PAGES, State};
+use crate::lifecycle::{Context, Notices, Tracked};
+use crate::page::{Channel, Page, PageState, Reason, Settled, Stop};
+use crate::policy::Policy;
+
+const REMOVED: &str = "the destination is no longer configured as it was";
+
+impl Tracked {
+    /// Starts again at the first step, in a pass of its own so that its pages have ids of their
+    /// own.
+    pub(crate) fn restart(
+        &mut self,
+        reason: Reason,
+        notices: &mut Notices,
+        context: &mut Context<'_>,
+    ) {
+        let incident = &mut self.incident;
+        incident.state = State::Triggered;
+        incident.owner.clear();
+        incident.acknowledged_at_ms = None;
+        incident.pass += 1;
+        self.start(reason, notices, context);
+    }
+
+    pub(crate) fn start(
+        &mut self,
+        reason: Reason,
+        notices: &mut Notices,
+        context: &mut Context<'_>,
+    ) {
+        let incident = &mut self.incident;
+        incident.repeats_left = incident.policy.repeat;
+        incident.exhausted = None;
+        if incident.policy.has_destination() {
+            self.enter_step(0, reason, notices, context);
+        } else {
+            incident.next_at_ms = None;
+            incident.exhausted = Some(Exhausted::NobodyReachable);
+        }
+    }
+
+    /// The step after this one, the next pass, or the end.
+    pub(crate) fn next_step(&mut self, notices: &mut Notices, context: &mut Context<'_>) {
+        let incident = &mut self.incident;
+        if (incident.step as usize) + 1 < incident.policy.steps.len() {
+            let step = incident.step + 1;
+            self.enter_step(step, Reason::NextStep, notices, context);
+        } else if incident.repeats_left > 0 {
+            incident.repeats_left -= 1;
+            incident.pass += 1;
+            self.enter_step(0, Reason::Repeat, notices, context);
+        } else {
+            incident.next_at_ms = None;
+            incident.exhausted = Some(Exhausted::PolicyEnded);
+            let policy = Arc::clone(&incident.policy);
+            let step = policy.steps.len() as u32;
+            for destination in &policy.fallback {
+                self.add_page(destination, step, Reason::Fallback, notices, context);
+            }
+        }
+    }
+
+    /// Pages every destination of a step; goes on at once while none of them can be paged. The
+    /// next step is counted from now, not from when this one was due, so that an outage is not
+    /// followed by a burst of the steps that it held up.
+    fn enter_step(
+        &mut self,
+        mut step: u32,
+        mut reason: Reason,
+        notices: &mut Notices,
+        context: &mut Context<'_>,
+    ) {
+        let policy = Arc::clone(&self.incident.policy);
+        while let Some(settings) = policy.steps.get(step as usize) {
+            self.incident.step = step;
+            self.incident.next_at_ms = Some(context.now_ms + settings.delay_ms);
+            for destination in &settings.destinations {
+                self.add_page(destination, step, reason, notices, context);
+            }
+            if !self.step_has_failed() {
+                break;
+            }
+            step += 1;
+            reason = Reason::StepFailed;
+        }
+    }
+
+    fn add_page(
+        &mut self,
+        destination: &str,
+        step: u32,
+        reason: Reason,
+        notices: &mut Notices,
+        context: &mut Context<'_>,
+    ) {
+        let incident = &mut self.incident;
+        for older in incident
+            .pages
+            .iter_mut()
+            .filter(|page| page.destination == destination)
+        {
+            if older.stop(Stop::Superseded) == Settled::Failed {
+                notices.push((EventKind::DeliveryFailed, older.page_id));
+            }
+        }
+        let page_id = PageId::of(incident.incident_id, incident.pass, step, destination);
+        let mut page = Page {
+            page_id,
+            destination: destination.to_owned(),
+            channel: Channel::Unknown,
+            state: PageState::Ready {
+                since_ms: context.now_ms,
+            },
+            reason,
+            pass: incident.pass,
+            step,
+            created_at_ms: context.now_ms,
+            attempts: 0,
+            log: Vec::new(),
+            detail: String::new(),
+            stop: None,
+        };
+        match context
+            .configs
+            .destination(&incident.tenant, &incident.team, destination)
+        {
+            Some(Destination::Webhook(_)) => page.channel = Channel::Webhook,
+            Some(Destination::Watch {}) => {
+                page.channel = Channel::Watch;
+                page.state = PageState::Delivered;
+                notices.push((EventKind::Paged, page_id));
+            }
+            None => {
+                page.fail(REMOVED);
+                notices.push((EventKind::DeliveryFailed, page_id));
+            }
+        }
+        incident.pages.push(page);
+    }
+
+    /// Nobody can be reached by the pages of the current step any more.
+    fn step_has_failed(&self) -> bool {
+        let incident = &self.incident;
+        let mut pages = incident
+            .pages
+            .iter()
+            .filter(|page| page.pass == incident.pass && page.step == incident.step)
+            .filter(|page| page.channel != Channel::Watch)
+            .peekable();
+        pages.peek().is_some() && pages.all(|page| page.state == PageState::Failed)
+    }
+
+    /// After a page has failed: if that was the last hope of the current step, the next step of
+    /// this pass does not wait. After the last step the delay is kept, because starting again
+    /// at once would only fail again.
+    pub(crate) fn leave_failed_step(&mut self, page_id: PageId, context: &mut Context<'_>) {
+        let incident = &self.incident;
+        let current = incident
+            .page(page_id)
+            .is_some_and(|page| page.pass == incident.pass && page.step == incident.step);
+        let has_next = (incident.step as usize) + 1 < incident.policy.steps.len();
+        if incident.state != State::Triggered
+            || incident.exhausted.is_some()
+            || !current
+            || !has_next
+            || !self.step_has_failed()
+        {
+            return;
+        }
+        let step = incident.step + 1;
+        let mut notices = Notices::new();
+        self.enter_step(step, Reason::StepFailed, &mut notices, context);
+        self.emit_escalated(Cause::default(), notices, context);
+    }
+
+    /// Destinations may have been removed or become another kind: pages that still wanted to go
+    /// there fail.
+    pub(crate) fn destinations_changed(&mut self, context: &mut Context<'_>) {
+        let incident = &mut self.incident;
+        let mut failed = Vec::new();
+        for page in incident.pages.iter_mut().filter(|page| !page.is_settled()) {
+            let (tenant, team) = (&incident.tenant, &incident.team);
+            let destination = context.configs.destination(tenant, team, &page.destination);
+            if !matches!(destination, Some(Destination::Webhook(_))) {
+                page.fail(REMOVED);
+                failed.push(page.page_id);
+            }
+        }
+        for page_id in failed {
+            let cause = Cause {
+                page: Some(page_id),
+                note: REMOVED.to_owned(),
+                ..Cause::default()
+            };
+            self.emit(EventKind::DeliveryFailed, cause, context);
+            self.leave_failed_step(page_id, context);
+        }
+    }
+
+    /// The team had nobody to page when the incident started; now it takes its new policy, and
+    /// starts if nobody has acknowledged meanwhile.
+    pub(crate) fn policy_changed(&mut self, policy: Arc<Policy>, context: &mut Context<'_>) {
+        self.incident.policy = policy;
+        if self.incident.policy.has_destination() && self.incident.exhausted.is_some() {
+            let mut notices = Notices::new();
+            self.restart(Reason::Reconfigured, &mut notices, context);
+            let note = "the team can be paged since its configuration changed".to_owned();
+            let cause = Cause {
+                note,
+                ..Cause::default()
+            };
+            self.emit_triggered(EventKind::Triggered, cause, notices, context);
+        }
+    }
+
+    pub(crate) fn forget_settled_pages(&mut self) {
+        let pages = &mut self.incident.pages;
+        let mut surplus = pages.len().saturating_sub(KEPT_PAGES);
+        pages.retain(|page| {
+            let goes = surplus > 0 && page.is_settled();
+            surplus -= usize::from(goes);
+            !goes
+        });
+    }
+}
