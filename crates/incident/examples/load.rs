@@ -30,7 +30,11 @@ fn main() {
     let mut events = Vec::new();
     let mut now = 1_767_225_600_000;
     let url = "https://hooks.example/floor".to_owned();
-    let floor = Destination::Webhook(Webhook { url, secret: None });
+    let floor = Destination::Webhook(Webhook {
+        url,
+        secret: None,
+        allow_private: false,
+    });
     let team = Team {
         destinations: [("floor".to_owned(), floor)].into(),
         ..Team::default()
