@@ -93,7 +93,13 @@ impl Fold for Sums {
         let sum = entry.0;
         self.say(&format!("{name} has {sum} at {now_ms}"), outputs);
     }
-    fn configure(&mut self, marker: &Marker, bundle: &[u8]) -> Result<(), String> {
+    fn configure(
+        &mut self,
+        _: i64,
+        marker: &Marker,
+        bundle: &[u8],
+        _: &mut Outputs,
+    ) -> Result<(), String> {
         self.greeting = String::from_utf8(bundle.to_vec()).map_err(|error| error.to_string())?;
         self.sequence = marker.sequence;
         Ok(())

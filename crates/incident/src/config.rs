@@ -162,6 +162,10 @@ pub struct Webhook {
     /// configuration is kept in the log.
     #[serde(default)]
     pub secret: Option<String>,
+    /// The host may be in a private network or on this machine. Otherwise such addresses are
+    /// refused when the page is sent, so that nobody reaches inner services by way of a page.
+    #[serde(default)]
+    pub allow_private: bool,
 }
 
 /// Shows the host alone: the path and query of a webhook are often its password.
@@ -174,6 +178,7 @@ impl fmt::Debug for Webhook {
             .debug_struct("Webhook")
             .field("url", &format_args!("{scheme}://{host}/..."))
             .field("secret", &self.secret)
+            .field("allow_private", &self.allow_private)
             .finish()
     }
 }

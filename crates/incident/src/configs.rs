@@ -10,7 +10,8 @@ use crate::config::{ANY_TENANT, Config, Destination};
 pub(crate) struct InForce {
     pub(crate) sequence: u64,
     pub(crate) bundle: String,
-    pub(crate) config: Config,
+    /// Absent when the tenant has given up its own: then that of any tenant counts.
+    pub(crate) config: Option<Config>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +22,13 @@ pub(crate) struct Configs {
 impl Configs {
     /// The bundle and configuration of a tenant, or else those for any tenant.
     pub(crate) fn of(&self, tenant: &str) -> Option<(&str, &Config)> {
-        let in_force = self.by_tenant.get(tenant).or_else(|| self.by_tenant.get(ANY_TENANT))?;
-        Some((&in_force.bundle, &in_force.config))
+        self.own(tenant).or_else(|| self.own(ANY_TENANT))
+    }
+
+    /// The bundle and configuration that were given for just this tenant.
+    pub(crate) fn own(&self, tenant: &str) -> Option<(&str, &Config)> {
+        let in_force = self.by_tenant.get(tenant)?;
+        Some((&in_force.bundle, in_force.config.as_ref()?))
     }
 
     pub(crate) fn destination(

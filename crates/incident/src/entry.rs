@@ -31,6 +31,13 @@ pub enum Entry {
         /// The settings.
         config: Config,
     },
+    /// A tenant gives up its own configuration here: that of any tenant counts from now on.
+    NoConfig {
+        /// The tenant, or [`crate::ANY_TENANT`].
+        tenant: String,
+        /// Must be higher than that of the configuration in force.
+        sequence: u64,
+    },
 }
 
 /// Why a record had no effect. None of these is an error: they are what repeated, late and

@@ -109,9 +109,29 @@ impl Partition {
             }
             Entry::Claim(claim) => self.claim(claim),
             Entry::Result(result) => self.result(result, events),
-            Entry::Config { tenant, bundle, sequence, config } => {
-                self.configure(&tenant, InForce { sequence, bundle, config }, events)
-            }
+            Entry::Config {
+                tenant,
+                bundle,
+                sequence,
+                config,
+            } => self.configure(
+                &tenant,
+                InForce {
+                    sequence,
+                    bundle,
+                    config: Some(config),
+                },
+                events,
+            ),
+            Entry::NoConfig { tenant, sequence } => self.configure(
+                &tenant,
+                InForce {
+                    sequence,
+                    bundle: String::new(),
+                    config: None,
+                },
+                events,
+            ),
         };
         folded.err()
     }
@@ -239,6 +259,12 @@ impl Partition {
         unreachable.collect()
     }
 
+    /// Sequence of the configuration that was given last for just this tenant.
+    pub fn config_sequence(&self, tenant: &str) -> Option<u64> {
+        let configs = &self.durable.configs.by_tenant;
+        configs.get(tenant).map(|in_force| in_force.sequence)
+    }
+
     /// What the last sends to a destination came to, if there were any.
     pub fn health(
         &self,
@@ -356,14 +382,14 @@ impl Partition {
         in_force: InForce,
         events: &mut Vec<IncidentEvent>,
     ) -> Result<(), Ignored> {
-        let configs = &mut self.durable.configs.by_tenant;
-        if configs.get(tenant).is_some_and(|known| known.sequence >= in_force.sequence) {
+        if self.config_sequence(tenant) >= Some(in_force.sequence) {
             return Err(Ignored::OldConfig);
         }
-        configs.insert(tenant.to_owned(), in_force);
-        let others = &self.durable.configs.by_tenant;
+        let configs = &mut self.durable.configs;
+        configs.by_tenant.insert(tenant.to_owned(), in_force);
+        let configs = &self.durable.configs;
         let concerns =
-            |name: &str| name == tenant || (tenant == ANY_TENANT && !others.contains_key(name));
+            |name: &str| name == tenant || (tenant == ANY_TENANT && configs.own(name).is_none());
         self.policies.retain(|(name, _, _), _| !concerns(name));
         self.durable.health.forget(concerns);
         let open = self.index.open.iter().filter(|(name, _)| concerns(name));

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Condition {
     /// It makes progress.
     Ready,
+    /// It makes progress, and this is what a person should know nevertheless.
+    Warning(String),
     /// It does not, for this reason.
     NotReady(String),
 }
@@ -29,13 +31,40 @@ impl Health {
 
     /// Parts that do not make progress and why; empty when all do.
     pub fn complaints(&self) -> Vec<String> {
+        self.told(|condition| match condition {
+            Condition::Ready | Condition::Warning(_) => None,
+            Condition::NotReady(reason) => Some(reason),
+        })
+    }
+
+    /// What a person should know about parts that do make progress; empty when there is nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        self.told(|condition| match condition {
+            Condition::Ready | Condition::NotReady(_) => None,
+            Condition::Warning(warning) => Some(warning),
+        })
+    }
+
+    fn told(&self, wanted: impl Fn(Condition) -> Option<String>) -> Vec<String> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks
             .iter()
-            .filter_map(|(part, check)| match check() {
-                Condition::Ready => None,
-                Condition::NotReady(reason) => Some(format!("{part}: {reason}")),
-            })
+            .filter_map(|(part, check)| Some(format!("{part}: {}", wanted(check())?)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_told_and_leaves_a_part_ready() {
+        let health = Health::default();
+        health.add("pages", || Condition::Warning("nobody is reachable".to_owned()));
+        assert!(health.complaints().is_empty());
+        assert_eq!(health.warnings(), ["pages: nobody is reachable"]);
+        health.add("log", || Condition::NotReady("halted".to_owned()));
+        assert_eq!(health.complaints(), ["log: halted"]);
     }
 }

@@ -129,7 +129,8 @@ fn open_routes(
 fn readiness(health: &Health) -> Response {
     let complaints = health.complaints();
     if complaints.is_empty() {
-        return "ready\n".into_response();
+        let warnings = health.warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
+        return format!("ready\n{}", warnings.collect::<String>()).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n").into_response()
 }

@@ -89,8 +89,14 @@ pub trait Fold: Send + Sync + 'static {
     fn apply(&mut self, now_ms: i64, record: &Record, input: Self::Input, outputs: &mut Outputs);
 
     /// Switches a tenant's configuration. An error is a bundle that this version cannot read:
-    /// the fold keeps the old one.
-    fn configure(&mut self, marker: &Marker, bundle: &[u8]) -> Result<(), String>;
+    /// the fold keeps the old one. Timers due by `now_ms` have fired.
+    fn configure(
+        &mut self,
+        now_ms: i64,
+        marker: &Marker,
+        bundle: &[u8],
+        outputs: &mut Outputs,
+    ) -> Result<(), String>;
 
     /// Sequence of the configuration in force, 0 for none.
     fn config_sequence(&self, tenant: &str) -> u64;

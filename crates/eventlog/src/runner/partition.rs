@@ -348,7 +348,8 @@ impl<F: Fold> Cursor<F> {
             Ok(Entry::Tick { .. }) => {}
             Ok(Entry::Marker(marker)) => {
                 if let Some(bundle) = bundle
-                    && let Err(error) = self.fold.configure(&marker, bundle)
+                    && let Err(error) =
+                        self.fold.configure(self.now_ms, &marker, bundle, &mut self.outputs)
                 {
                     tracing::error!(tenant = marker.tenant, sequence = marker.sequence, %error, "cannot use a configuration, keeping the one before");
                 }

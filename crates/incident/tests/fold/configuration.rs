@@ -97,8 +97,15 @@ fn neither_errors_nor_printing_show_the_path_of_a_webhook() {
         r#"{{"destinations": {{"a": {{"webhook": {{"url": "https://h/ {token}"}}}}}}}}"#
     ));
     assert!(!error.contains(token), "{error}");
-    let webhook = Webhook { url: format!("https://user:{token}@h/{token}?{token}"), secret: None };
-    assert_eq!(format!("{webhook:?}"), "Webhook { url: https://h/..., secret: None }");
+    let webhook = Webhook {
+        url: format!("https://user:{token}@h/{token}?{token}"),
+        secret: None,
+        allow_private: false,
+    };
+    assert_eq!(
+        format!("{webhook:?}"),
+        "Webhook { url: https://h/..., secret: None, allow_private: false }"
+    );
 }
 
 #[test]
@@ -148,6 +155,28 @@ fn a_tenant_without_a_configuration_uses_the_one_for_any_tenant() {
     let other = Signal { conversation_id: "c2".to_owned(), ..signal("s2", Severity::High) };
     desk.apply(Entry::Signal(other));
     assert_eq!(desk.incident().exhausted, Some(Exhausted::NobodyReachable), "it has its own now");
+}
+
+#[test]
+fn a_tenant_that_gives_up_its_configuration_uses_the_one_for_any_tenant_again() {
+    let mut desk = Desk::unconfigured();
+    desk.apply(Entry::Config {
+        tenant: ANY_TENANT.to_owned(),
+        bundle: String::new(),
+        sequence: 1,
+        config: one_webhook(),
+    });
+    desk.configure(1, Config::default());
+    desk.signal("s1", Severity::High);
+    assert_eq!(
+        desk.incident().exhausted,
+        Some(Exhausted::NobodyReachable)
+    );
+    desk.apply(Entry::NoConfig {
+        tenant: "acme".to_owned(),
+        sequence: 2,
+    });
+    assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
 }
 
 #[test]

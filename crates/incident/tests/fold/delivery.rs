@@ -311,6 +311,7 @@ fn a_corrected_address_serves_pages_that_are_still_being_tried() {
     let corrected = Destination::Webhook(Webhook {
         url: "https://hooks.example/corrected".to_owned(),
         secret: None,
+        allow_private: false,
     });
     team.destinations.insert("floor".to_owned(), corrected.clone());
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
