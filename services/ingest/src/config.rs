@@ -17,7 +17,8 @@ pub struct Config {
     /// come over the wire; memory needed is a small multiple. Beyond, publishers are told to come
     /// again.
     pub budget_bytes: u32,
-    /// Batches of one stream that may wait for the log at the same time.
+    /// Batches of one stream that are read ahead while the log is busy, and that are appended
+    /// together when it no longer is.
     pub stream_in_flight: usize,
     /// How long the log may take to confirm, in milliseconds; then the publisher is told to
     /// publish again. Beyond the 10 s that a Kafka client needs to find a new leader.

@@ -217,9 +217,11 @@ fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
 fn parse<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Rejection> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let field = match error.path().to_string() {
-            root if root == "." => "event".to_owned(),
-            path => clean(&path),
+        // A fault of the element itself is at `.`, one of its syntax below it at `?`.
+        let path = error.path().to_string();
+        let field = match path.trim_end_matches('?').trim_end_matches('.') {
+            "" => "event".to_owned(),
+            path => clean(path),
         };
         let message = error.inner().to_string();
         let message = if message.starts_with("unknown field") {
@@ -274,6 +276,7 @@ mod tests {
             (r#"{"text":"a","text":"b"}"#, "event"),
             ("true", "event"),
             ("{", "event"),
+            (r#"{"author":{"#, "author"),
         ] {
             let rejection = one(Form::Json, body).event.unwrap_err();
             assert_eq!(

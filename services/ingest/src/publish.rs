@@ -11,7 +11,7 @@ use zhili_eventlog::{
     system_clock, topics,
 };
 use zhili_proto::conversation::v1::{Acknowledgement, PublishResult, publish_result};
-use zhili_redact::PseudonymKey;
+use zhili_redact::{Kind, PseudonymKey};
 use zhili_runtime::auth::Principal;
 use zhili_runtime::{ErrorCode, ServiceError};
 
@@ -43,6 +43,7 @@ pub(crate) struct Publisher {
 }
 
 /// What became of a batch.
+#[derive(Default)]
 pub(crate) struct Answer {
     /// One for each event, in order.
     pub(crate) results: Vec<PublishResult>,
@@ -60,6 +61,20 @@ pub(crate) struct Batch<'a> {
     pub(crate) held: Option<Held>,
     /// `grpc`, `stream` or `http`.
     pub(crate) protocol: &'static str,
+}
+
+/// A batch on its way into the log.
+pub(crate) struct Pending {
+    /// Complete but for the events that are to be appended.
+    answer: Answer,
+    records: Vec<NewRecord>,
+    /// Which result each record's is.
+    places: Vec<usize>,
+    masked: Vec<Kind>,
+    begun: Instant,
+    protocol: &'static str,
+    /// Given back when the batch is answered.
+    _held: Option<Held>,
 }
 
 impl Publisher {
@@ -90,20 +105,25 @@ impl Publisher {
 
     /// Checks, masks and appends; answers when everything taken is durable.
     ///
-    /// The first poll hands the records to the log, so batches that are first polled in order
-    /// are appended in order.
-    ///
     /// # Errors
-    /// When the log fails for any event: then nothing is acknowledged, some may be stored, and
-    /// publishing all of them again is harmless.
+    /// See [`Publisher::append`].
     pub(crate) async fn publish(&self, batch: Batch<'_>) -> Result<Answer, ServiceError> {
-        let begun = Instant::now();
+        let mut answers = self.append(vec![self.prepare(batch)]).await?;
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Checks and masks; what is rejected or dropped is answered already.
+    pub(crate) fn prepare(&self, batch: Batch<'_>) -> Pending {
         let Batch { principal, elements, traceparent, held, protocol } = batch;
-        let mut answer = Answer { results: Vec::with_capacity(elements.len()), accepted: 0 };
-        let mut records = Vec::new();
-        let mut places = Vec::new();
-        let mut masked = Vec::new();
-        let mut dropped = 0;
+        let mut pending = Pending {
+            answer: Answer { results: Vec::with_capacity(elements.len()), accepted: 0 },
+            records: Vec::new(),
+            places: Vec::new(),
+            masked: Vec::new(),
+            begun: Instant::now(),
+            protocol,
+            _held: held,
+        };
         let trace = trace_of(traceparent);
         let now_ms = (self.clock)();
         for Element { event_id, traceparent, event } in elements {
@@ -112,15 +132,15 @@ impl Publisher {
             });
             let outcome = match prepared {
                 Ok(Prepared::Record(record)) => {
-                    masked.extend_from_slice(&record.masked);
+                    pending.masked.extend_from_slice(&record.masked);
                     let own = traceparent.filter(|text| is_traceparent(text)).map(Bytes::from);
-                    records.push(self.record(record, own.or_else(|| trace.clone())));
-                    places.push(answer.results.len());
+                    pending.records.push(self.record(record, own.or_else(|| trace.clone())));
+                    pending.places.push(pending.answer.results.len());
                     None
                 }
                 Ok(Prepared::Dropped) => {
-                    dropped += 1;
-                    answer.accepted += 1;
+                    self.metrics.dropped.inc();
+                    pending.answer.accepted += 1;
                     Some(publish_result::Outcome::Ack(Acknowledgement {
                         dropped: true,
                         ..Acknowledgement::default()
@@ -128,12 +148,32 @@ impl Publisher {
                 }
                 Err(rejection) => Some(self.reject(rejection)),
             };
-            answer.results.push(PublishResult { event_id, outcome });
+            pending.answer.results.push(PublishResult { event_id, outcome });
         }
-        let mut stored = 0;
-        if !records.is_empty() {
-            for (place, appended) in places.into_iter().zip(self.append(records).await?) {
-                answer.results[place].outcome = Some(match appended {
+        pending
+    }
+
+    /// Appends what was prepared, in order and at once, and completes the answers.
+    ///
+    /// # Errors
+    /// When the log fails for any event: then nothing is acknowledged, some may be stored, and
+    /// publishing all of them again is harmless.
+    pub(crate) async fn append(
+        &self,
+        mut batches: Vec<Pending>,
+    ) -> Result<Vec<Answer>, ServiceError> {
+        let records: Vec<_> =
+            batches.iter_mut().flat_map(|batch| std::mem::take(&mut batch.records)).collect();
+        let mut appended = if records.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            self.store(records).await?.into_iter()
+        };
+        let mut answers = Vec::with_capacity(batches.len());
+        for Pending { mut answer, places, masked, begun, protocol, .. } in batches {
+            let mut stored = 0;
+            for (place, outcome) in places.into_iter().zip(&mut appended) {
+                answer.results[place].outcome = Some(match outcome {
                     Ok(position) => {
                         stored += 1;
                         publish_result::Outcome::Ack(acknowledged(&position))
@@ -141,14 +181,13 @@ impl Publisher {
                     Err(rejection) => self.reject(rejection),
                 });
             }
+            answer.accepted += stored;
+            self.metrics.accepted.inc_by(u64::from(stored));
+            self.metrics.masked(&masked);
+            self.metrics.answered(protocol, begun.elapsed());
+            answers.push(answer);
         }
-        answer.accepted += stored;
-        self.metrics.accepted.inc_by(u64::from(stored));
-        self.metrics.dropped.inc_by(dropped);
-        self.metrics.masked(&masked);
-        self.metrics.answered(protocol, begun.elapsed());
-        drop(held);
-        Ok(answer)
+        Ok(answers)
     }
 
     fn record(&self, record: Record, traceparent: Option<Bytes>) -> NewRecord {
@@ -172,7 +211,7 @@ impl Publisher {
         publish_result::Outcome::Rejection(rejection.into())
     }
 
-    async fn append(
+    async fn store(
         &self,
         records: Vec<NewRecord>,
     ) -> Result<Vec<Result<Position, Rejection>>, ServiceError> {

@@ -1,6 +1,7 @@
 //! A running service, its log, and an HTTP client that can also misbehave.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,10 +223,10 @@ impl Running {
         let mut head = format!("{line} HTTP/1.1\r\nhost: zhili\r\nconnection: close\r\n");
         let told = ["content-length", "transfer-encoding"];
         if !headers.iter().any(|(name, _)| told.contains(name)) {
-            head += &format!("content-length: {}\r\n", body.len());
+            write!(head, "content-length: {}\r\n", body.len()).unwrap();
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
