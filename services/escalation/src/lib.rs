@@ -1,1 +1,31 @@
-//! Keeps incidents with people until they are resolved.
+//! Keeps incidents with people until somebody answers for them.
+//!
+//! Signals become incidents in the fold of `zhili.escalation.v1`; the owner of a partition pages
+//! by webhook whoever the tenant's configuration names; supervisors list, watch, acknowledge and
+//! resolve over gRPC and HTTP at any replica.
+//!
+//! Each page is delivered at least once per destination, at most once more per crash or takeover
+//! while it is in flight and per attempt whose outcome the receiver left unknown, always with the
+//! same id.
+
+mod address;
+mod api;
+mod board;
+pub mod bundle;
+mod card;
+mod config;
+mod convert;
+mod cursor;
+mod fold;
+mod metrics;
+mod owner;
+mod reach;
+mod serve;
+mod signature;
+mod watch;
+mod webhook;
+
+pub use bundle::{BundleError, DefaultError, Published, publish_default};
+pub use config::{Config, DefaultWebhook};
+pub use fold::Incidents;
+pub use serve::{GROUP, serve};

@@ -1,0 +1,74 @@
+//! `zhili.escalation.v1.EscalationService` over gRPC.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+use zhili_proto::escalation::v1::escalation_service_server::EscalationService;
+use zhili_proto::escalation::v1::{
+    AcknowledgeRequest, AcknowledgeResponse, GetRequest, GetResponse, ListRequest, ListResponse,
+    ResolveRequest, ResolveResponse, WatchRequest, WatchResponse,
+};
+use zhili_runtime::auth::Principal;
+
+use super::Api;
+use crate::watch::Ended;
+
+/// Metadata of a stream's end: where to go on.
+const CURSOR: &str = "zhili-cursor";
+
+impl From<Ended> for Status {
+    fn from(ended: Ended) -> Self {
+        let mut status = Status::from(ended.error);
+        if let Ok(cursor) = ended.cursor.parse() {
+            status.metadata_mut().insert(CURSOR, cursor);
+        }
+        status
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Option<Principal> {
+    request.extensions().get::<Principal>().cloned()
+}
+
+#[tonic::async_trait]
+impl EscalationService for Api {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Ok(Response::new(Api::list(self, caller(&request).as_ref(), request.get_ref())?))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let caller = caller(&request);
+        Ok(Response::new(Api::get(self, caller.as_ref(), &request.get_ref().incident_id).await?))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<AcknowledgeRequest>,
+    ) -> Result<Response<AcknowledgeResponse>, Status> {
+        let caller = caller(&request);
+        let incident = self.command(caller.as_ref(), request.into_inner().into()).await?;
+        Ok(Response::new(AcknowledgeResponse { incident: Some(incident) }))
+    }
+
+    async fn resolve(
+        &self,
+        request: Request<ResolveRequest>,
+    ) -> Result<Response<ResolveResponse>, Status> {
+        let caller = caller(&request);
+        let incident = self.command(caller.as_ref(), request.into_inner().into()).await?;
+        Ok(Response::new(ResolveResponse { incident: Some(incident) }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = caller(&request);
+        let responses = Api::watch(self, caller.as_ref(), &request.get_ref().cursor).await?;
+        let responses = responses.map(|response| response.map_err(Status::from));
+        Ok(Response::new(Box::pin(responses)))
+    }
+}

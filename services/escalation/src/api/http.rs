@@ -1,0 +1,146 @@
+//! The same over HTTP: JSON, and Server-Sent Events for watching.
+
+use std::convert::Infallible;
+
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, Sse};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::HeaderMap;
+use serde::Deserialize;
+use zhili_proto::escalation::v1 as pb;
+use zhili_runtime::auth::Principal;
+use zhili_runtime::{ErrorCode, ServiceError};
+
+use super::{Api, Request};
+
+/// Body of a command; the largest note fits.
+const MOST_BYTES: usize = 16 << 10;
+
+pub(crate) fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/v1/incidents", get(list))
+        .route("/v1/incidents:watch", get(watch))
+        .route("/v1/incidents/{target}", get(one).post(command))
+        .layer(axum::extract::DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(api)
+}
+
+type Caller = Option<Extension<Principal>>;
+
+fn principal(caller: &Caller) -> Option<&Principal> {
+    caller.as_ref().map(|Extension(principal)| principal)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct ListQuery {
+    /// Present without a value means yes.
+    all: Option<String>,
+    limit: u32,
+    team: String,
+}
+
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<pb::ListResponse>, ServiceError> {
+    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
+    let all = match query.all.as_deref() {
+        None | Some("false" | "0") => false,
+        Some("" | "true" | "1") => true,
+        Some(other) => return Err(invalid(format!("all: {other:?} is neither true nor false"))),
+    };
+    let request = pb::ListRequest { all, limit: query.limit, team: query.team };
+    api.list(principal(&caller), &request).map(Json)
+}
+
+async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(incident_id): Path<String>,
+) -> Result<Json<pb::GetResponse>, ServiceError> {
+    api.get(principal(&caller), &incident_id).await.map(Json)
+}
+
+async fn command(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+    body: Bytes,
+) -> Result<Json<serde_json::Value>, ServiceError> {
+    let (incident_id, action) = target.split_once(':').ok_or_else(|| {
+        ServiceError::new(ErrorCode::NotFound, "POST to /v1/incidents/{id}:acknowledge or :resolve")
+    })?;
+    let request: Request = match action {
+        "acknowledge" => parse::<pb::AcknowledgeRequest>(&body)?.into(),
+        "resolve" => parse::<pb::ResolveRequest>(&body)?.into(),
+        other => {
+            let message = format!("{other:?} is not an action; there are acknowledge and resolve");
+            return Err(ServiceError::new(ErrorCode::NotFound, message));
+        }
+    };
+    if !request.incident_id.is_empty() && request.incident_id != incident_id {
+        return Err(invalid("incident_id: is another than that of the path".to_owned()));
+    }
+    let request = Request { incident_id: incident_id.to_owned(), ..request };
+    let incident = api.command(principal(&caller), request).await?;
+    Ok(Json(serde_json::json!({ "incident": incident })))
+}
+
+fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ServiceError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))
+}
+
+fn invalid(message: String) -> ServiceError {
+    ServiceError::new(ErrorCode::Invalid, message)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct WatchQuery {
+    cursor: String,
+}
+
+/// Each event has the cursor after it as its id, so that a browser that connects again goes on
+/// where it was.
+async fn watch(
+    State(api): State<Api>,
+    caller: Caller,
+    query: Result<Query<WatchQuery>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ServiceError> {
+    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let cursor = last.unwrap_or(&query.cursor);
+    let responses = api.watch(principal(&caller), cursor).await?;
+    let events = responses.map(|response| {
+        let event = match response {
+            Ok(response) => {
+                let name = response
+                    .event
+                    .as_ref()
+                    .map_or("heartbeat", |event| event.r#type().as_str_name());
+                Event::default().event(name).id(&response.cursor).json_data(&response)
+            }
+            Err(ended) => {
+                let problem = serde_json::json!({
+                    "status": ended.error.code.http().as_u16(),
+                    "detail": ended.error.message,
+                    "cursor": ended.cursor,
+                });
+                Event::default().event("error").id(&ended.cursor).json_data(problem)
+            }
+        };
+        // A record of the contract always has a JSON form.
+        Ok(event.unwrap_or_default())
+    });
+    Ok(Sse::new(events))
+}

@@ -1,0 +1,260 @@
+//! All incidents as they are told in `zhili.incidents.v1`: what any replica answers from,
+//! whoever owns their partition.
+//!
+//! It holds the records of that log as they are, because it hands them out as they are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::{broadcast, oneshot, watch};
+use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition, topics};
+use zhili_incident::RESOLVED_FOR_MS;
+use zhili_proto::escalation::v1 as pb;
+use zhili_proto::millis;
+
+/// Pauses before a read is tried again, growing from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// An event and its place, as told to watchers.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) partition: usize,
+    pub(crate) offset: u64,
+    pub(crate) event: Arc<pb::IncidentEvent>,
+}
+
+/// The incidents that are open or were resolved less than a day ago.
+pub(crate) struct Board {
+    log: Arc<dyn EventLog>,
+    pub(crate) log_id: String,
+    state: RwLock<State>,
+    told: broadcast::Sender<Told>,
+    /// Changes whenever more has been read.
+    moved: watch::Sender<()>,
+}
+
+struct State {
+    incidents: HashMap<String, Arc<pb::Incident>>,
+    /// Resolved incidents by when they are to be forgotten.
+    forget: BTreeSet<(i64, String)>,
+    partitions: Vec<Place>,
+    waiting: HashMap<Command, Vec<oneshot::Sender<Arc<pb::IncidentEvent>>>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Place {
+    next: u64,
+    now_ms: i64,
+    caught_up: bool,
+}
+
+/// Names one command: tenant, incident, command id.
+type Command = (String, String, String);
+
+impl Board {
+    pub(crate) async fn open(log: Arc<dyn EventLog>, buffer: usize) -> Result<Arc<Self>, LogError> {
+        let topic = log.topic(topics::INCIDENTS).await?;
+        let mut partitions = Vec::new();
+        for partition in 0..topic.partitions {
+            let start = log.bounds(&place(partition)).await?.start;
+            partitions.push(Place { next: start, ..Place::default() });
+        }
+        let state = State {
+            incidents: HashMap::new(),
+            forget: BTreeSet::new(),
+            partitions,
+            waiting: HashMap::new(),
+        };
+        Ok(Arc::new(Self {
+            log,
+            log_id: topic.log_id,
+            state: RwLock::new(state),
+            told: broadcast::Sender::new(buffer.max(1)),
+            moved: watch::Sender::new(()),
+        }))
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        self.read().partitions.len() as u32
+    }
+
+    /// Follows one partition for ever.
+    pub(crate) async fn follow(&self, partition: u32) -> LogError {
+        let at = place(partition);
+        let mut pause = BACKOFF.0;
+        loop {
+            let next = self.read().partitions[partition as usize].next;
+            match self.log.read(&at, next, ReadLimit::default()).await {
+                Ok(batch) => {
+                    pause = BACKOFF.0;
+                    self.take(partition as usize, batch.records, batch.next, batch.caught_up);
+                }
+                Err(LogError::OutOfRange { start, .. }) if next < start => {
+                    tracing::warn!(partition = %at, next, start, "incident events went before they were read");
+                    self.write().partitions[partition as usize].next = start;
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(partition = %at, %error, "cannot follow the incidents, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    fn take(&self, partition: usize, records: Vec<Record>, next: u64, caught_up: bool) {
+        let mut state = self.write();
+        for record in records {
+            let value = record.value.as_deref().unwrap_or_default();
+            match pb::IncidentEvent::decode(value) {
+                Ok(event) => {
+                    let event = Arc::new(event);
+                    state.apply(partition, record.append_ms, &event);
+                    // Nobody may be watching.
+                    let _ = self.told.send(Told { partition, offset: record.offset, event });
+                }
+                Err(error) => {
+                    tracing::error!(partition, offset = record.offset, %error, "an incident event cannot be read, passing over it");
+                }
+            }
+        }
+        let place = &mut state.partitions[partition];
+        place.next = place.next.max(next);
+        place.caught_up |= caught_up;
+        drop(state);
+        self.moved.send_replace(());
+    }
+
+    /// Whether everything that was there at the start has been read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.read().partitions.iter().all(|place| place.caught_up)
+    }
+
+    /// Waits until everything is read that the log holds now.
+    pub(crate) async fn catch_up(&self) -> Result<(), LogError> {
+        let mut ends = Vec::new();
+        for partition in 0..self.partitions() {
+            ends.push(self.log.bounds(&place(partition)).await?.end);
+        }
+        let mut moved = self.moved.subscribe();
+        loop {
+            moved.borrow_and_update();
+            if self.read().partitions.iter().zip(&ends).all(|(place, end)| place.next >= *end) {
+                return Ok(());
+            }
+            // The sender lives as long as this.
+            let _ = moved.changed().await;
+        }
+    }
+
+    /// An incident of a tenant.
+    pub(crate) fn get(&self, tenant: &str, incident_id: &str) -> Option<Arc<pb::Incident>> {
+        let state = self.read();
+        state.incidents.get(incident_id).filter(|incident| incident.tenant == tenant).cloned()
+    }
+
+    /// Incidents of a tenant, open ones first, newest first among each.
+    pub(crate) fn list(&self, tenant: &str, team: &str, all: bool) -> Vec<Arc<pb::Incident>> {
+        let state = self.read();
+        let mut found: Vec<Arc<pb::Incident>> = state
+            .incidents
+            .values()
+            .filter(|incident| incident.tenant == tenant)
+            .filter(|incident| team.is_empty() || incident.team == team)
+            .filter(|incident| all || is_open(incident))
+            .cloned()
+            .collect();
+        drop(state);
+        found.sort_by(|a, b| {
+            let key = |incident: &pb::Incident| {
+                let at = incident.triggered_at.as_ref().and_then(millis);
+                (!is_open(incident), std::cmp::Reverse(at))
+            };
+            key(a).cmp(&key(b)).then_with(|| a.incident_id.cmp(&b.incident_id))
+        });
+        found
+    }
+
+    /// What comes after everything that was read so far, and where that is.
+    pub(crate) fn watch(&self) -> (broadcast::Receiver<Told>, Vec<u64>) {
+        // Under one lock: nothing falls between the two.
+        let state = self.read();
+        (self.told.subscribe(), state.partitions.iter().map(|place| place.next).collect())
+    }
+
+    /// The event that answers a command, once it is read. Ask before the command is appended.
+    pub(crate) fn answer(
+        &self,
+        tenant: &str,
+        incident_id: &str,
+        command_id: &str,
+    ) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
+        let command = (tenant.to_owned(), incident_id.to_owned(), command_id.to_owned());
+        let (answer, answered) = oneshot::channel();
+        let mut state = self.write();
+        let waiting = state.waiting.entry(command).or_default();
+        waiting.retain(|waiting| !waiting.is_closed());
+        waiting.push(answer);
+        // Those who gave up are forgotten when somebody asks.
+        state.waiting.retain(|_, waiting| waiting.iter().any(|waiting| !waiting.is_closed()));
+        answered
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, partition: usize, append_ms: i64, event: &Arc<pb::IncidentEvent>) {
+        let place = &mut self.partitions[partition];
+        place.now_ms = place.now_ms.max(append_ms).max(event.at_ms);
+        // Partitions are read at their own pace; the one furthest ahead is nearest to now.
+        let now_ms = self.partitions.iter().map(|place| place.now_ms).max().unwrap_or(0);
+        if let Some(incident) = &event.incident {
+            if let Some(resolved) = incident.resolved_at.as_ref().and_then(millis) {
+                let at = resolved.saturating_add(RESOLVED_FOR_MS);
+                self.forget.insert((at, incident.incident_id.clone()));
+            }
+            self.incidents.insert(incident.incident_id.clone(), Arc::new(incident.clone()));
+        }
+        while let Some((at, _)) = self.forget.first()
+            && *at <= now_ms
+            && let Some((_, incident_id)) = self.forget.pop_first()
+        {
+            self.incidents.remove(&incident_id);
+        }
+        if !event.command_id.is_empty() {
+            self.answer(event);
+        }
+    }
+
+    fn answer(&mut self, event: &Arc<pb::IncidentEvent>) {
+        // A refusal for an unknown incident names none: whoever asked under that id is meant.
+        let named = event.incident.as_ref().map(|incident| incident.incident_id.as_str());
+        let answered = self.waiting.extract_if(|(tenant, incident_id, command_id), _| {
+            *tenant == event.tenant
+                && *command_id == event.command_id
+                && named.is_none_or(|named| named == incident_id)
+        });
+        for waiting in answered.flat_map(|(_, waiting)| waiting) {
+            // Who has given up waiting does not mind.
+            let _ = waiting.send(Arc::clone(event));
+        }
+    }
+}
+
+fn is_open(incident: &pb::Incident) -> bool {
+    incident.state() != pb::incident::State::Resolved
+}
+
+pub(crate) fn place(partition: u32) -> TopicPartition {
+    TopicPartition::new(topics::INCIDENTS, partition)
+}

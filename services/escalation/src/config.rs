@@ -1,0 +1,56 @@
+//! Settings of the process. Who is paged is not among them: that is data in the log, see
+//! [`crate::bundle`].
+
+use serde::{Deserialize, Serialize};
+use zhili_runtime::config::Secret;
+
+/// Settings of the escalation service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of this replica in its consumer group; unique, and stable over restarts, so that a
+    /// quick restart moves no partition.
+    pub member: String,
+    /// Where a person sees an incident, with `{incident_id}` for its id, such as
+    /// `https://zhili.example/incidents/{incident_id}`; goes into every page. Empty for none.
+    pub link: String,
+    /// Every destination may be in a private network or on this machine. Otherwise only those
+    /// whose settings say `allow_private = true`.
+    pub allow_private_destinations: bool,
+    /// Pages every tenant without a bundle of its own; see [`crate::publish_default`].
+    pub default_webhook: Option<DefaultWebhook>,
+    /// Most pages that are claimed or being sent at a time, over all partitions of this
+    /// process.
+    pub max_sends: usize,
+    /// Most of them for one destination, so that a slow receiver does not hold up the others.
+    pub max_sends_per_destination: usize,
+    /// Events that a watcher may fall behind before it is disconnected.
+    pub watch_buffer: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            member: "escalation-1".to_owned(),
+            link: String::new(),
+            allow_private_destinations: false,
+            default_webhook: None,
+            max_sends: 256,
+            max_sends_per_destination: 32,
+            watch_buffer: 4_096,
+        }
+    }
+}
+
+/// A webhook that needs no bundle.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefaultWebhook {
+    /// `https://...` or `http://...`. Not shown, because its path is often a password.
+    pub url: Secret,
+    /// Where the signing secret is: `env:NAME` or `file:PATH`; empty for requests without a
+    /// signature.
+    pub secret: String,
+    /// See [`zhili_incident::Webhook::allow_private`].
+    pub allow_private: bool,
+}

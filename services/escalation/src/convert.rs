@@ -1,0 +1,428 @@
+//! Between the records of the log and the fold's own types: the one place that knows both.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use zhili_eventlog::runner::{self, Marker, Undecodable};
+use zhili_incident::{
+    Action, Answer, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, EventKind, Exhausted,
+    Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal, State,
+};
+use zhili_proto::escalation::v1 as pb;
+use zhili_proto::log::v1 as log;
+use zhili_proto::timestamp;
+
+use pb::log_entry::Entry as Wire;
+
+fn poison(detail: impl Into<String>) -> Undecodable {
+    Undecodable::Poison { reason: "invalid", detail: detail.into() }
+}
+
+/// What a record of the escalation log says.
+///
+/// Values that this version does not know, be it a kind of record, an action or a word of an
+/// enumeration, were written by a newer one and are [`Undecodable::UnknownKind`].
+pub(crate) fn entry(value: Option<&[u8]>) -> Result<runner::Entry<Entry>, Undecodable> {
+    let value = value.filter(|value| !value.is_empty()).ok_or_else(|| poison("it is empty"))?;
+    let record = pb::LogEntry::decode(value).map_err(|error| Undecodable::Poison {
+        reason: "undecodable",
+        detail: error.to_string(),
+    })?;
+    // Fields that were skipped are those of a newer version.
+    let newer = record.encoded_len() < value.len();
+    let input = match record.entry.ok_or(Undecodable::UnknownKind)? {
+        Wire::Tick(tick) => return Ok(runner::Entry::Tick { at_ms: tick.at_ms }),
+        Wire::Marker(marker) => {
+            let log::Marker { tenant, bundle, sequence } = marker;
+            return Ok(runner::Entry::Marker(Marker { tenant, bundle, sequence }));
+        }
+        Wire::Signal(it) => Entry::Signal(signal(it)?),
+        Wire::Command(it) => Entry::Command(command(it, newer)?),
+        Wire::Claim(it) => Entry::Claim(claim(it)?),
+        Wire::Result(it) => Entry::Result(result(it)?),
+    };
+    Ok(runner::Entry::Input(input))
+}
+
+fn signal(it: pb::Signal) -> Result<Signal, Undecodable> {
+    for (field, value) in [
+        ("signal_id", &it.signal_id),
+        ("tenant", &it.tenant),
+        ("conversation_id", &it.conversation_id),
+    ] {
+        if value.is_empty() {
+            return Err(poison(format!("signal.{field} is empty")));
+        }
+    }
+    if !it.probability.is_finite() {
+        return Err(poison("signal.probability is not a number"));
+    }
+    Ok(Signal {
+        family: family(it.family)?,
+        severity: severity(it.severity)?,
+        team: if it.team.is_empty() { DEFAULT_TEAM.to_owned() } else { it.team },
+        signal_id: it.signal_id,
+        tenant: it.tenant,
+        conversation_id: it.conversation_id,
+        kind: it.kind,
+        category: it.category,
+        event_id: it.event_id,
+        effective_ms: it.effective_ms,
+        probability: it.probability,
+        rules: it.rules,
+        excerpt: it.excerpt,
+        agent: it.agent,
+        customer: it.customer,
+        channel: it.channel,
+        queue: it.queue,
+        historical: it.historical,
+        engine: it.engine,
+    })
+}
+
+fn family(value: i32) -> Result<Family, Undecodable> {
+    match pb::Family::try_from(value) {
+        Ok(pb::Family::Complaint) => Ok(Family::Complaint),
+        Ok(pb::Family::Wording) => Ok(Family::Wording),
+        Ok(pb::Family::Sla) => Ok(Family::Sla),
+        Ok(pb::Family::Crisis) => Ok(Family::Crisis),
+        Ok(pb::Family::Unspecified) => Err(poison("signal.family is not given")),
+        Err(_) => Err(Undecodable::UnknownKind),
+    }
+}
+
+fn severity(value: i32) -> Result<Severity, Undecodable> {
+    match pb::incident::Severity::try_from(value) {
+        Ok(pb::incident::Severity::Info) => Ok(Severity::Info),
+        Ok(pb::incident::Severity::Warning) => Ok(Severity::Warning),
+        Ok(pb::incident::Severity::High) => Ok(Severity::High),
+        Ok(pb::incident::Severity::Critical) => Ok(Severity::Critical),
+        Ok(pb::incident::Severity::Unspecified) => Err(poison("signal.severity is not given")),
+        Err(_) => Err(Undecodable::UnknownKind),
+    }
+}
+
+fn command(it: pb::Command, newer: bool) -> Result<Command, Undecodable> {
+    let action = match it.action {
+        Some(pb::command::Action::Acknowledge(_)) => Action::Acknowledge,
+        Some(pb::command::Action::Resolve(_)) => Action::Resolve,
+        None if newer => return Err(Undecodable::UnknownKind),
+        None => return Err(poison("command.action is not given")),
+    };
+    Ok(Command {
+        command_id: it.command_id,
+        tenant: it.tenant,
+        team: it.team,
+        incident_id: it.incident_id,
+        expected_version: it.expected_version,
+        actor: it.actor,
+        note: it.note,
+        action,
+    })
+}
+
+fn claim(it: pb::Claim) -> Result<Claim, Undecodable> {
+    let page_id = it.page_id.parse().map_err(|error| poison(format!("claim.page_id: {error}")))?;
+    Ok(Claim { page_id, attempt: it.attempt, owner: it.owner })
+}
+
+fn result(it: pb::DeliveryResult) -> Result<DeliveryResult, Undecodable> {
+    use pb::delivery_result::Outcome as Word;
+    let page_id = it.page_id.parse().map_err(|error| poison(format!("result.page_id: {error}")))?;
+    let outcome = match Word::try_from(it.outcome) {
+        Ok(Word::Delivered) => Outcome::Delivered,
+        Ok(Word::Failed) => Outcome::Failed,
+        Ok(Word::Rejected) => Outcome::Rejected,
+        Ok(Word::Unspecified) => return Err(poison("result.outcome is not given")),
+        Err(_) => return Err(Undecodable::UnknownKind),
+    };
+    Ok(DeliveryResult {
+        page_id,
+        attempt: it.attempt,
+        outcome,
+        detail: it.detail,
+        duration_ms: it.duration_ms,
+        retry_after_ms: it.retry_after_ms,
+    })
+}
+
+/// Key of everything about a team, in the escalation log as in the incident log.
+pub(crate) fn key(tenant: &str, team: &str) -> Bytes {
+    Bytes::from(format!("{tenant}/{team}"))
+}
+
+fn record(entry: Wire) -> Bytes {
+    Bytes::from(pb::LogEntry { entry: Some(entry) }.encode_to_vec())
+}
+
+pub(crate) fn tick_record(at_ms: i64) -> Bytes {
+    record(Wire::Tick(log::Tick { at_ms }))
+}
+
+pub(crate) fn marker_record(marker: &Marker) -> Bytes {
+    let Marker { tenant, bundle, sequence } = marker.clone();
+    record(Wire::Marker(log::Marker { tenant, bundle, sequence }))
+}
+
+pub(crate) fn command_record(command: Command) -> Bytes {
+    let action = match command.action {
+        Action::Acknowledge => pb::command::Action::Acknowledge(pb::AcknowledgeAction {}),
+        Action::Resolve => pb::command::Action::Resolve(pb::ResolveAction {}),
+    };
+    record(Wire::Command(pb::Command {
+        command_id: command.command_id,
+        tenant: command.tenant,
+        team: command.team,
+        incident_id: command.incident_id,
+        expected_version: command.expected_version,
+        actor: command.actor,
+        note: command.note,
+        action: Some(action),
+    }))
+}
+
+pub(crate) fn claim_record(tenant: &str, team: &str, claim: Claim) -> Bytes {
+    record(Wire::Claim(pb::Claim {
+        tenant: tenant.to_owned(),
+        team: team.to_owned(),
+        page_id: claim.page_id.to_string(),
+        attempt: claim.attempt,
+        owner: claim.owner,
+    }))
+}
+
+pub(crate) fn result_record(tenant: &str, team: &str, result: DeliveryResult) -> Bytes {
+    use pb::delivery_result::Outcome as Word;
+    let outcome = match result.outcome {
+        Outcome::Delivered => Word::Delivered,
+        Outcome::Failed => Word::Failed,
+        Outcome::Rejected => Word::Rejected,
+    };
+    record(Wire::Result(pb::DeliveryResult {
+        tenant: tenant.to_owned(),
+        team: team.to_owned(),
+        page_id: result.page_id.to_string(),
+        attempt: result.attempt,
+        outcome: outcome.into(),
+        detail: result.detail,
+        duration_ms: result.duration_ms,
+        retry_after_ms: result.retry_after_ms,
+    }))
+}
+
+/// An event as a record of the incident log.
+pub(crate) fn event_record(event: IncidentEvent) -> Bytes {
+    let refusal = match &event.answer {
+        Some(Answer::Refused(refusal)) => refusal.code().to_owned(),
+        Some(Answer::Applied { .. }) | None => String::new(),
+    };
+    let event = pb::IncidentEvent {
+        r#type: kind(event.kind).into(),
+        incident: event.incident.as_deref().map(incident),
+        at_ms: event.at_ms,
+        actor: event.actor,
+        note: event.note,
+        page: event.page.as_ref().map(page),
+        command_id: event.command_id,
+        event_id: event.event_id,
+        effective_ms: event.effective_ms,
+        tenant: event.tenant,
+        team: event.team,
+        refusal,
+    };
+    Bytes::from(event.encode_to_vec())
+}
+
+fn kind(kind: EventKind) -> pb::incident_event::Type {
+    use pb::incident_event::Type;
+    match kind {
+        EventKind::Triggered => Type::Triggered,
+        EventKind::Paged => Type::Paged,
+        EventKind::Acknowledged => Type::Acknowledged,
+        EventKind::Updated => Type::Updated,
+        EventKind::Escalated => Type::Escalated,
+        EventKind::Resolved => Type::Resolved,
+        EventKind::Exhausted => Type::Exhausted,
+        EventKind::DeliveryFailed => Type::DeliveryFailed,
+        EventKind::Recorded => Type::Recorded,
+        EventKind::Refused => Type::Refused,
+        EventKind::Repeated => Type::AnsweredAgain,
+    }
+}
+
+fn incident(it: &Incident) -> pb::Incident {
+    use pb::incident::{Severity as Level, State as Standing};
+    let state = match it.state {
+        State::Triggered => Standing::Triggered,
+        State::Acknowledged => Standing::Acknowledged,
+        State::Resolved => Standing::Resolved,
+    };
+    let exhausted_reason = match it.exhausted {
+        Some(Exhausted::NobodyReachable) => "nobody_reachable",
+        Some(Exhausted::PolicyEnded) => "policy_ended",
+        None => "",
+    };
+    pb::Incident {
+        incident_id: it.incident_id.to_string(),
+        tenant: it.tenant.clone(),
+        team: it.team.clone(),
+        conversation_id: it.conversation_id.clone(),
+        family: wire_family(it.family).into(),
+        kind: it.kind.clone(),
+        category: it.category.clone(),
+        state: state.into(),
+        severity: Level::from(Words(it.severity)).into(),
+        version: it.version,
+        triggered_at: Some(timestamp(it.triggered_at_ms)),
+        acknowledged_at: it.acknowledged_at_ms.map(timestamp),
+        resolved_at: it.resolved_at_ms.map(timestamp),
+        owner: it.owner.clone(),
+        evidence: it.evidence.iter().map(evidence).collect(),
+        signals: it.signals,
+        policy: it.policy.name.clone(),
+        step: it.step,
+        r#loop: it.pass,
+        next_at: it.next_at_ms.map(timestamp),
+        exhausted: it.exhausted.is_some(),
+        pages: it.pages.iter().map(page).collect(),
+        previous_incident_id: it.previous.map(|id| id.to_string()).unwrap_or_default(),
+        historical: it.historical,
+        repeats_left: it.repeats_left,
+        exhausted_reason: exhausted_reason.to_owned(),
+    }
+}
+
+fn wire_family(family: Family) -> pb::Family {
+    match family {
+        Family::Complaint => pb::Family::Complaint,
+        Family::Wording => pb::Family::Wording,
+        Family::Sla => pb::Family::Sla,
+        Family::Crisis => pb::Family::Crisis,
+    }
+}
+
+struct Words<T>(T);
+
+impl From<Words<Severity>> for pb::incident::Severity {
+    fn from(Words(severity): Words<Severity>) -> Self {
+        match severity {
+            Severity::Info => Self::Info,
+            Severity::Warning => Self::Warning,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+/// The word for a severity in configuration, cards and metric labels.
+pub(crate) fn severity_name(severity: Severity) -> &'static str {
+    pb::incident::Severity::from(Words(severity)).as_str_name()
+}
+
+fn evidence(it: &Arc<Signal>) -> pb::Signal {
+    pb::Signal {
+        signal_id: it.signal_id.clone(),
+        tenant: it.tenant.clone(),
+        team: it.team.clone(),
+        conversation_id: it.conversation_id.clone(),
+        family: wire_family(it.family).into(),
+        kind: it.kind.clone(),
+        category: it.category.clone(),
+        severity: pb::incident::Severity::from(Words(it.severity)).into(),
+        event_id: it.event_id.clone(),
+        effective_ms: it.effective_ms,
+        probability: it.probability,
+        rules: it.rules.clone(),
+        excerpt: it.excerpt.clone(),
+        agent: it.agent.clone(),
+        customer: it.customer.clone(),
+        channel: it.channel.clone(),
+        queue: it.queue.clone(),
+        historical: it.historical,
+        engine: it.engine.clone(),
+    }
+}
+
+fn page(it: &Page) -> pb::Page {
+    use pb::page::State as Standing;
+    let state = match &it.state {
+        PageState::Pending { .. } | PageState::Ready { .. } => Standing::Pending,
+        PageState::Sending { .. } | PageState::Unsettled { .. } => Standing::Sending,
+        PageState::Delivered => Standing::Delivered,
+        PageState::Failed => Standing::Failed,
+        PageState::Cancelled => Standing::Cancelled,
+    };
+    pb::Page {
+        page_id: it.page_id.to_string(),
+        destination: it.destination.clone(),
+        channel: it.channel.name().to_owned(),
+        state: state.into(),
+        attempts: it.attempts,
+        detail: it.detail.clone(),
+        reason: it.reason.name().to_owned(),
+        step: it.step,
+        created_at: Some(timestamp(it.created_at_ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(entry: Wire) -> Result<runner::Entry<Entry>, Undecodable> {
+        super::entry(Some(&record(entry)))
+    }
+
+    fn a_signal() -> pb::Signal {
+        pb::Signal {
+            signal_id: "s".into(),
+            tenant: "t".into(),
+            conversation_id: "c".into(),
+            family: pb::Family::Complaint.into(),
+            severity: pb::incident::Severity::High.into(),
+            ..pb::Signal::default()
+        }
+    }
+
+    #[test]
+    fn a_signal_without_a_team_is_for_the_default_team() {
+        let Ok(runner::Entry::Input(Entry::Signal(signal))) = decoded(Wire::Signal(a_signal()))
+        else {
+            panic!("not a signal");
+        };
+        assert_eq!(signal.team, "default");
+    }
+
+    #[test]
+    fn a_signal_that_lacks_what_it_is_about_is_poison_that_names_the_field() {
+        let unnamed = pb::Signal { signal_id: String::new(), ..a_signal() };
+        let vague = pb::Signal { family: 0, ..a_signal() };
+        for (signal, field) in [(unnamed, "signal_id"), (vague, "family")] {
+            match decoded(Wire::Signal(signal)) {
+                Err(Undecodable::Poison { detail, .. }) => assert!(detail.contains(field)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_poison() {
+        for value in [None, Some(&b""[..]), Some(&b"\xff\xff\xff"[..])] {
+            assert!(matches!(entry(value), Err(Undecodable::Poison { .. })), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_an_unknown_kind() {
+        let newer_family = pb::Signal { family: 99, ..a_signal() };
+        assert!(matches!(decoded(Wire::Signal(newer_family)), Err(Undecodable::UnknownKind)));
+        // Field 15 of the record, length 0.
+        assert!(matches!(entry(Some(&[0x7a, 0x00])), Err(Undecodable::UnknownKind)));
+        // A command (field 2, length 2) whose action is field 13, length 0.
+        let newer_action = [0x12, 0x02, 0x6a, 0x00];
+        assert!(matches!(entry(Some(&newer_action)), Err(Undecodable::UnknownKind)));
+        // A command without any action.
+        assert!(matches!(entry(Some(&[0x12, 0x00])), Err(Undecodable::Poison { .. })));
+    }
+}

@@ -1,0 +1,451 @@
+//! What the live owner of a partition does about its incidents: claims pages that are due, sends
+//! those whose claim it has read back, and notes what came of it.
+//!
+//! A send starts only within the lease of its claim, counted from before the claim was appended
+//! on this process's monotonic clock. That is never later than the append, so neither a clock
+//! that is off nor a slow read makes two owners send at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use zhili_eventlog::runner::{Fold, Observation};
+use zhili_eventlog::{Clock, EventLog, Headers, LogError, NewRecord, TopicPartition, trace};
+use zhili_incident::{
+    Claim, DeliveryResult, Destination, Effect, Incident, LEASE_MS, Outcome, Page, PageId, Reason,
+    Severity, Webhook,
+};
+
+use crate::fold::Incidents;
+use crate::metrics::{self, Metrics};
+use crate::reach::Reach;
+use crate::webhook::{Send, Sent, Webhooks};
+use crate::{card, convert};
+
+/// Pauses before an append is tried again, growing from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How long after its claim a send may start.
+const LEASE: Duration = Duration::from_millis(LEASE_MS as u64);
+/// How often figures about all incidents are taken.
+const FIGURES: Duration = Duration::from_secs(1);
+
+/// What the owners of one process share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pager {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) clock: Clock,
+    /// Name of this process in its claims; unique per start.
+    pub(crate) name: Arc<str>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) link: Arc<str>,
+    pub(crate) allow_private: bool,
+    pub(crate) max_sends: usize,
+    pub(crate) max_sends_per_destination: usize,
+    pub(crate) metrics: Metrics,
+    pub(crate) reach: Reach,
+    /// Sends under way; they end also when their partition has gone to somebody else.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) under_way: Arc<Mutex<HashMap<Attempt, UnderWay>>>,
+    /// Open incidents of each partition owned here, for the figure over all of them.
+    pub(crate) open: Arc<Mutex<HashMap<TopicPartition, [i64; SEVERITIES.len()]>>>,
+}
+
+pub(crate) const SEVERITIES: [Severity; 4] =
+    [Severity::Info, Severity::Warning, Severity::High, Severity::Critical];
+
+/// One attempt to send one page.
+pub(crate) type Attempt = (PageId, u32);
+
+/// An attempt that this process has begun.
+pub(crate) struct UnderWay {
+    partition: TopicPartition,
+    /// Tenant, team and name.
+    destination: (String, String, String),
+    /// When its claim was given to the log first.
+    claimed: Instant,
+    /// When it was given to it last.
+    asked: Instant,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The claim is on its way to the log or back.
+    Claimed,
+    /// The request is on its way, or its result to the log and back.
+    Sending,
+    /// It was not sent because the lease had ended, or its outcome could not be noted. The fold
+    /// will ask for another attempt.
+    GivenUp,
+}
+
+/// The owner of one partition.
+pub(crate) struct Owner {
+    pager: Pager,
+    partition: TopicPartition,
+    /// The timer that was to fire next when last seen.
+    due: Option<i64>,
+    figures: Option<Instant>,
+}
+
+impl Owner {
+    pub(crate) fn new(pager: Pager, partition: TopicPartition) -> Self {
+        Self { pager, partition, due: None, figures: None }
+    }
+
+    /// Sees a committed state and does what it asks for.
+    pub(crate) fn observe(&mut self, fold: &Incidents, seen: &Observation<'_>) {
+        self.take_figures(fold, seen);
+        let mut under_way = self.pager.lock();
+        under_way.retain(|attempt, it| {
+            it.partition != self.partition || is_wanted(fold, *attempt, it.stage)
+        });
+        let effects = fold.partition().effects(seen.now_ms, &self.pager.name, |page, attempt| {
+            let known = under_way.get(&(page, attempt));
+            known.is_some_and(|it| it.stage == Stage::Sending)
+        });
+        let mut sends = Vec::new();
+        let mut claims = Vec::new();
+        for effect in effects {
+            match effect {
+                // A state of the past would ask for what is settled since.
+                Effect::Claim { .. } if !seen.caught_up => {}
+                Effect::Claim { incident, page_id, attempt } => {
+                    if self.may_claim(&mut under_way, incident, page_id, attempt) {
+                        claims.push((
+                            incident,
+                            Claim { page_id, attempt, owner: self.pager.name.to_string() },
+                        ));
+                    }
+                }
+                Effect::Send { incident, page, attempt, destination, .. } => {
+                    // A claim of ours that this process does not know of cannot be.
+                    if let Some(it) = under_way.get_mut(&(page.page_id, attempt))
+                        && it.stage == Stage::Claimed
+                        && let Destination::Webhook(webhook) = destination
+                    {
+                        it.stage = Stage::Sending;
+                        sends.push((incident, page, attempt, webhook, it.claimed));
+                    }
+                }
+            }
+        }
+        drop(under_way);
+        for (incident, page, attempt, webhook, claimed) in sends {
+            self.send(fold, incident, page, attempt, webhook, claimed);
+        }
+        self.claim(fold, claims);
+    }
+
+    /// Whether to append this claim now; if so, it is under way.
+    fn may_claim(
+        &self,
+        under_way: &mut HashMap<Attempt, UnderWay>,
+        incident: &Incident,
+        page_id: PageId,
+        attempt: u32,
+    ) -> bool {
+        if let Some(known) = under_way.get_mut(&(page_id, attempt)) {
+            // An append whose outcome is unknown. The lease still counts from the first one.
+            let lost = known.stage == Stage::Claimed && known.asked.elapsed() > 2 * LEASE;
+            if lost {
+                known.asked = Instant::now();
+            }
+            return lost;
+        }
+        let Some(page) = incident.page(page_id) else { return false };
+        let destination =
+            (incident.tenant.clone(), incident.team.clone(), page.destination.clone());
+        let same = under_way.values().filter(|it| it.destination == destination).count();
+        if under_way.len() >= self.pager.max_sends || same >= self.pager.max_sends_per_destination {
+            return false;
+        }
+        let (partition, stage, now) = (self.partition.clone(), Stage::Claimed, Instant::now());
+        let it = UnderWay { partition, destination, claimed: now, asked: now, stage };
+        under_way.insert((page_id, attempt), it);
+        true
+    }
+
+    /// Appends claims, all in one go.
+    fn claim(&self, fold: &Incidents, claims: Vec<(&Incident, Claim)>) {
+        if claims.is_empty() {
+            return;
+        }
+        let mut attempts = Vec::new();
+        let mut records = Vec::new();
+        for (incident, claim) in claims {
+            attempts.push((claim.page_id, claim.attempt));
+            let (tenant, team) = (&incident.tenant, &incident.team);
+            let parent = headers(fold.traceparent(incident.incident_id));
+            let value = convert::claim_record(tenant, team, claim);
+            records.push(record(&self.partition, tenant, team, value, parent));
+        }
+        let pager = self.pager.clone();
+        pager.tasks.clone().spawn(async move {
+            let results = pager.log.append(records).await;
+            for (attempt, result) in attempts.into_iter().zip(results) {
+                match result {
+                    Ok(_) => {
+                        pager.metrics.claims.inc();
+                    }
+                    // It may come back all the same; if not, its entry goes with its lease.
+                    Err(error @ LogError::Ambiguous(_)) => {
+                        tracing::warn!(page = %attempt.0, %error, "cannot tell whether a page was claimed");
+                    }
+                    Err(error) => {
+                        tracing::warn!(page = %attempt.0, %error, "cannot claim a page, trying again");
+                        pager.lock().remove(&attempt);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Starts a send and sees it to its end.
+    fn send(
+        &self,
+        fold: &Incidents,
+        incident: &Incident,
+        page: &Page,
+        attempt: u32,
+        webhook: &Webhook,
+        claimed: Instant,
+    ) {
+        let incoming = headers(fold.traceparent(incident.incident_id));
+        let span = tracing::info_span!(
+            "page",
+            otel.kind = "client",
+            page = %page.page_id,
+            incident = %incident.incident_id,
+            destination = page.destination,
+            attempt,
+        );
+        trace::continue_from(&span, &incoming);
+        let first = incident.evidence.first();
+        let job = Job {
+            pager: self.pager.clone(),
+            partition: self.partition.clone(),
+            tenant: incident.tenant.clone(),
+            team: incident.team.clone(),
+            page_id: page.page_id,
+            attempt,
+            webhook: webhook.clone(),
+            body: card::body(incident, page, &self.pager.link),
+            claimed,
+            traceparent: trace::traceparent_of(&span, &incoming),
+            triggered_ms: first
+                .filter(|_| page.reason == Reason::Triggered)
+                .map(|signal| signal.effective_ms),
+        };
+        self.pager.tasks.spawn(job.run().instrument(span));
+    }
+
+    fn take_figures(&mut self, fold: &Incidents, seen: &Observation<'_>) {
+        let clock_ms = (self.pager.clock)();
+        let due = fold.next_due();
+        if let Some(fired) = self.due.filter(|before| *before <= seen.now_ms && due != self.due) {
+            self.pager.metrics.timer_lateness.observe(seconds(clock_ms - fired));
+        }
+        self.due = due;
+        if self.figures.is_some_and(|at| at.elapsed() < FIGURES) {
+            return;
+        }
+        self.figures = Some(Instant::now());
+        self.pager.metrics.overdue.set(due.map_or(0.0, |due| seconds(clock_ms - due)));
+        let mut open = [0; SEVERITIES.len()];
+        let mut tenants = std::collections::BTreeSet::new();
+        for incident in fold.partition().incidents().filter(|incident| incident.is_open()) {
+            open[incident.severity as usize] += 1;
+            tenants.insert(incident.tenant.as_str());
+        }
+        self.pager.count_open(&self.partition, Some(open));
+        let unreachable = tenants.iter().flat_map(|tenant| fold.partition().unreachable(tenant));
+        self.pager.reach.seen(&self.partition, unreachable.collect());
+    }
+}
+
+/// Whoever owns the partition next claims and counts; what is under way here ends.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.pager.count_open(&self.partition, None);
+        self.pager.reach.seen(&self.partition, Vec::new());
+        let partition = &self.partition;
+        self.pager.lock().retain(|_, it| it.partition != *partition || it.stage == Stage::Sending);
+    }
+}
+
+impl Pager {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, UnderWay>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_open(&self) -> MutexGuard<'_, HashMap<TopicPartition, [i64; SEVERITIES.len()]>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters the open incidents of a partition, or takes them out.
+    fn count_open(&self, partition: &TopicPartition, open: Option<[i64; SEVERITIES.len()]>) {
+        let mut all = self.lock_open();
+        match open {
+            Some(open) => all.insert(partition.clone(), open),
+            None => all.remove(partition),
+        };
+        for severity in SEVERITIES {
+            let sum = all.values().map(|open| open[severity as usize]).sum();
+            let label = metrics::Severity { severity: convert::severity_name(severity) };
+            self.metrics.open.get_or_create(&label).set(sum);
+        }
+    }
+}
+
+fn record(
+    partition: &TopicPartition,
+    tenant: &str,
+    team: &str,
+    value: bytes::Bytes,
+    headers: Headers,
+) -> NewRecord {
+    let key = convert::key(tenant, team);
+    NewRecord { partition: partition.clone(), key: Some(key), value: Some(value), headers }
+}
+
+/// Whether the fold may still ask about an attempt.
+fn is_wanted(fold: &Incidents, (page_id, attempt): Attempt, stage: Stage) -> bool {
+    let Some((_, page)) = fold.partition().page(page_id) else { return false };
+    let settled = page.log.iter().any(|it| it.attempt == attempt && it.outcome.is_some());
+    if page.is_settled() || settled || page.attempts > attempt {
+        return false;
+    }
+    // A claim that did not come back, or that somebody else's came before.
+    stage == Stage::Sending || page.attempts == attempt || page.next_attempt() == attempt
+}
+
+fn headers(traceparent: Option<&str>) -> Headers {
+    let mut headers = Headers::default();
+    if let Some(parent) = traceparent {
+        headers.push(trace::TRACEPARENT, parent.to_owned());
+    }
+    headers
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms.max(0) as f64 / 1_000.0
+}
+
+/// One send, from the request to the result in the log.
+struct Job {
+    pager: Pager,
+    partition: TopicPartition,
+    tenant: String,
+    team: String,
+    page_id: PageId,
+    attempt: u32,
+    webhook: Webhook,
+    body: bytes::Bytes,
+    claimed: Instant,
+    traceparent: Option<bytes::Bytes>,
+    /// When the incident's first signal became true, if this page tells of it.
+    triggered_ms: Option<i64>,
+}
+
+impl Job {
+    async fn run(self) {
+        let id = self.page_id.to_string();
+        let request = Send {
+            webhook: &self.webhook,
+            allow_private: self.pager.allow_private,
+            id: &id,
+            timestamp: (self.pager.clock)().div_euclid(1_000),
+            body: self.body.clone(),
+            traceparent: self.traceparent.clone(),
+        };
+        let started = Instant::now();
+        let sent = self.pager.webhooks.send(request, || self.claimed.elapsed() < LEASE).await;
+        let Some(sent) = sent else {
+            tracing::warn!(
+                "the lease ended before the page could be sent, it will be claimed again"
+            );
+            self.pager.metrics.late_sends.inc();
+            self.end(false);
+            return;
+        };
+        self.count(&sent);
+        match sent.outcome {
+            Outcome::Delivered => tracing::info!(detail = sent.detail, "page delivered"),
+            Outcome::Failed => tracing::warn!(detail = sent.detail, "page failed, trying again"),
+            Outcome::Rejected => tracing::error!(detail = sent.detail, "page refused for good"),
+        }
+        let result = DeliveryResult {
+            page_id: self.page_id,
+            attempt: self.attempt,
+            outcome: sent.outcome,
+            detail: sent.detail,
+            duration_ms: started.elapsed().as_millis() as i64,
+            retry_after_ms: sent.retry_after_ms,
+        };
+        let noted = self.note(result).await;
+        self.end(noted);
+    }
+
+    /// A noted send counts as under way until its result is read back, by whoever owns the
+    /// partition then.
+    fn end(&self, noted: bool) {
+        let owned = self.pager.lock_open().contains_key(&self.partition);
+        let mut under_way = self.pager.lock();
+        let attempt = (self.page_id, self.attempt);
+        if !owned {
+            under_way.remove(&attempt);
+        } else if let Some(it) = under_way.get_mut(&attempt).filter(|_| !noted) {
+            it.stage = Stage::GivenUp;
+        }
+    }
+
+    /// Appends the result until the log has it: without it the page would be sent once more.
+    async fn note(&self, result: DeliveryResult) -> bool {
+        let value = convert::result_record(&self.tenant, &self.team, result);
+        let mut headers = Headers::default();
+        if let Some(parent) = &self.traceparent {
+            headers.push(trace::TRACEPARENT, parent.clone());
+        }
+        let record = record(&self.partition, &self.tenant, &self.team, value, headers);
+        let mut pause = BACKOFF.0;
+        loop {
+            match self.pager.log.append(vec![record.clone()]).await.pop() {
+                // A second copy of a result has no effect.
+                Some(Err(error)) if error.is_transient() => {
+                    tracing::warn!(%error, "cannot note what came of a page, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "cannot note what came of a page, it may be sent again");
+                    return false;
+                }
+                Some(Ok(_)) | None => return true,
+            }
+        }
+    }
+
+    fn count(&self, sent: &Sent) {
+        const CHANNEL: &str = "webhook";
+        let metrics = &self.pager.metrics;
+        let outcome = match sent.outcome {
+            Outcome::Delivered => metrics::Outcome::Delivered,
+            Outcome::Failed => metrics::Outcome::Failed,
+            Outcome::Rejected => metrics::Outcome::Rejected,
+        };
+        let label = metrics::Delivery { channel: CHANNEL, outcome };
+        metrics.deliveries.get_or_create(&label).inc();
+        let channel = metrics::Channel { channel: CHANNEL };
+        if sent.outcome == Outcome::Delivered {
+            metrics.sent.get_or_create(&channel).inc();
+            if let Some(since) = self.triggered_ms {
+                metrics.signal_to_page.observe(seconds((self.pager.clock)() - since));
+            }
+        } else {
+            metrics.failed.get_or_create(&channel).inc();
+        }
+    }
+}

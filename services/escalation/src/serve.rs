@@ -1,0 +1,224 @@
+//! The service put together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_group};
+use zhili_eventlog::{Clock, EventLog, LogError, Membership, TopicPartition, topics};
+use zhili_proto::escalation::v1::escalation_service_server::EscalationServiceServer;
+use zhili_runtime::{Condition, Context, Failure, Server};
+
+use crate::api::{self, Api};
+use crate::board::Board;
+use crate::bundle::publish_default;
+use crate::config::Config;
+use crate::fold::Incidents;
+use crate::metrics::Metrics;
+use crate::owner::{Owner, Pager};
+use crate::reach::Reach;
+use crate::watch::Watching;
+use crate::webhook::Webhooks;
+
+/// Consumer group of the service.
+pub const GROUP: &str = "escalation";
+
+/// A partition that has work and makes no progress for so long makes the service unready.
+const PATIENCE_MS: i64 = 30_000;
+/// How often to look whether somebody has become unreachable.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long sends under way may take to end after the signal to stop: their own time-out and
+/// the append of their result.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves until the context's shutdown: folds the partitions that the group gives this process,
+/// sends pages, answers calls on `listener`.
+///
+/// The topics of [`topics::all`] must exist. `bundles` must follow the same log. Publishes
+/// [`Config::default_webhook`] when it is not in force already.
+///
+/// # Errors
+/// [`Failure::Usage`] for settings that cannot be used, [`Failure::Unavailable`] when the log or
+/// the port cannot be used any more.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    log: Arc<dyn EventLog>,
+    bundles: Arc<Bundles>,
+    clock: Clock,
+    context: Context,
+) -> Result<(), Failure> {
+    check(&config)?;
+    let unavailable = |error: LogError| Failure::Unavailable(error.to_string());
+    publish_default(&log, &config, clock()).await.map_err(|error| match error {
+        crate::DefaultError::Log(error) => unavailable(error),
+        wrong => Failure::Usage(wrong.to_string()),
+    })?;
+    let partitions = log.topic(topics::ESCALATION).await.map_err(unavailable)?.partitions;
+    let metrics = {
+        let mut registry = context.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        Metrics::register(&mut registry)
+    };
+    let board = Board::open(Arc::clone(&log), config.watch_buffer).await.map_err(unavailable)?;
+    let reach = Reach::new(Arc::clone(&bundles));
+    let tasks = TaskTracker::new();
+    let pager = Pager {
+        log: Arc::clone(&log),
+        clock: Arc::clone(&clock),
+        name: Arc::from(format!("{}/{:016x}", config.member, rand::random::<u64>())),
+        webhooks: Webhooks::new().map_err(|error| Failure::Unavailable(error.to_string()))?,
+        link: Arc::from(config.link.as_str()),
+        allow_private: config.allow_private_destinations,
+        max_sends: config.max_sends,
+        max_sends_per_destination: config.max_sends_per_destination,
+        metrics: metrics.clone(),
+        reach: reach.clone(),
+        tasks: tasks.clone(),
+        under_way: Arc::new(Mutex::new(HashMap::new())),
+        open: Arc::default(),
+    };
+    let progress = Progress::default();
+    add_health(&context, &progress, &board, &reach, &clock);
+
+    let api = Api {
+        log: Arc::clone(&log),
+        board: Arc::clone(&board),
+        reach: reach.clone(),
+        watching: Watching {
+            log: Arc::clone(&log),
+            board: Arc::clone(&board),
+            metrics: metrics.clone(),
+            shutdown: context.shutdown.clone(),
+        },
+        metrics,
+        partitions,
+    };
+    let server = Server::default()
+        .grpc(EscalationServiceServer::new(api.clone()))
+        .http(api::http::routes(api));
+
+    // All of these end with this future, however it ends.
+    let mut following: FuturesUnordered<_> = (0..board.partitions())
+        .map(|partition| {
+            let board = Arc::clone(&board);
+            AbortOnDropHandle::new(tokio::spawn(async move { board.follow(partition).await }))
+        })
+        .collect();
+    let _telling = AbortOnDropHandle::new(tokio::spawn(tell(reach, context.shutdown.clone())));
+    let membership = Membership {
+        group: GROUP.to_owned(),
+        member: config.member.clone(),
+        topics: vec![topics::ESCALATION.to_owned()],
+    };
+    let make = move |partition: &TopicPartition| {
+        let mut owner = Owner::new(pager.clone(), partition.clone());
+        let observer = Box::new(move |fold: &Incidents, seen: &Observation<'_>| {
+            owner.observe(fold, seen);
+        });
+        (Incidents::default(), observer as _)
+    };
+    let options = RunnerOptions::new(partitions, clock);
+    let stop = context.shutdown.clone();
+    let folding = run_group(log, membership, make, bundles, options, progress, stop);
+    let serving = async {
+        let outcome = server.serve(listener, &context).await;
+        // Without a port nobody can acknowledge: the process should start again.
+        context.shutdown.cancel();
+        outcome
+    };
+    let folding = async {
+        let outcome = folding.await;
+        context.shutdown.cancel();
+        outcome.map_err(unavailable)
+    };
+    let both = async {
+        let (fold, server) = tokio::join!(folding, serving);
+        fold.and(server)
+    };
+    let outcome = tokio::select! {
+        outcome = both => outcome,
+        Some(ended) = following.next() => Err(Failure::Unavailable(match ended {
+            Ok(error) => format!("cannot follow {}: {error}", topics::INCIDENTS),
+            Err(_) => format!("the reader of {} failed", topics::INCIDENTS),
+        })),
+    };
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            sends = tasks.len(),
+            "stopping with sends under way, their pages may be sent again"
+        );
+    }
+    outcome
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    if config.member.is_empty() {
+        return Err(Failure::Usage("member: empty; give this replica a name".to_owned()));
+    }
+    for (name, value) in [
+        ("max_sends", config.max_sends),
+        ("max_sends_per_destination", config.max_sends_per_destination),
+        ("watch_buffer", config.watch_buffer),
+    ] {
+        if value == 0 {
+            return Err(Failure::Usage(format!("{name}: must be at least 1")));
+        }
+    }
+    Ok(())
+}
+
+fn add_health(
+    context: &Context,
+    progress: &Progress,
+    board: &Arc<Board>,
+    reach: &Reach,
+    clock: &Clock,
+) {
+    let (progress, clock) = (progress.clone(), Arc::clone(clock));
+    context.health.add("incidents", move || {
+        let complaints = progress.complaints(clock(), PATIENCE_MS);
+        if complaints.is_empty() {
+            Condition::Ready
+        } else {
+            Condition::NotReady(complaints.join("; "))
+        }
+    });
+    let board = Arc::clone(board);
+    context.health.add("list of incidents", move || {
+        if board.is_complete() {
+            Condition::Ready
+        } else {
+            Condition::NotReady("still reading the incidents of the log".to_owned())
+        }
+    });
+    let reach = reach.clone();
+    context.health.add("pages", move || {
+        let warnings = reach.all();
+        if warnings.is_empty() { Condition::Ready } else { Condition::Warning(warnings.join("; ")) }
+    });
+}
+
+/// Says loudly who cannot be reached, at the start and whenever that changes.
+async fn tell(reach: Reach, shutdown: CancellationToken) {
+    let mut told = Vec::new();
+    loop {
+        let warnings = reach.all();
+        for warning in warnings.iter().filter(|warning| !told.contains(*warning)) {
+            tracing::error!("{warning}");
+        }
+        if warnings.is_empty() && !told.is_empty() {
+            tracing::info!("everybody can be reached again");
+        }
+        told = warnings;
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
