@@ -18,19 +18,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            horizon_ms: DAY_MS,
-            idle_close_ms: DAY_MS,
-        }
+        Self { horizon_ms: DAY_MS, idle_close_ms: DAY_MS }
     }
 }
 
 impl Config {
-    pub(crate) fn horizon_ms(&self) -> i64 {
+    pub(crate) fn horizon(&self) -> i64 {
         self.horizon_ms.max(1)
     }
 
-    pub(crate) fn idle_close_ms(&self) -> i64 {
+    pub(crate) fn idle_close(&self) -> i64 {
         self.idle_close_ms.max(1)
     }
 }

@@ -107,16 +107,9 @@ impl Conversation {
     /// When the conversation's next timer is due, and what for.
     pub(crate) fn deadline(&self, config: &Config) -> Option<(i64, Deadline)> {
         match &self.open {
-            Some(cycle) if !cycle.historical => (!cycle.is_waiting()).then(|| {
-                (
-                    self.idle_from_ms.saturating_add(config.idle_close_ms()),
-                    Deadline::Idle,
-                )
-            }),
-            _ => Some((
-                self.last_log_ms.saturating_add(config.horizon_ms()),
-                Deadline::Forget,
-            )),
+            Some(cycle) if !cycle.historical => (!cycle.is_waiting())
+                .then(|| (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)),
+            _ => Some((self.last_log_ms.saturating_add(config.horizon()), Deadline::Forget)),
         }
     }
 
@@ -157,7 +150,7 @@ impl Conversation {
         config: &Config,
         out: &mut Vec<Output>,
     ) {
-        self.forget_settled(now_ms.saturating_sub(config.horizon_ms()));
+        self.forget_settled(now_ms.saturating_sub(config.horizon()));
         let sent_ms = event.sent_ms.min(now_ms);
         self.live |= !historical;
         if let Some(cycle) = &mut self.open {
@@ -172,17 +165,7 @@ impl Conversation {
 
         match event.kind {
             EventKind::Message => {
-                self.message(
-                    event,
-                    key,
-                    Moment {
-                        sent_ms,
-                        now_ms,
-                        place,
-                        historical,
-                    },
-                    out,
-                );
+                self.message(event, key, Moment { sent_ms, now_ms, place, historical }, out);
                 self.idle_from_ms = now_ms;
             }
             EventKind::Handoff => {
@@ -191,17 +174,7 @@ impl Conversation {
                 }
             }
             EventKind::Status(status) => {
-                self.status(
-                    status,
-                    key,
-                    Moment {
-                        sent_ms,
-                        now_ms,
-                        place,
-                        historical,
-                    },
-                    out,
-                );
+                self.status(status, key, Moment { sent_ms, now_ms, place, historical }, out);
             }
             EventKind::Edit { .. }
             | EventKind::Delete { .. }
@@ -269,12 +242,7 @@ impl Conversation {
             return;
         };
         let (identity, key) = (&self.identity, cycle.key);
-        let end = End {
-            at_ms,
-            log_ms,
-            resolved,
-            place: self.place,
-        };
+        let end = End { at_ms, log_ms, resolved, place: self.place };
         cycle.close(end, &mut |turn| out.push(identity.turn(key, turn)));
         out.push(Output::Fact(identity.cycle(&mut cycle, self.place)));
         self.ended.push(*cycle);
@@ -305,8 +273,7 @@ impl Conversation {
 
     /// Forgets what ended or was settled at or before `until_ms` of log time.
     fn forget_settled(&mut self, until_ms: i64) {
-        self.ended
-            .retain(|cycle| cycle.end.is_none_or(|end| end.log_ms > until_ms));
+        self.ended.retain(|cycle| cycle.end.is_none_or(|end| end.log_ms > until_ms));
         if let Some(cycle) = &mut self.open {
             cycle.forget_settled(until_ms);
         }
@@ -354,14 +321,7 @@ impl Conversation {
                 };
                 let category = urgent.category.map_or("", UrgentCategory::name);
                 let kind = SignalKind::UrgentComplaint;
-                (
-                    kind,
-                    family,
-                    severity,
-                    category,
-                    urgent.probability,
-                    place.agent(),
-                )
+                (kind, family, severity, category, urgent.probability, place.agent())
             } else {
                 if !event.marks.forbidden {
                     return;
@@ -473,13 +433,7 @@ impl Identity {
 /// Hash of what makes a signal the same signal, in lower-case hex.
 fn signal_id(event: &Event<'_>, kind: SignalKind) -> String {
     let mut hasher = blake3::Hasher::new();
-    let parts = [
-        event.tenant,
-        event.conversation_id,
-        kind.name(),
-        event.source,
-        event.event_id,
-    ];
+    let parts = [event.tenant, event.conversation_id, kind.name(), event.source, event.event_id];
     for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());

@@ -38,7 +38,8 @@ pub(crate) struct Cycle {
     open: Option<Box<Turn>>,
     /// Answered turns, and the unanswered one of an ended cycle, in the order of settling.
     settled: History,
-    /// Latest answer among `settled`: an answer not before it changes none of them.
+    /// Latest answer that settled an open turn: a reply not before it, nor before the end,
+    /// changes none of `settled`.
     latest_answer_ms: i64,
 }
 
@@ -121,10 +122,7 @@ impl Cycle {
         historical: bool,
     ) {
         self.first_customer_ms.get_or_insert(sent_ms);
-        let message = Message {
-            sent_ms,
-            id: id.into(),
-        };
+        let message = Message { sent_ms, id: id.into() };
         match &mut self.open {
             Some(turn) => {
                 turn.historical &= historical;
@@ -151,15 +149,7 @@ impl Cycle {
     pub(crate) fn machine(&mut self, sent_ms: i64, place: u32) {
         let ended_ms = self.end.map(|end| end.at_ms);
         if let Some(start_ms) = self.start_of_reply(sent_ms) {
-            improve(
-                &mut self.any,
-                ended_ms,
-                Reply {
-                    sent_ms,
-                    start_ms,
-                    place,
-                },
-            );
+            improve(&mut self.any, ended_ms, Reply { sent_ms, start_ms, place });
         }
     }
 
@@ -168,11 +158,7 @@ impl Cycle {
     pub(crate) fn human(&mut self, reply: Human<'_>, state: &mut dyn FnMut(TurnStatement)) {
         let ended_ms = self.end.map(|end| end.at_ms);
         if let Some(start_ms) = self.start_of_reply(reply.sent_ms) {
-            let first = Reply {
-                sent_ms: reply.sent_ms,
-                start_ms,
-                place: reply.place,
-            };
+            let first = Reply { sent_ms: reply.sent_ms, start_ms, place: reply.place };
             improve(&mut self.any, ended_ms, first);
             improve(&mut self.human, ended_ms, first);
             if reply.substantive {
@@ -214,17 +200,13 @@ impl Cycle {
                     self.unanswered += u32::from(!was_answered);
                     rest.number = self.turns;
                     // The part with the turn's first message goes on as that turn.
-                    let answered = if turn.answers_first(reply.sent_ms) {
-                        &mut *turn
-                    } else {
-                        &mut rest
-                    };
+                    let answered =
+                        if turn.answers_first(reply.sent_ms) { &mut *turn } else { &mut rest };
                     answered.settle(answer.clone(), reply);
                     Some(rest)
                 }
             };
             self.unanswered -= u32::from(!was_answered);
-            self.latest_answer_ms = self.latest_answer_ms.max(reply.sent_ms);
             state(turn.statement(self.number));
             if let Some(mut rest) = rest {
                 state(rest.statement(self.number));
@@ -269,10 +251,7 @@ impl Cycle {
 
     /// Ends the cycle; an open turn stays unanswered and is stated as such.
     pub(crate) fn close(&mut self, end: End, state: &mut dyn FnMut(TurnStatement)) {
-        self.end = Some(End {
-            at_ms: end.at_ms.max(self.started_ms),
-            ..end
-        });
+        self.end = Some(End { at_ms: end.at_ms.max(self.started_ms), ..end });
         self.settle_open(end.place, end.log_ms, state);
     }
 
@@ -312,9 +291,7 @@ impl Cycle {
 
     /// Who the cycle belongs to, if somebody answered or it has ended.
     pub(crate) fn place(&self) -> Option<u32> {
-        self.human
-            .map(|reply| reply.place)
-            .or(self.end.map(|end| end.place))
+        self.human.map(|reply| reply.place).or(self.end.map(|end| end.place))
     }
 
     pub(crate) fn body(&self) -> output::Cycle {
@@ -337,16 +314,10 @@ impl Cycle {
     /// Every place it refers to is below `places`, and no turn is empty.
     pub(crate) fn is_consistent(&self, places: u32) -> bool {
         let replies = [self.any, self.human, self.substantive];
-        replies
-            .into_iter()
-            .flatten()
-            .all(|reply| reply.place < places)
+        replies.into_iter().flatten().all(|reply| reply.place < places)
             && self.end.is_none_or(|end| end.place < places)
             && self.settled.is_consistent(places)
-            && self
-                .open
-                .as_ref()
-                .is_none_or(|turn| turn.is_consistent(places))
+            && self.open.as_ref().is_none_or(|turn| turn.is_consistent(places))
     }
 
     /// Start of the first-reply time of a reply sent at `sent_ms`; `None` if it is no reply:
@@ -358,17 +329,12 @@ impl Cycle {
             .flatten()
             .filter(|&start_ms| start_ms <= sent_ms)
             .max()?;
-        Some(
-            self.handoff_before(sent_ms)
-                .map_or(base, |handoff_ms| handoff_ms.max(base)),
-        )
+        Some(self.handoff_before(sent_ms).map_or(base, |handoff_ms| handoff_ms.max(base)))
     }
 
     /// The last hand-off at or before `sent_ms`.
     fn handoff_before(&self, sent_ms: i64) -> Option<i64> {
-        let later = self
-            .handoffs
-            .partition_point(|&handoff_ms| handoff_ms <= sent_ms);
+        let later = self.handoffs.partition_point(|&handoff_ms| handoff_ms <= sent_ms);
         later.checked_sub(1).map(|index| self.handoffs[index])
     }
 }

@@ -146,10 +146,7 @@ pub enum Mode {
 
 /// What the scoring engine says of a text, as far as the fold needs it.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent readings of one text"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent readings of one text")]
 pub struct Marks<'a> {
     /// A greeting and nothing else.
     pub greeting_only: bool,
@@ -233,9 +230,9 @@ impl Event<'_> {
         };
         match (author.role, author.subtype) {
             (Role::Customer, _) => Part::Customer,
-            (Role::Agent, Subtype::None | Subtype::Assist | Subtype::Template) => Part::Human {
-                substantive: !self.marks.greeting_only && !self.marks.holding_only,
-            },
+            (Role::Agent, Subtype::None | Subtype::Assist | Subtype::Template) => {
+                Part::Human { substantive: !self.marks.greeting_only && !self.marks.holding_only }
+            }
             (Role::Agent, Subtype::Auto | Subtype::Ai) | (Role::Bot, _) => Part::Machine,
             (Role::System | Role::Supervisor, _) => Part::Silent,
         }

@@ -15,10 +15,7 @@ pub(crate) struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self {
-            packed: Vec::new(),
-            oldest_ms: i64::MAX,
-        }
+        Self { packed: Vec::new(), oldest_ms: i64::MAX }
     }
 }
 
@@ -33,8 +30,7 @@ impl History {
         let bytes = encode(&turn, Vec::with_capacity(64));
         // Doubling would waste as much as the whole conversation should take.
         if self.packed.capacity() - self.packed.len() < bytes.len() {
-            self.packed
-                .reserve_exact(bytes.len() + self.packed.len() / 8);
+            self.packed.reserve_exact(bytes.len() + self.packed.len() / 8);
         }
         self.packed.extend(bytes);
     }

@@ -17,6 +17,18 @@
 //!   answered: a reply that comes later than that corrects it no more.
 //! - A conversation with historical events alone has no idle timer. When it leaves memory, an
 //!   open turn is stated as unanswered and an open cycle as final without an end.
+//!
+//! # Where the definitions leave a choice
+//!
+//! - A customer message of thanks alone outside a cycle opens one, as any customer message
+//!   does, and its first-reply times count from there; it opens no turn.
+//! - When a late reply answers part of a run, the part with the run's first message keeps the
+//!   turn's number and the other part becomes a turn of its own.
+//! - A record's log time is the largest seen so far in the partition.
+//! - A state sent before its cycle began ends the cycle at its beginning.
+//! - Bots, machines and supervisors raise `forbidden_wording` like agents; private messages
+//!   raise nothing. An edit is judged by its new text and is an event of its own.
+//! - Turns and cycles are historical while every customer message, or every event, of them is.
 
 mod config;
 mod conversation;

@@ -64,14 +64,7 @@ impl Partition {
                 timers.extend(conversation.armed_ms.map(|due_ms| (due_ms, slot as u32)));
             }
         }
-        Self {
-            config,
-            now_ms,
-            slots,
-            free,
-            index,
-            timers,
-        }
+        Self { config, now_ms, slots, free, index, timers }
     }
 
     /// Largest log time seen, milliseconds since the Unix epoch; `i64::MIN` before the first.
@@ -132,7 +125,7 @@ impl Partition {
                 .as_ref()
                 .is_some_and(|other| other.is(event.tenant, event.conversation_id))
         });
-        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon_ms());
+        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon());
         let mut historical = event.mode == Mode::Backfill || is_old;
         let slot = if let Some(&slot) = known {
             if let Some(conversation) = &self.slots[slot as usize] {
@@ -162,16 +155,13 @@ impl Partition {
         });
         self.slots[slot as usize] = Some(conversation);
         let slots = &self.slots;
-        self.index
-            .insert_unique(hash, slot, |&other| hash_at(slots, other));
+        self.index.insert_unique(hash, slot, |&other| hash_at(slots, other));
         slot
     }
 
     fn remove(&mut self, slot: u32) {
         if let Some(conversation) = self.slots[slot as usize].take() {
-            let entry = self
-                .index
-                .find_entry(hash_of(conversation.key()), |&other| other == slot);
+            let entry = self.index.find_entry(hash_of(conversation.key()), |&other| other == slot);
             if let Ok(entry) = entry {
                 entry.remove();
             }
@@ -205,7 +195,5 @@ fn hash_of(key: (&str, &str)) -> u64 {
 }
 
 fn hash_at(slots: &[Option<Conversation>], slot: u32) -> u64 {
-    slots[slot as usize]
-        .as_ref()
-        .map_or(0, |conversation| hash_of(conversation.key()))
+    slots[slot as usize].as_ref().map_or(0, |conversation| hash_of(conversation.key()))
 }

@@ -13,11 +13,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(agent: &str, channel: &str, queue: &str, team: &str) -> Self {
-        let ends = [
-            agent.len(),
-            agent.len() + channel.len(),
-            agent.len() + channel.len() + queue.len(),
-        ];
+        let ends =
+            [agent.len(), agent.len() + channel.len(), agent.len() + channel.len() + queue.len()];
         Self {
             joined: [agent, channel, queue, team].concat().into(),
             ends: ends.map(|end| end as u32),

@@ -53,8 +53,7 @@ impl Seen {
     }
 
     fn find(&self, key: u64) -> Result<usize, usize> {
-        self.0
-            .binary_search_by_key(&halves(key), |&[high, low, _]| [high, low])
+        self.0.binary_search_by_key(&halves(key), |&[high, low, _]| [high, low])
     }
 }
 

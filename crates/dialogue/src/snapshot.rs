@@ -66,9 +66,7 @@ impl Partition {
     /// The fold that [`snapshot`](Self::snapshot) was taken of.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(SnapshotError::Foreign)?;
-        let (version, rest) = rest
-            .split_first_chunk::<2>()
-            .ok_or(SnapshotError::Foreign)?;
+        let (version, rest) = rest.split_first_chunk::<2>().ok_or(SnapshotError::Foreign)?;
         let found = u16::from_le_bytes(*version);
         if found != VERSION {
             return Err(SnapshotError::Version { found });
@@ -80,26 +78,12 @@ impl Partition {
         let empty = state.slots.iter().filter(|slot| slot.is_none()).count();
         let is_empty = |&slot: &u32| matches!(state.slots.get(slot as usize), Some(None));
         if state.free.len() != empty || !state.free.iter().all(is_empty) {
-            return Err(SnapshotError::Inconsistent(
-                "the list of free places is wrong",
-            ));
+            return Err(SnapshotError::Inconsistent("the list of free places is wrong"));
         }
-        if !state
-            .slots
-            .iter()
-            .flatten()
-            .all(Conversation::is_consistent)
-        {
-            return Err(SnapshotError::Inconsistent(
-                "a conversation refers to an unknown place",
-            ));
+        if !state.slots.iter().flatten().all(Conversation::is_consistent) {
+            return Err(SnapshotError::Inconsistent("a conversation refers to an unknown place"));
         }
-        Ok(Self::assemble(
-            state.config,
-            state.now_ms,
-            state.slots,
-            state.free,
-        ))
+        Ok(Self::assemble(state.config, state.now_ms, state.slots, state.free))
     }
 
     /// BLAKE3 of the state: equal for folds of the same log, whoever ran them.

@@ -65,11 +65,7 @@ impl Turn {
     /// Divides the messages into those sent at or before `sent_ms` and the others. What is
     /// split off takes over answer and place.
     pub(crate) fn split(&mut self, sent_ms: i64) -> Split {
-        let answered = self
-            .messages
-            .iter()
-            .filter(|message| message.sent_ms <= sent_ms)
-            .count();
+        let answered = self.messages.iter().filter(|message| message.sent_ms <= sent_ms).count();
         if answered == 0 {
             return Split::None;
         }
@@ -81,26 +77,16 @@ impl Turn {
             .into_iter()
             .partition(|message| (message.sent_ms <= sent_ms) == first);
         self.messages = keep;
-        Split::Some(Turn {
-            stated: 0,
-            messages: rest,
-            ..self.clone_without_messages()
-        })
+        Split::Some(Turn { stated: 0, messages: rest, ..self.clone_without_messages() })
     }
 
     fn clone_without_messages(&self) -> Self {
-        Self {
-            messages: Vec::new(),
-            answer: self.answer.clone(),
-            ..*self
-        }
+        Self { messages: Vec::new(), answer: self.answer.clone(), ..*self }
     }
 
     /// The turn's first message was sent at or before `sent_ms`.
     pub(crate) fn answers_first(&self, sent_ms: i64) -> bool {
-        self.messages
-            .first()
-            .is_some_and(|message| message.sent_ms <= sent_ms)
+        self.messages.first().is_some_and(|message| message.sent_ms <= sent_ms)
     }
 
     pub(crate) fn settle(&mut self, answer: Answer, reply: Human<'_>) {
@@ -120,9 +106,7 @@ impl Turn {
     pub(crate) fn shift(&mut self, start_ms: i64, by: impl Fn(i64, i64) -> i64) {
         let shift = |time_ms: &mut i64| *time_ms = by(*time_ms, start_ms);
         shift(&mut self.settled_ms);
-        self.messages
-            .iter_mut()
-            .for_each(|message| shift(&mut message.sent_ms));
+        self.messages.iter_mut().for_each(|message| shift(&mut message.sent_ms));
         if let Some(answer) = &mut self.answer {
             shift(&mut answer.sent_ms);
             answer.handoff_ms.iter_mut().for_each(shift);
@@ -143,9 +127,7 @@ impl Turn {
         let started_ms = self.messages.first().map_or(0, |message| message.sent_ms);
         let last_ms = self.messages.last().map_or(0, |message| message.sent_ms);
         let since = |start_ms: i64| {
-            self.answer
-                .as_ref()
-                .map(|answer| answer.sent_ms.saturating_sub(start_ms))
+            self.answer.as_ref().map(|answer| answer.sent_ms.saturating_sub(start_ms))
         };
         let handed_over_ms = self.answer.as_ref().and_then(|answer| answer.handoff_ms);
         TurnStatement {

@@ -1,9 +1,6 @@
 //! What holds for every log.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a snapshot of ours that cannot be read is a failure"
-)]
+#![allow(clippy::expect_used, reason = "a snapshot of ours that cannot be read is a failure")]
 
 mod support;
 
@@ -26,14 +23,12 @@ fn drain(partition: &mut Partition, out: &mut Vec<Output>) {
 fn times(output: &Output) -> Vec<i64> {
     match output {
         Output::Fact(fact) => match &fact.body {
-            FactBody::Turn(turn) => [
-                turn.rt_first_unanswered_ms,
-                turn.rt_last_msg_ms,
-                turn.rt_human_ms,
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            FactBody::Turn(turn) => {
+                [turn.rt_first_unanswered_ms, turn.rt_last_msg_ms, turn.rt_human_ms]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
             FactBody::Cycle(cycle) => [
                 cycle.frt_any_ms,
                 cycle.frt_human_ms,

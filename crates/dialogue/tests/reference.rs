@@ -27,9 +27,7 @@ fn cycles(records: &[Record]) -> Vec<(usize, usize)> {
     let mut cycles = Vec::new();
     let mut from = 0;
     while let Some(begin) = (from..records.len()).find(|&i| opens(&records[i])) {
-        let end = (begin..records.len())
-            .find(|&i| ends(&records[i]))
-            .unwrap_or(records.len());
+        let end = (begin..records.len()).find(|&i| ends(&records[i])).unwrap_or(records.len());
         cycles.push((begin, end));
         from = end;
     }
@@ -48,9 +46,7 @@ fn runs(records: &[Record], begin: usize, end: usize) -> Vec<(usize, usize, Opti
         };
         let answer = (first..end).find(|&i| is_human(&records[i]));
         let until = answer.unwrap_or(end);
-        let last = (first..until)
-            .rfind(|&i| is_customer(&records[i]))
-            .unwrap_or(first);
+        let last = (first..until).rfind(|&i| is_customer(&records[i])).unwrap_or(first);
         runs.push((first, last, answer));
         from = until;
     }
@@ -64,21 +60,14 @@ fn first_reply(
     counts: impl Fn(&Record) -> bool,
 ) -> Option<(usize, i64)> {
     let reopened = records[begin].what == What::Reopened;
-    let base = if reopened {
-        begin
-    } else {
-        (begin..end).find(|&i| is_customer(&records[i]))?
-    };
+    let base = if reopened { begin } else { (begin..end).find(|&i| is_customer(&records[i]))? };
     let reply = (base..end).find(|&i| counts(&records[i]))?;
     let starts = (begin..reply).filter(|&i| {
         records[i].what == What::Handoff
             || i == base
             || Some(i) == (begin..reply).find(|&j| is_customer(&records[j]))
     });
-    starts
-        .map(|i| records[i].sent_ms)
-        .max()
-        .map(|start_ms| (reply, start_ms))
+    starts.map(|i| records[i].sent_ms).max().map(|start_ms| (reply, start_ms))
 }
 
 proptest! {

@@ -1,9 +1,6 @@
 //! The golden vectors of the metric book and its boundary rules, from `tests/vectors/*.json`.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot read its vectors has failed"
-)]
+#![allow(clippy::expect_used, reason = "a test that cannot read its vectors has failed")]
 
 mod support;
 
@@ -25,10 +22,7 @@ fn cases() -> Vec<Case> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("the vectors are beside the test")
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
     let mut cases = Vec::new();
@@ -44,15 +38,8 @@ fn cases() -> Vec<Case> {
                     file.file_stem().expect("a file has a name").display(),
                     case["name"].as_str().expect("a case has a name")
                 ),
-                records: records
-                    .iter()
-                    .enumerate()
-                    .map(|(i, r)| parse(r, i + 1))
-                    .collect(),
-                expect: case["expect"]
-                    .as_object()
-                    .expect("`expect` is an object")
-                    .clone(),
+                records: records.iter().enumerate().map(|(i, r)| parse(r, i + 1)).collect(),
+                expect: case["expect"].as_object().expect("`expect` is an object").clone(),
             });
         }
     }
@@ -64,26 +51,19 @@ fn cases() -> Vec<Case> {
 fn differences(what: &str, expected: &Value, found: &[Map<String, Value>]) -> Vec<String> {
     let expected = expected.as_array().expect("expectations are lists");
     if expected.len() != found.len() {
-        return vec![format!(
-            "expected {} {what}, found {found:#?}",
-            expected.len()
-        )];
+        return vec![format!("expected {} {what}, found {found:#?}", expected.len())];
     }
     let mut differences = Vec::new();
     for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
         for (field, expected) in expected.as_object().expect("an object") {
-            let found = found
-                .get(field)
-                .unwrap_or_else(|| panic!("no field {field} in {what}"));
+            let found = found.get(field).unwrap_or_else(|| panic!("no field {field} in {what}"));
             let is_equal = match (expected.as_f64(), found.as_f64()) {
                 (Some(expected), Some(found)) => (expected - found).abs() < 1e-9,
                 _ => expected == found,
             };
             if !is_equal {
                 let number = index + 1;
-                differences.push(format!(
-                    "{what} {number}: {field} is {found}, not {expected}"
-                ));
+                differences.push(format!("{what} {number}: {field} is {found}, not {expected}"));
             }
         }
     }
@@ -95,16 +75,12 @@ fn check(case: &Case) -> Vec<String> {
     let mut outputs = Vec::new();
     let mut applied = Vec::new();
     for record in &case.records {
-        applied.extend(
-            record
-                .fold(&mut partition, &mut outputs)
-                .map(|applied| match applied {
-                    Applied::Accepted { historical: false } => "accepted",
-                    Applied::Accepted { historical: true } => "historical",
-                    Applied::Duplicate => "duplicate",
-                    Applied::Conflict => "conflict",
-                }),
-        );
+        applied.extend(record.fold(&mut partition, &mut outputs).map(|applied| match applied {
+            Applied::Accepted { historical: false } => "accepted",
+            Applied::Accepted { historical: true } => "historical",
+            Applied::Duplicate => "duplicate",
+            Applied::Conflict => "conflict",
+        }));
     }
     let facts = in_force(&outputs);
     let mut turns = Vec::new();
@@ -156,11 +132,7 @@ fn check(case: &Case) -> Vec<String> {
 fn every_vector_holds() {
     let failures: Vec<_> = cases()
         .iter()
-        .flat_map(|case| {
-            check(case)
-                .into_iter()
-                .map(|problem| (case.name.clone(), problem))
-        })
+        .flat_map(|case| check(case).into_iter().map(|problem| (case.name.clone(), problem)))
         .collect();
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -184,11 +156,7 @@ fn every_vector_holds_from_a_snapshot_at_every_record() {
 fn every_vector_holds_when_every_record_comes_twice() {
     for case in cases() {
         let (expected, end) = fold(&case.records);
-        let twice: Vec<_> = case
-            .records
-            .iter()
-            .flat_map(|r| [r.clone(), r.clone()])
-            .collect();
+        let twice: Vec<_> = case.records.iter().flat_map(|r| [r.clone(), r.clone()]).collect();
         let (outputs, partition) = fold(&twice);
         assert_eq!(outputs, expected, "{}", case.name);
         assert_eq!(partition.hash(), end.hash(), "{}", case.name);

@@ -69,6 +69,10 @@ pub enum LogError {
     /// What is stored cannot be read.
     #[error("the log is damaged: {0}")]
     Corrupt(String),
+    /// The log will not do this however often it is asked: not authorised, misconfigured, or against
+    /// its rules.
+    #[error("the log refused: {0}")]
+    Refused(String),
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -97,6 +101,7 @@ impl LogError {
             Self::Storage(_) => "storage",
             Self::InUse(_) => "in_use",
             Self::Corrupt(_) => "corrupt",
+            Self::Refused(_) => "refused",
             Self::Closed => "closed",
         }
     }

@@ -11,10 +11,14 @@
 pub mod conformance;
 pub mod embedded;
 mod error;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod log;
 mod partitioner;
 mod record;
 pub mod runner;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod topics;
 pub mod trace;
 

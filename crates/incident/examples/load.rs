@@ -1,10 +1,6 @@
 //! Speed and memory of one partition with many open incidents:
 //! `cargo run --release -p zhili-incident --example load [incidents]`.
-#![allow(
-    clippy::print_stdout,
-    clippy::expect_used,
-    reason = "a program for people"
-)]
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for people")]
 
 use std::time::Instant;
 
@@ -22,9 +18,8 @@ fn resident() -> usize {
 }
 
 fn main() {
-    let incidents: u32 = std::env::args()
-        .nth(1)
-        .map_or(100_000, |text| text.parse().expect("a number"));
+    let incidents: u32 =
+        std::env::args().nth(1).map_or(100_000, |text| text.parse().expect("a number"));
     let empty = resident();
     let mut partition = Partition::new();
     let mut events = Vec::new();
@@ -41,16 +36,7 @@ fn main() {
     };
     let config = Config::new([("default".to_owned(), team)].into()).expect("valid");
     let (tenant, bundle) = ("acme".to_owned(), "b".to_owned());
-    partition.apply(
-        now,
-        Entry::Config {
-            tenant,
-            bundle,
-            sequence: 1,
-            config,
-        },
-        &mut events,
-    );
+    partition.apply(now, Entry::Config { tenant, bundle, sequence: 1, config }, &mut events);
 
     let mut told = 0;
     let per_second = |what: &str, count: u32, work: &mut dyn FnMut(u32)| {
@@ -59,10 +45,7 @@ fn main() {
             work(n);
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{what}: {:.0} a second ({seconds:.2} s)",
-            f64::from(count) / seconds
-        );
+        println!("{what}: {:.0} a second ({seconds:.2} s)", f64::from(count) / seconds);
     };
     per_second("signals that open an incident", incidents, &mut |n| {
         now += 1;
@@ -74,9 +57,7 @@ fn main() {
         .effects(now, "one", |_, _| false)
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Claim {
-                page_id, attempt, ..
-            } => Some((*page_id, *attempt)),
+            Effect::Claim { page_id, attempt, .. } => Some((*page_id, *attempt)),
             Effect::Send { .. } => None,
         })
         .collect();
@@ -84,15 +65,7 @@ fn main() {
     per_second("pages claimed and delivered", incidents, &mut |n| {
         let (page_id, attempt) = pages[n as usize];
         let owner = "escalation-1".to_owned();
-        partition.apply(
-            now,
-            Entry::Claim(Claim {
-                page_id,
-                attempt,
-                owner,
-            }),
-            &mut events,
-        );
+        partition.apply(now, Entry::Claim(Claim { page_id, attempt, owner }), &mut events);
         let result = DeliveryResult {
             page_id,
             attempt,
@@ -107,36 +80,22 @@ fn main() {
     });
     drop(pages);
     let used = resident() - empty;
-    println!(
-        "memory: {} bytes per open incident with one signal",
-        used / incidents as usize
-    );
+    println!("memory: {} bytes per open incident with one signal", used / incidents as usize);
     per_second("signals of open incidents", incidents * 3, &mut |n| {
         now += i64::from(n % 8 == 0);
-        partition.apply(
-            now,
-            Entry::Signal(signal(n % incidents, 1 + n / incidents)),
-            &mut events,
-        );
+        partition.apply(now, Entry::Signal(signal(n % incidents, 1 + n / incidents)), &mut events);
         told += events.len();
         events.clear();
     });
     let used = resident() - empty;
-    println!(
-        "memory: {} bytes per open incident with four signals",
-        used / incidents as usize
-    );
+    println!("memory: {} bytes per open incident with four signals", used / incidents as usize);
 
     let start = Instant::now();
     let hash = partition.hash().expect("hashed");
     println!("state hash: {:.3} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
     let bytes = partition.snapshot().expect("written");
-    println!(
-        "snapshot: {:.3} s, {} MB",
-        start.elapsed().as_secs_f64(),
-        bytes.len() / 1_000_000
-    );
+    println!("snapshot: {:.3} s, {} MB", start.elapsed().as_secs_f64(), bytes.len() / 1_000_000);
     let start = Instant::now();
     let restored = Partition::restore(&bytes).expect("read");
     println!("restore: {:.3} s", start.elapsed().as_secs_f64());
@@ -144,11 +103,7 @@ fn main() {
 
     let start = Instant::now();
     partition.advance(now + 5 * 60_000, &mut events);
-    println!(
-        "{} steps due at once: {:.3} s",
-        events.len(),
-        start.elapsed().as_secs_f64()
-    );
+    println!("{} steps due at once: {:.3} s", events.len(), start.elapsed().as_secs_f64());
     println!("events in all: {}", told + events.len());
 }
 
@@ -165,10 +120,7 @@ fn signal(incident: u32, nth: u32) -> Signal {
         event_id: format!("event-{incident:08}-{nth:04}"),
         effective_ms: 1_767_225_600_000,
         probability: 0.93,
-        rules: vec![
-            "complaint.regulator.12315".to_owned(),
-            "threat.report".to_owned(),
-        ],
+        rules: vec!["complaint.regulator.12315".to_owned(), "threat.report".to_owned()],
         excerpt: "你们再不处理我就打12315投诉,已经等了三天了没有任何人回复我".to_owned(),
         agent: "agent-0f3a9c".to_owned(),
         customer: "customer-77b1d0e2".to_owned(),

@@ -58,9 +58,7 @@ struct Unchecked {
 
 impl From<Config> for Unchecked {
     fn from(config: Config) -> Self {
-        Self {
-            teams: config.teams,
-        }
+        Self { teams: config.teams }
     }
 }
 
@@ -196,10 +194,7 @@ pub struct ConfigError {
 }
 
 fn wrong<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, ConfigError> {
-    Err(ConfigError {
-        field: field.into(),
-        problem: problem.into(),
-    })
+    Err(ConfigError { field: field.into(), problem: problem.into() })
 }
 
 impl Config {
@@ -221,9 +216,7 @@ impl Config {
 
     /// The settings of a team, or else those of the team `default`.
     pub fn team(&self, name: &str) -> Option<&Team> {
-        self.teams
-            .get(name)
-            .or_else(|| self.teams.get(DEFAULT_TEAM))
+        self.teams.get(name).or_else(|| self.teams.get(DEFAULT_TEAM))
     }
 }
 
@@ -250,10 +243,7 @@ impl Team {
         if (1..SHORTEST_DELAY_MS).contains(&self.ack_timeout_ms) {
             return wrong(
                 format!("{field}.ack_timeout_ms"),
-                format!(
-                    "{} is neither 0 nor at least {SHORTEST_DELAY_MS}",
-                    self.ack_timeout_ms
-                ),
+                format!("{} is neither 0 nor at least {SHORTEST_DELAY_MS}", self.ack_timeout_ms),
             );
         }
         Ok(())
@@ -263,10 +253,7 @@ impl Team {
         if name == DEFAULT_POLICY || self.policies.contains_key(name) {
             return Ok(());
         }
-        wrong(
-            field,
-            format!("no policy is called {name:?}; define it under policies"),
-        )
+        wrong(field, format!("no policy is called {name:?}; define it under policies"))
     }
 
     fn check_policy(&self, field: &str, policy: &Steps) -> Result<(), ConfigError> {
@@ -285,11 +272,7 @@ impl Team {
         }
         for (index, step) in policy.steps.iter().enumerate() {
             let field = format!("{field}.steps[{index}]");
-            check_range(
-                &format!("{field}.delay_ms"),
-                step.delay_ms,
-                SHORTEST_DELAY_MS,
-            )?;
+            check_range(&format!("{field}.delay_ms"), step.delay_ms, SHORTEST_DELAY_MS)?;
             if step.destinations.is_empty() {
                 return wrong(format!("{field}.destinations"), "empty; name at least one");
             }
@@ -301,10 +284,7 @@ impl Team {
     fn check_destinations(&self, field: &str, names: &[String]) -> Result<(), ConfigError> {
         if names.len() > MOST_DESTINATIONS {
             let count = names.len();
-            return wrong(
-                field,
-                format!("{count} destinations; at most {MOST_DESTINATIONS}"),
-            );
+            return wrong(field, format!("{count} destinations; at most {MOST_DESTINATIONS}"));
         }
         let mut seen = BTreeSet::new();
         for name in names {
@@ -324,24 +304,11 @@ impl Team {
 
 impl Webhook {
     fn check(&self, field: &str) -> Result<(), ConfigError> {
-        let rest = self
-            .url
-            .strip_prefix("https://")
-            .or_else(|| self.url.strip_prefix("http://"));
-        let host = rest
-            .and_then(|rest| rest.split(['/', '?', '#']).next())
-            .unwrap_or_default();
-        if host.is_empty()
-            || self
-                .url
-                .chars()
-                .any(|c| c.is_whitespace() || c.is_control())
-        {
+        let rest = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
+        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+        if host.is_empty() || self.url.chars().any(|c| c.is_whitespace() || c.is_control()) {
             // The URL itself is not shown: its path may be a password.
-            return wrong(
-                format!("{field}.url"),
-                "not an http:// or https:// address of a host",
-            );
+            return wrong(format!("{field}.url"), "not an http:// or https:// address of a host");
         }
         match self.secret.as_deref().map(|secret| secret.split_once(':')) {
             None | Some(Some(("env" | "file", _))) => Ok(()),

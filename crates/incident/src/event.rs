@@ -100,12 +100,8 @@ pub(crate) fn event_id(incident: &Incident) -> String {
 
 /// Identity of the nth event that changed no incident.
 pub(crate) fn reply_id(nth: u64, tenant: &str, incident_id: &str, command_id: &str) -> String {
-    let parts = [
-        &nth.to_le_bytes()[..],
-        tenant.as_bytes(),
-        incident_id.as_bytes(),
-        command_id.as_bytes(),
-    ];
+    let parts =
+        [&nth.to_le_bytes()[..], tenant.as_bytes(), incident_id.as_bytes(), command_id.as_bytes()];
     spell("evt_", digest("reply", &parts))
 }
 

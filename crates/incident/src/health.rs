@@ -89,8 +89,7 @@ impl Health {
     /// Forgets destinations that are no longer configured, and what was learnt about all
     /// others of the tenants concerned: an address may have been corrected.
     pub(crate) fn forget(&mut self, concerns: impl Fn(&str) -> bool) {
-        self.by_destination
-            .retain(|(tenant, _, _), _| !concerns(tenant));
+        self.by_destination.retain(|(tenant, _, _), _| !concerns(tenant));
     }
 
     pub(crate) fn unreachable(
@@ -115,9 +114,6 @@ impl Health {
         let failing = |health: Option<&DestinationHealth>| health.is_some_and(|h| h.failures > 0);
         people
             .all(|(_, health)| failing(health))
-            .then_some(UnreachableCause::AllFailing {
-                destination,
-                detail,
-            })
+            .then_some(UnreachableCause::AllFailing { destination, detail })
     }
 }

@@ -36,17 +36,12 @@ pub struct IdError {
 }
 
 fn parse(prefix: &'static str, text: &str) -> Result<[u8; 16], IdError> {
-    let error = || IdError {
-        prefix,
-        text: text.chars().take(64).collect(),
-    };
+    let error = || IdError { prefix, text: text.chars().take(64).collect() };
     let digits = text.strip_prefix(prefix).ok_or_else(error)?;
     if digits.len() != 26 || digits.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(error());
     }
-    let bytes = BASE32_NOPAD
-        .decode(digits.to_ascii_uppercase().as_bytes())
-        .map_err(|_| error())?;
+    let bytes = BASE32_NOPAD.decode(digits.to_ascii_uppercase().as_bytes()).map_err(|_| error())?;
     bytes.try_into().map_err(|_| error())
 }
 
@@ -113,12 +108,7 @@ impl PageId {
     pub(crate) fn of(incident: IncidentId, pass: u32, step: u32, destination: &str) -> Self {
         Self(digest(
             "page",
-            &[
-                &incident.0,
-                &pass.to_le_bytes(),
-                &step.to_le_bytes(),
-                destination.as_bytes(),
-            ],
+            &[&incident.0, &pass.to_le_bytes(), &step.to_le_bytes(), destination.as_bytes()],
         ))
     }
 }
@@ -132,10 +122,7 @@ mod tests {
         let id = PageId::of(IncidentId([7; 16]), 1, 2, "ops");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(id.to_string().starts_with("ntf_"));
-        assert!(
-            !id.to_string().contains('.'),
-            "webhook ids must not contain a dot"
-        );
+        assert!(!id.to_string().contains('.'), "webhook ids must not contain a dot");
     }
 
     #[test]

@@ -59,11 +59,7 @@ impl Tracked {
             family: signal.family,
             kind: signal.kind.clone(),
             category: signal.category.clone(),
-            state: if historical {
-                State::Resolved
-            } else {
-                State::Triggered
-            },
+            state: if historical { State::Resolved } else { State::Triggered },
             severity: signal.severity,
             version: 0,
             triggered_at_ms: context.now_ms,
@@ -82,29 +78,17 @@ impl Tracked {
             exhausted: None,
             pages: Vec::new(),
         };
-        let mut tracked = Self {
-            incident,
-            nth,
-            seen: VecDeque::new(),
-            answers: VecDeque::new(),
-        };
+        let mut tracked = Self { incident, nth, seen: VecDeque::new(), answers: VecDeque::new() };
         tracked.keep(signal);
         if historical {
             let note = "historical: recorded, nobody is paged".to_owned();
-            let cause = Cause {
-                effective_ms,
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { effective_ms, note, ..Cause::default() };
             tracked.emit(EventKind::Recorded, cause, context);
             return tracked;
         }
         let mut notices = Notices::new();
         tracked.start(Reason::Triggered, &mut notices, context);
-        let cause = Cause {
-            effective_ms,
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms, ..Cause::default() };
         tracked.emit_triggered(EventKind::Triggered, cause, notices, context);
         tracked
     }
@@ -129,10 +113,7 @@ impl Tracked {
     /// policy says so, or rises when the policy had come to its end: then nobody else would
     /// hear of it. A resolved one stays resolved.
     pub(crate) fn add(&mut self, signal: Signal, context: &mut Context<'_>) {
-        let cause = Cause {
-            effective_ms: Some(signal.effective_ms),
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms: Some(signal.effective_ms), ..Cause::default() };
         if signal.historical {
             self.keep(signal);
             let note = "historical: recorded, nobody is paged".to_owned();
@@ -147,10 +128,7 @@ impl Tracked {
         }
         self.keep(signal);
         let incident = &self.incident;
-        let cause = |note: &str| Cause {
-            note: note.to_owned(),
-            ..cause
-        };
+        let cause = |note: &str| Cause { note: note.to_owned(), ..cause };
         if !incident.is_open() {
             let note = "within the cool-down of the resolved incident: nobody is paged";
             self.emit(EventKind::Updated, cause(note), context);
@@ -174,10 +152,8 @@ impl Tracked {
 
     /// Does what a person wants, or says why not.
     pub(crate) fn command(&mut self, command: &Command, context: &mut Context<'_>) {
-        if let Some(known) = self
-            .answers
-            .iter()
-            .find(|known| known.command_id == command.command_id)
+        if let Some(known) =
+            self.answers.iter().find(|known| known.command_id == command.command_id)
         {
             if known.action == command.action && known.actor == command.actor {
                 let answer = known.answer.clone();
@@ -190,9 +166,7 @@ impl Tracked {
         }
         let answer = match self.obstacle(command) {
             Some(refusal) => Answer::Refused(refusal),
-            None => Answer::Applied {
-                version: self.incident.version + 1,
-            },
+            None => Answer::Applied { version: self.incident.version + 1 },
         };
         if self.answers.len() == KEPT_ANSWERS {
             self.answers.pop_front();
@@ -225,10 +199,7 @@ impl Tracked {
 
     /// The answer that a command got, while it is remembered.
     pub(crate) fn answer(&self, command_id: &str) -> Option<&Answer> {
-        self.answers
-            .iter()
-            .find(|known| known.command_id == command_id)
-            .map(|known| &known.answer)
+        self.answers.iter().find(|known| known.command_id == command_id).map(|known| &known.answer)
     }
 
     fn obstacle(&self, command: &Command) -> Option<Refusal> {
@@ -242,9 +213,7 @@ impl Tracked {
         }
         let taken = incident.state == State::Acknowledged && incident.owner != command.actor;
         if command.action == Action::Acknowledge && taken {
-            return Some(Refusal::AlreadyAcknowledged {
-                owner: incident.owner.clone(),
-            });
+            return Some(Refusal::AlreadyAcknowledged { owner: incident.owner.clone() });
         }
         None
     }
@@ -279,10 +248,7 @@ impl Tracked {
     /// The incident's own timer is due: the next step, or the end of an acknowledgement.
     pub(crate) fn time_passed(&mut self, due_ms: i64, context: &mut Context<'_>) {
         let mut notices = Notices::new();
-        let cause = Cause {
-            effective_ms: Some(due_ms),
-            ..Cause::default()
-        };
+        let cause = Cause { effective_ms: Some(due_ms), ..Cause::default() };
         match self.incident.state {
             State::Triggered => {
                 self.next_step(&mut notices, context);
@@ -306,9 +272,7 @@ impl Tracked {
     }
 
     pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
-        self.page_mut(claim.page_id)
-            .ok_or(Ignored::UnknownPage)?
-            .claim(claim, now_ms)
+        self.page_mut(claim.page_id).ok_or(Ignored::UnknownPage)?.claim(claim, now_ms)
     }
 
     pub(crate) fn result(
@@ -326,11 +290,8 @@ impl Tracked {
             .ok_or(Ignored::UnknownPage)?;
         let detail = result.detail.clone();
         let settled = page.settle(result, context.now_ms)?;
-        let claimed_at_ms = page
-            .log
-            .iter()
-            .find(|kept| kept.attempt == attempt)
-            .map(|kept| kept.claimed_at_ms);
+        let claimed_at_ms =
+            page.log.iter().find(|kept| kept.attempt == attempt).map(|kept| kept.claimed_at_ms);
         context.health.record(
             (&incident.tenant, &incident.team, &page.destination),
             outcome,
@@ -355,10 +316,7 @@ impl Tracked {
     }
 
     pub(crate) fn page_mut(&mut self, page_id: PageId) -> Option<&mut Page> {
-        self.incident
-            .pages
-            .iter_mut()
-            .find(|page| page.page_id == page_id)
+        self.incident.pages.iter_mut().find(|page| page.page_id == page_id)
     }
 
     fn keep(&mut self, signal: Signal) {

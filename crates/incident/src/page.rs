@@ -248,10 +248,7 @@ pub(crate) enum Settled {
 impl Page {
     /// No attempt is under way and none follows.
     pub fn is_settled(&self) -> bool {
-        matches!(
-            self.state,
-            PageState::Delivered | PageState::Failed | PageState::Cancelled
-        )
+        matches!(self.state, PageState::Delivered | PageState::Failed | PageState::Cancelled)
     }
 
     /// The attempt that a claim would have to name now.
@@ -287,11 +284,7 @@ impl Page {
     pub(crate) fn time_passed(&mut self, now_ms: i64) {
         match &mut self.state {
             PageState::Pending { .. } => self.state = PageState::Ready { since_ms: now_ms },
-            PageState::Sending {
-                owner,
-                claimed_at_ms,
-                ..
-            } => {
+            PageState::Sending { owner, claimed_at_ms, .. } => {
                 if let Some(stop) = self.stop {
                     self.state = PageState::Cancelled;
                     self.detail = format!("outcome unknown; {}", stop.words());
@@ -346,11 +339,7 @@ impl Page {
         if result.attempt == 0 || result.attempt > self.attempts {
             return Err(Ignored::UnclaimedAttempt);
         }
-        if let Some(attempt) = self
-            .log
-            .iter_mut()
-            .find(|kept| kept.attempt == result.attempt)
-        {
+        if let Some(attempt) = self.log.iter_mut().find(|kept| kept.attempt == result.attempt) {
             if attempt.outcome.is_some() {
                 return Err(Ignored::DuplicateResult);
             }
@@ -380,17 +369,12 @@ impl Page {
         }
         if now_ms - self.created_at_ms >= LONGEST_TRY_MS {
             self.state = PageState::Failed;
-            self.detail = format!(
-                "given up (attempts: {}, last: {})",
-                self.attempts, self.detail
-            );
+            self.detail = format!("given up (attempts: {}, last: {})", self.attempts, self.detail);
             return Ok(Settled::Failed);
         }
         let wait_ms = retry_wait_ms(self.page_id, self.attempts)
             .max(result.retry_after_ms.min(LONGEST_RETRY_AFTER_MS));
-        self.state = PageState::Pending {
-            not_before_ms: now_ms + wait_ms,
-        };
+        self.state = PageState::Pending { not_before_ms: now_ms + wait_ms };
         Ok(Settled::Open)
     }
 
@@ -419,12 +403,8 @@ impl Page {
         self.stop = Some(stop);
         if stop == Stop::Superseded && self.attempts > 0 {
             self.state = PageState::Failed;
-            self.detail = format!(
-                "{} (attempts: {}, last: {})",
-                stop.words(),
-                self.attempts,
-                self.detail
-            );
+            self.detail =
+                format!("{} (attempts: {}, last: {})", stop.words(), self.attempts, self.detail);
             return Settled::Failed;
         }
         self.state = PageState::Cancelled;

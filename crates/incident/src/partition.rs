@@ -65,12 +65,7 @@ impl Partition {
     pub fn advance(&mut self, at_ms: i64, events: &mut Vec<IncidentEvent>) {
         self.durable.now_ms = self.durable.now_ms.max(at_ms);
         let now_ms = self.durable.now_ms;
-        while let Some(&timer) = self
-            .index
-            .timers
-            .first()
-            .filter(|timer| timer.due_ms <= now_ms)
-        {
+        while let Some(&timer) = self.index.timers.first().filter(|timer| timer.due_ms <= now_ms) {
             let id = timer.incident;
             let Some(tracked) = self.durable.incidents.get_mut(&id) else {
                 self.index.timers.remove(&timer);
@@ -173,26 +168,14 @@ impl Partition {
             let attempt = page.next_attempt();
             match &page.state {
                 PageState::Ready { .. } => {
-                    effects.push(Effect::Claim {
-                        incident,
-                        page_id,
-                        attempt,
-                    });
+                    effects.push(Effect::Claim { incident, page_id, attempt });
                 }
-                PageState::Unsettled {
-                    owner: claimant, ..
-                } if claimant != owner || !under_way(page_id, page.attempts) => {
-                    effects.push(Effect::Claim {
-                        incident,
-                        page_id,
-                        attempt,
-                    });
+                PageState::Unsettled { owner: claimant, .. }
+                    if claimant != owner || !under_way(page_id, page.attempts) =>
+                {
+                    effects.push(Effect::Claim { incident, page_id, attempt });
                 }
-                PageState::Sending {
-                    owner: claimant,
-                    lease_until_ms,
-                    ..
-                } => {
+                PageState::Sending { owner: claimant, lease_until_ms, .. } => {
                     let (attempt, lease_until_ms) = (page.attempts, *lease_until_ms);
                     let destination = self.durable.configs.destination(
                         &incident.tenant,
@@ -222,34 +205,22 @@ impl Partition {
 
     /// An incident that is open or was resolved less than [`RESOLVED_FOR_MS`] ago.
     pub fn get(&self, incident_id: IncidentId) -> Option<&Incident> {
-        self.durable
-            .incidents
-            .get(&incident_id)
-            .map(|tracked| &tracked.incident)
+        self.durable.incidents.get(&incident_id).map(|tracked| &tracked.incident)
     }
 
     /// A tenant's incidents, open ones first, newest first among each.
     pub fn list(&self, tenant: &str) -> Vec<&Incident> {
-        let mut incidents: Vec<&Incident> = self
-            .incidents()
-            .filter(|incident| incident.tenant == tenant)
-            .collect();
+        let mut incidents: Vec<&Incident> =
+            self.incidents().filter(|incident| incident.tenant == tenant).collect();
         incidents.sort_by_key(|incident| {
-            (
-                !incident.is_open(),
-                std::cmp::Reverse(incident.triggered_at_ms),
-                incident.incident_id,
-            )
+            (!incident.is_open(), std::cmp::Reverse(incident.triggered_at_ms), incident.incident_id)
         });
         incidents
     }
 
     /// All incidents in memory, by id.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.durable
-            .incidents
-            .values()
-            .map(|tracked| &tracked.incident)
+        self.durable.incidents.values().map(|tracked| &tracked.incident)
     }
 
     /// Number of a tenant's incidents that are not resolved.
@@ -272,36 +243,18 @@ impl Partition {
     /// incidents here, and `default`. Empty means that everybody can be reached as far as is
     /// known.
     pub fn unreachable(&self, tenant: &str) -> Vec<Unreachable> {
-        let configured = self
-            .durable
-            .configs
-            .of(tenant)
-            .map(|(_, config)| config.teams().keys());
-        let mut teams: BTreeSet<&str> = configured
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        let configured = self.durable.configs.of(tenant).map(|(_, config)| config.teams().keys());
+        let mut teams: BTreeSet<&str> =
+            configured.into_iter().flatten().map(String::as_str).collect();
         let open = self.index.open.get(tenant).into_iter().flatten();
-        teams.extend(
-            open.filter_map(|&id| self.get(id))
-                .map(|incident| incident.team.as_str()),
-        );
+        teams.extend(open.filter_map(|&id| self.get(id)).map(|incident| incident.team.as_str()));
         if teams.is_empty() {
             teams.insert(DEFAULT_TEAM);
         }
-        let cause = |team| {
-            self.durable
-                .health
-                .unreachable(&self.durable.configs, tenant, team)
-        };
+        let cause = |team| self.durable.health.unreachable(&self.durable.configs, tenant, team);
         let unreachable = teams.into_iter().filter_map(|team| {
             let (tenant, cause) = (tenant.to_owned(), cause(team)?);
-            Some(Unreachable {
-                tenant,
-                team: team.to_owned(),
-                cause,
-            })
+            Some(Unreachable { tenant, team: team.to_owned(), cause })
         });
         unreachable.collect()
     }
@@ -327,10 +280,7 @@ impl Partition {
         let fingerprint = signal.fingerprint();
         let of_key: &[IncidentId] = self.index.keys.get(&key).map_or(&[], Vec::as_slice);
         let seen = |id: &IncidentId| {
-            self.durable
-                .incidents
-                .get(id)
-                .is_some_and(|tracked| tracked.has_seen(fingerprint))
+            self.durable.incidents.get(id).is_some_and(|tracked| tracked.has_seen(fingerprint))
         };
         let opened = signal.incident_id();
         if of_key.iter().any(|id| *id == opened || seen(id)) {
@@ -376,13 +326,11 @@ impl Partition {
             events,
         };
         let id = command.incident_id.parse::<IncidentId>().ok();
-        let tracked = id
-            .and_then(|id| self.durable.incidents.get_mut(&id))
-            .filter(|tracked| {
-                let incident = &tracked.incident;
-                incident.tenant == command.tenant
-                    && (command.team.is_empty() || incident.team == command.team)
-            });
+        let tracked = id.and_then(|id| self.durable.incidents.get_mut(&id)).filter(|tracked| {
+            let incident = &tracked.incident;
+            incident.tenant == command.tenant
+                && (command.team.is_empty() || incident.team == command.team)
+        });
         match (tracked, id) {
             (Some(tracked), Some(id)) if !command.command_id.is_empty() => {
                 tracked.command(command, &mut context);
@@ -402,16 +350,8 @@ impl Partition {
     }
 
     fn claim(&mut self, claim: Claim) -> Result<(), Ignored> {
-        let id = *self
-            .index
-            .pages
-            .get(&claim.page_id)
-            .ok_or(Ignored::UnknownPage)?;
-        let tracked = self
-            .durable
-            .incidents
-            .get_mut(&id)
-            .ok_or(Ignored::UnknownPage)?;
+        let id = *self.index.pages.get(&claim.page_id).ok_or(Ignored::UnknownPage)?;
+        let tracked = self.durable.incidents.get_mut(&id).ok_or(Ignored::UnknownPage)?;
         tracked.claim(claim, self.durable.now_ms)?;
         self.refresh(id);
         Ok(())
@@ -422,16 +362,8 @@ impl Partition {
         result: DeliveryResult,
         events: &mut Vec<IncidentEvent>,
     ) -> Result<(), Ignored> {
-        let id = *self
-            .index
-            .pages
-            .get(&result.page_id)
-            .ok_or(Ignored::UnknownPage)?;
-        let tracked = self
-            .durable
-            .incidents
-            .get_mut(&id)
-            .ok_or(Ignored::UnknownPage)?;
+        let id = *self.index.pages.get(&result.page_id).ok_or(Ignored::UnknownPage)?;
+        let tracked = self.durable.incidents.get_mut(&id).ok_or(Ignored::UnknownPage)?;
         let mut context = Context {
             now_ms: self.durable.now_ms,
             configs: &self.durable.configs,
@@ -470,11 +402,8 @@ impl Partition {
 
     fn reconfigure(&mut self, id: IncidentId, events: &mut Vec<IncidentEvent>) {
         let Some(incident) = self.get(id) else { return };
-        let (tenant, team, family) = (
-            incident.tenant.clone(),
-            incident.team.clone(),
-            incident.family,
-        );
+        let (tenant, team, family) =
+            (incident.tenant.clone(), incident.team.clone(), incident.family);
         let policy = self.policy(&tenant, &team, family);
         let Some(tracked) = self.durable.incidents.get_mut(&id) else {
             return;
@@ -512,22 +441,12 @@ impl Partition {
             State::Resolved => incident.resolved_at_ms.map(|at| at + RESOLVED_FOR_MS),
             State::Triggered | State::Acknowledged => incident.next_at_ms,
         };
-        let own = own_due_ms.map(|due_ms| Timer {
-            due_ms,
-            incident: id,
-            page: None,
-        });
+        let own = own_due_ms.map(|due_ms| Timer { due_ms, incident: id, page: None });
         let of_pages = incident.pages.iter().filter_map(|page| {
-            Some(Timer {
-                due_ms: page.timer_ms()?,
-                incident: id,
-                page: Some(page.page_id),
-            })
+            Some(Timer { due_ms: page.timer_ms()?, incident: id, page: Some(page.page_id) })
         });
-        let active = incident
-            .pages
-            .iter()
-            .filter_map(|page| Some((page.active_since_ms()?, page.page_id)));
+        let active =
+            incident.pages.iter().filter_map(|page| Some((page.active_since_ms()?, page.page_id)));
         let entered = Entered {
             timers: own.into_iter().chain(of_pages).collect(),
             active: active.collect(),
@@ -540,9 +459,7 @@ impl Partition {
                 open.remove(&id);
             }
         } else if incident.is_open() {
-            self.index
-                .open
-                .insert(incident.tenant.clone(), BTreeSet::from([id]));
+            self.index.open.insert(incident.tenant.clone(), BTreeSet::from([id]));
         }
         self.index.replace(id, entered);
     }
@@ -571,20 +488,11 @@ impl Partition {
 
     pub(crate) fn enter_key(&mut self, id: IncidentId) {
         if let Some(tracked) = self.durable.incidents.get(&id) {
-            self.index
-                .keys
-                .entry(key_of(&tracked.incident))
-                .or_default()
-                .push(id);
+            self.index.keys.entry(key_of(&tracked.incident)).or_default().push(id);
         }
     }
 }
 
 fn key_of(incident: &Incident) -> Key {
-    Key::of(
-        &incident.tenant,
-        &incident.team,
-        &incident.conversation_id,
-        incident.family,
-    )
+    Key::of(&incident.tenant, &incident.team, &incident.conversation_id, incident.family)
 }

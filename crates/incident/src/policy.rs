@@ -37,18 +37,9 @@ impl Policy {
             None => ("", &built_in),
         };
         let name = team.by_family.get(&family).unwrap_or(&team.policy);
-        let steps = team
-            .policies
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| every_destination(team));
+        let steps = team.policies.get(name).cloned().unwrap_or_else(|| every_destination(team));
         Self {
-            name: if team.policies.contains_key(name) {
-                name
-            } else {
-                DEFAULT_POLICY
-            }
-            .to_owned(),
+            name: if team.policies.contains_key(name) { name } else { DEFAULT_POLICY }.to_owned(),
             bundle: bundle.to_owned(),
             steps: steps.steps,
             repeat: steps.repeat,
@@ -71,14 +62,7 @@ fn every_destination(team: &Team) -> Steps {
     let steps = if destinations.is_empty() {
         Vec::new()
     } else {
-        vec![Step {
-            destinations,
-            delay_ms: DEFAULT_DELAY_MS,
-        }]
+        vec![Step { destinations, delay_ms: DEFAULT_DELAY_MS }]
     };
-    Steps {
-        steps,
-        repeat: DEFAULT_REPEAT,
-        fallback: Vec::new(),
-    }
+    Steps { steps, repeat: DEFAULT_REPEAT, fallback: Vec::new() }
 }

@@ -118,11 +118,7 @@ impl Signal {
     pub(crate) fn incident_id(&self) -> IncidentId {
         IncidentId(digest(
             "incident",
-            &[
-                self.tenant.as_bytes(),
-                &self.key().0,
-                self.signal_id.as_bytes(),
-            ],
+            &[self.tenant.as_bytes(), &self.key().0, self.signal_id.as_bytes()],
         ))
     }
 

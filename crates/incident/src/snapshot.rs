@@ -46,11 +46,8 @@ impl Partition {
             return Err(postcard::Error::DeserializeBadEncoding.into());
         }
         share_policies(&mut durable);
-        let mut opened: Vec<(u64, IncidentId)> = durable
-            .incidents
-            .iter()
-            .map(|(id, tracked)| (tracked.nth, *id))
-            .collect();
+        let mut opened: Vec<(u64, IncidentId)> =
+            durable.incidents.iter().map(|(id, tracked)| (tracked.nth, *id)).collect();
         opened.sort_unstable();
         let mut partition = Self::new();
         partition.durable = durable;
@@ -66,9 +63,7 @@ impl Partition {
         // Many fields are a few bytes; the hasher is fast on blocks.
         let mut blocks = BufWriter::with_capacity(64 * 1024, Blocks(blake3::Hasher::new()));
         postcard::to_io(&self.durable, &mut blocks).map_err(SnapshotError::Unwritable)?;
-        let flushed = blocks
-            .into_inner()
-            .map_err(|_| postcard::Error::SerializeBufferFull);
+        let flushed = blocks.into_inner().map_err(|_| postcard::Error::SerializeBufferFull);
         let Blocks(hasher) = flushed.map_err(SnapshotError::Unwritable)?;
         Ok(*hasher.finalize().as_bytes())
     }

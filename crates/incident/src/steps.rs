@@ -101,11 +101,7 @@ impl Tracked {
         context: &mut Context<'_>,
     ) {
         let incident = &mut self.incident;
-        for older in incident
-            .pages
-            .iter_mut()
-            .filter(|page| page.destination == destination)
-        {
+        for older in incident.pages.iter_mut().filter(|page| page.destination == destination) {
             if older.stop(Stop::Superseded) == Settled::Failed {
                 notices.push((EventKind::DeliveryFailed, older.page_id));
             }
@@ -115,9 +111,7 @@ impl Tracked {
             page_id,
             destination: destination.to_owned(),
             channel: Channel::Unknown,
-            state: PageState::Ready {
-                since_ms: context.now_ms,
-            },
+            state: PageState::Ready { since_ms: context.now_ms },
             reason,
             pass: incident.pass,
             step,
@@ -127,10 +121,7 @@ impl Tracked {
             detail: String::new(),
             stop: None,
         };
-        match context
-            .configs
-            .destination(&incident.tenant, &incident.team, destination)
-        {
+        match context.configs.destination(&incident.tenant, &incident.team, destination) {
             Some(Destination::Webhook(_)) => page.channel = Channel::Webhook,
             Some(Destination::Watch {}) => {
                 page.channel = Channel::Watch;
@@ -194,11 +185,7 @@ impl Tracked {
             }
         }
         for page_id in failed {
-            let cause = Cause {
-                page: Some(page_id),
-                note: REMOVED.to_owned(),
-                ..Cause::default()
-            };
+            let cause = Cause { page: Some(page_id), note: REMOVED.to_owned(), ..Cause::default() };
             self.emit(EventKind::DeliveryFailed, cause, context);
             self.leave_failed_step(page_id, context);
         }
@@ -212,10 +199,7 @@ impl Tracked {
             let mut notices = Notices::new();
             self.restart(Reason::Reconfigured, &mut notices, context);
             let note = "the team can be paged since its configuration changed".to_owned();
-            let cause = Cause {
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { note, ..Cause::default() };
             self.emit_triggered(EventKind::Triggered, cause, notices, context);
         }
     }

@@ -41,11 +41,7 @@ impl Tracked {
         self.emit(kind, cause, context);
         if let Some(exhausted) = self.incident.exhausted {
             let note = exhausted.words().to_owned();
-            let cause = Cause {
-                effective_ms,
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { effective_ms, note, ..Cause::default() };
             self.emit(EventKind::Exhausted, cause, context);
         }
         self.emit_notices(notices, context);
@@ -55,11 +51,7 @@ impl Tracked {
         for (kind, page_id) in notices {
             let note = self.incident.page(page_id).map(|page| page.detail.clone());
             let note = note.unwrap_or_default();
-            let cause = Cause {
-                page: Some(page_id),
-                note,
-                ..Cause::default()
-            };
+            let cause = Cause { page: Some(page_id), note, ..Cause::default() };
             self.emit(kind, cause, context);
         }
         self.forget_settled_pages();
@@ -78,9 +70,7 @@ impl Tracked {
             effective_ms: cause.effective_ms.unwrap_or(context.now_ms),
             actor: cause.actor,
             note: cause.note,
-            page: cause
-                .page
-                .and_then(|page_id| incident.page(page_id).cloned()),
+            page: cause.page.and_then(|page_id| incident.page(page_id).cloned()),
             command_id: cause.command_id,
             answer: None,
             incident: Some(incident),
@@ -122,9 +112,7 @@ pub(crate) fn reply(
         ),
         kind,
         tenant: command.tenant.clone(),
-        team: incident
-            .as_ref()
-            .map_or_else(|| command.team.clone(), |found| found.team.clone()),
+        team: incident.as_ref().map_or_else(|| command.team.clone(), |found| found.team.clone()),
         incident,
         at_ms: context.now_ms,
         effective_ms: context.now_ms,

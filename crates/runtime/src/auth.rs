@@ -319,7 +319,34 @@ pub fn add_token(file: &Path, record: TokenRecord) -> Result<(), Failure> {
     let mut records = if file.exists() { read_tokens(file)? } else { Vec::new() };
     records.retain(|old| old.name != record.name);
     records.push(record);
-    let text = serde_json::to_string_pretty(&records)
+    write_tokens(file, &records)
+}
+
+/// The tokens of a file.
+///
+/// # Errors
+/// [`Failure::Io`], or [`Failure::Usage`] when the file holds something else.
+pub fn list_tokens(file: &Path) -> Result<Vec<TokenRecord>, Failure> {
+    read_tokens(file)
+}
+
+/// Removes a token from a file; whether it was there.
+///
+/// # Errors
+/// Those of [`add_token`].
+pub fn remove_token(file: &Path, name: &str) -> Result<bool, Failure> {
+    let mut records = read_tokens(file)?;
+    let before = records.len();
+    records.retain(|record| record.name != name);
+    if records.len() == before {
+        return Ok(false);
+    }
+    write_tokens(file, &records)?;
+    Ok(true)
+}
+
+fn write_tokens(file: &Path, records: &[TokenRecord]) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(records)
         .map_err(|error| Failure::Io(format!("cannot write tokens: {error}")))?;
     write_private(file, text.as_bytes())
 }

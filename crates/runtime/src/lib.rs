@@ -6,6 +6,7 @@ pub mod config;
 mod error;
 mod failure;
 mod health;
+pub mod log_service;
 mod run;
 mod server;
 pub mod telemetry;

@@ -1,4 +1,3 @@
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::registry::Registry;
@@ -6,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
+use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::{Condition, Failure, Health};
 
@@ -28,13 +28,16 @@ pub struct Context {
     pub metrics: Arc<Mutex<Registry>>,
     /// Recognises callers.
     pub auth: Authenticator,
+    /// The log that every server of the process shows, if it has one.
+    pub log: Option<LogReader>,
 }
 
 impl Context {
     /// A context of its own for a service among others in one process: it stops with them.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self::new(self.shutdown.child_token(), self.auth.clone())
+        let log = self.log.clone();
+        Self { log, ..Self::new(self.shutdown.child_token(), self.auth.clone()) }
     }
 
     /// A context that `shutdown` ends.
@@ -50,25 +53,28 @@ impl Context {
             }
         });
         let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
-        Self { shutdown, health, metrics, auth }
+        Self { shutdown, health, metrics, auth, log: None }
     }
 }
 
 /// Runs a service until it ends or a signal says so: telemetry first, then the service, then
-/// what was collected is sent. Gives the exit code of the process.
+/// what was collected is sent.
+///
+/// # Errors
+/// What the service ends with, and [`Failure::Io`] when there are no threads to be had.
 pub fn run<F>(
     name: &'static str,
     config: &RuntimeConfig,
     auth: Authenticator,
     service: impl FnOnce(Context) -> F,
-) -> ExitCode
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::Io(format!("cannot start threads: {error}")).report(name),
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Io(format!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(async {
         let _telemetry = telemetry::start(name, &config.telemetry)?;
         let shutdown = CancellationToken::new();
@@ -84,10 +90,7 @@ where
         service(context).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(name),
-    }
+    outcome
 }
 
 /// Waits for SIGTERM or SIGINT.

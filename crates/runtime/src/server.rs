@@ -14,6 +14,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use zhili_proto::log::v1::log_service_server::LogServiceServer;
+
 use crate::auth::Authenticator;
 use crate::{Context, Failure, Health, ServiceError};
 
@@ -78,11 +80,16 @@ impl Server {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| Failure::Problems(format!("gRPC reflection: {error}")))?;
-        let protected = self
-            .grpc
+        let grpc = match context.log.clone() {
+            Some(log) => self.grpc.add_service(LogServiceServer::new(log)),
+            None => self.grpc,
+        };
+        let protected = grpc
             .add_service(reflection)
             .prepare()
             .into_axum_router()
+            // What nobody serves is 404, which gRPC clients read as UNIMPLEMENTED.
+            .reset_fallback()
             .merge(self.http)
             .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
         let open = open_routes(context, health);
@@ -116,7 +123,7 @@ fn open_routes(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { readiness(&ready) }))
         .route("/metrics", get(move || async move { exposition(&registry) }))
-        .merge(Routes::new(health).prepare().into_axum_router())
+        .route_service("/grpc.health.v1.Health/{method}", health)
 }
 
 fn readiness(health: &Health) -> Response {

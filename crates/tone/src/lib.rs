@@ -1,1 +1,56 @@
-//! Text to assessment: politeness, sentiment, complaint and urgency, with evidence spans. Pure: no clock, no I/O.
+//! Text to assessment: politeness, sentiment, complaint and urgency, with evidence
+//! spans. Pure: no clock, no I/O; the same message gives the same assessment.
+//!
+//! A message goes through four steps:
+//!
+//! 1. **One spelling** with the way back to the original: width, case, traditional
+//!    characters, zero-width characters, repeats. Evidence spans count Unicode
+//!    scalars of the text as it was given.
+//! 2. **One automaton** over the phrase library, which is data (`library/*.txt`).
+//!    A longer exception swallows the phrases inside it, so that 尿不湿, 250元 or
+//!    报警器 are no insult and no threat.
+//! 3. **Named rules** over the hits: negation with parity, intensity, question,
+//!    quotation, hypothetical, contrast, sarcasm, withdrawn, resolved, actor.
+//! 4. **Scores** as sums: every entry and every rule leaves an [`Evidence`] with its
+//!    points, and base + points = score ([`Assessment::points`]). What would leave
+//!    the range of a score is taken back by an evidence named `range`.
+//!
+//! Definitions of the scores are those of `metrics.md` section 3.
+//!
+//! ```
+//! use zhili_tone::{Engine, Message, Role};
+//!
+//! let engine = Engine::new()?;
+//! let assessment = engine.assess(&Message {
+//!     role: Role::Customer,
+//!     text: "再不退款我就打12315投诉",
+//!     lang: None,
+//!     context: &[],
+//! });
+//! let complaint = assessment.complaint.expect("customers have one");
+//! assert_eq!(complaint.label.as_str(), "urgent");
+//! assert_eq!(complaint.category.map(|category| category.as_str()), Some("regulator"));
+//! # Ok::<(), zhili_tone::LibraryError>(())
+//! ```
+
+mod acts;
+mod assessment;
+mod engine;
+mod lang;
+mod library;
+mod normalize;
+mod politeness;
+mod reading;
+mod rules;
+mod score;
+mod sentiment;
+mod urgency;
+
+pub use assessment::{
+    Act, Acts, Assessment, Complaint, ComplaintLabel, Evidence, Lang, Polarity, Politeness,
+    PolitenessLabel, Role, Sentiment, Target, UrgentCategory,
+};
+pub use engine::{ContextLine, Engine, Message};
+pub use library::{LibraryError, Problem};
+pub use politeness::{IMPOLITE_BELOW, POLITE_FROM, POLITENESS_BASE};
+pub use urgency::URGENCY_BASE;

@@ -1,1 +1,29 @@
-//! ClickHouse: migrations, rows, the exactly-once sink, typed queries.
+//! Zhili's side of ClickHouse: migrations, rows, the exactly-once sink, typed queries.
+//!
+//! - [`migrate()`] brings the database to this version's schema.
+//! - [`rows`] turns records of the log into rows; pure.
+//! - [`sink`] writes them exactly once; [`audit()`] proves it.
+//! - [`query`] asks the views.
+//!
+//! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
+
+mod audit;
+mod block;
+mod client;
+mod column;
+mod error;
+mod migrate;
+pub mod query;
+pub mod rows;
+pub mod sink;
+mod table;
+
+pub use audit::{Audit, AuditError, Finding, audit};
+pub use block::Block;
+pub use client::{Address, CONNECT_TIMEOUT, MAX_EXECUTION, REQUEST_TIMEOUT, Tables, Warehouse};
+pub use column::{Binary, Instant, Word};
+pub use error::{SinkError, WarehouseError};
+pub use migrate::{
+    DEDUPLICATION_WINDOW, INSERTS_PER_SECOND, Layout, Migrated, Retention, check_windows, migrate,
+};
+pub use table::{Origin, RowKey, Table};

@@ -110,10 +110,7 @@ impl Record {
             What::Resolved => EventKind::Status(Status::Resolved),
             What::Reopened => EventKind::Status(Status::Reopened),
             What::Closed => EventKind::Status(Status::Closed),
-            What::Csat => EventKind::Csat {
-                score: 4.0,
-                max: 5.0,
-            },
+            What::Csat => EventKind::Csat { score: 4.0, max: 5.0 },
             What::Tick => return None,
         };
         Some(Event {
@@ -123,39 +120,14 @@ impl Record {
             conversation_id: &self.conversation,
             kind,
             sent_ms: self.sent_ms,
-            author: Some(Author {
-                id: &self.by,
-                role,
-                subtype,
-            }),
+            author: Some(Author { id: &self.by, role, subtype }),
             private: self.who == Who::Note,
-            mode: if self.backfill {
-                Mode::Backfill
-            } else {
-                Mode::Live
-            },
+            mode: if self.backfill { Mode::Backfill } else { Mode::Live },
             channel: "chat",
             queue: &self.queue,
             team: "",
             customer: "customer-1",
-            fingerprint: [
-                self.fingerprint,
-                0,
-                0,
-                0,
-                0,
-                7,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-            ],
+            fingerprint: [self.fingerprint, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             marks: self.marks.clone(),
         })
     }
@@ -209,20 +181,11 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         "tenant",
     ];
     for name in fields.keys() {
-        assert!(
-            known.contains(&name.as_str()),
-            "unknown field {name} in {value}"
-        );
+        assert!(known.contains(&name.as_str()), "unknown field {name} in {value}");
     }
-    let text = |name: &str| {
-        fields
-            .get(name)
-            .map(|v| v.as_str().expect("a string").to_owned())
-    };
+    let text = |name: &str| fields.get(name).map(|v| v.as_str().expect("a string").to_owned());
     let seconds = |name: &str| {
-        fields
-            .get(name)
-            .map(|v| (v.as_f64().expect("seconds") * 1000.0).round() as i64)
+        fields.get(name).map(|v| (v.as_f64().expect("seconds") * 1000.0).round() as i64)
     };
     let at_ms = seconds("at").expect("every record says when it was logged (`at`)");
     let who = match text("who").as_deref() {
@@ -255,12 +218,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         Some(other) => panic!("unknown event {other}"),
     };
     let mut marks = Marks::default();
-    for says in fields
-        .get("says")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for says in fields.get("says").and_then(Value::as_array).into_iter().flatten() {
         match says.as_str().expect("a string") {
             "greeting" => marks.greeting_only = true,
             "holding" => marks.holding_only = true,
@@ -277,10 +235,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
                     "urgent:crisis" => Some(UrgentCategory::Crisis),
                     other => panic!("unknown mark {other}"),
                 };
-                marks.urgent = Some(Urgent {
-                    category,
-                    probability: 0.9,
-                });
+                marks.urgent = Some(Urgent { category, probability: 0.9 });
                 marks.rules.push("urgent.rule");
             }
         }
@@ -300,10 +255,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
             _ => format!("{who:?}-1").to_lowercase(),
         }),
         queue: text("queue").unwrap_or_default(),
-        backfill: fields
-            .get("backfill")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
+        backfill: fields.get("backfill").and_then(Value::as_bool).unwrap_or(false),
         fingerprint: text("text").map_or(0, |text| text.bytes().fold(1, u8::wrapping_add)),
         marks,
     }

@@ -46,10 +46,7 @@ fn marks() -> impl Strategy<Value = Marks<'static>> {
         greeting_only: mark == 1,
         holding_only: mark == 2,
         thanks_or_farewell_only: mark == 3,
-        urgent: (mark == 4).then_some(Urgent {
-            category: None,
-            probability: 0.75,
-        }),
+        urgent: (mark == 4).then_some(Urgent { category: None, probability: 0.75 }),
         forbidden: mark == 5,
         rules: if mark > 3 { vec!["rule"] } else { Vec::new() },
     })
@@ -88,16 +85,7 @@ pub(crate) fn busy_log() -> impl Strategy<Value = Vec<Record>> {
 }
 
 fn log_with(gap: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Record>> {
-    let record = (
-        gap,
-        delay(),
-        0_u8..3,
-        what(),
-        who(),
-        marks(),
-        0_u8..3,
-        0_u8..24,
-    );
+    let record = (gap, delay(), 0_u8..3, what(), who(), marks(), 0_u8..3, 0_u8..24);
     vec(record, 1..60).prop_map(|drafts| {
         let mut at_ms = 1_000 * HOUR_MS;
         let mut records: Vec<Record> = Vec::new();
@@ -109,11 +97,7 @@ fn log_with(gap: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Record
             let record = if is_repeat {
                 let earlier = records[(index * 7) % records.len()].clone();
                 let fingerprint = earlier.fingerprint + u8::from(chance == 0);
-                Record {
-                    at_ms,
-                    fingerprint,
-                    ..earlier
-                }
+                Record { at_ms, fingerprint, ..earlier }
             } else {
                 Record {
                     at_ms,
@@ -123,11 +107,7 @@ fn log_with(gap: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Record
                     what,
                     who,
                     by: format!("person-{by}"),
-                    queue: if by == 0 {
-                        "returns".into()
-                    } else {
-                        String::new()
-                    },
+                    queue: if by == 0 { "returns".into() } else { String::new() },
                     backfill: chance == 3,
                     marks,
                     ..Record::default()
@@ -153,21 +133,18 @@ pub(crate) fn in_order() -> impl Strategy<Value = Vec<Record>> {
     ];
     vec((0_i64..90_000, what, who(), marks()), 1..60).prop_map(|drafts| {
         let mut at_ms = 1_000 * HOUR_MS;
-        let records = drafts
-            .into_iter()
-            .enumerate()
-            .map(|(index, (gap, what, who, marks))| {
-                at_ms += gap;
-                Record {
-                    at_ms,
-                    sent_ms: at_ms,
-                    id: format!("event-{index}"),
-                    what,
-                    who,
-                    marks,
-                    ..Record::default()
-                }
-            });
+        let records = drafts.into_iter().enumerate().map(|(index, (gap, what, who, marks))| {
+            at_ms += gap;
+            Record {
+                at_ms,
+                sent_ms: at_ms,
+                id: format!("event-{index}"),
+                what,
+                who,
+                marks,
+                ..Record::default()
+            }
+        });
         records.collect()
     })
 }

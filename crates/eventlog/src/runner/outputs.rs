@@ -17,6 +17,7 @@ pub const SOURCE: &str = "zhili-source";
 pub struct Outputs {
     partitions: u32,
     records: Vec<NewRecord>,
+    input: Option<TopicPartition>,
     source: Bytes,
     traceparent: Option<Bytes>,
     names: Vec<(&'static str, Arc<str>)>,
@@ -29,6 +30,7 @@ impl Outputs {
         Self {
             partitions,
             records: Vec::new(),
+            input: None,
             source: Bytes::new(),
             traceparent: None,
             names: Vec::new(),
@@ -43,22 +45,23 @@ impl Outputs {
 
     /// Adds a dead letter about the input record. `payload` is what of it was masked already;
     /// without one, only hash and length are kept, since who could not read it could not mask it.
-    pub fn dead_letter(&mut self, input: &TopicPartition, record: &Record, letter: DeadLetter) {
+    pub fn dead_letter(&mut self, record: &Record, letter: DeadLetter) {
         let value = record.value.clone().unwrap_or_default();
-        let known = letter.payload.is_empty();
+        let hash = letter.payload.is_empty().then(|| Sha256::digest(&value).to_vec());
+        let (topic, partition) = self
+            .input
+            .as_ref()
+            .map_or((String::new(), 0), |input| (input.topic.to_string(), input.partition));
         let letter = DeadLetter {
-            topic: input.topic.to_string(),
-            partition: input.partition,
+            topic,
+            partition,
             offset: record.offset,
-            payload_sha256: if known {
-                Sha256::digest(&value).to_vec().into()
-            } else {
-                Bytes::new()
-            },
+            payload_sha256: hash.unwrap_or_default().into(),
             payload_length: value.len() as u64,
             ..letter
         };
-        self.emit(topics::DEAD_LETTERS, input.topic.as_bytes(), letter.encode_to_vec().into());
+        let key = letter.topic.clone();
+        self.emit(topics::DEAD_LETTERS, key.as_bytes(), letter.encode_to_vec().into());
     }
 
     pub(super) fn emit_to(
@@ -85,8 +88,16 @@ impl Outputs {
     }
 
     /// Outputs from here on come from this input record, in this trace.
-    pub(super) fn begin(&mut self, source: Bytes, traceparent: Option<Bytes>) {
-        self.source = source;
+    pub(super) fn begin(
+        &mut self,
+        input: &TopicPartition,
+        offset: u64,
+        traceparent: Option<Bytes>,
+    ) {
+        if self.input.as_ref() != Some(input) {
+            self.input = Some(input.clone());
+        }
+        self.source = Bytes::from(format!("{}:{}:{offset}", input.topic, input.partition));
         self.traceparent = traceparent;
     }
 

@@ -338,9 +338,8 @@ impl<F: Fold> Cursor<F> {
         bundle: Option<&Bytes>,
         span: &Span,
     ) {
-        let source = format!("{}:{}", self.partition.topic, self.partition.partition);
-        let source = Bytes::from(format!("{source}:{}", record.offset));
-        self.outputs.begin(source, trace::traceparent_of(span, &record.headers));
+        let traceparent = trace::traceparent_of(span, &record.headers);
+        self.outputs.begin(&self.partition, record.offset, traceparent);
         self.fold.advance(self.now_ms, &mut self.outputs);
         match entry {
             Ok(Entry::Input(input)) => {
@@ -364,7 +363,7 @@ impl<F: Fold> Cursor<F> {
                     failed_at: Some(zhili_proto::timestamp(self.now_ms)),
                     ..DeadLetter::default()
                 };
-                self.outputs.dead_letter(&self.partition, record, letter);
+                self.outputs.dead_letter(record, letter);
             }
         }
     }

@@ -28,10 +28,7 @@ fn the_same_command_again_gets_the_same_answer_and_changes_nothing() {
     let again = desk.command_with("k1", 1, Action::Acknowledge, "ann");
     assert_eq!((again.kind, &again.answer), (E::Repeated, &first.answer));
     assert_eq!(desk.incident(), &before);
-    assert_eq!(
-        desk.partition.answer(before.incident_id, "k1"),
-        first.answer.as_ref()
-    );
+    assert_eq!(desk.partition.answer(before.incident_id, "k1"), first.answer.as_ref());
 }
 
 #[test]
@@ -49,18 +46,8 @@ fn a_command_against_an_older_version_is_refused_and_says_both() {
     let mut desk = triggered();
     desk.signal("s2", Severity::High);
     let event = desk.command_with("k1", 1, Action::Acknowledge, "ann");
-    assert_eq!(
-        *refusal(&event),
-        Refusal::StaleVersion {
-            expected: 1,
-            actual: 2
-        }
-    );
-    assert!(
-        event.note.contains("version 1 was seen, it is at 2 now"),
-        "{}",
-        event.note
-    );
+    assert_eq!(*refusal(&event), Refusal::StaleVersion { expected: 1, actual: 2 });
+    assert!(event.note.contains("version 1 was seen, it is at 2 now"), "{}", event.note);
     assert_eq!(desk.incident().version, 2);
 }
 
@@ -69,10 +56,7 @@ fn a_command_against_any_version_is_done() {
     let mut desk = triggered();
     desk.signal("s2", Severity::High);
     let event = desk.command_with("k1", 0, Action::Acknowledge, "ann");
-    assert_eq!(
-        (event.kind, event.answer),
-        (E::Acknowledged, Some(Answer::Applied { version: 3 }))
-    );
+    assert_eq!((event.kind, event.answer), (E::Acknowledged, Some(Answer::Applied { version: 3 })));
     assert_eq!((event.actor.as_str(), event.note.as_str()), ("ann", "note"));
     assert_eq!(event.command_id, "k1");
 }
@@ -82,12 +66,7 @@ fn only_one_person_answers_for_an_incident() {
     let mut desk = triggered();
     desk.command(Action::Acknowledge, "ann");
     let event = desk.command(Action::Acknowledge, "bob");
-    assert_eq!(
-        *refusal(&event),
-        Refusal::AlreadyAcknowledged {
-            owner: "ann".to_owned()
-        }
-    );
+    assert_eq!(*refusal(&event), Refusal::AlreadyAcknowledged { owner: "ann".to_owned() });
     assert_eq!(desk.command(Action::Resolve, "bob").kind, E::Resolved);
 }
 
@@ -96,10 +75,7 @@ fn a_resolved_incident_takes_no_command() {
     let mut desk = triggered();
     desk.command(Action::Resolve, "ann");
     for action in [Action::Acknowledge, Action::Resolve] {
-        assert_eq!(
-            *refusal(&desk.command(action, "ann")),
-            Refusal::AlreadyResolved
-        );
+        assert_eq!(*refusal(&desk.command(action, "ann")), Refusal::AlreadyResolved);
     }
 }
 
@@ -122,10 +98,7 @@ fn an_unknown_incident_or_that_of_another_tenant_or_team_is_refused_alike() {
     let ours = desk.incident().incident_id.to_string();
     for id in ["", "inc_nonsense", "inc_aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         let event = desk.command_on(id, "k", 0, Action::Resolve, "ann");
-        assert_eq!(
-            (refusal(&event), event.incident.is_some()),
-            (&Refusal::UnknownIncident, false)
-        );
+        assert_eq!((refusal(&event), event.incident.is_some()), (&Refusal::UnknownIncident, false));
     }
     for (tenant, team) in [("other", "default"), ("acme", "vip")] {
         let command = Command {

@@ -5,9 +5,7 @@ use zhili_incident::*;
 use crate::desk::*;
 
 fn error(json: &str) -> String {
-    serde_json::from_str::<Config>(json)
-        .expect_err("refused")
-        .to_string()
+    serde_json::from_str::<Config>(json).expect_err("refused").to_string()
 }
 
 fn team(json: &str) -> String {
@@ -26,10 +24,7 @@ fn an_error_names_the_field_and_says_what_is_wrong() {
             with_steps(r#"{"steps": [{"destinations": ["a"], "delay_ms": 5}]}"#),
             "teams.default.policies.default.steps[0].delay_ms: 5 is not within 10000 and 86400000",
         ),
-        (
-            with_steps(r#"{"steps": []}"#),
-            "policies.default.steps: 0 steps; give 1 to 20",
-        ),
+        (with_steps(r#"{"steps": []}"#), "policies.default.steps: 0 steps; give 1 to 20"),
         (
             with_steps(r#"{"steps": [{"destinations": []}]}"#),
             "steps[0].destinations: empty; name at least one",
@@ -50,22 +45,13 @@ fn an_error_names_the_field_and_says_what_is_wrong() {
             with_steps(r#"{"steps": [{"destinations": ["a"]}], "fallback": ["z"]}"#),
             "policies.default.fallback: no destination is called \"z\"",
         ),
-        (
-            team(r#"{"policy": "night"}"#),
-            "teams.default.policy: no policy is called \"night\"",
-        ),
+        (team(r#"{"policy": "night"}"#), "teams.default.policy: no policy is called \"night\""),
         (
             team(r#"{"by_family": {"sla": "night"}}"#),
             "teams.default.by_family.sla: no policy is called \"night\"",
         ),
-        (
-            team(r#"{"cool_down_ms": -1}"#),
-            "teams.default.cool_down_ms: -1 is not within 0",
-        ),
-        (
-            team(r#"{"ack_timeout_ms": 1}"#),
-            "teams.default.ack_timeout_ms: 1 is neither 0 nor",
-        ),
+        (team(r#"{"cool_down_ms": -1}"#), "teams.default.cool_down_ms: -1 is not within 0"),
+        (team(r#"{"ack_timeout_ms": 1}"#), "teams.default.ack_timeout_ms: 1 is neither 0 nor"),
         (
             team(r#"{"destinations": {"A": {"watch": {}}}}"#),
             "teams.default.destinations.A: names are",
@@ -126,24 +112,15 @@ fn neither_errors_nor_printing_show_the_path_of_a_webhook() {
 fn a_configuration_reads_back_as_it_was_written() {
     let config = two_steps();
     let json = serde_json::to_string(&config).expect("writable");
-    assert_eq!(
-        serde_json::from_str::<Config>(&json).expect("readable"),
-        config
-    );
+    assert_eq!(serde_json::from_str::<Config>(&json).expect("readable"), config);
 }
 
 #[test]
 fn a_lower_or_equal_sequence_is_ignored() {
     let mut desk = Desk::unconfigured();
     assert_eq!(desk.configure(5, two_steps()), None);
-    assert_eq!(
-        desk.configure(5, Config::default()),
-        Some(Ignored::OldConfig)
-    );
-    assert_eq!(
-        desk.configure(4, Config::default()),
-        Some(Ignored::OldConfig)
-    );
+    assert_eq!(desk.configure(5, Config::default()), Some(Ignored::OldConfig));
+    assert_eq!(desk.configure(4, Config::default()), Some(Ignored::OldConfig));
     desk.signal("s1", Severity::High);
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
 }
@@ -175,16 +152,9 @@ fn a_tenant_without_a_configuration_uses_the_one_for_any_tenant() {
     desk.signal("s1", Severity::High);
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
     desk.configure(1, Config::default());
-    let other = Signal {
-        conversation_id: "c2".to_owned(),
-        ..signal("s2", Severity::High)
-    };
+    let other = Signal { conversation_id: "c2".to_owned(), ..signal("s2", Severity::High) };
     desk.apply(Entry::Signal(other));
-    assert_eq!(
-        desk.incident().exhausted,
-        Some(Exhausted::NobodyReachable),
-        "it has its own now"
-    );
+    assert_eq!(desk.incident().exhausted, Some(Exhausted::NobodyReachable), "it has its own now");
 }
 
 #[test]
@@ -212,26 +182,16 @@ fn a_tenant_that_gives_up_its_configuration_uses_the_one_for_any_tenant_again() 
 #[test]
 fn a_family_may_have_a_policy_of_its_own_and_a_team_falls_back_to_the_default_team() {
     let mut team = two_steps().teams()["default"].clone();
-    let managers = Step {
-        destinations: vec!["managers".to_owned()],
-        delay_ms: 60_000,
-    };
+    let managers = Step { destinations: vec!["managers".to_owned()], delay_ms: 60_000 };
     team.policies.insert(
         "crisis".to_owned(),
-        Steps {
-            steps: vec![managers],
-            repeat: 0,
-            fallback: Vec::new(),
-        },
+        Steps { steps: vec![managers], repeat: 0, fallback: Vec::new() },
     );
     team.by_family.insert(Family::Crisis, "crisis".to_owned());
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
     let mut desk = Desk::new(config);
-    let crisis = Signal {
-        family: Family::Crisis,
-        team: "vip".to_owned(),
-        ..signal("s1", Severity::High)
-    };
+    let crisis =
+        Signal { family: Family::Crisis, team: "vip".to_owned(), ..signal("s1", Severity::High) };
     desk.apply(Entry::Signal(crisis));
     assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
     assert_eq!(desk.incident().policy.name, "crisis");

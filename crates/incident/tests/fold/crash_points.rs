@@ -72,11 +72,8 @@ impl World {
             note: String::new(),
             action: Action::Acknowledge,
         };
-        let resolve = Command {
-            command_id: "r".to_owned(),
-            action: Action::Resolve,
-            ..acknowledge.clone()
-        };
+        let resolve =
+            Command { command_id: "r".to_owned(), action: Action::Resolve, ..acknowledge.clone() };
         Self {
             now: START,
             log: Vec::new(),
@@ -102,11 +99,7 @@ impl World {
 
     fn boundary(&mut self) -> Result<(), Crash> {
         self.boundaries += 1;
-        if self.crash_at.contains(&self.boundaries) {
-            Err(Crash)
-        } else {
-            Ok(())
-        }
+        if self.crash_at.contains(&self.boundaries) { Err(Crash) } else { Ok(()) }
     }
 
     fn append(&mut self, record: Record) {
@@ -203,29 +196,15 @@ impl World {
     fn act(&mut self, process: &mut Process) -> Result<bool, Crash> {
         enum Todo {
             Claim(PageId, u32),
-            Send {
-                page: PageId,
-                attempt: u32,
-                conversation: String,
-                destination: String,
-            },
+            Send { page: PageId, attempt: u32, conversation: String, destination: String },
         }
         let under_way = |page, attempt| process.under_way.contains(&(page, attempt));
-        let effects = process
-            .partition
-            .effects(self.now, &process.owner, under_way);
+        let effects = process.partition.effects(self.now, &process.owner, under_way);
         let todo: Vec<Todo> = effects
             .into_iter()
             .map(|effect| match effect {
-                Effect::Claim {
-                    page_id, attempt, ..
-                } => Todo::Claim(page_id, attempt),
-                Effect::Send {
-                    incident,
-                    page,
-                    attempt,
-                    ..
-                } => Todo::Send {
+                Effect::Claim { page_id, attempt, .. } => Todo::Claim(page_id, attempt),
+                Effect::Send { incident, page, attempt, .. } => Todo::Send {
                     page: page.page_id,
                     attempt,
                     conversation: incident.conversation_id.clone(),
@@ -242,19 +221,10 @@ impl World {
                     }
                     self.boundary()?;
                     let owner = process.owner.clone();
-                    self.append_entry(Entry::Claim(Claim {
-                        page_id,
-                        attempt,
-                        owner,
-                    }));
+                    self.append_entry(Entry::Claim(Claim { page_id, attempt, owner }));
                     self.boundary()?;
                 }
-                Todo::Send {
-                    page,
-                    attempt,
-                    conversation,
-                    destination,
-                } => {
+                Todo::Send { page, attempt, conversation, destination } => {
                     process.under_way.insert((page, attempt));
                     if self.boundary().is_err() {
                         self.zombie = self.with_zombies.then(|| (page, conversation.clone()));
@@ -298,10 +268,7 @@ impl World {
     }
 
     fn pages(&self) -> BTreeMap<PageId, Page> {
-        let incidents = self
-            .events
-            .iter()
-            .filter_map(|event| event.incident.as_ref());
+        let incidents = self.events.iter().filter_map(|event| event.incident.as_ref());
         let pages = incidents.flat_map(|incident| &incident.pages);
         pages.map(|page| (page.page_id, page.clone())).collect()
     }
@@ -336,20 +303,13 @@ fn check(crash_at: &[u32], pause_ms: i64, with_zombies: bool, clean: &BTreeSet<P
     let case = format!("crashes at {crash_at:?}, {pause_ms} ms, zombies: {with_zombies}");
     assert_eq!(crashes as usize, crash_at.len(), "{case}");
     let pages = world.pages();
-    assert_eq!(
-        pages.keys().copied().collect::<BTreeSet<_>>(),
-        *clean,
-        "{case}"
-    );
+    assert_eq!(pages.keys().copied().collect::<BTreeSet<_>>(), *clean, "{case}");
     let (events, partition) = world.replay();
     assert_eq!(events, world.events, "{case}: live and replay differ");
     for page_id in pages.keys() {
         let received = world.received.get(page_id).copied().unwrap_or_default();
         let unaccepted = world.unaccepted.get(page_id).copied().unwrap_or_default();
-        assert!(
-            received <= 1 + crashes + unaccepted,
-            "{case}: {page_id} {received} times"
-        );
+        assert!(received <= 1 + crashes + unaccepted, "{case}: {page_id} {received} times");
         let (_, page) = partition.page(*page_id).expect("kept");
         match page.state {
             PageState::Delivered => assert!(received > unaccepted, "{case}: never accepted"),
@@ -376,16 +336,9 @@ fn clean() -> (BTreeSet<PageId>, u32) {
     for (page, count) in &world.received {
         let unaccepted = world.unaccepted.get(page).copied().unwrap_or_default();
         let accepted = u32::from(pages[page].state == PageState::Delivered);
-        assert_eq!(
-            *count,
-            accepted + unaccepted,
-            "a clean run sends nothing twice"
-        );
+        assert_eq!(*count, accepted + unaccepted, "a clean run sends nothing twice");
     }
-    assert!(
-        world.received.values().any(|count| *count > 1),
-        "retries are part of it"
-    );
+    assert!(world.received.values().any(|count| *count > 1), "retries are part of it");
     (pages.keys().copied().collect(), world.boundaries)
 }
 

@@ -33,11 +33,7 @@ fn a_send_is_offered_until_the_lease_ends() {
     desk.wait(LEASE_MS - 1);
     assert_eq!(desk.sends("a").len(), 1);
     let late = desk.partition.effects(desk.now + 1, "a", |_, _| false);
-    assert_eq!(
-        late,
-        [],
-        "the asker knows that the lease is over before the log does"
-    );
+    assert_eq!(late, [], "the asker knows that the lease is over before the log does");
     desk.wait(1);
     assert_eq!(desk.sends("a"), []);
 }
@@ -46,21 +42,13 @@ fn a_send_is_offered_until_the_lease_ends() {
 fn a_claim_without_a_result_is_claimed_again_with_the_same_page_id() {
     let (mut desk, page_id) = triggered(two_steps());
     desk.claim(page_id, 1, "a");
-    assert_eq!(
-        desk.claim(page_id, 2, "b"),
-        Some(Ignored::StaleClaim),
-        "the lease still runs"
-    );
+    assert_eq!(desk.claim(page_id, 2, "b"), Some(Ignored::StaleClaim), "the lease still runs");
     assert_eq!(desk.partition.next_due(), Some(START + LEASE_MS));
     desk.wait(LEASE_MS);
     assert_eq!(desk.wanted(), [(page_id, 2)]);
     assert_eq!(desk.claim(page_id, 2, "b"), None);
     assert_eq!(desk.sends("b"), [(page_id, 2, "floor".to_owned())]);
-    assert_eq!(
-        page(&desk, page_id).log[0].outcome,
-        None,
-        "nobody knows what came of it"
-    );
+    assert_eq!(page(&desk, page_id).log[0].outcome, None, "nobody knows what came of it");
 }
 
 #[test]
@@ -82,11 +70,7 @@ fn a_late_delivery_counts_though_another_attempt_was_claimed() {
     desk.wait(LEASE_MS);
     desk.claim(page_id, 2, "b");
     assert_eq!(desk.result(page_id, 1, Outcome::Delivered), None);
-    assert_eq!(
-        desk.sends("b"),
-        [],
-        "what has not begun is no longer needed"
-    );
+    assert_eq!(desk.sends("b"), [], "what has not begun is no longer needed");
     assert_eq!(desk.result(page_id, 2, Outcome::Delivered), None);
     assert_eq!(desk.kinds(), [E::Triggered, E::Paged]);
 }
@@ -108,35 +92,22 @@ fn a_failed_page_is_tried_again_on_the_schedule_within_a_fifth() {
     team.policies.insert(
         "default".to_owned(),
         Steps {
-            steps: vec![Step {
-                destinations: vec!["floor".to_owned()],
-                delay_ms: 86_400_000,
-            }],
+            steps: vec![Step { destinations: vec!["floor".to_owned()], delay_ms: 86_400_000 }],
             repeat: 0,
             fallback: Vec::new(),
         },
     );
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
     let (mut desk, page_id) = triggered(config);
-    for (attempt, wait_ms) in (1..).zip([
-        2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 120_000, 120_000,
-    ]) {
+    for (attempt, wait_ms) in
+        (1..).zip([2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 120_000, 120_000])
+    {
         assert_eq!(desk.claim(page_id, attempt, "a"), None);
         assert_eq!(desk.result(page_id, attempt, Outcome::Failed), None);
-        assert_eq!(
-            desk.claim(page_id, attempt + 1, "a"),
-            Some(Ignored::ClaimTooEarly)
-        );
+        assert_eq!(desk.claim(page_id, attempt + 1, "a"), Some(Ignored::ClaimTooEarly));
         let wait = desk.partition.next_due().expect("a retry") - desk.now;
-        assert!(
-            (wait_ms * 8 / 10..=wait_ms * 12 / 10).contains(&wait),
-            "{attempt}: {wait}"
-        );
-        assert_eq!(
-            wait,
-            retry_wait_ms(page_id, attempt),
-            "the same after a replay"
-        );
+        assert!((wait_ms * 8 / 10..=wait_ms * 12 / 10).contains(&wait), "{attempt}: {wait}");
+        assert_eq!(wait, retry_wait_ms(page_id, attempt), "the same after a replay");
         desk.wait(wait);
         assert_eq!(desk.wanted(), [(page_id, attempt + 1)]);
     }
@@ -148,10 +119,7 @@ fn retries_of_different_pages_are_spread() {
     let mut waits = std::collections::BTreeSet::new();
     for n in 0..100 {
         let (mut desk, _) = triggered(two_steps());
-        let other = Signal {
-            conversation_id: format!("c{n}"),
-            ..signal("x", Severity::High)
-        };
+        let other = Signal { conversation_id: format!("c{n}"), ..signal("x", Severity::High) };
         desk.apply(Entry::Signal(other));
         waits.insert(retry_wait_ms(desk.incident().pages[0].page_id, 6));
     }
@@ -164,19 +132,14 @@ fn the_receiver_may_ask_to_wait_longer_but_not_for_ever() {
         let (mut desk, page_id) = triggered(two_steps());
         desk.claim(page_id, 1, "a");
         desk.result_after(page_id, 1, Outcome::Failed, asked_ms);
-        let state = PageState::Pending {
-            not_before_ms: desk.now + waited_ms,
-        };
+        let state = PageState::Pending { not_before_ms: desk.now + waited_ms };
         assert_eq!(page(&desk, page_id).state, state);
     }
     let (mut desk, page_id) = triggered(two_steps());
     desk.claim(page_id, 1, "a");
     desk.result_after(page_id, 1, Outcome::Failed, 1);
     let not_before_ms = desk.now + retry_wait_ms(page_id, 1);
-    assert_eq!(
-        page(&desk, page_id).state,
-        PageState::Pending { not_before_ms }
-    );
+    assert_eq!(page(&desk, page_id).state, PageState::Pending { not_before_ms });
 }
 
 #[test]
@@ -184,15 +147,9 @@ fn when_every_page_of_a_step_is_refused_the_next_step_does_not_wait() {
     let (mut desk, page_id) = triggered(two_steps());
     desk.claim(page_id, 1, "a");
     desk.result(page_id, 1, Outcome::Rejected);
-    assert_eq!(
-        desk.kinds(),
-        [E::Triggered, E::DeliveryFailed, E::Escalated]
-    );
+    assert_eq!(desk.kinds(), [E::Triggered, E::DeliveryFailed, E::Escalated]);
     let failed = desk.events[1].page.as_ref().expect("the page");
-    assert_eq!(
-        (failed.page_id, failed.detail.as_str()),
-        (page_id, "HTTP 410")
-    );
+    assert_eq!((failed.page_id, failed.detail.as_str()), (page_id, "HTTP 410"));
     assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
     assert_eq!(desk.incident().pages[1].reason, Reason::StepFailed);
 }
@@ -221,10 +178,7 @@ fn a_refusal_in_the_last_step_of_a_pass_waits_for_the_next_pass() {
     assert_eq!(desk.wanted().len(), 1);
     let unreachable = desk.partition.unreachable("acme");
     let cause = &unreachable[0].cause;
-    assert_eq!(
-        cause.to_string(),
-        "the last send to every destination failed, to floor: HTTP 410"
-    );
+    assert_eq!(cause.to_string(), "the last send to every destination failed, to floor: HTTP 410");
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
     assert_eq!(desk.partition.unreachable("acme"), []);
 }
@@ -243,11 +197,7 @@ fn an_acknowledgement_cancels_pages_that_wait_and_leaves_the_one_on_the_wire() {
     assert_eq!(page(&desk, managers).state, PageState::Cancelled);
     assert_eq!(desk.claim(managers, 1, "a"), Some(Ignored::StaleClaim));
     desk.result(floor, 1, Outcome::Failed);
-    assert_eq!(
-        page(&desk, floor).state,
-        PageState::Cancelled,
-        "no retry follows"
-    );
+    assert_eq!(page(&desk, floor).state, PageState::Cancelled, "no retry follows");
     assert_eq!(desk.kinds(), [E::Triggered, E::Acknowledged]);
 }
 
@@ -276,10 +226,7 @@ fn a_page_tried_in_vain_fails_visibly_when_a_later_one_goes_to_the_same_place() 
         page(&desk, first).detail,
         "a later step pages the same destination (attempts: 1, last: HTTP 503)"
     );
-    assert_eq!(
-        desk.kinds(),
-        [E::Triggered, E::Escalated, E::DeliveryFailed]
-    );
+    assert_eq!(desk.kinds(), [E::Triggered, E::Escalated, E::DeliveryFailed]);
     assert_eq!(desk.wanted(), [(desk.incident().pages[1].page_id, 1)]);
 }
 
@@ -289,10 +236,7 @@ fn a_page_that_cannot_be_delivered_for_a_day_has_failed() {
     team.policies.insert(
         "default".to_owned(),
         Steps {
-            steps: vec![Step {
-                destinations: vec!["floor".to_owned()],
-                delay_ms: 10_000,
-            }],
+            steps: vec![Step { destinations: vec!["floor".to_owned()], delay_ms: 10_000 }],
             repeat: 0,
             fallback: Vec::new(),
         },
@@ -313,10 +257,7 @@ fn a_page_that_cannot_be_delivered_for_a_day_has_failed() {
     assert!(desk.now - START >= LONGEST_TRY_MS);
     assert!((700..800).contains(&attempts), "{attempts}");
     assert_eq!(page(&desk, page_id).log.len(), KEPT_ATTEMPTS);
-    assert_eq!(
-        desk.kinds(),
-        [E::Triggered, E::Exhausted, E::DeliveryFailed]
-    );
+    assert_eq!(desk.kinds(), [E::Triggered, E::Exhausted, E::DeliveryFailed]);
     assert_eq!(desk.partition.next_due(), None);
 }
 
@@ -351,8 +292,7 @@ fn watchers_are_told_by_the_event_and_count_as_told_not_as_reached() {
 #[test]
 fn a_refused_page_is_not_made_good_by_watchers() {
     let mut team = two_steps().teams()["default"].clone();
-    team.destinations
-        .insert("console".to_owned(), Destination::Watch {});
+    team.destinations.insert("console".to_owned(), Destination::Watch {});
     let policy = team.policies.get_mut("default").expect("defined");
     policy.steps[0].destinations.push("console".to_owned());
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
@@ -373,23 +313,13 @@ fn a_corrected_address_serves_pages_that_are_still_being_tried() {
         secret: None,
         allow_private: false,
     });
-    team.destinations
-        .insert("floor".to_owned(), corrected.clone());
+    team.destinations.insert("floor".to_owned(), corrected.clone());
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
     desk.configure(2, config);
     desk.wait(3_000);
     desk.claim(page_id, 2, "a");
     let effects = desk.effects("a");
-    let [
-        Effect::Send {
-            destination,
-            attempt: 2,
-            ..
-        },
-    ] = effects[..]
-    else {
-        panic!("{effects:?}")
-    };
+    let [Effect::Send { destination, attempt: 2, .. }] = effects[..] else { panic!("{effects:?}") };
     assert_eq!(*destination, corrected);
 }
 
@@ -402,10 +332,7 @@ fn pages_to_a_removed_destination_fail_and_the_next_step_does_not_wait() {
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
     desk.configure(2, config);
     assert_eq!(page(&desk, page_id).state, PageState::Failed);
-    assert_eq!(
-        desk.kinds(),
-        [E::Triggered, E::DeliveryFailed, E::Escalated]
-    );
+    assert_eq!(desk.kinds(), [E::Triggered, E::DeliveryFailed, E::Escalated]);
     assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
 }
 
@@ -413,8 +340,7 @@ fn pages_to_a_removed_destination_fail_and_the_next_step_does_not_wait() {
 fn a_page_whose_destination_has_become_another_kind_fails() {
     let mut team = two_steps().teams()["default"].clone();
     let (mut desk, page_id) = triggered(two_steps());
-    team.destinations
-        .insert("floor".to_owned(), Destination::Watch {});
+    team.destinations.insert("floor".to_owned(), Destination::Watch {});
     let config = Config::new([("default".to_owned(), team)].into()).expect("a valid config");
     desk.configure(2, config);
     assert_eq!(page(&desk, page_id).state, PageState::Failed);
@@ -423,29 +349,14 @@ fn a_page_whose_destination_has_become_another_kind_fails() {
 #[test]
 fn results_that_make_no_sense_are_ignored_by_name() {
     let (mut desk, page_id) = triggered(two_steps());
-    assert_eq!(
-        desk.result(page_id, 1, Outcome::Delivered),
-        Some(Ignored::UnclaimedAttempt)
-    );
+    assert_eq!(desk.result(page_id, 1, Outcome::Delivered), Some(Ignored::UnclaimedAttempt));
     desk.claim(page_id, 1, "a");
-    assert_eq!(
-        desk.result(page_id, 2, Outcome::Delivered),
-        Some(Ignored::UnclaimedAttempt)
-    );
-    assert_eq!(
-        desk.result(page_id, 0, Outcome::Delivered),
-        Some(Ignored::UnclaimedAttempt)
-    );
+    assert_eq!(desk.result(page_id, 2, Outcome::Delivered), Some(Ignored::UnclaimedAttempt));
+    assert_eq!(desk.result(page_id, 0, Outcome::Delivered), Some(Ignored::UnclaimedAttempt));
     desk.result(page_id, 1, Outcome::Delivered);
-    assert_eq!(
-        desk.result(page_id, 1, Outcome::Failed),
-        Some(Ignored::DuplicateResult)
-    );
+    assert_eq!(desk.result(page_id, 1, Outcome::Failed), Some(Ignored::DuplicateResult));
     let unknown = "ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse().expect("an id");
-    assert_eq!(
-        desk.result(unknown, 1, Outcome::Delivered),
-        Some(Ignored::UnknownPage)
-    );
+    assert_eq!(desk.result(unknown, 1, Outcome::Delivered), Some(Ignored::UnknownPage));
     assert_eq!(desk.claim(unknown, 1, "a"), Some(Ignored::UnknownPage));
     assert_eq!(page(&desk, page_id).state, PageState::Delivered);
 }

@@ -73,12 +73,7 @@ impl Desk {
     }
 
     pub(crate) fn unconfigured() -> Self {
-        Self {
-            partition: Partition::new(),
-            events: Vec::new(),
-            now: START,
-            commands: 0,
-        }
+        Self { partition: Partition::new(), events: Vec::new(), now: START, commands: 0 }
     }
 
     pub(crate) fn apply(&mut self, entry: Entry) -> Option<Ignored> {
@@ -87,12 +82,7 @@ impl Desk {
 
     pub(crate) fn configure(&mut self, sequence: u64, config: Config) -> Option<Ignored> {
         let (tenant, bundle) = ("acme".to_owned(), format!("bundle-{sequence}"));
-        self.apply(Entry::Config {
-            tenant,
-            bundle,
-            sequence,
-            config,
-        })
+        self.apply(Entry::Config { tenant, bundle, sequence, config })
     }
 
     pub(crate) fn signal(&mut self, id: &str, severity: Severity) -> Option<Ignored> {
@@ -153,9 +143,7 @@ impl Desk {
         };
         let before = self.events.len();
         self.apply(Entry::Command(command));
-        let mut answers = self.events[before..]
-            .iter()
-            .filter(|event| event.answer.is_some());
+        let mut answers = self.events[before..].iter().filter(|event| event.answer.is_some());
         let answer = answers.next().expect("every command is answered").clone();
         assert!(answers.next().is_none(), "a command is answered once");
         answer
@@ -163,14 +151,8 @@ impl Desk {
 
     /// The incident opened last.
     pub(crate) fn incident(&self) -> &Incident {
-        let opened = self
-            .events
-            .iter()
-            .rev()
-            .find_map(|event| event.incident.as_ref());
-        self.partition
-            .get(opened.expect("an incident").incident_id)
-            .expect("in memory")
+        let opened = self.events.iter().rev().find_map(|event| event.incident.as_ref());
+        self.partition.get(opened.expect("an incident").incident_id).expect("in memory")
     }
 
     pub(crate) fn kinds(&self) -> Vec<EventKind> {
@@ -190,9 +172,7 @@ impl Desk {
     /// Pages that ask to be claimed.
     pub(crate) fn wanted(&self) -> Vec<(PageId, u32)> {
         let wanted = |effect: &Effect<'_>| match effect {
-            Effect::Claim {
-                page_id, attempt, ..
-            } => Some((*page_id, *attempt)),
+            Effect::Claim { page_id, attempt, .. } => Some((*page_id, *attempt)),
             Effect::Send { .. } => None,
         };
         self.effects("me").iter().filter_map(wanted).collect()
@@ -210,11 +190,7 @@ impl Desk {
     }
 
     pub(crate) fn claim(&mut self, page_id: PageId, attempt: u32, owner: &str) -> Option<Ignored> {
-        self.apply(Entry::Claim(Claim {
-            page_id,
-            attempt,
-            owner: owner.to_owned(),
-        }))
+        self.apply(Entry::Claim(Claim { page_id, attempt, owner: owner.to_owned() }))
     }
 
     pub(crate) fn result(
@@ -257,9 +233,6 @@ impl Desk {
         for (page_id, attempt, _) in &sends {
             assert_eq!(self.result(*page_id, *attempt, outcome), None);
         }
-        sends
-            .into_iter()
-            .map(|(_, _, destination)| destination)
-            .collect()
+        sends.into_iter().map(|(_, _, destination)| destination).collect()
     }
 }

@@ -50,17 +50,10 @@ fn without_a_destination_it_says_at_once_that_nobody_is_reachable() {
     let mut desk = Desk::unconfigured();
     desk.signal("s1", Severity::High);
     assert_eq!(desk.kinds(), [E::Triggered, E::Exhausted]);
-    assert!(
-        desk.events[1].note.starts_with("nobody is reachable"),
-        "{}",
-        desk.events[1].note
-    );
+    assert!(desk.events[1].note.starts_with("nobody is reachable"), "{}", desk.events[1].note);
     let unreachable = desk.partition.unreachable("acme");
     assert_eq!(unreachable[0].cause, UnreachableCause::NoDestination);
-    assert_eq!(
-        (unreachable.len(), unreachable[0].team.as_str()),
-        (1, "default")
-    );
+    assert_eq!((unreachable.len(), unreachable[0].team.as_str()), (1, "default"));
 }
 
 #[test]
@@ -69,10 +62,7 @@ fn an_incident_that_could_page_nobody_starts_when_a_destination_is_configured() 
     desk.signal("s1", Severity::High);
     desk.configure(1, one_webhook());
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
-    assert_eq!(
-        desk.kinds(),
-        [E::Triggered, E::Exhausted, E::Triggered, E::Paged]
-    );
+    assert_eq!(desk.kinds(), [E::Triggered, E::Exhausted, E::Triggered, E::Paged]);
     assert_eq!(desk.incident().pages[0].reason, Reason::Reconfigured);
     assert_eq!(desk.incident().policy.bundle, "bundle-1");
 }

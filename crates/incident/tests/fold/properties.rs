@@ -203,8 +203,7 @@ impl Model {
     fn forget(&mut self, partition: &Partition) {
         let kept = |id: &IncidentId| partition.get(*id).is_some();
         self.versions.retain(|id, _| kept(id));
-        self.event_ids
-            .retain(|(id, _)| id.as_ref().is_none_or(kept));
+        self.event_ids.retain(|(id, _)| id.as_ref().is_none_or(kept));
         self.answers.retain(|(id, _), _| kept(id));
         self.signals.retain(|(id, _)| kept(id));
         self.resolved.retain(kept);
@@ -217,10 +216,7 @@ impl Model {
         let now = partition.now_ms();
         assert!(now >= self.now);
         self.now = now;
-        assert!(
-            partition.next_due().is_none_or(|due| due > now),
-            "what was due has happened"
-        );
+        assert!(partition.next_due().is_none_or(|due| due > now), "what was due has happened");
         let wanted: BTreeSet<PageId> = partition
             .effects(now, "nobody", |_, _| false)
             .iter()
@@ -243,10 +239,7 @@ impl Model {
             }
         }
         for (page, (_, settled)) in &self.pages {
-            assert!(
-                *settled || seen.contains(page),
-                "a page was lost on its way"
-            );
+            assert!(*settled || seen.contains(page), "a page was lost on its way");
         }
     }
 
@@ -254,10 +247,7 @@ impl Model {
         match incident.state {
             State::Triggered => {
                 let waits = incident.next_at_ms.is_some_and(|at| at > now);
-                assert!(
-                    waits != incident.exhausted.is_some(),
-                    "a timer, or exhausted"
-                );
+                assert!(waits != incident.exhausted.is_some(), "a timer, or exhausted");
                 assert!(incident.owner.is_empty());
             }
             State::Acknowledged => {
@@ -269,20 +259,13 @@ impl Model {
                 assert!(now < at + RESOLVED_FOR_MS, "forgotten in time");
             }
         }
-        assert_eq!(
-            self.versions.get(&incident.incident_id),
-            Some(&incident.version)
-        );
+        assert_eq!(self.versions.get(&incident.incident_id), Some(&incident.version));
         assert!(incident.evidence.len() <= KEPT_EVIDENCE);
         assert!(incident.evidence.len() as u64 <= incident.signals);
         let live = incident.evidence.iter().filter(|signal| !signal.historical);
         let worst = live.map(|signal| signal.severity).max();
         assert!(incident.historical || worst <= Some(incident.severity));
-        let under_way = incident
-            .pages
-            .iter()
-            .filter(|page| !page.is_settled())
-            .count();
+        let under_way = incident.pages.iter().filter(|page| !page.is_settled()).count();
         assert!(incident.pages.len() <= KEPT_PAGES.max(under_way));
     }
 
@@ -302,13 +285,9 @@ impl Model {
             PageState::Failed | PageState::Cancelled => {}
         }
         if incident.state != State::Triggered {
-            assert!(
-                !wanted,
-                "nothing is claimed after an acknowledgement or resolution"
-            );
+            assert!(!wanted, "nothing is claimed after an acknowledgement or resolution");
         }
-        self.pages
-            .insert(page.page_id, (incident.incident_id, page.is_settled()));
+        self.pages.insert(page.page_id, (incident.incident_id, page.is_settled()));
     }
 }
 
@@ -317,17 +296,9 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
     let now = partition.now_ms().max(START);
     let incidents: Vec<&Incident> = partition.incidents().collect();
     let pages: Vec<PageId> = model.pages.keys().copied().collect();
-    let nobody = || {
-        "ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa"
-            .parse::<PageId>()
-            .expect("an id")
-    };
+    let nobody = || "ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse::<PageId>().expect("an id");
     let pick = |nth: &prop::sample::Index| {
-        if pages.is_empty() {
-            nobody()
-        } else {
-            *nth.get(&pages)
-        }
+        if pages.is_empty() { nobody() } else { *nth.get(&pages) }
     };
     let result = |page_id, attempt, outcome, retry_after_ms| {
         Entry::Result(DeliveryResult {
@@ -341,39 +312,19 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
     };
     let claim = |page_id, attempt, owner: bool| {
         let owner = if owner { "a" } else { "b" }.to_owned();
-        Entry::Claim(Claim {
-            page_id,
-            attempt,
-            owner,
-        })
+        Entry::Claim(Claim { page_id, attempt, owner })
     };
     match op {
-        Op::Signal {
-            id,
-            conversation,
-            crisis,
-            severity,
-            historical,
-        } => {
+        Op::Signal { id, conversation, crisis, severity, historical } => {
             let signal = Signal {
                 conversation_id: format!("c{conversation}"),
-                family: if *crisis {
-                    Family::Crisis
-                } else {
-                    Family::Complaint
-                },
+                family: if *crisis { Family::Crisis } else { Family::Complaint },
                 historical: *historical,
                 ..signal(&format!("s{id}"), *severity)
             };
             (now, Some(Entry::Signal(signal)))
         }
-        Op::Command {
-            incident,
-            id,
-            action,
-            actor,
-            version,
-        } => {
+        Op::Command { incident, id, action, actor, version } => {
             let incident = (!incidents.is_empty()).then(|| *incident.get(&incidents));
             let current = incident.map_or(1, |incident| incident.version);
             let command = Command {
@@ -395,28 +346,20 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
         Op::Claim { nth, owner } => {
             let effects = partition.effects(now, "nobody", |_, _| false);
             let entry = match (!effects.is_empty()).then(|| nth.get(&effects)) {
-                Some(Effect::Claim {
-                    page_id, attempt, ..
-                }) => claim(*page_id, *attempt, *owner),
+                Some(Effect::Claim { page_id, attempt, .. }) => claim(*page_id, *attempt, *owner),
                 _ => claim(pick(nth), 1, *owner),
             };
             (now, Some(entry))
         }
         Op::StrayClaim { nth, attempt } => (now, Some(claim(pick(nth), *attempt, true))),
-        Op::Result {
-            nth,
-            outcome,
-            retry_after_ms,
-        } => {
+        Op::Result { nth, outcome, retry_after_ms } => {
             let claimed = (!model.claimed.is_empty()).then(|| *nth.get(&model.claimed));
             let (page, attempt) = claimed.unwrap_or_else(|| (nobody(), 1));
             (now, Some(result(page, attempt, *outcome, *retry_after_ms)))
         }
-        Op::StrayResult {
-            nth,
-            attempt,
-            outcome,
-        } => (now, Some(result(pick(nth), *attempt, *outcome, 0))),
+        Op::StrayResult { nth, attempt, outcome } => {
+            (now, Some(result(pick(nth), *attempt, *outcome, 0)))
+        }
         Op::Wait { ms } => (now + ms, None),
         Op::Due => (partition.next_due().unwrap_or(now), None),
         Op::Configure { nth } => {
@@ -452,23 +395,14 @@ fn live(ops: &[Op]) -> (Vec<Logged>, Vec<IncidentEvent>, Partition) {
                 }
             }
             Some(Entry::Signal(signal)) if ignored.is_none() => {
-                let into = events
-                    .iter()
-                    .rev()
-                    .find_map(|event| event.incident.as_ref());
+                let into = events.iter().rev().find_map(|event| event.incident.as_ref());
                 let id = into.expect("a signal is always told").incident_id;
                 let key = (id, signal.signal_id.clone());
-                assert!(
-                    model.signals.insert(key),
-                    "a signal counts once in an incident"
-                );
+                assert!(model.signals.insert(key), "a signal counts once in an incident");
             }
             _ => {}
         }
-        assert!(
-            ignored.is_none() || events.is_empty(),
-            "an ignored record does nothing"
-        );
+        assert!(ignored.is_none() || events.is_empty(), "an ignored record does nothing");
         model.check_events(&events, &partition);
         model.check_state(&partition);
         log.push(logged);

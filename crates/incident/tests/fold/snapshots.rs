@@ -17,14 +17,8 @@ fn a_restored_partition_knows_its_incidents_pages_timers_and_answers() {
     assert_eq!(restored.next_due(), desk.partition.next_due());
     assert_eq!(restored.now_ms(), START);
     assert!(restored.answer(id, "k1").is_some());
-    assert_eq!(
-        restored.effects(START, "me", |_, _| false),
-        desk.effects("me")
-    );
-    assert_eq!(
-        restored.hash().expect("hashed"),
-        desk.partition.hash().expect("hashed")
-    );
+    assert_eq!(restored.effects(START, "me", |_, _| false), desk.effects("me"));
+    assert_eq!(restored.hash().expect("hashed"), desk.partition.hash().expect("hashed"));
 }
 
 #[test]
@@ -41,23 +35,11 @@ fn a_damaged_snapshot_or_one_of_another_version_is_an_error() {
     desk.signal("s1", Severity::High);
     let whole = desk.partition.snapshot().expect("written");
     for length in 1..whole.len() {
-        assert!(
-            Partition::restore(&whole[..length]).is_err(),
-            "cut at {length}"
-        );
+        assert!(Partition::restore(&whole[..length]).is_err(), "cut at {length}");
     }
     let longer = [whole.as_slice(), &[0]].concat();
-    assert!(matches!(
-        Partition::restore(&longer),
-        Err(SnapshotError::Malformed(_))
-    ));
+    assert!(matches!(Partition::restore(&longer), Err(SnapshotError::Malformed(_))));
     let other = [&[9], &whole[1..]].concat();
-    assert!(matches!(
-        Partition::restore(&other),
-        Err(SnapshotError::Format { found: 9 })
-    ));
-    assert!(matches!(
-        Partition::restore(&[]),
-        Err(SnapshotError::Format { found: 0 })
-    ));
+    assert!(matches!(Partition::restore(&other), Err(SnapshotError::Format { found: 9 })));
+    assert!(matches!(Partition::restore(&[]), Err(SnapshotError::Format { found: 0 })));
 }

@@ -1,0 +1,34 @@
+# Everything that is needed on a fresh machine is done by these two: `make run`, `make test`.
+
+CARGO ?= cargo
+DATA ?= .zhili
+PORT_BASE ?= 7400
+FILE ?= tests/samples
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint setup kafka clean-data
+
+help:
+	@echo "make run               start everything on this machine and publish the samples"
+	@echo "make run FILE=path     start everything and publish that file"
+	@echo "make test              all tests"
+	@echo "make lint              format and clippy, as CI has them"
+
+# libchdb: ClickHouse as a library, which the store loads.
+setup:
+	@sh deploy/libchdb/fetch.sh
+
+# Apache Kafka for the tests of the Kafka log.
+kafka:
+	@sh deploy/kafka/fetch.sh
+
+run: setup
+	@$(CARGO) build --release --quiet --package zhili
+	@exec target/release/zhili up --data $(DATA) --port-base $(PORT_BASE) --publish $(FILE)
+
+test: setup kafka
+	$(CARGO) test --workspace
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings

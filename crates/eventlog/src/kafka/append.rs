@@ -1,0 +1,153 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+
+use super::error::{delivery_error, log_error, partition_error};
+use super::{Client, client, record};
+use crate::{LogError, NewRecord, Position};
+
+/// Where the outcome of one record goes: its offset, or why it has none.
+type Outcome = oneshot::Sender<Result<u64, KafkaError>>;
+
+/// The idempotent producer of this process. librdkafka serves its events on a thread of its own.
+pub(super) type SharedProducer = ThreadedProducer<Reports>;
+
+pub(super) struct Reports;
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_failure(&error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Outcome>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, outcome: Box<Outcome>) {
+        let result = match result {
+            Ok(message) => Ok(message.offset().cast_unsigned()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Whoever asked may have stopped waiting.
+        outcome.send(result).ok();
+    }
+}
+
+/// Keeps a working producer: one that met a fatal error is replaced.
+pub(super) struct Appender {
+    config: ClientConfig,
+    producer: Mutex<Arc<SharedProducer>>,
+}
+
+impl Appender {
+    pub(super) fn new(config: ClientConfig) -> Result<Self, LogError> {
+        let producer = Mutex::new(Self::create(&config)?);
+        Ok(Self { config, producer })
+    }
+
+    fn create(config: &ClientConfig) -> Result<Arc<SharedProducer>, LogError> {
+        let producer = SharedProducer::from_config_and_context(config, Reports);
+        Ok(Arc::new(producer.map_err(|error| log_error(&error))?))
+    }
+
+    /// The producer to use now.
+    pub(super) fn producer(&self) -> Result<Arc<SharedProducer>, LogError> {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((code, reason)) = producer.client().fatal_error() {
+            tracing::warn!(%code, reason, "starting a new producer after a fatal error");
+            *producer = Self::create(&self.config)?;
+        }
+        Ok(Arc::clone(&producer))
+    }
+}
+
+impl Client {
+    pub(super) async fn append(
+        self: &Arc<Self>,
+        records: Vec<NewRecord>,
+    ) -> Vec<Result<Position, LogError>> {
+        // All are sent before the first is waited for, so they share requests.
+        let mut sent = Vec::with_capacity(records.len());
+        for record in &records {
+            sent.push(self.send(record).await);
+        }
+        let mut results = Vec::with_capacity(records.len());
+        for (record, sent) in records.into_iter().zip(sent) {
+            let result = match sent {
+                Ok(outcome) => match outcome.await {
+                    Ok(Ok(offset)) => Ok(Position { partition: record.partition, offset }),
+                    Ok(Err(error)) => {
+                        let error = delivery_error(&error, &record.partition, record.size());
+                        if matches!(
+                            error,
+                            LogError::UnknownTopic(_) | LogError::UnknownPartition(_)
+                        ) {
+                            self.topics.forget(&record.partition.topic);
+                        }
+                        Err(error)
+                    }
+                    Err(_) => Err(LogError::Ambiguous("the producer was closed".to_owned())),
+                },
+                Err(error) => Err(error),
+            };
+            results.push(result);
+        }
+        results
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        record: &NewRecord,
+    ) -> Result<oneshot::Receiver<Result<u64, KafkaError>>, LogError> {
+        record::check(record)?;
+        self.check_partition(&record.partition).await?;
+        let (outcome, receiver) = oneshot::channel();
+        let mut outcome = Box::new(outcome);
+        loop {
+            match offer(&*self.appender.producer()?, record, outcome) {
+                Ok(()) => return Ok(receiver),
+                Err((error, back)) => match error.rdkafka_error_code() {
+                    // The queue drains as brokers answer, which takes a round trip; after a
+                    // fatal error there is a new producer to send with.
+                    Some(Code::QueueFull | Code::Fatal) => {
+                        outcome = back;
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    Some(Code::MessageSizeTooLarge) => {
+                        return Err(delivery_error(&error, &record.partition, record.size()));
+                    }
+                    _ => return Err(partition_error(&error, &record.partition)),
+                },
+            }
+        }
+    }
+}
+
+/// Hands a record to a producer without waiting; gives the opaque back when it is not taken.
+pub(super) fn offer<C: ProducerContext>(
+    producer: &ThreadedProducer<C>,
+    record: &NewRecord,
+    opaque: C::DeliveryOpaque,
+) -> Result<(), (KafkaError, C::DeliveryOpaque)> {
+    let message: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque> = BaseRecord {
+        topic: &record.partition.topic,
+        partition: Some(record.partition.partition.cast_signed()),
+        payload: record.value.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: None,
+        headers: record::headers_to_kafka(&record.headers),
+        delivery_opaque: opaque,
+    };
+    producer.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
+}

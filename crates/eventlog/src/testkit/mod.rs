@@ -1,0 +1,3 @@
+//! What tests need besides the log itself.
+
+pub mod kafka_server;

@@ -1,0 +1,328 @@
+//! Measures the engine on the labelled sets beside the repository (`../shared/data`).
+//! Hand-made sets: odd rows tune, even rows report, and only the odd ones can be
+//! listed with `--errors NAME`. Sets that are missing are skipped by name.
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use zhili_tone::{Assessment, ContextLine, Engine, Message, Role};
+
+/// What a set asks of an assessment.
+#[derive(Clone, Copy)]
+enum Read3 {
+    Sentiment,
+    Politeness,
+    Complaint,
+    Satisfaction,
+}
+
+/// Sets, what they measure, and whether odd and even rows are kept apart.
+const SETS: &[(&str, Read3, bool)] = &[
+    ("zh_sent3_checklist_hand", Read3::Sentiment, true),
+    ("en_sent3_checklist_hand", Read3::Sentiment, true),
+    ("zh_urgent_hand", Read3::Complaint, true),
+    ("en_urgent_hand", Read3::Complaint, true),
+    ("zh_agent_politeness_hand", Read3::Politeness, true),
+    ("en_agent_politeness_hand", Read3::Politeness, true),
+    ("zh_sent3_weibo_usual_dev", Read3::Sentiment, false),
+    ("zh_sent_chnsenticorp_dev", Read3::Sentiment, false),
+    ("zh_sent_shopping_train", Read3::Sentiment, false),
+    ("zh_satisfaction_jddc_valid", Read3::Satisfaction, false),
+    ("en_sent3_airline_train", Read3::Sentiment, false),
+    ("en_sent3_vader_movie", Read3::Sentiment, false),
+    ("en_satisfaction_sgd_valid", Read3::Satisfaction, false),
+    ("en_politeness_wiki_train_binary", Read3::Politeness, false),
+    ("en_complaint_twitter_train", Read3::Complaint, false),
+];
+
+/// At most this many rows of a big set.
+const ROWS: usize = 12_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let errors = arguments
+        .iter()
+        .position(|argument| argument == "--errors")
+        .and_then(|at| arguments.get(at + 1));
+    let begin = Instant::now();
+    let engine = Engine::new()?;
+    println!(
+        "{} entries compiled in {:.1} ms",
+        engine.entries(),
+        begin.elapsed().as_secs_f64() * 1e3
+    );
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if let Some(name) = errors {
+        return list_errors(&engine, &data, name);
+    }
+    println!(
+        "{:<34} {:>6} {:>7} {:>7}   per label: precision/recall",
+        "set", "n", "acc", "macroF1"
+    );
+    for (name, question, halves) in SETS {
+        let Some(rows) = rows(&data, name)? else {
+            println!("{name:<34} skipped: not beside the repository");
+            continue;
+        };
+        if *halves {
+            let (odd, even) = (keep(&rows, 0), keep(&rows, 1));
+            report(&format!("{name} (odd, tuned)"), &engine, &odd, *question);
+            report(&format!("{name} (even)"), &engine, &even, *question);
+        } else {
+            let all: Vec<&Value> = rows.iter().take(ROWS).collect();
+            report(name, &engine, &all, *question);
+        }
+    }
+    agents(&engine, &data)?;
+    throughput(&engine, &data)
+}
+
+/// Every second row, from `first`.
+fn keep(rows: &[Value], first: usize) -> Vec<&Value> {
+    rows.iter().skip(first).step_by(2).collect()
+}
+
+fn rows(data: &Path, name: &str) -> Result<Option<Vec<Value>>, Box<dyn Error>> {
+    let plain: PathBuf = data.join(format!("{name}.jsonl"));
+    let packed: PathBuf = data.join(format!("{name}.jsonl.gz"));
+    let reader: Box<dyn Read> = if plain.exists() {
+        Box::new(File::open(plain)?)
+    } else if packed.exists() {
+        Box::new(GzDecoder::new(File::open(packed)?))
+    } else {
+        return Ok(None);
+    };
+    let mut rows = Vec::new();
+    for line in BufReader::new(reader).lines() {
+        rows.push(serde_json::from_str(&line?)?);
+    }
+    Ok(Some(rows))
+}
+
+fn assess(engine: &Engine, row: &Value, question: Read3) -> Assessment {
+    let role = match question {
+        Read3::Politeness => Role::Agent,
+        _ => Role::Customer,
+    };
+    let context: Vec<ContextLine<'_>> = row["context"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(|line| ContextLine {
+            role: if line.starts_with("A:") { Role::Agent } else { Role::Customer },
+            text: line.get(2..).unwrap_or_default(),
+        })
+        .collect();
+    let text = row["text"].as_str().unwrap_or_default();
+    engine.assess(&Message { role, text, lang: None, context: &context })
+}
+
+fn answer(assessment: &Assessment, question: Read3) -> &'static str {
+    match question {
+        Read3::Sentiment => assessment.sentiment.map_or("", |one| one.label.as_str()),
+        Read3::Politeness => assessment.politeness.map_or("", |one| one.label.as_str()),
+        Read3::Complaint => assessment.complaint.map_or("", |one| one.label.as_str()),
+        Read3::Satisfaction => assessment.satisfaction.map_or("", |one| one.as_str()),
+    }
+}
+
+/// Labels of two-way sets in the engine's words.
+fn expected(row: &Value) -> String {
+    match row["label"].as_str().unwrap_or_default() {
+        "no" => "normal".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn report(name: &str, engine: &Engine, rows: &[&Value], question: Read3) {
+    let mut pairs: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    let labels: Vec<String> = {
+        let mut labels: Vec<String> = rows.iter().map(|row| expected(row)).collect();
+        labels.sort();
+        labels.dedup();
+        labels
+    };
+    for row in rows {
+        let mut said = answer(&assess(engine, row, question), question);
+        if said == "urgent" && !labels.iter().any(|label| label == "urgent") {
+            said = "complaint";
+        }
+        *pairs.entry((expected(row), said)).or_default() += 1;
+    }
+    let count = |label: Option<&str>, said: Option<&str>| -> usize {
+        pairs
+            .iter()
+            .filter(|((one, other), _)| {
+                label.is_none_or(|label| label == one) && said.is_none_or(|said| said == *other)
+            })
+            .map(|(_, n)| n)
+            .sum()
+    };
+    let right: usize = labels.iter().map(|label| count(Some(label), Some(label))).sum();
+    let mut f1 = 0.0;
+    let mut detail = String::new();
+    for label in &labels {
+        let hits = count(Some(label), Some(label)) as f64;
+        let precision = hits / (count(None, Some(label)) as f64).max(1.0);
+        let recall = hits / (count(Some(label), None) as f64).max(1.0);
+        if precision + recall > 0.0 {
+            f1 += 2.0 * precision * recall / (precision + recall);
+        }
+        let _ = write!(detail, "  {label} {:.0}/{:.0}", precision * 100.0, recall * 100.0);
+    }
+    // Two-way sets: how often the side is right among those that were given one.
+    if labels.len() == 2 && labels == ["neg", "pos"] {
+        let sided = count(None, Some("neg")) + count(None, Some("pos"));
+        let _ =
+            write!(detail, "  right when sided {:.1}", right as f64 / sided.max(1) as f64 * 100.0);
+    }
+    println!(
+        "{name:<34} {:>6} {:>6.1}% {:>6.1}% {detail}",
+        rows.len(),
+        right as f64 / rows.len().max(1) as f64 * 100.0,
+        f1 / labels.len().max(1) as f64 * 100.0,
+    );
+}
+
+/// Lists the wrong answers of a set; of hand-made sets the odd rows alone.
+fn list_errors(engine: &Engine, data: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+    let Some((_, question, halves)) = SETS.iter().find(|(set, _, _)| *set == name) else {
+        return Err(format!("there is no set '{name}'").into());
+    };
+    let rows = rows(data, name)?.unwrap_or_default();
+    let step = if *halves { 2 } else { 1 };
+    for row in rows.iter().step_by(step) {
+        let assessment = assess(engine, row, *question);
+        let said = answer(&assessment, *question);
+        if said != expected(row) {
+            let text = row["text"].as_str().unwrap_or_default();
+            println!("{} -> {said}: {text}", expected(row));
+            for evidence in &assessment.evidence {
+                let (start, end) = (evidence.start, evidence.end);
+                let span: String = text.chars().skip(start).take(end - start).collect();
+                println!(
+                    "    {} {} '{span}' {}: {}",
+                    evidence.target, evidence.points, evidence.class, evidence.rule
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Natural agent turns hold next to no forbidden wording: whatever fires is listed.
+fn agents(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
+    let sets = [
+        "dialogues_zh_jddc_valid",
+        "dialogues_en_uss_mwoz_a",
+        "dialogues_en_uss_sgd_a",
+        "dialogues_en_uss_ccpe_a",
+    ];
+    for name in sets {
+        let Some(dialogues) = rows(data, name)? else {
+            println!("{name:<34} skipped: not beside the repository");
+            continue;
+        };
+        let (mut turns, mut forbidden, mut impolite, mut polite) =
+            (0_usize, Vec::new(), 0_usize, 0_usize);
+        for dialogue in &dialogues {
+            for (number, turn) in dialogue["turns"].as_array().into_iter().flatten().enumerate() {
+                if turn["role"] != "agent" {
+                    continue;
+                }
+                let text = turn["text"].as_str().unwrap_or_default();
+                let assessment =
+                    engine.assess(&Message { role: Role::Agent, text, lang: None, context: &[] });
+                turns += 1;
+                match assessment.politeness.map_or("", |one| one.label.as_str()) {
+                    "impolite" => impolite += 1,
+                    "polite" => polite += 1,
+                    _ => {}
+                }
+                if assessment.forbidden {
+                    let rules: Vec<String> = assessment
+                        .evidence
+                        .iter()
+                        .filter(|evidence| evidence.points < -25.0)
+                        .map(|evidence| format!("{}:{}", evidence.class, evidence.rule))
+                        .collect();
+                    forbidden.push(format!(
+                        "    {}#{number} [{}] {text}",
+                        dialogue["id"],
+                        rules.join(", ")
+                    ));
+                }
+            }
+        }
+        let share = |n: usize| n as f64 / turns.max(1) as f64 * 100.0;
+        println!(
+            "{name}: {turns} agent turns, forbidden {} ({:.2} %), impolite {impolite} ({:.2} %), polite {polite} ({:.1} %)",
+            forbidden.len(),
+            share(forbidden.len()),
+            share(impolite),
+            share(polite),
+        );
+        for line in forbidden {
+            println!("{line}");
+        }
+    }
+    Ok(())
+}
+
+/// Messages a second on one core, over real turns of 16 to 20 characters.
+fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
+    let Some(dialogues) = rows(data, "dialogues_zh_jddc_valid")? else {
+        return Ok(());
+    };
+    let turns: Vec<(Role, String)> = dialogues
+        .iter()
+        .flat_map(|dialogue| dialogue["turns"].as_array().into_iter().flatten())
+        .filter_map(|turn| {
+            let role = if turn["role"] == "agent" { Role::Agent } else { Role::Customer };
+            turn["text"].as_str().map(|text| (role, text.to_owned()))
+        })
+        .filter(|(_, text)| (16..=20).contains(&text.chars().count()))
+        .collect();
+    let mut best = f64::INFINITY;
+    let mut evidence = 0;
+    for _ in 0..10 {
+        let begin = Instant::now();
+        for (role, text) in &turns {
+            evidence += engine
+                .assess(&Message { role: *role, text, lang: None, context: &[] })
+                .evidence
+                .len();
+        }
+        best = best.min(begin.elapsed().as_secs_f64());
+    }
+    println!(
+        "{} turns of 16..20 characters: {:.0} messages/s on one core, {:.1} evidence each",
+        turns.len(),
+        turns.len() as f64 / best,
+        evidence as f64 / 10.0 / turns.len().max(1) as f64,
+    );
+    for bytes in [1, 4, 16] {
+        let text: String =
+            turns.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(",");
+        let text: String = text
+            .chars()
+            .scan(0, |size, c| {
+                *size += c.len_utf8();
+                (*size <= bytes * 1024).then_some(c)
+            })
+            .collect();
+        let begin = Instant::now();
+        engine.assess(&Message { role: Role::Customer, text: &text, lang: None, context: &[] });
+        println!("one message of {bytes:>2} KiB: {:.0} us", begin.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(())
+}

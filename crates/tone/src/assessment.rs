@@ -1,0 +1,357 @@
+//! What the engine says about one message.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Who wrote the message. Politeness is asked of agents; sentiment, complaint
+/// and satisfaction of customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// The person served.
+    Customer,
+    /// The person (or template) that serves.
+    Agent,
+}
+
+/// Language of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lang {
+    /// Chinese in simplified characters.
+    Zh,
+    /// Chinese in traditional characters.
+    ZhHant,
+    /// English.
+    En,
+    /// Chinese and English in comparable shares.
+    Mixed,
+    /// Neither: emoji, numbers, order cards, another language.
+    Unknown,
+}
+
+/// Three-way polarity, used for sentiment and for satisfaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Polarity {
+    /// Negative.
+    Neg,
+    /// Neither, or not enough evidence.
+    Neutral,
+    /// Positive.
+    Pos,
+}
+
+/// Band of a politeness score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PolitenessLabel {
+    /// Score below [`crate::IMPOLITE_BELOW`].
+    Impolite,
+    /// In between.
+    Neutral,
+    /// Score of [`crate::POLITE_FROM`] or more.
+    Polite,
+}
+
+/// What a customer's message asks of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ComplaintLabel {
+    /// Escalate now.
+    Urgent,
+    /// Dissatisfied, no reason to escalate.
+    Complaint,
+    /// No complaint.
+    Normal,
+}
+
+/// Why a message is urgent (`metrics.md` section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum UrgentCategory {
+    /// A person is at risk of harming themselves.
+    Crisis,
+    /// Injury, fire, gas, poisoning, a failing brake.
+    Safety,
+    /// The police were or will be called.
+    Police,
+    /// Lawyer, court, arbitration.
+    Legal,
+    /// 12315, consumer association, ombudsman.
+    Regulator,
+    /// Press, social media, public protest.
+    Media,
+    /// Money or an account is being lost right now.
+    Loss,
+    /// The same matter again and again.
+    Repeat,
+}
+
+/// The score a contribution belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// [`Politeness::score`], starting at [`crate::POLITENESS_BASE`].
+    Politeness,
+    /// [`Sentiment::value`], starting at 0.
+    Sentiment,
+    /// [`Complaint::probability`], starting at [`crate::URGENCY_BASE`].
+    Urgency,
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// All values, in the order of their definition here.
+            pub const ALL: &'static [$type] = &[$($type::$variant),+];
+
+            /// The name used in every interface.
+            pub fn as_str(self) -> &'static str {
+                match self { $($type::$variant => $name),+ }
+            }
+
+            /// The value with this name, if there is one.
+            pub fn from_name(name: &str) -> Option<$type> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+names!(Role { Customer => "customer", Agent => "agent" });
+names!(Lang { Zh => "zh", ZhHant => "zh-Hant", En => "en", Mixed => "mixed", Unknown => "unknown" });
+names!(Polarity { Neg => "neg", Neutral => "neutral", Pos => "pos" });
+names!(PolitenessLabel { Impolite => "impolite", Neutral => "neutral", Polite => "polite" });
+names!(ComplaintLabel { Urgent => "urgent", Complaint => "complaint", Normal => "normal" });
+names!(UrgentCategory {
+    Crisis => "crisis",
+    Safety => "safety",
+    Police => "police",
+    Legal => "legal",
+    Regulator => "regulator",
+    Media => "media",
+    Loss => "loss",
+    Repeat => "repeat",
+});
+names!(Target { Politeness => "politeness", Sentiment => "sentiment", Urgency => "urgency" });
+
+/// A dialogue act: what a piece of a message does in the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Act {
+    /// 您好, hello.
+    Greeting,
+    /// 谢谢, thank you.
+    Thanks,
+    /// Farewell or the end of the service: 再见, 祝您生活愉快.
+    Closing,
+    /// Sorry for something.
+    Apology,
+    /// Names or shares the customer's feeling.
+    Empathy,
+    /// Asks to wait, without an answer yet.
+    Holding,
+    /// Says what to do or what will be done.
+    Advice,
+    /// Says no.
+    Refusal,
+    /// Asks something.
+    Question,
+    /// States a fault of one's own side.
+    OwnFault,
+    /// Promises something to come.
+    Promise,
+    /// Offers further help.
+    Offer,
+    /// Acknowledges: 好的, got it.
+    Acknowledge,
+}
+
+names!(Act {
+    Greeting => "greeting",
+    Thanks => "thanks",
+    Closing => "closing",
+    Apology => "apology",
+    Empathy => "empathy",
+    Holding => "holding",
+    Advice => "advice",
+    Refusal => "refusal",
+    Question => "question",
+    OwnFault => "own_fault",
+    Promise => "promise",
+    Offer => "offer",
+    Acknowledge => "acknowledge",
+});
+
+/// A set of [`Act`]s.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Acts(u32);
+
+impl Acts {
+    /// No act.
+    pub const NONE: Acts = Acts(0);
+
+    /// Whether `act` is in the set.
+    pub fn contains(self, act: Act) -> bool {
+        self.0 & (1 << act as u32) != 0
+    }
+
+    /// Adds `act`.
+    pub fn insert(&mut self, act: Act) {
+        self.0 |= 1 << act as u32;
+    }
+
+    /// Adds every act of `other`.
+    pub fn extend(&mut self, other: Acts) {
+        self.0 |= other.0;
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the sets share an act.
+    pub fn intersects(self, other: Acts) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The acts in the order of [`Act::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Act> {
+        Act::ALL.iter().copied().filter(move |act| self.contains(*act))
+    }
+}
+
+impl FromIterator<Act> for Acts {
+    fn from_iter<T: IntoIterator<Item = Act>>(acts: T) -> Acts {
+        let mut set = Acts::NONE;
+        for act in acts {
+            set.insert(act);
+        }
+        set
+    }
+}
+
+impl fmt::Debug for Acts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Sentiment of a customer's message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sentiment {
+    /// Band of `value`.
+    pub label: Polarity,
+    /// -1 (bad) to 1 (good), in steps of 0.001: the sum of the contributions.
+    pub value: f64,
+    /// 0..1, from the distance of `value` to the nearest band edge. Not yet
+    /// calibrated against labelled data.
+    pub confidence: f64,
+}
+
+/// Politeness of an agent's message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Politeness {
+    /// Band of `score`.
+    pub label: PolitenessLabel,
+    /// 0..100: [`crate::POLITENESS_BASE`] plus the sum of the contributions.
+    pub score: f64,
+}
+
+/// Complaint reading of a customer's message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Complaint {
+    /// Urgent, complaint or normal.
+    pub label: ComplaintLabel,
+    /// Why it is urgent; `None` unless urgent, and for an urgent message
+    /// without one of the categories (a plain demand to lodge a complaint).
+    pub category: Option<UrgentCategory>,
+    /// P(urgent), 0..1: [`crate::URGENCY_BASE`] plus the sum of the contributions.
+    pub probability: f64,
+}
+
+/// One reason for a score: a place in the text, and the points it gives.
+///
+/// A rule that changes what an entry says (negation, question, contrast) is an
+/// evidence of its own with the difference as points, so that points always sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// First Unicode scalar of the given text.
+    pub start: usize,
+    /// One past the last Unicode scalar.
+    pub end: usize,
+    /// Class of the library entry, or `rule` for a named rule.
+    pub class: &'static str,
+    /// The entry as the library writes it, or the name of the rule.
+    pub rule: Arc<str>,
+    /// Points given to `target`, in steps of 0.001.
+    pub points: f64,
+    /// The score the points belong to.
+    pub target: Target,
+}
+
+/// Everything the engine says about one message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// Language of the message.
+    pub lang: Lang,
+    /// `None` for agents.
+    pub sentiment: Option<Sentiment>,
+    /// `None` for customers.
+    pub politeness: Option<Politeness>,
+    /// `None` for agents.
+    pub complaint: Option<Complaint>,
+    /// Satisfaction of a customer in the light of the lines before; `None` for agents.
+    pub satisfaction: Option<Polarity>,
+    /// An agent used wording that is never acceptable. Always false for customers.
+    pub forbidden: bool,
+    /// What the message does.
+    pub acts: Acts,
+    /// `Some` if the message does nothing but this (fillers aside): only
+    /// `Greeting`, `Holding`, `Thanks`, `Closing` occur here.
+    pub only: Option<Act>,
+    /// Reasons, ordered by target, start and end.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Assessment {
+    /// Nothing but a greeting (您好, 亲在的).
+    pub fn is_greeting_only(&self) -> bool {
+        self.only == Some(Act::Greeting)
+    }
+
+    /// Nothing but a holding reply (稍等, one moment), greeting included or not.
+    pub fn is_holding_only(&self) -> bool {
+        self.only == Some(Act::Holding)
+    }
+
+    /// Nothing but thanks or a farewell.
+    pub fn is_thanks_or_farewell_only(&self) -> bool {
+        matches!(self.only, Some(Act::Thanks | Act::Closing))
+    }
+
+    /// Whether an agent's message counts for `frt.substantive.v1`: it is neither
+    /// a greeting alone nor a holding reply alone.
+    pub fn is_substantive(&self) -> bool {
+        !self.is_greeting_only() && !self.is_holding_only()
+    }
+
+    /// Whether a customer's message opens a turn (`metrics.md` section 2):
+    /// thanks or farewell alone do not.
+    pub fn opens_turn(&self) -> bool {
+        !self.is_thanks_or_farewell_only()
+    }
+
+    /// The points given to `target`, summed in whole thousandths and therefore
+    /// free of rounding: base + this = the score.
+    pub fn points(&self, target: Target) -> f64 {
+        let thousandths: i64 = self
+            .evidence
+            .iter()
+            .filter(|evidence| evidence.target == target)
+            .map(|evidence| (evidence.points * 1000.0).round() as i64)
+            .sum();
+        thousandths as f64 / 1000.0
+    }
+}

@@ -1,0 +1,712 @@
+//! The phrase library: data files, their format, and the automaton made of them.
+//!
+//! A file holds sections; a section gives its entries a class and what they count:
+//!
+//! ```text
+//! # a comment
+//! [thanks] politeness=8 sentiment=0.25 acts=thanks
+//! 谢谢{您|你|} / 感谢{您|你|}的{耐心|}等待
+//! ```
+//!
+//! Entries stand between ` / `. `{a|b|}` stands for each of its alternatives, `…` for
+//! nothing or up to [`GAP`] bytes within a sentence. Section keys: `politeness`, `sentiment`,
+//! `urgency` (points), `factor` (of an intensifier), `category` (of a risk), `acts`
+//! (comma-separated), `forbidden`. A phrase is written in its normalised spelling or
+//! any other: it is normalised when read. A later entry of the same class and phrase
+//! replaces the earlier one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use daachorse::charwise::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
+
+use crate::assessment::{Act, Acts, UrgentCategory};
+use crate::normalize::Normalizer;
+
+/// Longest stretch that `…` stands for, in bytes of normalised text: about 14
+/// Chinese characters or 8 English words.
+pub(crate) const GAP: usize = 42;
+
+/// Longest piece after a gap, in bytes.
+const LONGEST: usize = 60;
+
+/// Alternatives multiply up to this number; beyond it they are matched one after the
+/// other, which keeps the automaton small.
+const PRODUCT: usize = 48;
+
+/// More alternatives than this are a mistake.
+const ALTERNATIVES: usize = 4096;
+
+const FILES: &[(&str, &str)] = &[
+    ("zh_agent.txt", include_str!("../library/zh_agent.txt")),
+    ("zh_customer.txt", include_str!("../library/zh_customer.txt")),
+    ("zh_sentiment.txt", include_str!("../library/zh_sentiment.txt")),
+    ("zh_risk.txt", include_str!("../library/zh_risk.txt")),
+    ("zh_cues.txt", include_str!("../library/zh_cues.txt")),
+    ("en_agent.txt", include_str!("../library/en_agent.txt")),
+    ("en_customer.txt", include_str!("../library/en_customer.txt")),
+    ("en_sentiment.txt", include_str!("../library/en_sentiment.txt")),
+    ("en_risk.txt", include_str!("../library/en_risk.txt")),
+    ("en_cues.txt", include_str!("../library/en_cues.txt")),
+    ("emoji.txt", include_str!("../library/emoji.txt")),
+];
+
+const TRADITIONAL: (&str, &str) = ("traditional.txt", include_str!("../library/traditional.txt"));
+
+/// What is wrong with a line of the library.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Not two Chinese characters.
+    #[error("'{0}' is not a pair of Chinese characters")]
+    Pair(String),
+    /// A section header without its closing bracket.
+    #[error("the section has no closing bracket")]
+    Section,
+    /// An unknown class.
+    #[error("there is no class '{0}'")]
+    Class(String),
+    /// An unknown key, or a value that does not fit its key.
+    #[error("'{0}' is not a key with a fitting value")]
+    Key(String),
+    /// An entry before the first section.
+    #[error("an entry needs a section above it")]
+    NoSection,
+    /// Unbalanced or nested braces.
+    #[error("the braces of '{0}' do not pair up")]
+    Braces(String),
+    /// Nothing left after normalisation.
+    #[error("'{0}' holds nothing to find")]
+    Empty(String),
+    /// A piece after a gap that is too long.
+    #[error("'{0}' is longer than {LONGEST} bytes after a gap")]
+    TooLong(String),
+    /// More alternatives than a line should give.
+    #[error("'{0}' stands for more than {ALTERNATIVES} entries")]
+    TooMany(String),
+}
+
+/// Why a library cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LibraryError {
+    /// A line that cannot be read.
+    #[error("{file}, line {line}: {problem}")]
+    Line {
+        /// Name of the file.
+        file: &'static str,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// The entries do not make an automaton.
+    #[error("cannot compile the phrase library: {0}")]
+    Automaton(String),
+}
+
+impl LibraryError {
+    pub(crate) fn at(file: &'static str, line: usize, problem: Problem) -> LibraryError {
+        LibraryError::Line { file, line, problem }
+    }
+}
+
+macro_rules! classes {
+    ($($variant:ident => $name:literal),+ $(,)?) => {
+        /// What kind of phrase an entry is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum Class { $($variant),+ }
+
+        impl Class {
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(Class::$variant => $name),+ }
+            }
+
+            fn from_name(name: &str) -> Option<Class> {
+                match name { $($name => Some(Class::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+classes! {
+    Greeting => "greeting",
+    Thanks => "thanks",
+    Courtesy => "courtesy",
+    Closing => "closing",
+    Apology => "apology",
+    Empathy => "empathy",
+    Holding => "holding",
+    Offer => "offer",
+    Advice => "advice",
+    Promise => "promise",
+    Refusal => "refusal",
+    OwnFault => "own_fault",
+    Acknowledge => "acknowledge",
+    Filler => "filler",
+    Blunt => "blunt",
+    Imperative => "imperative",
+    Blame => "blame",
+    FlatRefusal => "flat_refusal",
+    Dismissive => "dismissive",
+    Insult => "insult",
+    Threat => "threat",
+    Sarcasm => "sarcasm",
+    Vague => "vague",
+    OverPromise => "over_promise",
+    Positive => "positive",
+    Negative => "negative",
+    Complaint => "complaint",
+    Idiom => "idiom",
+    Emoji => "emoji",
+    Risk => "risk",
+    Negator => "negator",
+    Intensifier => "intensifier",
+    Contrast => "contrast",
+    Question => "question",
+    Rhetorical => "rhetorical",
+    Hypothetical => "hypothetical",
+    SarcasmCue => "sarcasm_cue",
+    Withdrawn => "withdrawn",
+    Resolved => "resolved",
+    ThirdParty => "third_party",
+    Resolve => "resolve",
+    Exception => "exception",
+}
+
+impl Class {
+    /// Cues say nothing alone: they change what other entries say.
+    pub(crate) fn is_cue(self) -> bool {
+        matches!(
+            self,
+            Class::Negator
+                | Class::Intensifier
+                | Class::Contrast
+                | Class::Question
+                | Class::Rhetorical
+                | Class::Hypothetical
+                | Class::SarcasmCue
+                | Class::Withdrawn
+                | Class::Resolved
+                | Class::ThirdParty
+                | Class::Resolve
+        )
+    }
+
+    pub(crate) fn bit(self) -> u64 {
+        1 << self as u64
+    }
+}
+
+/// A piece after a gap: one of the alternatives of a set of patterns.
+#[derive(Clone, Copy, Debug)]
+struct Follower {
+    set: u32,
+    /// The piece may be missing.
+    optional: bool,
+    /// Anything may come before it, up to the gap; else it follows at once.
+    after_gap: bool,
+}
+
+/// One phrase and what it counts. Points are thousandths.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) class: Class,
+    /// Its first piece, normalised, with `…` if more must follow: the name of the entry.
+    pub(crate) phrase: Arc<str>,
+    /// What must follow, each after a gap.
+    rest: Box<[Follower]>,
+    pub(crate) politeness: i32,
+    pub(crate) sentiment: i32,
+    pub(crate) urgency: i32,
+    pub(crate) factor: i32,
+    pub(crate) category: Option<UrgentCategory>,
+    pub(crate) acts: Acts,
+    pub(crate) forbidden: bool,
+}
+
+/// The compiled library.
+pub(crate) struct Library {
+    pub(crate) normalizer: Normalizer,
+    automaton: CharwiseDoubleArrayAhoCorasick<u32>,
+    entries: Vec<Entry>,
+    /// By pattern of the automaton: the entries that begin with it.
+    beginning: Vec<Range<u32>>,
+    /// By pattern: the sets of followers it belongs to, sorted.
+    sets: Vec<Box<[u32]>>,
+    pub(crate) hash: String,
+}
+
+/// A pattern of the automaton found in a text, by bytes.
+#[derive(Clone, Copy, Debug)]
+struct Occurrence {
+    start: usize,
+    end: usize,
+    pattern: usize,
+}
+
+/// An entry found in a text, by bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hit<'l> {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) entry: &'l Entry,
+}
+
+#[derive(Clone, Default)]
+struct Section {
+    class: Option<Class>,
+    politeness: i32,
+    sentiment: i32,
+    urgency: i32,
+    factor: i32,
+    category: Option<UrgentCategory>,
+    acts: Acts,
+    forbidden: bool,
+}
+
+impl Section {
+    fn parse(header: &str) -> Result<Section, Problem> {
+        let (name, keys) = header
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .ok_or(Problem::Section)?;
+        let mut section = Section {
+            class: Some(Class::from_name(name).ok_or_else(|| Problem::Class(name.into()))?),
+            factor: 1000,
+            ..Section::default()
+        };
+        for word in keys.split_whitespace() {
+            section.set(word).ok_or_else(|| Problem::Key(word.into()))?;
+        }
+        Ok(section)
+    }
+
+    fn set(&mut self, word: &str) -> Option<()> {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let thousandths = || {
+            let points: f64 = value.parse().ok()?;
+            (points.abs() <= 1000.0).then(|| (points * 1000.0).round() as i32)
+        };
+        match key {
+            "politeness" => self.politeness = thousandths()?,
+            "sentiment" => self.sentiment = thousandths()?,
+            "urgency" => self.urgency = thousandths()?,
+            "factor" => self.factor = thousandths()?,
+            "category" => self.category = Some(UrgentCategory::from_name(value)?),
+            "acts" => {
+                self.acts = value.split(',').map(Act::from_name).collect::<Option<Acts>>()?;
+            }
+            "forbidden" if value.is_empty() => self.forbidden = true,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// A phrase as it is written: pieces that follow each other, at once or after a gap.
+struct Piece {
+    after_gap: bool,
+    alternatives: Vec<String>,
+}
+
+/// Splits a phrase into pieces. Alternatives multiply up to [`PRODUCT`] per piece;
+/// what comes after becomes a piece of its own that must follow at once.
+fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
+    let broken = || Problem::Braces(phrase.into());
+    let mut pieces = vec![Piece { after_gap: false, alternatives: vec![String::new()] }];
+    let mut rest = phrase;
+    while let Some(c) = rest.chars().next() {
+        if c == '…' {
+            // The space before a gap is part of the gap.
+            if let Some(last) = pieces.last_mut() {
+                for one in &mut last.alternatives {
+                    one.truncate(one.trim_end().len());
+                }
+            }
+            pieces.push(Piece { after_gap: true, alternatives: vec![String::new()] });
+            rest = &rest[c.len_utf8()..];
+            continue;
+        }
+        let length = if c == '{' {
+            closing(rest).ok_or_else(broken)? + 1
+        } else {
+            rest.find(['{', '…', '}']).unwrap_or(rest.len())
+        };
+        if length == 0 {
+            return Err(broken());
+        }
+        let choices = if c == '{' {
+            let mut choices = Vec::new();
+            alternatives(&rest[1..length - 1], &mut choices).ok_or_else(broken)?;
+            choices
+        } else {
+            vec![rest[..length].to_owned()]
+        };
+        if let Some(last) = pieces.last_mut() {
+            let full = last.alternatives.len() * choices.len() > PRODUCT;
+            if full && last.alternatives.iter().all(|one| !one.is_empty()) {
+                pieces.push(Piece { after_gap: false, alternatives: choices });
+            } else {
+                last.alternatives = product(&last.alternatives, &choices);
+            }
+        }
+        rest = &rest[length..];
+    }
+    Ok(pieces)
+}
+
+/// Position of the brace that closes the one at the start.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The alternatives of what stands between two braces; `None` if it holds a gap.
+fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
+    if inner.contains('…') {
+        return None;
+    }
+    let mut sequence = vec![String::new()];
+    let mut rest = inner;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '|' => {
+                into.append(&mut sequence);
+                sequence.push(String::new());
+                1
+            }
+            '{' => {
+                let close = closing(rest)?;
+                let mut choices = Vec::new();
+                alternatives(&rest[1..close], &mut choices)?;
+                sequence = product(&sequence, &choices);
+                close + 1
+            }
+            _ => {
+                let length = rest.find(['{', '|']).unwrap_or(rest.len());
+                for head in &mut sequence {
+                    head.push_str(&rest[..length]);
+                }
+                length
+            }
+        };
+        rest = &rest[length..];
+    }
+    into.append(&mut sequence);
+    Some(())
+}
+
+fn product(heads: &[String], tails: &[String]) -> Vec<String> {
+    heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect()
+}
+
+impl Hit<'_> {
+    /// Where spans are equal: a phrase as it stands, then an exception, then a phrase
+    /// with gaps, which an exception of the same length therefore swallows.
+    pub(crate) fn rank(&self) -> u8 {
+        match (self.entry.class, self.entry.rest.is_empty()) {
+            (Class::Exception, _) => 1,
+            (_, true) => 0,
+            (_, false) => 2,
+        }
+    }
+}
+
+impl Library {
+    /// The library that is part of the program.
+    pub(crate) fn embedded() -> Result<Library, LibraryError> {
+        Library::compile(TRADITIONAL, FILES)
+    }
+
+    fn compile(
+        traditional: (&'static str, &str),
+        files: &[(&'static str, &str)],
+    ) -> Result<Library, LibraryError> {
+        let normalizer = Normalizer::new(traditional.0, traditional.1)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(traditional.1.as_bytes());
+        let mut draft =
+            Draft { normalizer: &normalizer, entries: BTreeMap::new(), sets: BTreeMap::new() };
+        for (file, content) in files {
+            hasher.update(content.as_bytes());
+            let mut section = Section::default();
+            for (index, line) in content.lines().enumerate() {
+                let at = |problem| LibraryError::at(file, index + 1, problem);
+                let line = line.trim();
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                // A sticker such as [比心] is an entry, not a section.
+                if line.starts_with('[') && line[1..].starts_with(|c: char| c.is_ascii_lowercase())
+                {
+                    section = Section::parse(line).map_err(at)?;
+                    continue;
+                }
+                let class = section.class.ok_or_else(|| at(Problem::NoSection))?;
+                for written in line.split(" / ") {
+                    draft.add(written.trim(), class, &section).map_err(at)?;
+                }
+            }
+        }
+        let Draft { entries, sets, .. } = draft;
+        // Pattern by pattern: the entries that begin with it, the sets it belongs to.
+        let mut patterns: BTreeMap<Box<str>, (Vec<Entry>, Vec<u32>)> = BTreeMap::new();
+        for ((first, _, _), entry) in entries {
+            patterns.entry(first).or_default().0.push(entry);
+        }
+        for (alternatives, set) in sets {
+            for alternative in alternatives {
+                patterns.entry(alternative).or_default().1.push(set);
+            }
+        }
+        let automaton = CharwiseDoubleArrayAhoCorasickBuilder::new()
+            .build(patterns.keys().map(|pattern| &**pattern))
+            .map_err(|error| LibraryError::Automaton(error.to_string()))?;
+        let mut library = Library {
+            normalizer,
+            automaton,
+            entries: Vec::new(),
+            beginning: Vec::with_capacity(patterns.len()),
+            sets: Vec::with_capacity(patterns.len()),
+            hash: hasher.finalize().to_hex().to_string(),
+        };
+        for (_, (entries, mut sets)) in patterns {
+            let start = library.entries.len() as u32;
+            library.entries.extend(entries);
+            library.beginning.push(start..library.entries.len() as u32);
+            sets.sort_unstable();
+            sets.dedup();
+            library.sets.push(sets.into_boxed_slice());
+        }
+        Ok(library)
+    }
+
+    /// Number of entries, alternatives counted.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Every entry found in a normalised text, overlapping ones included.
+    pub(crate) fn find<'l>(&'l self, text: &str, hits: &mut Vec<Hit<'l>>) {
+        let occurrences: Vec<Occurrence> = self
+            .automaton
+            .find_overlapping_iter(text)
+            .map(|found| Occurrence {
+                start: found.start(),
+                end: found.end(),
+                pattern: found.value() as usize,
+            })
+            .filter(|found| stands_alone(text, found.start, found.end))
+            .collect();
+        for (index, found) in occurrences.iter().enumerate() {
+            let range = &self.beginning[found.pattern];
+            for entry in &self.entries[range.start as usize..range.end as usize] {
+                let later = &occurrences[index + 1..];
+                if let Some(end) = self.follow(text, found.end, &entry.rest, later) {
+                    hits.push(Hit { start: found.start, end, entry });
+                }
+            }
+        }
+    }
+
+    /// Where the last of the pieces ends, if each follows the one before within the
+    /// gap and the sentence. `later` holds what was found with an end beyond the first.
+    fn follow(
+        &self,
+        text: &str,
+        mut end: usize,
+        rest: &[Follower],
+        later: &[Occurrence],
+    ) -> Option<usize> {
+        for follower in rest {
+            let gap = if follower.after_gap { sentence(&text[end..]).min(GAP) } else { 0 };
+            let reach = end + gap;
+            let next = later
+                .iter()
+                .take_while(|found| found.end <= reach + LONGEST)
+                .filter(|found| {
+                    found.start >= end
+                        && found.start <= reach
+                        && self.sets[found.pattern].binary_search(&follower.set).is_ok()
+                })
+                .min_by_key(|found| (found.start, Reverse(found.end)));
+            match next {
+                Some(found) => end = found.end,
+                None if follower.optional => {}
+                None => return None,
+            }
+        }
+        Some(end)
+    }
+}
+
+/// Entries and follower sets while files are read.
+struct Draft<'n> {
+    normalizer: &'n Normalizer,
+    /// By first piece, class and, if more must follow, the phrase as written.
+    entries: BTreeMap<(Box<str>, Class, Box<str>), Entry>,
+    /// Numbered by first appearance.
+    sets: BTreeMap<Vec<Box<str>>, u32>,
+}
+
+impl Draft<'_> {
+    fn add(&mut self, written: &str, class: Class, section: &Section) -> Result<(), Problem> {
+        // A gap may be empty, so an optional gap is a gap.
+        let written = written.replace("{…|}", "…");
+        let mut pieces = pieces(&written)?.into_iter();
+        let first = pieces.next().map(|piece| self.normalized(&piece)).unwrap_or_default();
+        if first.is_empty() || first.contains("") {
+            return Err(Problem::Empty(written));
+        }
+        if first.len() > ALTERNATIVES {
+            return Err(Problem::TooMany(written));
+        }
+        let mut rest = Vec::new();
+        for piece in pieces {
+            let mut alternatives: Vec<Box<str>> = self.normalized(&piece).into_iter().collect();
+            let optional = alternatives.first().is_some_and(|one| one.is_empty());
+            alternatives.retain(|one| !one.is_empty());
+            if alternatives.is_empty() {
+                continue;
+            }
+            if alternatives.iter().any(|one| one.len() > LONGEST) {
+                return Err(Problem::TooLong(written));
+            }
+            let next = self.sets.len() as u32;
+            let set = *self.sets.entry(alternatives).or_insert(next);
+            rest.push(Follower { set, optional, after_gap: piece.after_gap });
+        }
+        let tail: Box<str> = if rest.is_empty() { "".into() } else { written.into() };
+        let mark = if rest.is_empty() { "" } else { "…" };
+        let rest: Box<[Follower]> = rest.into();
+        for first in first {
+            let entry = Entry {
+                class,
+                phrase: format!("{first}{mark}").into(),
+                rest: rest.clone(),
+                politeness: section.politeness,
+                sentiment: section.sentiment,
+                urgency: section.urgency,
+                factor: section.factor,
+                category: section.category,
+                acts: section.acts,
+                forbidden: section.forbidden,
+            };
+            self.entries.insert((first, class, tail.clone()), entry);
+        }
+        Ok(())
+    }
+
+    /// The normalised alternatives of a piece, sorted. Spaces around a piece that
+    /// follows at once belong to it.
+    fn normalized(&self, piece: &Piece) -> BTreeSet<Box<str>> {
+        piece
+            .alternatives
+            .iter()
+            .map(|phrase| if piece.after_gap { phrase.trim() } else { phrase })
+            .map(|phrase| self.normalizer.normalize(phrase).text.into_boxed_str())
+            .collect()
+    }
+}
+
+/// Latin words and numbers must not be cut out of longer ones.
+fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+    let bytes = text.as_bytes();
+    let word = |at: usize| bytes[at].is_ascii_alphanumeric();
+    let cut_before = start > 0 && word(start) && word(start - 1);
+    let cut_after = end < bytes.len() && word(end - 1) && word(end);
+    !cut_before && !cut_after
+}
+
+/// Bytes up to the end of the sentence, looking no further than a gap can.
+fn sentence(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let near = &bytes[..bytes.len().min(GAP)];
+    near.iter()
+        .enumerate()
+        .find(|(at, byte)| {
+            matches!(byte, b'.' | b'!' | b'?' | b';' | b'\n')
+                || bytes[*at..].starts_with("。".as_bytes())
+        })
+        .map_or(bytes.len(), |(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: (&str, &str) = ("traditional.txt", "訴诉");
+
+    fn library(content: &'static str) -> Result<Library, LibraryError> {
+        Library::compile(TABLE, &[("mine.txt", content)])
+    }
+
+    fn found(content: &'static str, text: &str) -> Vec<String> {
+        let library = library(content).unwrap();
+        let mut hits = Vec::new();
+        library.find(text, &mut hits);
+        hits.iter().map(|hit| text[hit.start..hit.end].to_owned()).collect()
+    }
+
+    #[test]
+    fn alternatives_multiply() {
+        assert_eq!(library("[thanks]\n谢谢{您|你|}{了|}").unwrap().len(), 6);
+    }
+
+    #[test]
+    fn phrases_are_normalised_when_read() {
+        assert_eq!(found("[risk]\n投訴", "我要投诉"), ["投诉"]);
+    }
+
+    #[test]
+    fn a_latin_word_is_not_cut_out_of_a_longer_one() {
+        assert!(found("[negative]\nrude", "crude oil").is_empty());
+        assert_eq!(found("[negative]\nrude", "so rude!"), ["rude"]);
+    }
+
+    #[test]
+    fn a_gap_stays_within_its_sentence_and_its_length() {
+        let entry = "[risk]\n再不…就告";
+        assert_eq!(found(entry, "再不退款,我就告你"), ["再不退款,我就告"]);
+        assert!(found(entry, "再不退款。我就告你").is_empty());
+        assert!(found(entry, "再不一二三四五六七八九十一二三四五六七就告你").is_empty());
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let text = |content| library(content).err().unwrap().to_string();
+        assert_eq!(text("好"), "mine.txt, line 1: an entry needs a section above it");
+        assert_eq!(text("\n[nice]"), "mine.txt, line 2: there is no class 'nice'");
+        assert_eq!(
+            text("[thanks] politeness=x"),
+            "mine.txt, line 1: 'politeness=x' is not a key with a fitting value"
+        );
+        assert_eq!(text("[thanks]\n{a|b"), "mine.txt, line 2: the braces of '{a|b' do not pair up");
+        assert_eq!(text("[thanks]\na / …b"), "mine.txt, line 2: '…b' holds nothing to find");
+        assert_eq!(text("[thanks]\n{a|}"), "mine.txt, line 2: '{a|}' holds nothing to find");
+    }
+
+    #[test]
+    fn a_later_entry_replaces_the_earlier_one() {
+        let library = library("[thanks] politeness=8\n谢谢\n[thanks] politeness=3\n谢谢").unwrap();
+        assert_eq!(library.len(), 1);
+        assert_eq!(library.entries[0].politeness, 3000);
+    }
+
+    #[test]
+    fn the_embedded_library_compiles() {
+        assert!(Library::embedded().unwrap().len() > 1000);
+    }
+}

@@ -1,0 +1,268 @@
+//! One spelling for what people write in many, with the way back to the original.
+//!
+//! Compatibility forms and full width become plain, upper case lower, traditional
+//! characters simplified, Latin letters lose their accents; zero-width characters,
+//! skin tones and controls vanish; more than two of the same character in a row
+//! become two. Every byte of the result knows the Unicode scalars it came from.
+
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
+
+use crate::library::{LibraryError, Problem};
+
+const FIRST_HAN: u32 = 0x4e00;
+const LAST_HAN: u32 = 0x9fff;
+
+/// A character kept more often than this in a row says nothing more.
+const REPEATS: u32 = 2;
+
+/// The table of characters, compiled from `library/traditional.txt`.
+pub(crate) struct Normalizer {
+    /// Simplified form by `char - FIRST_HAN`; 0 where a character stays.
+    simplified: Box<[u16]>,
+    /// Characters that only simplified text uses, by `char - FIRST_HAN`.
+    only_simplified: Box<[bool]>,
+}
+
+/// A message in its one spelling.
+#[derive(Debug, Default)]
+pub(crate) struct Normalized {
+    pub(crate) text: String,
+    /// By byte of `text`: first scalar of the original.
+    starts: Vec<u32>,
+    /// By byte of `text`: one past the last scalar of the original.
+    ends: Vec<u32>,
+    /// Characters that were traditional.
+    pub(crate) traditional: u32,
+    /// Characters that only simplified text uses.
+    pub(crate) simplified: u32,
+    /// Scalars of the original.
+    pub(crate) scalars: u32,
+}
+
+impl Normalized {
+    /// Scalars of the original that bytes `start..end` of `text` came from.
+    pub(crate) fn span(&self, start: usize, end: usize) -> (usize, usize) {
+        if start >= end {
+            return (0, 0);
+        }
+        (self.starts[start] as usize, self.ends[end - 1] as usize)
+    }
+}
+
+struct Writer {
+    out: Normalized,
+    last: char,
+    run: u32,
+    last_bytes: usize,
+}
+
+impl Writer {
+    fn push(&mut self, c: char, scalar: u32) {
+        if c == self.last {
+            self.run += 1;
+            let cap = match c {
+                ' ' | '\n' => 1,
+                '0'..='9' => u32::MAX,
+                _ => REPEATS,
+            };
+            if self.run > cap {
+                let from = self.out.ends.len() - self.last_bytes;
+                self.out.ends[from..].fill(scalar + 1);
+                return;
+            }
+        } else {
+            self.last = c;
+            self.run = 1;
+            self.last_bytes = c.len_utf8();
+        }
+        self.out.text.push(c);
+        for _ in 0..c.len_utf8() {
+            self.out.starts.push(scalar);
+            self.out.ends.push(scalar + 1);
+        }
+    }
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1f3fb}'..='\u{1f3ff}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+impl Normalizer {
+    pub(crate) fn new(file: &'static str, table: &str) -> Result<Normalizer, LibraryError> {
+        let size = (LAST_HAN - FIRST_HAN + 1) as usize;
+        let mut simplified = vec![0_u16; size].into_boxed_slice();
+        let mut only_simplified = vec![false; size].into_boxed_slice();
+        let mut both = "";
+        for (number, line) in table.lines().enumerate() {
+            if line.starts_with('#') {
+                continue;
+            }
+            if let Some(listed) = line.strip_prefix("both ") {
+                both = listed;
+                continue;
+            }
+            for pair in line.split_whitespace() {
+                let mut chars = pair.chars();
+                let (Some(from), Some(to), None) = (chars.next(), chars.next(), chars.next())
+                else {
+                    return Err(LibraryError::at(file, number + 1, Problem::Pair(pair.into())));
+                };
+                let (Some(from), Some(to_index)) = (han_index(from), han_index(to)) else {
+                    return Err(LibraryError::at(file, number + 1, Problem::Pair(pair.into())));
+                };
+                if from != to_index {
+                    simplified[from] = to as u16;
+                    only_simplified[to_index] = true;
+                }
+            }
+        }
+        for c in both.chars() {
+            if let Some(index) = han_index(c) {
+                only_simplified[index] = false;
+            }
+        }
+        Ok(Normalizer { simplified, only_simplified })
+    }
+
+    pub(crate) fn normalize(&self, text: &str) -> Normalized {
+        let mut writer = Writer {
+            out: Normalized {
+                text: String::with_capacity(text.len()),
+                starts: Vec::with_capacity(text.len()),
+                ends: Vec::with_capacity(text.len()),
+                ..Normalized::default()
+            },
+            last: '\0',
+            run: 0,
+            last_bytes: 0,
+        };
+        let mut scalar = 0;
+        for c in text.chars() {
+            self.put(c, scalar, &mut writer);
+            scalar += 1;
+        }
+        writer.out.scalars = scalar;
+        writer.out
+    }
+
+    fn put(&self, c: char, scalar: u32, writer: &mut Writer) {
+        match c {
+            'A'..='Z' => writer.push(c.to_ascii_lowercase(), scalar),
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' => writer.push('\n', scalar),
+            '\t' => writer.push(' ', scalar),
+            ' '..='~' => writer.push(c, scalar),
+            '\u{4e00}'..='\u{9fff}' => {
+                let index = (c as u32 - FIRST_HAN) as usize;
+                let plain = self.simplified[index];
+                if plain == 0 {
+                    writer.out.simplified += u32::from(self.only_simplified[index]);
+                    writer.push(c, scalar);
+                } else {
+                    writer.out.traditional += 1;
+                    writer.push(char::from_u32(u32::from(plain)).unwrap_or(c), scalar);
+                }
+            }
+            '\u{3001}' | '\u{3002}' | '\u{300a}'..='\u{300f}' | '\u{201c}' | '\u{201d}' => {
+                writer.push(c, scalar);
+            }
+            '\u{2018}' | '\u{2019}' => writer.push('\'', scalar),
+            _ if is_invisible(c) || c.is_control() => {}
+            _ if c.is_whitespace() => writer.push(' ', scalar),
+            _ => decompose_compatible(c, |part| {
+                if is_combining_mark(part) || is_invisible(part) {
+                    return;
+                }
+                if han_index(part).is_some() && part != c {
+                    self.put(part, scalar, writer);
+                } else {
+                    for lower in part.to_lowercase() {
+                        if !is_combining_mark(lower) {
+                            writer.push(lower, scalar);
+                        }
+                    }
+                }
+            }),
+        }
+    }
+}
+
+fn han_index(c: char) -> Option<usize> {
+    let code = c as u32;
+    (FIRST_HAN..=LAST_HAN).contains(&code).then(|| (code - FIRST_HAN) as usize)
+}
+
+/// Whether `c` is a Chinese character.
+pub(crate) fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{323af}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normalizer() -> Normalizer {
+        Normalizer::new("traditional", "退退 說说 謝谢 後后 訴诉").unwrap()
+    }
+
+    fn plain(text: &str) -> String {
+        normalizer().normalize(text).text
+    }
+
+    #[test]
+    fn full_width_and_case_become_plain() {
+        assert_eq!(plain("ＡＢＣ，Ｄｅｆ！　１２"), "abc,def! 12");
+    }
+
+    #[test]
+    fn traditional_becomes_simplified_and_is_counted() {
+        let read = normalizer().normalize("謝謝妳說");
+        assert_eq!(read.text, "谢谢妳说");
+        assert_eq!(read.traditional, 3);
+    }
+
+    #[test]
+    fn a_run_is_cut_to_two_and_keeps_its_whole_span() {
+        let read = normalizer().normalize("好!!!!!吗");
+        assert_eq!(read.text, "好!!吗");
+        assert_eq!(read.span(3, 5), (1, 6));
+        assert_eq!(read.span(5, 8), (6, 7));
+    }
+
+    #[test]
+    fn digits_are_never_cut() {
+        assert_eq!(plain("10000元"), "10000元");
+    }
+
+    #[test]
+    fn accents_and_skin_tones_vanish() {
+        assert_eq!(plain("投sù 👍🏽"), "投su 👍");
+    }
+
+    #[test]
+    fn zero_width_characters_change_only_offsets() {
+        let read = normalizer().normalize("投\u{200b}诉");
+        assert_eq!(read.text, "投诉");
+        assert_eq!(read.span(0, 6), (0, 3));
+    }
+
+    #[test]
+    fn one_character_that_becomes_three_points_back_to_itself() {
+        let read = normalizer().normalize("a℡b");
+        assert_eq!(read.text, "atelb");
+        assert_eq!(read.span(2, 3), (1, 2));
+    }
+
+    #[test]
+    fn a_broken_pair_is_named_with_its_line() {
+        let error = Normalizer::new("traditional", "謝谢\n說说话").err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "traditional, line 2: '說说话' is not a pair of Chinese characters"
+        );
+    }
+}

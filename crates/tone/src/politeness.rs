@@ -1,0 +1,64 @@
+//! Politeness of an agent's message: additive points for courtesy and against bluntness.
+
+use crate::assessment::{Politeness, PolitenessLabel};
+use crate::library::Class;
+use crate::reading::Reading;
+use crate::rules;
+use crate::score::{Rule, Sum};
+
+/// Where the score starts.
+pub const POLITENESS_BASE: f64 = 55.0;
+/// Below this a message is impolite.
+pub const IMPOLITE_BELOW: f64 = 40.0;
+/// From this on a message is polite.
+pub const POLITE_FROM: f64 = 65.0;
+
+/// A courtesy of one class counts this often: 您 in every clause is one manner, not ten.
+const COURTESIES: u8 = 2;
+
+/// The score, and whether the message uses forbidden wording.
+pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness, bool) {
+    let mut forbidden = false;
+    let mut counted = [0_u8; 64];
+    for hit in reading.heaviest(|hit| hit.entry.politeness.abs()) {
+        let points = hit.entry.politeness;
+        if points > 0 {
+            let count = &mut counted[hit.entry.class as usize];
+            *count = count.saturating_add(1);
+            if *count > COURTESIES {
+                continue;
+            }
+        }
+        sum.entry(&hit, points);
+        if points > 0 {
+            continue;
+        }
+        // An agent who repeats a customer's or a product's words does not speak so.
+        if let Some(cue) = rules::quotation(reading, &hit) {
+            sum.rule(Rule::Quotation, cue, -points);
+        } else if let Some(cue) = regretted(reading, &hit) {
+            sum.rule(Rule::Negation, cue, -points);
+        } else {
+            forbidden |= hit.entry.forbidden;
+        }
+    }
+    let score = f64::from(sum.within(0, 100_000)) / 1000.0;
+    (Politeness { label: label(score), score }, forbidden)
+}
+
+/// 不是说您…, 没有骂您: an insult or a reproach that is denied.
+fn regretted(reading: &Reading<'_, '_>, hit: &crate::library::Hit<'_>) -> Option<rules::Cue> {
+    matches!(hit.entry.class, Class::Insult | Class::Blame)
+        .then(|| rules::negation(reading, hit, 0))
+        .flatten()
+}
+
+fn label(score: f64) -> PolitenessLabel {
+    if score < IMPOLITE_BELOW {
+        PolitenessLabel::Impolite
+    } else if score >= POLITE_FROM {
+        PolitenessLabel::Polite
+    } else {
+        PolitenessLabel::Neutral
+    }
+}

@@ -1,0 +1,278 @@
+//! A message laid out for the rules: its clauses, its hits, its cues.
+
+use std::cmp::Reverse;
+
+use crate::library::{Class, Hit, Library};
+use crate::normalize::is_han;
+
+/// A stretch between two punctuation marks (or a space between Chinese characters).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clause {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Ends with a question mark.
+    pub(crate) asked: bool,
+    /// Classes of the cues in it, by [`Class::bit`].
+    pub(crate) cues: u64,
+    /// Where its first hypothetical cue starts.
+    pub(crate) hypothetical: usize,
+}
+
+impl Clause {
+    pub(crate) fn has(&self, class: Class) -> bool {
+        self.cues & class.bit() != 0
+    }
+}
+
+/// Normalised text with everything the library found in it.
+pub(crate) struct Reading<'l, 't> {
+    pub(crate) text: &'t str,
+    pub(crate) clauses: Vec<Clause>,
+    /// Hits of all classes but cues, exceptions applied, by start, longest first.
+    pub(crate) hits: Vec<Hit<'l>>,
+    /// Hits of cue classes that no longer hit contains, by start.
+    pub(crate) cues: Vec<Hit<'l>>,
+    /// Byte ranges inside quotation marks.
+    quoted: Vec<(usize, usize)>,
+    /// Start of the last contrast word (但是, but).
+    pub(crate) contrast: Option<Hit<'l>>,
+}
+
+impl<'l, 't> Reading<'l, 't> {
+    pub(crate) fn new(library: &'l Library, text: &'t str) -> Reading<'l, 't> {
+        let mut found = Vec::with_capacity(16);
+        library.find(text, &mut found);
+        find_joined(library, text, &mut found);
+        found.sort_unstable_by(|a, b| {
+            let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
+        });
+        let mut clauses = split(text);
+        let mut hits = Vec::with_capacity(found.len());
+        let mut cues: Vec<Hit<'l>> = Vec::with_capacity(found.len());
+        let (mut excepted, mut covered) = (0, 0);
+        for hit in found {
+            if hit.entry.class == Class::Exception {
+                excepted = excepted.max(hit.end);
+                covered = covered.max(hit.end);
+            } else if hit.end > excepted {
+                if hit.entry.class.is_cue() {
+                    // A cue inside a longer phrase is part of that phrase: 不 in 不满意.
+                    if hit.end > covered
+                        || same_span(cues.last(), &hit)
+                        || same_span(hits.last(), &hit)
+                    {
+                        cues.push(hit);
+                    }
+                } else {
+                    hits.push(hit);
+                }
+                covered = covered.max(hit.end);
+            }
+        }
+        let mut at = 0;
+        for cue in &cues {
+            while at + 1 < clauses.len() && clauses[at].end <= cue.start {
+                at += 1;
+            }
+            if let Some(clause) = clauses.get_mut(at) {
+                // "When" and "how" ask at the head of a clause or before a question mark.
+                let latin = text.as_bytes()[cue.start].is_ascii();
+                let heads = text[clause.start..cue.start].trim().is_empty();
+                if cue.entry.class == Class::Question && latin && !heads && !clause.asked {
+                    continue;
+                }
+                clause.cues |= cue.entry.class.bit();
+                if cue.entry.class == Class::Hypothetical {
+                    clause.hypothetical = clause.hypothetical.min(cue.start);
+                }
+            }
+        }
+        let contrast = cues.iter().rev().find(|cue| cue.entry.class == Class::Contrast).copied();
+        Reading { text, clauses, hits, cues, quoted: quotations(text), contrast }
+    }
+
+    /// The clause that holds the byte `at`.
+    pub(crate) fn clause(&self, at: usize) -> &Clause {
+        const NOWHERE: &Clause =
+            &Clause { start: 0, end: 0, asked: false, cues: 0, hypothetical: usize::MAX };
+        let after = self.clauses.partition_point(|clause| clause.start <= at);
+        self.clauses.get(after.wrapping_sub(1)).unwrap_or(NOWHERE)
+    }
+
+    /// Cues of `class` that lie in the same clause as byte `at`, within `window`
+    /// bytes before it; the nearest first.
+    pub(crate) fn cues_before(
+        &self,
+        at: usize,
+        class: Class,
+        window: usize,
+    ) -> impl Iterator<Item = &Hit<'l>> {
+        let from = self.clause(at).start.max(at.saturating_sub(window));
+        let stop = self.cues.partition_point(|cue| cue.start < at);
+        self.cues[..stop]
+            .iter()
+            .rev()
+            .take_while(move |cue| cue.start >= from)
+            .filter(move |cue| cue.entry.class == class && cue.end <= at)
+    }
+
+    /// Whether a span lies within quotation marks, with other text outside of them.
+    pub(crate) fn is_quoted(&self, start: usize, end: usize) -> bool {
+        let after = self.quoted.partition_point(|(open, _)| *open <= start);
+        after > 0 && self.quoted[after - 1].1 >= end
+    }
+
+    /// Of the hits that `counts` accepts, those that the leftmost longest one leaves standing.
+    pub(crate) fn leftmost(&self, counts: impl Fn(&Hit<'l>) -> bool) -> Vec<Hit<'l>> {
+        let mut end = 0;
+        let mut chosen = Vec::new();
+        for hit in self.hits.iter().filter(|hit| counts(hit)) {
+            if hit.start >= end {
+                end = hit.end;
+                chosen.push(*hit);
+            }
+        }
+        chosen
+    }
+
+    /// Of the hits with a `weight`, those that the heaviest one (then the longest)
+    /// leaves standing, in the order of the text.
+    pub(crate) fn heaviest(&self, weight: impl Fn(&Hit<'l>) -> i32) -> Vec<Hit<'l>> {
+        let mut hits: Vec<(i32, Hit<'l>)> = self
+            .hits
+            .iter()
+            .map(|hit| (weight(hit), *hit))
+            .filter(|(weight, _)| *weight != 0)
+            .collect();
+        if hits.len() > 1 {
+            hits.sort_by_key(|(weight, hit)| (-weight, hit.start, Reverse(hit.end)));
+            let mut taken = vec![false; self.text.len()];
+            hits.retain(|(_, hit)| {
+                let span = &mut taken[hit.start..hit.end];
+                let free = !span.iter().any(|byte| *byte);
+                if free {
+                    span.fill(true);
+                }
+                free
+            });
+            hits.sort_by_key(|(_, hit)| hit.start);
+        }
+        hits.into_iter().map(|(_, hit)| hit).collect()
+    }
+}
+
+fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
+    one.is_some_and(|one| one.start == other.start && one.end == other.end)
+}
+
+/// Risk words that were split to slip through (投 诉, 投.诉) are read joined.
+fn find_joined<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
+    let separates = |c: char| " .*-_/\\|+~·`'^、".contains(c);
+    let mut joined = String::new();
+    let mut origin: Vec<usize> = Vec::new();
+    let mut cut = false;
+    let mut chars = text.char_indices().peekable();
+    let mut previous = ' ';
+    while let Some((at, c)) = chars.next() {
+        if separates(c) && is_han(previous) {
+            let mut run = 1;
+            while run < 3 && chars.peek().is_some_and(|(_, next)| separates(*next)) {
+                chars.next();
+                run += 1;
+            }
+            if chars.peek().is_some_and(|(_, next)| is_han(*next)) {
+                if !cut {
+                    cut = true;
+                    joined.push_str(&text[..at]);
+                    origin.extend(0..at);
+                }
+                continue;
+            }
+            if cut {
+                let end = chars.peek().map_or(text.len(), |(next, _)| *next);
+                joined.push_str(&text[at..end]);
+                origin.extend(at..end);
+            }
+        } else if cut {
+            joined.push(c);
+            origin.extend(at..at + c.len_utf8());
+        }
+        previous = c;
+    }
+    if !cut {
+        return;
+    }
+    let mut hits = Vec::new();
+    library.find(&joined, &mut hits);
+    found.extend(hits.into_iter().filter_map(|hit| {
+        let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
+        let was_split = end - start > hit.end - hit.start;
+        (hit.entry.class == Class::Risk && was_split).then_some(Hit {
+            start,
+            end,
+            entry: hit.entry,
+        })
+    }));
+}
+
+fn split(text: &str) -> Vec<Clause> {
+    let mut clauses: Vec<Clause> = Vec::with_capacity(4);
+    let mut start = 0;
+    let mut previous = ' ';
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let ends = match c {
+            ',' | ';' | ':' | '.' | '!' | '?' | '~' | '\n' | '、' | '。' => true,
+            ' ' => is_han(previous) && chars.peek().is_some_and(|(_, next)| is_han(*next)),
+            _ => false,
+        };
+        if ends {
+            let end = at + c.len_utf8();
+            match clauses.last_mut() {
+                Some(last) if start == at => {
+                    last.end = end;
+                    last.asked |= c == '?';
+                }
+                _ => clauses.push(clause(start, end, c == '?')),
+            }
+            start = end;
+        }
+        previous = c;
+    }
+    if start < text.len() {
+        clauses.push(clause(start, text.len(), false));
+    }
+    clauses
+}
+
+fn clause(start: usize, end: usize, asked: bool) -> Clause {
+    Clause { start, end, asked, cues: 0, hypothetical: usize::MAX }
+}
+
+/// Text within quotation marks, unless the marks hold the whole message.
+fn quotations(text: &str) -> Vec<(usize, usize)> {
+    const MARKS: &[(char, char)] =
+        &[('“', '”'), ('「', '」'), ('『', '』'), ('《', '》'), ('"', '"')];
+    let mut quoted = Vec::new();
+    let mut open: Option<(usize, char)> = None;
+    for (at, c) in text.char_indices() {
+        match open {
+            Some((start, close)) if c == close => {
+                quoted.push((start, at + c.len_utf8()));
+                open = None;
+            }
+            Some(_) => {}
+            None => {
+                open = MARKS.iter().find(|(mark, _)| *mark == c).map(|(_, close)| (at, *close));
+            }
+        }
+    }
+    let inside: usize = quoted.iter().map(|(start, end)| end - start).sum();
+    if inside == text.trim().len() {
+        quoted.clear();
+    }
+    quoted
+}

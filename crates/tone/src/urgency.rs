@@ -1,0 +1,89 @@
+//! Whether a customer's message must be escalated, and why.
+
+use crate::assessment::{Complaint, ComplaintLabel, UrgentCategory};
+use crate::library::Hit;
+use crate::reading::Reading;
+use crate::rules;
+use crate::score::{Rule, Sum};
+use crate::sentiment::Mood;
+
+/// P(urgent) of a message without any sign of it.
+pub const URGENCY_BASE: f64 = 0.02;
+
+/// The base in thousandths.
+pub(crate) const BASE: i32 = 20;
+
+/// Rules alone never make a certainty.
+const HIGHEST: i32 = 980;
+
+/// From here on a message is urgent; thousandths.
+const URGENT: i32 = 500;
+
+/// Dissatisfaction from here on is a complaint; thousandths.
+const COMPLAINT: i32 = 250;
+
+pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -> Complaint {
+    let mut strongest: Option<(i32, Option<UrgentCategory>)> = None;
+    for hit in reading.heaviest(|hit| hit.entry.urgency) {
+        let points = hit.entry.urgency;
+        sum.entry(&hit, points);
+        if let Some((rule, cue)) = guard(reading, &hit) {
+            sum.rule(rule, cue, -points);
+            continue;
+        }
+        // Of equally strong reasons the graver one names the category: the order of
+        // the enum, with no category last.
+        let graver = strongest.is_none_or(|(most, category)| {
+            points > most
+                || (points == most
+                    && hit.entry.category.is_some_and(|new| category.is_none_or(|old| new < old)))
+        });
+        if graver {
+            strongest = Some((points, hit.entry.category));
+        }
+    }
+    let total = sum.within(0, HIGHEST);
+    let dissatisfied = mood.complaint <= -COMPLAINT || mood.value <= -COMPLAINT;
+    let label = if total >= URGENT {
+        ComplaintLabel::Urgent
+    } else if dissatisfied {
+        ComplaintLabel::Complaint
+    } else {
+        ComplaintLabel::Normal
+    };
+    Complaint {
+        label,
+        category: strongest
+            .filter(|_| label == ComplaintLabel::Urgent)
+            .and_then(|(_, category)| category),
+        probability: f64::from(total) / 1000.0,
+    }
+}
+
+/// The first rule that takes a risk word back. Crisis listens to quotation alone:
+/// whoever writes of ending their life is asked, whatever the grammar.
+fn guard(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<(Rule, rules::Cue)> {
+    let category = hit.entry.category;
+    if let Some(cue) = rules::quotation(reading, hit) {
+        return Some((Rule::Quotation, cue));
+    }
+    if category == Some(UrgentCategory::Crisis) {
+        return None;
+    }
+    let taken_back = rules::withdrawn(reading, hit).map(|cue| (Rule::Withdrawn, cue));
+    let settled = || rules::resolved(reading, hit).map(|cue| (Rule::Resolved, cue));
+    let happens = matches!(
+        category,
+        Some(UrgentCategory::Safety | UrgentCategory::Loss | UrgentCategory::Repeat)
+    );
+    if happens {
+        taken_back
+            .or_else(|| rules::hypothetical(reading, hit).map(|cue| (Rule::Hypothetical, cue)))
+            .or_else(|| rules::question(reading, hit).map(|cue| (Rule::Question, cue)))
+            .or_else(settled)
+    } else {
+        taken_back
+            .or_else(|| rules::actor(reading, hit).map(|cue| (Rule::Actor, cue)))
+            .or_else(settled)
+    }
+}

@@ -1,0 +1,194 @@
+//! What holds for every text.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use zhili_tone::{Assessment, Engine, Message, POLITENESS_BASE, Role, Target, URGENCY_BASE};
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+
+fn assess(role: Role, text: &str) -> Assessment {
+    ENGINE.assess(&Message {
+        role,
+        text,
+        lang: None,
+        context: &[],
+    })
+}
+
+/// Arbitrary text, and text made of pieces that the library knows.
+fn texts() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "投诉",
+        "不",
+        "满意",
+        "没有",
+        "取消",
+        "您好",
+        "，",
+        "。",
+        "?",
+        "！！！",
+        " ",
+        "12315",
+        "如果",
+        "但是",
+        "“",
+        "”",
+        "很",
+        "吗",
+        "等了",
+        "小时",
+        "謝謝",
+        "滚",
+        "自己看",
+        "not",
+        " good ",
+        "never ",
+        "lawyer",
+        "if ",
+        "sorry",
+        "👍",
+        "👍🏽",
+        "ﬁ",
+        "℡",
+        "①",
+        "Ａ",
+        "\u{200b}",
+        "\u{301}",
+        "\n",
+        "死",
+        "着火",
+        "投 诉",
+        "tou su",
+        "[ORDERID_1]",
+        "第三次",
+        "还没",
+    ]);
+    prop_oneof![
+        any::<String>(),
+        prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat()),
+    ]
+}
+
+fn roles() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Customer), Just(Role::Agent)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn spans_lie_within_the_text(text in texts(), role in roles()) {
+        let scalars = text.chars().count();
+        for evidence in assess(role, &text).evidence {
+            prop_assert!(evidence.start <= evidence.end, "{evidence:?}");
+            prop_assert!(evidence.end <= scalars, "{evidence:?} of {scalars}");
+        }
+    }
+
+    #[test]
+    fn contributions_sum_to_each_score(text in texts(), role in roles()) {
+        let result = assess(role, &text);
+        let scores = [
+            (Target::Politeness, result.politeness.map(|one| one.score), POLITENESS_BASE),
+            (Target::Sentiment, result.sentiment.map(|one| one.value), 0.0),
+            (Target::Urgency, result.complaint.map(|one| one.probability), URGENCY_BASE),
+        ];
+        for (target, score, base) in scores {
+            match score {
+                Some(score) => prop_assert!((base + result.points(target) - score).abs() < 1e-9, "{target}: {result:?}"),
+                None => prop_assert!(result.evidence.iter().all(|evidence| evidence.target != target)),
+            }
+        }
+    }
+
+    #[test]
+    fn scores_stay_in_their_ranges(text in texts(), role in roles()) {
+        let result = assess(role, &text);
+        if let Some(politeness) = result.politeness {
+            prop_assert!((0.0..=100.0).contains(&politeness.score));
+        }
+        if let Some(sentiment) = result.sentiment {
+            prop_assert!((-1.0..=1.0).contains(&sentiment.value));
+            prop_assert!((0.0..=1.0).contains(&sentiment.confidence));
+        }
+        if let Some(complaint) = result.complaint {
+            prop_assert!((0.0..=1.0).contains(&complaint.probability));
+        }
+    }
+
+    #[test]
+    fn zero_width_characters_change_only_offsets(text in texts(), role in roles(), at in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+        let mut chars: Vec<char> = text.chars().collect();
+        for index in at {
+            chars.insert(index.index(chars.len() + 1), '\u{200b}');
+        }
+        let widened: String = chars.into_iter().collect();
+        let (plain, wide) = (assess(role, &text), assess(role, &widened));
+        let reasons = |result: &Assessment| -> Vec<(Target, String, i64)> {
+            result
+                .evidence
+                .iter()
+                .map(|one| (one.target, one.rule.to_string(), (one.points * 1000.0).round() as i64))
+                .collect()
+        };
+        prop_assert_eq!(reasons(&plain), reasons(&wide));
+        prop_assert_eq!((plain.lang, plain.acts, plain.only), (wide.lang, wide.acts, wide.only));
+    }
+
+    #[test]
+    fn the_same_text_gives_the_same_assessment(text in texts(), role in roles()) {
+        prop_assert_eq!(assess(role, &text), assess(role, &text));
+    }
+}
+
+#[test]
+fn traditional_and_simplified_score_the_same() {
+    for (traditional, simplified) in [
+        ("客服態度很差，我要投訴你們", "客服态度很差，我要投诉你们"),
+        (
+            "謝謝，問題解決了，服務很周到",
+            "谢谢，问题解决了，服务很周到",
+        ),
+        (
+            "熱水器漏電，剛才我被電了一下",
+            "热水器漏电，刚才我被电了一下",
+        ),
+    ] {
+        let (one, other) = (
+            assess(Role::Customer, traditional),
+            assess(Role::Customer, simplified),
+        );
+        assert_eq!(one.evidence, other.evidence);
+        assert_eq!((one.lang.as_str(), other.lang.as_str()), ("zh-Hant", "zh"));
+    }
+}
+
+#[test]
+fn evidence_points_at_the_words_in_the_original() {
+    let text = "你好！！！！我要投 诉";
+    let result = assess(Role::Customer, text);
+    let reason = result
+        .evidence
+        .iter()
+        .find(|one| one.target == Target::Urgency)
+        .unwrap();
+    let span: String = text
+        .chars()
+        .skip(reason.start)
+        .take(reason.end - reason.start)
+        .collect();
+    assert!(span.ends_with("投 诉"), "{span}");
+}
+
+#[test]
+fn a_message_of_16_kib_is_no_special_case() {
+    for piece in ["投诉", "不满意,", "a b ", "……", "等了", "“好", "好吗好"] {
+        let text = piece.repeat(16 * 1024 / piece.len());
+        for role in [Role::Customer, Role::Agent] {
+            assert!(assess(role, &text).evidence.len() <= text.len());
+        }
+    }
+}

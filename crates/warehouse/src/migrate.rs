@@ -1,0 +1,384 @@
+//! The database's schema, brought up to date by numbered migrations.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::client::{MAX_EXECUTION, REQUEST_TIMEOUT, Warehouse};
+use crate::{Table, WarehouseError};
+
+/// How many INSERT tokens a table remembers. A token must outlive the latest moment at which an
+/// INSERT that was given up can still land; see [`check_windows`].
+pub const DEDUPLICATION_WINDOW: u64 = 10_000;
+
+/// Most INSERTs per second that one table sees from all sinks together.
+pub const INSERTS_PER_SECOND: f64 = 4.0;
+
+/// How the schema is laid out where it lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Name of the cluster on which every statement is to run; `None` on one server.
+    pub cluster: Option<String>,
+    /// Replicated tables; needs ClickHouse Keeper.
+    pub replicated: bool,
+    /// When rows are thrown away.
+    pub retention: Retention,
+}
+
+/// Days for which rows are kept after their record was appended to the log; `None` for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Events, turns and cycles.
+    pub conversations: Option<u32>,
+    /// Signals, incidents and deliveries.
+    pub incidents: Option<u32>,
+    /// Dead letters.
+    pub dead_letters: Option<u32>,
+}
+
+impl Retention {
+    const fn days(&self, table: Table) -> Option<u32> {
+        match table {
+            Table::Events | Table::Turns | Table::Cycles => self.conversations,
+            Table::Signals | Table::Incidents | Table::Deliveries => self.incidents,
+            Table::DeadLetters => self.dead_letters,
+        }
+    }
+}
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+struct Migration {
+    version: u32,
+    name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal $name:literal,)*) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            text: include_str!(concat!("../migrations/", $name, ".sql")),
+        },)*]
+    };
+}
+
+const MIGRATIONS: &[Migration] = migrations! {
+    1 "0001_tables",
+    2 "0002_views",
+};
+
+impl Migration {
+    /// SHA-256 of the text, lower-case hex. Of the text and not of what is made of it: the
+    /// layout's parameters may change.
+    fn checksum(&self) -> String {
+        use std::fmt::Write;
+        Sha256::digest(self.text.as_bytes()).iter().fold(String::new(), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+    }
+
+    /// The statements, with the layout filled in.
+    fn statements(&self, database: &str, layout: &Layout) -> Vec<String> {
+        let code: String = self
+            .text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("--"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        layout
+            .render(&code, database)
+            .split(";\n")
+            .map(str::trim)
+            .filter(|statement| !statement.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Layout {
+    fn on_cluster(&self) -> String {
+        self.cluster.as_ref().map(|cluster| format!("ON CLUSTER {cluster}")).unwrap_or_default()
+    }
+
+    fn table_settings(&self) -> String {
+        if self.replicated {
+            // The time limit must not cut the window short of a late INSERT either; a week is far
+            // beyond any.
+            format!(
+                "replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+                 replicated_deduplication_window_seconds = 604800"
+            )
+        } else {
+            // One server has no replica to recover from: an acknowledged INSERT is on disk.
+            format!(
+                "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+                 fsync_after_insert = 1"
+            )
+        }
+    }
+
+    fn engine(&self) -> &'static str {
+        // The path and replica name come from the server's defaults, which use its macros.
+        if self.replicated { "ReplicatedReplacingMergeTree" } else { "ReplacingMergeTree" }
+    }
+
+    fn render(&self, text: &str, database: &str) -> String {
+        let mut out = text
+            .replace("{db}", database)
+            .replace("{on_cluster}", &self.on_cluster())
+            .replace("{table_settings}", &self.table_settings());
+        while let Some(start) = out.find("{replacing ") {
+            let Some(length) = out[start..].find('}') else {
+                break;
+            };
+            let version = out[start + "{replacing ".len()..start + length].to_owned();
+            out.replace_range(start..=start + length, &format!("{}({version})", self.engine()));
+        }
+        out
+    }
+
+    fn check(&self, database: &str) -> Result<(), WarehouseError> {
+        plain("the database's name", database)?;
+        self.cluster.as_deref().map_or(Ok(()), |cluster| plain("the cluster's name", cluster))
+    }
+}
+
+/// Names go into statements as they are, so they must be plain.
+fn plain(what: &'static str, value: &str) -> Result<(), WarehouseError> {
+    let good = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if good { Ok(()) } else { Err(WarehouseError::NotAName { what, value: value.to_owned() }) }
+}
+
+/// What [`migrate`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Names of the migrations applied now, in order.
+    pub applied: Vec<&'static str>,
+    /// The schema's version.
+    pub version: u32,
+}
+
+/// Creates the database if need be and applies the migrations that it lacks, then sets the
+/// retention. Repeating it, also from several processes at once, has no further effect.
+///
+/// # Errors
+/// A migration that was applied and changed since, a database of a newer version, or ClickHouse's
+/// refusal.
+pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated, WarehouseError> {
+    let database = warehouse.database();
+    layout.check(database)?;
+    let on_cluster = layout.on_cluster();
+    let server = warehouse.without_database();
+    server
+        .execute(
+            "create the database",
+            &format!("CREATE DATABASE IF NOT EXISTS {database} {on_cluster}"),
+        )
+        .await?;
+    server
+        .execute("create the table of migrations", &layout.render(MIGRATIONS_TABLE, database))
+        .await?;
+    let applied = applied(warehouse).await?;
+    for migration in MIGRATIONS {
+        if let Some(checksum) = applied.get(&migration.version)
+            && *checksum != migration.checksum()
+        {
+            return Err(WarehouseError::MigrationChanged { name: migration.name.to_owned() });
+        }
+    }
+    let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    if let Some((&version, _)) = applied.last_key_value()
+        && version > newest
+    {
+        return Err(WarehouseError::MigrationUnknown { version });
+    }
+    let mut done = Vec::new();
+    for migration in MIGRATIONS {
+        if applied.contains_key(&migration.version) {
+            continue;
+        }
+        let doing = format!("apply migration {}", migration.name);
+        for statement in migration.statements(database, layout) {
+            warehouse.execute(&doing, &statement).await?;
+        }
+        warehouse
+            .execute(
+                &doing,
+                &format!(
+                    "INSERT INTO {database}.migrations (version, name, checksum, applied_at) \
+                     VALUES ({}, '{}', '{}', now64(3))",
+                    migration.version,
+                    migration.name,
+                    migration.checksum()
+                ),
+            )
+            .await?;
+        done.push(migration.name);
+    }
+    retain(warehouse, layout).await?;
+    Ok(Migrated { applied: done, version: newest })
+}
+
+const MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS {db}.migrations {on_cluster}
+(
+    version UInt32,
+    name String,
+    checksum String COMMENT 'SHA-256 of the file',
+    applied_at DateTime64(3, 'UTC')
+)
+ENGINE = {replacing applied_at}
+ORDER BY version
+SETTINGS {table_settings}
+COMMENT 'Migrations that were applied'";
+
+#[derive(clickhouse::Row, Deserialize)]
+struct Applied {
+    version: u32,
+    checksum: String,
+}
+
+async fn applied(warehouse: &Warehouse) -> Result<BTreeMap<u32, String>, WarehouseError> {
+    let query = warehouse.client().query("SELECT version, checksum FROM migrations FINAL");
+    let rows: Vec<Applied> =
+        warehouse.run("read the applied migrations", query.fetch_all()).await?;
+    Ok(rows.into_iter().map(|row| (row.version, row.checksum)).collect())
+}
+
+/// Brings the tables' TTL to what the layout says, where it differs.
+async fn retain(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseError> {
+    let database = warehouse.database();
+    let on_cluster = layout.on_cluster();
+    for table in Table::ALL {
+        let engine = engine_of(warehouse, table).await?;
+        let wanted = layout.retention.days(table);
+        let present = engine.contains(" TTL ");
+        let change = match wanted {
+            Some(days) if engine.contains(&format!("toIntervalDay({days})")) => continue,
+            Some(days) => format!("MODIFY TTL toDateTime(log_append_at) + toIntervalDay({days})"),
+            None if present => "REMOVE TTL".to_owned(),
+            None => continue,
+        };
+        warehouse
+            .execute(
+                &format!("set the retention of {table}"),
+                &format!("ALTER TABLE {database}.{table} {on_cluster} {change}"),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+async fn engine_of(warehouse: &Warehouse, table: Table) -> Result<String, WarehouseError> {
+    let query = warehouse
+        .client()
+        .query(
+            "SELECT engine_full FROM system.tables \
+             WHERE database = {database:String} AND name = {table:String}",
+        )
+        .param("database", warehouse.database())
+        .param("table", table.name());
+    let engine: Option<String> =
+        warehouse.run(&format!("look at table {table}"), query.fetch_optional()).await?;
+    engine.ok_or_else(|| WarehouseError::Refused {
+        doing: format!("look at table {table}"),
+        cause: format!(
+            "table {}.{table} does not exist; run `zhili migrate`",
+            warehouse.database()
+        ),
+    })
+}
+
+/// Tokens that a table must remember so that an INSERT given up by the client is recognised when
+/// it lands late: ten times those of the longest time it can take.
+fn needed_window() -> u64 {
+    let longest = (REQUEST_TIMEOUT + MAX_EXECUTION).as_secs_f64();
+    (10.0 * INSERTS_PER_SECOND * longest).ceil() as u64
+}
+
+/// Asserts that every table exists and remembers enough INSERT tokens. To be called before a sink
+/// starts.
+pub async fn check_windows(warehouse: &Warehouse) -> Result<(), WarehouseError> {
+    let needed = needed_window();
+    for table in Table::ALL {
+        let engine = engine_of(warehouse, table).await?;
+        let actual = window(&engine);
+        if actual < needed {
+            return Err(WarehouseError::WindowTooSmall { table, actual, needed });
+        }
+    }
+    Ok(())
+}
+
+/// The deduplication window that a table's engine clause sets; 0 when it sets none, which is the
+/// server's default for tables that are not replicated.
+fn window(engine: &str) -> u64 {
+    engine
+        .split("deduplication_window = ")
+        .nth(1)
+        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>())
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_grow_by_one_and_begin_the_file_names() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
+        }
+    }
+
+    #[test]
+    fn no_parameter_is_left_over_in_a_rendered_statement() {
+        let cluster = Layout {
+            cluster: Some("main".into()),
+            replicated: true,
+            retention: Retention::default(),
+        };
+        for layout in [Layout::default(), cluster] {
+            for migration in MIGRATIONS {
+                for statement in migration.statements("zhili", &layout) {
+                    assert!(!statement.contains('{'), "{statement}");
+                    assert!(statement.starts_with("CREATE "), "{statement}");
+                    assert_eq!(
+                        statement.contains("ON CLUSTER main"),
+                        layout.cluster.is_some(),
+                        "{statement}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cluster_gets_replicated_engines_with_the_same_version_column() {
+        let layout = Layout { replicated: true, ..Layout::default() };
+        let rendered = layout.render("ENGINE = {replacing revision}", "zhili");
+        assert_eq!(rendered, "ENGINE = ReplicatedReplacingMergeTree(revision)");
+    }
+
+    #[test]
+    fn the_window_covers_ten_times_the_longest_insert() {
+        assert_eq!(needed_window(), 5_000);
+        assert!(DEDUPLICATION_WINDOW >= needed_window());
+        let settings = Layout::default().table_settings();
+        assert_eq!(window(&settings), DEDUPLICATION_WINDOW);
+        assert_eq!(window("ReplacingMergeTree(revision) ORDER BY a"), 0);
+    }
+
+    #[test]
+    fn a_name_that_could_end_a_statement_is_refused() {
+        assert!(Layout::default().check("zhili_test1").is_ok());
+        for name in ["", "a b", "a;b", "a`b", "数据"] {
+            assert!(Layout::default().check(name).is_err(), "{name}");
+        }
+    }
+}

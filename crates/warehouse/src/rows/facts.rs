@@ -1,0 +1,122 @@
+use zhili_proto::scoring::v1::{Fact, fact};
+
+use super::{Poison, Row, instant};
+use crate::column::{Instant, Word};
+use crate::table::table_row;
+
+table_row! {
+    /// A row of `turns`.
+    TurnRow of Turns by fact_id, revision {
+        revision: u32,
+        tenant: Word,
+        conversation_id: String,
+        fact_id: String,
+        at: Instant,
+        engine: Word,
+        agent: String,
+        customer: String,
+        channel: Word,
+        queue: Word,
+        team: Word,
+        historical: bool,
+        cycle: u32,
+        turn: u32,
+        first_event_id: String,
+        last_event_id: String,
+        answer_event_id: String,
+        started_at: Instant,
+        rt_first_unanswered_ms: Option<i64>,
+        rt_last_msg_ms: Option<i64>,
+        rt_human_ms: Option<i64>,
+        customer_messages: u32,
+    }
+}
+
+table_row! {
+    /// A row of `cycles`.
+    CycleRow of Cycles by fact_id, revision {
+        revision: u32,
+        tenant: Word,
+        conversation_id: String,
+        fact_id: String,
+        at: Instant,
+        engine: Word,
+        agent: String,
+        customer: String,
+        channel: Word,
+        queue: Word,
+        team: Word,
+        historical: bool,
+        cycle: u32,
+        started_at: Instant,
+        ended_at: Option<Instant>,
+        frt_any_ms: Option<i64>,
+        frt_human_ms: Option<i64>,
+        frt_substantive_ms: Option<i64>,
+        resolved: bool,
+        provisional: bool,
+        reopened: bool,
+        turns: u32,
+        unanswered: u32,
+    }
+}
+
+pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
+    let tenant = fact.tenant.as_str();
+    let at = instant(tenant, "at_ms", fact.at_ms)?;
+    match fact.fact {
+        Some(fact::Fact::Turn(turn)) => Ok(Row::Turn(Box::new(TurnRow {
+            revision: fact.revision,
+            started_at: instant(tenant, "turn.started_ms", turn.started_ms)?,
+            tenant: fact.tenant.into(),
+            conversation_id: fact.conversation_id,
+            fact_id: fact.fact_id,
+            at,
+            engine: fact.engine.into(),
+            agent: fact.agent,
+            customer: fact.customer,
+            channel: fact.channel.into(),
+            queue: fact.queue.into(),
+            team: fact.team.into(),
+            historical: fact.historical,
+            cycle: turn.cycle,
+            turn: turn.turn,
+            first_event_id: turn.first_event_id,
+            last_event_id: turn.last_event_id,
+            answer_event_id: turn.answer_event_id,
+            rt_first_unanswered_ms: turn.rt_first_unanswered_ms,
+            rt_last_msg_ms: turn.rt_last_msg_ms,
+            rt_human_ms: turn.rt_human_ms,
+            customer_messages: turn.customer_messages,
+        }))),
+        Some(fact::Fact::Cycle(cycle)) => Ok(Row::Cycle(Box::new(CycleRow {
+            revision: fact.revision,
+            started_at: instant(tenant, "cycle.started_ms", cycle.started_ms)?,
+            ended_at: cycle.ended_ms.map(|ms| instant(tenant, "cycle.ended_ms", ms)).transpose()?,
+            tenant: fact.tenant.into(),
+            conversation_id: fact.conversation_id,
+            fact_id: fact.fact_id,
+            at,
+            engine: fact.engine.into(),
+            agent: fact.agent,
+            customer: fact.customer,
+            channel: fact.channel.into(),
+            queue: fact.queue.into(),
+            team: fact.team.into(),
+            historical: fact.historical,
+            cycle: cycle.cycle,
+            frt_any_ms: cycle.frt_any_ms,
+            frt_human_ms: cycle.frt_human_ms,
+            frt_substantive_ms: cycle.frt_substantive_ms,
+            resolved: cycle.resolved,
+            provisional: cycle.provisional,
+            reopened: cycle.reopened,
+            turns: cycle.turns,
+            unanswered: cycle.unanswered,
+        }))),
+        None => Err(Poison::invalid(
+            tenant,
+            "fact is missing or of a kind that this version does not know",
+        )),
+    }
+}

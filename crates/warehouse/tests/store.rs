@@ -1,0 +1,602 @@
+//! Against the real engine: migrations, rows, the sink, the audit and the questions.
+
+#![allow(clippy::unwrap_used, reason = "what helps the tests may fail as they may")]
+
+mod engine;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::{Engine, engine};
+use prost::Message;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::{EventLog, NewRecord, TopicPartition, partition_of, topics};
+use zhili_proto::conversation::v1::{Author, Event, EventType, author};
+use zhili_proto::escalation::v1::{
+    Incident, IncidentEvent, LogEntry, Page, Signal, incident, incident_event, log_entry, page,
+};
+use zhili_proto::scoring::v1::{
+    Assessment, Cycle, Fact, Politeness, ScoredEvent, Sentiment, Turn, fact, politeness, sentiment,
+};
+use zhili_proto::timestamp;
+use zhili_warehouse::query::{
+    Dimension, Metric, MetricQuery, conversation, health, metric, summary,
+};
+use zhili_warehouse::sink::{Batch, Observer, SinkOptions, run_sinks};
+use zhili_warehouse::{
+    Address, Block, Finding, Layout, Retention, RowKey, Table, Tables, Warehouse, WarehouseError,
+    audit, check_windows, migrate,
+};
+
+const PARTITIONS: u32 = 4;
+/// Records of the test that kills the store.
+const RECORDS: u64 = 4_000;
+/// 2025-10-09T08:53:20Z.
+const T0: i64 = 1_760_000_000_000;
+
+/// A migrated database of its own.
+async fn migrated(engine: &Engine, database: &str) -> Warehouse {
+    let warehouse = engine.warehouse(database);
+    migrate(&warehouse, &Layout::default()).await.unwrap();
+    warehouse
+}
+
+async fn count(warehouse: &Warehouse, of: &str) -> u64 {
+    let query = format!("SELECT count() FROM {of}");
+    warehouse.client().query(&query).fetch_one().await.unwrap()
+}
+
+async fn run(warehouse: &Warehouse, statement: &str) {
+    warehouse.client().query(statement).execute().await.unwrap();
+}
+
+/// A scored message of a conversation; every fourth is the agent's.
+fn scored(n: u64) -> ScoredEvent {
+    let by_agent = n % 4 == 3;
+    let role = if by_agent { author::Role::Agent } else { author::Role::Customer };
+    ScoredEvent {
+        event: Some(Event {
+            tenant: "shop".into(),
+            source: "desk".into(),
+            event_id: format!("e{n}"),
+            conversation_id: format!("c{}", n / 8),
+            r#type: EventType::Message.into(),
+            sent_at: Some(timestamp(T0 + n as i64 * 1_000)),
+            channel: "chat".into(),
+            author: Some(Author {
+                id: if by_agent { format!("a{}", n % 3) } else { "u".into() },
+                role: role.into(),
+                ..Author::default()
+            }),
+            text: "您好".into(),
+            ..Event::default()
+        }),
+        assessment: Some(Assessment {
+            lang: "zh".into(),
+            politeness: by_agent
+                .then(|| Politeness { label: politeness::Label::Polite.into(), score: 70.0 }),
+            sentiment: (!by_agent).then(|| Sentiment {
+                label: sentiment::Label::Neutral.into(),
+                ..Sentiment::default()
+            }),
+            ..Assessment::default()
+        }),
+        offset: n,
+        append_ms: T0 + n as i64 * 1_000 + 5,
+        ..ScoredEvent::default()
+    }
+}
+
+fn turn(n: u64, revision: u32, rt_ms: Option<i64>) -> Fact {
+    Fact {
+        tenant: "shop".into(),
+        conversation_id: format!("c{n}"),
+        fact_id: format!("c{n}/1/t1"),
+        revision,
+        at_ms: T0 + n as i64 * 1_000,
+        agent: format!("a{}", n % 2),
+        channel: "chat".into(),
+        fact: Some(fact::Fact::Turn(Turn {
+            cycle: 1,
+            turn: 1,
+            started_ms: T0 + n as i64 * 1_000,
+            rt_first_unanswered_ms: rt_ms,
+            rt_last_msg_ms: rt_ms,
+            ..Turn::default()
+        })),
+        ..Fact::default()
+    }
+}
+
+fn cycle(n: u64) -> Fact {
+    Fact {
+        fact_id: format!("c{n}/1"),
+        fact: Some(fact::Fact::Cycle(Cycle {
+            cycle: 1,
+            started_ms: T0 + n as i64 * 1_000,
+            frt_any_ms: Some(1_000),
+            provisional: true,
+            ..Cycle::default()
+        })),
+        ..turn(n, 0, None)
+    }
+}
+
+fn incident_event(n: u64, acknowledged: bool) -> IncidentEvent {
+    let r#type =
+        if acknowledged { incident_event::Type::Acknowledged } else { incident_event::Type::Paged };
+    IncidentEvent {
+        r#type: r#type.into(),
+        incident: Some(Incident {
+            incident_id: format!("inc{n}"),
+            tenant: "shop".into(),
+            conversation_id: format!("c{n}"),
+            state: if acknowledged {
+                incident::State::Acknowledged.into()
+            } else {
+                incident::State::Triggered.into()
+            },
+            version: if acknowledged { 2 } else { 1 },
+            triggered_at: Some(timestamp(T0)),
+            acknowledged_at: acknowledged.then(|| timestamp(T0 + 90_000)),
+            ..Incident::default()
+        }),
+        at_ms: T0 + if acknowledged { 90_000 } else { 100 },
+        event_id: format!("inc{n}/{acknowledged}"),
+        page: (!acknowledged).then(|| Page {
+            page_id: format!("ntf_{n}"),
+            state: page::State::Delivered.into(),
+            attempts: 1,
+            ..Page::default()
+        }),
+        ..IncidentEvent::default()
+    }
+}
+
+fn signal(n: u64) -> LogEntry {
+    LogEntry {
+        entry: Some(log_entry::Entry::Signal(Signal {
+            signal_id: format!("s{n}"),
+            tenant: "shop".into(),
+            conversation_id: format!("c{n}"),
+            effective_ms: T0,
+            ..Signal::default()
+        })),
+    }
+}
+
+fn record(topic: &str, key: &str, value: Vec<u8>) -> NewRecord {
+    let key = Bytes::from(key.to_owned());
+    let partition = TopicPartition::new(topic, partition_of(&key, PARTITIONS));
+    NewRecord::new(partition, key, Bytes::from(value))
+}
+
+async fn open_log(folder: &tempfile::TempDir) -> EmbeddedLog {
+    let clock = Arc::new(|| T0 + 10_000_000);
+    let log = EmbeddedLog::open(folder.path(), clock).unwrap();
+    log.ensure_topics(&topics::all(PARTITIONS)).await.unwrap();
+    log
+}
+
+async fn append(log: &EmbeddedLog, records: Vec<NewRecord>) {
+    for outcome in log.append(records).await {
+        outcome.unwrap();
+    }
+}
+
+/// Counts what is done and wakes who waits for it.
+#[derive(Default)]
+struct Progress {
+    records: AtomicUsize,
+    inserts: AtomicUsize,
+    failures: AtomicUsize,
+    orphans: AtomicUsize,
+    changed: Notify,
+}
+
+impl Observer for Progress {
+    fn inserted(&self, _: &Block, _: Duration, error: Option<&'static str>) {
+        self.inserts.fetch_add(1, Ordering::SeqCst);
+        if error.is_some() {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn done(&self, _: &TopicPartition, batch: &Batch) {
+        self.records.fetch_add(batch.records(), Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    fn orphaned(&self, rows: &Block) {
+        self.orphans.fetch_add(rows.rows(), Ordering::SeqCst);
+    }
+}
+
+impl Progress {
+    async fn wait(&self, until: impl Fn(&Self) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if until(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+struct Sink {
+    progress: Arc<Progress>,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), zhili_eventlog::LogError>>,
+}
+
+impl Sink {
+    fn start(log: &EmbeddedLog, warehouse: &Warehouse, rows: usize) -> Self {
+        let progress = Arc::new(Progress::default());
+        let shutdown = CancellationToken::new();
+        let options = SinkOptions {
+            rows,
+            // The tests are about what is written, not about how seldom.
+            inserts_per_second: 400.0,
+            fetch_wait: Duration::from_millis(20),
+            ..SinkOptions::default()
+        };
+        let observer: Arc<dyn Observer> = Arc::<Progress>::clone(&progress);
+        let (log, warehouse) = (log.clone(), warehouse.clone());
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move {
+            let (log, tables) = (Arc::new(log), Arc::new(warehouse));
+            run_sinks(log, tables, "sink", "test", options, observer, stop).await
+        });
+        Self { progress, shutdown, task }
+    }
+
+    /// Waits until so many records are done, then stops in order.
+    async fn finish(self, records: usize) -> Arc<Progress> {
+        self.progress.wait(|progress| progress.records.load(Ordering::SeqCst) >= records).await;
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+        self.progress
+    }
+}
+
+async fn assert_clean(log: &EmbeddedLog, warehouse: &Warehouse, topic: &str) {
+    for number in 0..PARTITIONS {
+        let partition = TopicPartition::new(topic, number);
+        let bounds = log.bounds(&partition).await.unwrap();
+        let found = audit(log, warehouse, &partition, bounds.start, bounds.end).await;
+        let found = found.unwrap();
+        assert!(found.is_clean(), "{partition}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_are_applied_once_and_a_changed_one_is_refused() {
+    let Some(engine) = engine("migrations") else { return };
+    let warehouse = engine.warehouse("migrations");
+    let layout = Layout::default();
+    let first = migrate(&warehouse, &layout).await.unwrap();
+    assert_eq!(first.applied, ["0001_tables", "0002_views"]);
+    let again = migrate(&warehouse, &layout).await.unwrap();
+    assert!(again.applied.is_empty());
+    assert_eq!(again.version, first.version);
+    check_windows(&warehouse).await.unwrap();
+
+    run(&warehouse, "INSERT INTO migrations VALUES (1, '0001_tables', 'other', now64(3) + 10)")
+        .await;
+    let refused = migrate(&warehouse, &layout).await.unwrap_err();
+    assert!(matches!(refused, WarehouseError::MigrationChanged { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_newer_version_is_refused() {
+    let Some(engine) = engine("newer") else { return };
+    let warehouse = migrated(&engine, "newer").await;
+    run(&warehouse, "INSERT INTO migrations VALUES (9999, '9999_later', 'x', now64(3))").await;
+    let refused = migrate(&warehouse, &Layout::default()).await.unwrap_err();
+    assert!(matches!(refused, WarehouseError::MigrationUnknown { version: 9999 }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_forgets_too_early_is_named() {
+    let Some(engine) = engine("window") else { return };
+    let warehouse = migrated(&engine, "windows").await;
+    run(&warehouse, "ALTER TABLE turns MODIFY SETTING non_replicated_deduplication_window = 100")
+        .await;
+    let refused = check_windows(&warehouse).await.unwrap_err();
+    assert!(
+        matches!(refused, WarehouseError::WindowTooSmall { table: Table::Turns, actual: 100, .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_follows_the_layout_up_and_down() {
+    let Some(engine) = engine("retention") else { return };
+    let warehouse = engine.warehouse("retention");
+    let with = |days| Layout {
+        retention: Retention { conversations: days, ..Retention::default() },
+        ..Layout::default()
+    };
+    for days in [Some(30), Some(30), Some(400), None] {
+        migrate(&warehouse, &with(days)).await.unwrap();
+        let clause: String = warehouse
+            .client()
+            .query(
+                "SELECT extract(engine_full, 'TTL .*toIntervalDay\\\\([0-9]+\\\\)') FROM system.tables \
+                 WHERE database = 'retention' AND name = 'events'",
+            )
+            .fetch_one()
+            .await
+            .unwrap();
+        let expected = days.map(|days| format!("toIntervalDay({days})"));
+        assert_eq!(clause.is_empty(), expected.is_none(), "{clause}");
+        assert!(clause.ends_with(&expected.unwrap_or_default()), "{clause}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
+    let Some(engine) = engine("topics") else { return };
+    let warehouse = migrated(&engine, "topics").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let mut records = Vec::new();
+    for n in 0..1_000 {
+        records.push(record(topics::SCORES, &format!("c{}", n / 8), scored(n).encode_to_vec()));
+    }
+    for n in 0..100 {
+        let key = format!("c{n}");
+        records.push(record(topics::FACTS, &key, turn(n, 0, None).encode_to_vec()));
+        records.push(record(topics::FACTS, &key, cycle(n).encode_to_vec()));
+        records.push(record(topics::FACTS, &key, turn(n, 1, Some(n as i64 * 100)).encode_to_vec()));
+    }
+    for n in 0..10 {
+        let key = format!("team{n}");
+        records.push(record(topics::ESCALATION, &key, signal(n).encode_to_vec()));
+        let paged = incident_event(n, false).encode_to_vec();
+        records.push(record(topics::INCIDENTS, &key, paged));
+    }
+    let acknowledged = incident_event(3, true).encode_to_vec();
+    records.push(record(topics::INCIDENTS, "team3", acknowledged));
+    // Neither can be stored; their dead letters are written in their turn.
+    records.push(record(topics::SCORES, "poison", vec![0xff]));
+    records.push(record(topics::FACTS, "poison", Fact::default().encode_to_vec()));
+    let total = records.len();
+    append(&log, records).await;
+    let sink = Sink::start(&log, &warehouse, 200);
+    let progress = sink.finish(total + 2).await;
+    assert_eq!(progress.records.load(Ordering::SeqCst), total + 2);
+    assert_eq!(progress.failures.load(Ordering::SeqCst), 0);
+
+    assert_eq!(count(&warehouse, "v_events").await, 1_000);
+    assert_eq!(count(&warehouse, "v_messages").await, 1_000);
+    assert_eq!(count(&warehouse, "v_turns").await, 100);
+    assert_eq!(count(&warehouse, "v_turns WHERE revision = 1").await, 100);
+    assert_eq!(count(&warehouse, "v_sessions").await, 100);
+    assert_eq!(count(&warehouse, "v_signals").await, 10);
+    assert_eq!(count(&warehouse, "v_incidents").await, 10);
+    assert_eq!(
+        count(&warehouse, "v_incidents WHERE state = 'acknowledged' AND mtta_ms = 90000").await,
+        1
+    );
+    assert_eq!(count(&warehouse, "v_deliveries").await, 10);
+    assert_eq!(count(&warehouse, "dead_letters FINAL").await, 2);
+    for topic in zhili_warehouse::sink::TOPICS {
+        assert_clean(&log, &warehouse, topic).await;
+    }
+    let tables: Vec<String> =
+        health(&warehouse).await.unwrap().into_iter().map(|row| row.table_name).collect();
+    // The records are older than the seven days that the view looks back.
+    assert!(tables.is_empty(), "{tables:?}");
+
+    // Somebody who starts again finds nothing to do.
+    let rows = count(&warehouse, "events").await;
+    append(&log, vec![record(topics::SCORES, "c0", scored(0).encode_to_vec())]).await;
+    Sink::start(&log, &warehouse, 200).finish(1).await;
+    assert_eq!(count(&warehouse, "events").await, rows + 1);
+    assert_eq!(count(&warehouse, "v_events").await, 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_finds_a_hole_a_duplicate_and_a_stray() {
+    let Some(engine) = engine("audit") else { return };
+    let warehouse = migrated(&engine, "audit").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let records =
+        (0..20).map(|n| record(topics::SCORES, "one", scored(n).encode_to_vec())).collect();
+    append(&log, records).await;
+    Sink::start(&log, &warehouse, 100).finish(20).await;
+    run(&warehouse, "DELETE FROM events WHERE log_offset = 3").await;
+    run(&warehouse, "SYSTEM STOP MERGES events").await;
+    run(&warehouse, "INSERT INTO events SELECT * FROM events WHERE log_offset = 5").await;
+    run(
+        &warehouse,
+        "INSERT INTO events SELECT * REPLACE (7 AS log_index) FROM events WHERE log_offset = 9",
+    )
+    .await;
+    let partition = TopicPartition::new(topics::SCORES, partition_of(b"one", PARTITIONS));
+    let found = audit(&log, &warehouse, &partition, 0, 20).await.unwrap();
+    let finding = |offset, index| Finding { table: Table::Events, key: RowKey { offset, index } };
+    assert_eq!(found.holes, [finding(3, 0)], "{found:?}");
+    assert_eq!(found.duplicates, [finding(5, 0)]);
+    assert_eq!(found.strays, [finding(9, 7)]);
+    assert_eq!((found.records, found.rows), (20, 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_honoured_and_a_column_of_another_type_is_refused_by_name() {
+    let Some(engine) = engine("tokens") else { return };
+    let warehouse = migrated(&engine, "tokens").await;
+    let partition = TopicPartition::new(topics::SCORES, 0);
+    let mut batch = Batch::new(0);
+    for n in 0..10 {
+        let record = zhili_eventlog::Record {
+            offset: n,
+            append_ms: T0,
+            key: None,
+            value: Some(scored(n).encode_to_vec().into()),
+            headers: zhili_eventlog::Headers::default(),
+        };
+        batch.push("log", &partition, &record, "test");
+    }
+    let block = batch.blocks().next().unwrap();
+    for _ in 0..3 {
+        warehouse.insert("token", block).await.unwrap();
+    }
+    assert_eq!(count(&warehouse, "events").await, 10);
+    let range = batch.range().unwrap();
+    let landed = warehouse.landed(Table::Events, "log", &partition, range);
+    assert_eq!(landed.await.unwrap(), block.keys().collect());
+
+    run(&warehouse, "ALTER TABLE events MODIFY COLUMN evidence_end Array(UInt64)").await;
+    let refused = warehouse.insert("other", block).await.unwrap_err();
+    assert!(!refused.is_transient(), "{refused}");
+    assert!(refused.to_string().contains("evidence_end"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_store_again_and_again_loses_and_doubles_nothing() {
+    let Some(mut engine) = engine("kills") else { return };
+    let warehouse = migrated(&engine, "kills").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let records = (0..RECORDS)
+        .map(|n| record(topics::SCORES, &format!("c{}", n / 8), scored(n).encode_to_vec()))
+        .collect();
+    append(&log, records).await;
+    let sink = Sink::start(&log, &warehouse, 50);
+    for kill in 1..=6 {
+        // The next INSERT is under way as soon as one has ended.
+        sink.progress.wait(|progress| progress.inserts.load(Ordering::SeqCst) >= kill * 12).await;
+        engine.kill_and_restart();
+    }
+    let progress = sink.finish(RECORDS as usize).await;
+    assert!(progress.failures.load(Ordering::SeqCst) > 0, "no kill met the sink");
+    assert_eq!(count(&warehouse, "v_events").await, RECORDS);
+    assert_eq!(count(&warehouse, "events").await, RECORDS);
+    assert_clean(&log, &warehouse, topics::SCORES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_answered_with_exact_figures_for_one_tenant() {
+    let Some(engine) = engine("questions") else { return };
+    let warehouse = migrated(&engine, "questions").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let mut records: Vec<NewRecord> =
+        (0..16).map(|n| record(topics::SCORES, "one", scored(n).encode_to_vec())).collect();
+    for n in 0..11 {
+        let fact = turn(n, 0, Some(n as i64 * 1_000));
+        records.push(record(topics::FACTS, "one", fact.encode_to_vec()));
+        let other = Fact { tenant: "other".into(), ..turn(n, 0, Some(1)) };
+        records.push(record(topics::FACTS, "one", other.encode_to_vec()));
+    }
+    records.push(record(topics::FACTS, "one", turn(11, 0, None).encode_to_vec()));
+    records.push(record(topics::INCIDENTS, "one", incident_event(1, false).encode_to_vec()));
+    let total = records.len();
+    append(&log, records).await;
+    Sink::start(&log, &warehouse, 1_000).finish(total).await;
+
+    let ask = |metric, bucket_ms, by| MetricQuery {
+        metric,
+        from_ms: T0,
+        to_ms: T0 + 12_000,
+        bucket_ms,
+        by,
+    };
+    let whole = metric(&warehouse, "shop", &ask(Metric::RtFirstUnanswered, None, None)).await;
+    let whole = whole.unwrap();
+    assert_eq!(whole.len(), 1);
+    assert_eq!((whole[0].n, whole[0].mean, whole[0].p50), (11, Some(5_000.0), Some(5_000.0)));
+    assert_eq!((whole[0].p90, whole[0].p99), (Some(9_000.0), Some(9_900.0)));
+
+    let query = ask(Metric::RtLastMsg, Some(5_000), Some(Dimension::Agent));
+    let split = metric(&warehouse, "shop", &query).await.unwrap();
+    let shape: Vec<_> = split
+        .iter()
+        .map(|point| (point.from_ms - T0, point.to_ms - T0, point.group.as_str(), point.n))
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            (0, 5_000, "a0", 3),
+            (0, 5_000, "a1", 2),
+            (5_000, 10_000, "a0", 2),
+            (5_000, 10_000, "a1", 3),
+            (10_000, 12_000, "a0", 1),
+        ]
+    );
+    for id in Metric::ALL {
+        for by in [None, Some(Dimension::Team)] {
+            metric(&warehouse, "shop", &ask(id, Some(4_000), by)).await.unwrap();
+        }
+    }
+    let politeness = metric(&warehouse, "shop", &ask(Metric::Politeness, None, None)).await;
+    assert_eq!(politeness.unwrap()[0].n, 3);
+    let query = ask(Metric::RtFirstUnanswered, None, None);
+    let nobody = metric(&warehouse, "shop' OR '1'='1", &query).await.unwrap();
+    assert_eq!(nobody[0].n, 0);
+
+    let found = conversation(&warehouse, "shop", "c1").await.unwrap();
+    let ids: Vec<&str> = found.messages.iter().map(|message| message.event_id.as_str()).collect();
+    assert_eq!(ids, ["e8", "e9", "e10", "e11", "e12", "e13", "e14", "e15"]);
+    assert_eq!(found.turns.len(), 1);
+    assert_eq!(found.turns[0].rt_last_msg_ms, Some(1_000));
+    let none = conversation(&warehouse, "other", "c999").await.unwrap();
+    assert_eq!(none, zhili_warehouse::query::Conversation::default());
+
+    let totals = summary(&warehouse, "shop").await.unwrap();
+    assert_eq!((totals.events, totals.messages_scored, totals.conversations), (16, 16, 2));
+    assert_eq!((totals.turns_answered, totals.open_incidents), (11, 1));
+    assert_eq!(totals.rt_first_unanswered_p90_ms, Some(9_000.0));
+    let empty = summary(&warehouse, "nobody").await.unwrap();
+    assert_eq!((empty.events, empty.rt_first_unanswered_p50_ms), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_views_use_the_indexes_of_time_and_conversation() {
+    let Some(engine) = engine("indexes") else { return };
+    let warehouse = migrated(&engine, "indexes").await;
+    run(
+        &warehouse,
+        "INSERT INTO events (tenant, sent_at, conversation_id, event_id, log_offset) \
+         SELECT 'shop', toDateTime64('2026-01-01', 3, 'UTC') + number, toString(intDiv(number, 10)), \
+         toString(number), number FROM numbers(300000)",
+    )
+    .await;
+    let granules = async |condition: &str| -> (u64, u64) {
+        let query = format!(
+            "EXPLAIN ESTIMATE SELECT text FROM v_events WHERE tenant = 'shop' AND {condition}"
+        );
+        let estimate: Vec<(String, String, u64, u64, u64)> =
+            warehouse.client().query(&query).fetch_all().await.unwrap();
+        let rows = estimate.iter().map(|part| part.3).sum();
+        (rows, 300_000)
+    };
+    let (hour, all) =
+        granules("sent_at >= '2026-01-02 00:00:00' AND sent_at < '2026-01-02 01:00:00'").await;
+    assert!(hour * 10 < all, "an hour reads {hour} of {all} rows");
+    let (one, all) = granules("conversation_id = '12345'").await;
+    assert!(one * 5 < all, "a conversation reads {one} of {all} rows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_server_is_unavailable_and_a_wrong_key_is_refused() {
+    let Some(engine) = engine("access") else { return };
+    let mut address = engine.address("default");
+    address.password = "wrong".into();
+    let refused = Warehouse::new(&address, false).ping().await.unwrap_err();
+    assert!(!refused.is_transient(), "{refused}");
+    // Port 9 (discard) answers nobody on loopback.
+    let absent = Address { url: "http://127.0.0.1:9".into(), ..engine.address("default") };
+    let unavailable = Warehouse::new(&absent, false).ping().await.unwrap_err();
+    assert!(unavailable.is_transient(), "{unavailable}");
+    engine.warehouse("not_there_yet").ping().await.unwrap();
+}

@@ -1,0 +1,325 @@
+//! Between the contract's types and those of the pure crates. Nothing else knows both.
+
+use zhili_dialogue as dialogue;
+use zhili_proto::conversation::v1 as conversation;
+use zhili_proto::escalation::v1 as escalation;
+use zhili_proto::scoring::v1 as scoring;
+use zhili_tone as tone;
+
+/// What the engine is asked about an event: who wrote it. `None` for what it does not judge.
+pub(crate) fn judged_role(event: &conversation::Event) -> Option<tone::Role> {
+    use conversation::EventType;
+    if !matches!(event.r#type(), EventType::Message | EventType::Edit) {
+        return None;
+    }
+    tone_role(event.author.as_ref()?.role())
+}
+
+pub(crate) fn tone_role(role: conversation::author::Role) -> Option<tone::Role> {
+    match role {
+        conversation::author::Role::Customer => Some(tone::Role::Customer),
+        conversation::author::Role::Agent => Some(tone::Role::Agent),
+        _ => None,
+    }
+}
+
+pub(crate) fn assessment(
+    assessment: &tone::Assessment,
+    engine: &tone::Engine,
+) -> scoring::Assessment {
+    use scoring::assessment::Satisfaction;
+    let satisfaction = match assessment.satisfaction {
+        None => Satisfaction::Unspecified,
+        Some(tone::Polarity::Neg) => Satisfaction::Dissatisfied,
+        Some(tone::Polarity::Neutral) => Satisfaction::Indifferent,
+        Some(tone::Polarity::Pos) => Satisfaction::Satisfied,
+    };
+    scoring::Assessment {
+        lang: assessment.lang.as_str().to_owned(),
+        sentiment: assessment.sentiment.map(|sentiment| scoring::Sentiment {
+            label: match sentiment.label {
+                tone::Polarity::Neg => scoring::sentiment::Label::Neg,
+                tone::Polarity::Neutral => scoring::sentiment::Label::Neutral,
+                tone::Polarity::Pos => scoring::sentiment::Label::Pos,
+            }
+            .into(),
+            value: sentiment.value,
+            confidence: sentiment.confidence,
+        }),
+        politeness: assessment.politeness.map(|politeness| scoring::Politeness {
+            label: match politeness.label {
+                tone::PolitenessLabel::Impolite => scoring::politeness::Label::Impolite,
+                tone::PolitenessLabel::Neutral => scoring::politeness::Label::Neutral,
+                tone::PolitenessLabel::Polite => scoring::politeness::Label::Polite,
+            }
+            .into(),
+            score: politeness.score,
+        }),
+        complaint: assessment.complaint.map(|complaint| scoring::Complaint {
+            label: match complaint.label {
+                tone::ComplaintLabel::Normal => scoring::complaint::Label::Normal,
+                tone::ComplaintLabel::Complaint => scoring::complaint::Label::Complaint,
+                tone::ComplaintLabel::Urgent => scoring::complaint::Label::Urgent,
+            }
+            .into(),
+            category: complaint
+                .category
+                .map_or(scoring::complaint::Category::Unspecified, complaint_category)
+                .into(),
+            probability: complaint.probability,
+        }),
+        satisfaction: satisfaction.into(),
+        forbidden: assessment.forbidden,
+        acts: assessment.acts.iter().map(|act| act.as_str().to_owned()).collect(),
+        evidence: assessment.evidence.iter().map(evidence).collect(),
+        engine: engine.version().to_owned(),
+        library: engine.library_hash().to_owned(),
+    }
+}
+
+fn evidence(evidence: &tone::Evidence) -> scoring::Evidence {
+    scoring::Evidence {
+        start: evidence.start as u32,
+        end: evidence.end as u32,
+        class: evidence.class.to_owned(),
+        rule: evidence.rule.to_string(),
+        points: evidence.points,
+        target: evidence.target.as_str().to_owned(),
+    }
+}
+
+fn complaint_category(category: tone::UrgentCategory) -> scoring::complaint::Category {
+    use scoring::complaint::Category;
+    match category {
+        tone::UrgentCategory::Regulator => Category::Regulator,
+        tone::UrgentCategory::Legal => Category::Legal,
+        tone::UrgentCategory::Media => Category::Media,
+        tone::UrgentCategory::Police => Category::Police,
+        tone::UrgentCategory::Safety => Category::Safety,
+        tone::UrgentCategory::Loss => Category::Loss,
+        tone::UrgentCategory::Repeat => Category::Repeat,
+        tone::UrgentCategory::Crisis => Category::Crisis,
+    }
+}
+
+fn urgent_category(category: tone::UrgentCategory) -> dialogue::UrgentCategory {
+    match category {
+        tone::UrgentCategory::Regulator => dialogue::UrgentCategory::Regulator,
+        tone::UrgentCategory::Legal => dialogue::UrgentCategory::Legal,
+        tone::UrgentCategory::Media => dialogue::UrgentCategory::Media,
+        tone::UrgentCategory::Police => dialogue::UrgentCategory::Police,
+        tone::UrgentCategory::Safety => dialogue::UrgentCategory::Safety,
+        tone::UrgentCategory::Loss => dialogue::UrgentCategory::Loss,
+        tone::UrgentCategory::Repeat => dialogue::UrgentCategory::Repeat,
+        tone::UrgentCategory::Crisis => dialogue::UrgentCategory::Crisis,
+    }
+}
+
+/// What the conversation fold needs to know of a text.
+fn marks(assessment: &tone::Assessment) -> dialogue::Marks<'_> {
+    let urgent = assessment
+        .complaint
+        .filter(|complaint| complaint.label == tone::ComplaintLabel::Urgent)
+        .map(|complaint| dialogue::Urgent {
+            category: complaint.category.map(urgent_category),
+            probability: complaint.probability,
+        });
+    let target = if urgent.is_some() { tone::Target::Urgency } else { tone::Target::Politeness };
+    let mut rules: Vec<&str> = if urgent.is_some() || assessment.forbidden {
+        let behind = |evidence: &&tone::Evidence| evidence.target == target;
+        assessment.evidence.iter().filter(behind).map(|evidence| &*evidence.rule).collect()
+    } else {
+        Vec::new()
+    };
+    rules.dedup();
+    dialogue::Marks {
+        greeting_only: assessment.is_greeting_only(),
+        holding_only: assessment.is_holding_only(),
+        thanks_or_farewell_only: assessment.is_thanks_or_farewell_only(),
+        urgent,
+        forbidden: assessment.forbidden,
+        rules,
+    }
+}
+
+/// The event as the conversation fold sees it; `None` if its type is not one that is folded,
+/// which ingest does not let through.
+pub(crate) fn dialogue_event<'a>(
+    event: &'a conversation::Event,
+    assessment: Option<&'a tone::Assessment>,
+) -> Option<dialogue::Event<'a>> {
+    use conversation::EventType;
+    let target = event.target.as_str();
+    let kind = match event.r#type() {
+        EventType::Message => dialogue::EventKind::Message,
+        EventType::Edit => dialogue::EventKind::Edit { target },
+        EventType::Delete => dialogue::EventKind::Delete { target },
+        EventType::Join => dialogue::EventKind::Join,
+        EventType::Leave => dialogue::EventKind::Leave,
+        EventType::Handoff => dialogue::EventKind::Handoff,
+        EventType::Assign => dialogue::EventKind::Assign,
+        EventType::Status => dialogue::EventKind::Status(match event.status() {
+            conversation::event::Status::Open => dialogue::Status::Open,
+            conversation::event::Status::Resolved => dialogue::Status::Resolved,
+            conversation::event::Status::Reopened => dialogue::Status::Reopened,
+            conversation::event::Status::Closed => dialogue::Status::Closed,
+            conversation::event::Status::Unspecified => return None,
+        }),
+        EventType::Csat => {
+            let csat = event.csat.as_ref()?;
+            dialogue::EventKind::Csat { score: csat.score, max: csat.max }
+        }
+        EventType::Typing | EventType::Unspecified => return None,
+    };
+    let sent_ms = event.sent_at.as_ref().and_then(zhili_proto::millis)?;
+    Some(dialogue::Event {
+        tenant: &event.tenant,
+        source: &event.source,
+        event_id: &event.event_id,
+        conversation_id: &event.conversation_id,
+        kind,
+        sent_ms,
+        author: event.author.as_ref().and_then(author),
+        private: event.private,
+        mode: match event.mode() {
+            conversation::event::Mode::Backfill => dialogue::Mode::Backfill,
+            _ => dialogue::Mode::Live,
+        },
+        channel: &event.channel,
+        queue: &event.queue,
+        team: &event.team,
+        customer: event.customer.as_ref().map_or("", |customer| &customer.id),
+        fingerprint: fingerprint(event),
+        marks: assessment.map(marks).unwrap_or_default(),
+    })
+}
+
+fn author(author: &conversation::Author) -> Option<dialogue::Author<'_>> {
+    use conversation::author::{Role, Subtype};
+    let role = match author.role() {
+        Role::Customer => dialogue::Role::Customer,
+        Role::Agent => dialogue::Role::Agent,
+        Role::Bot => dialogue::Role::Bot,
+        Role::System => dialogue::Role::System,
+        Role::Supervisor => dialogue::Role::Supervisor,
+        Role::Unspecified => return None,
+    };
+    let subtype = match author.subtype() {
+        Subtype::Unspecified => dialogue::Subtype::None,
+        Subtype::Auto => dialogue::Subtype::Auto,
+        Subtype::Assist => dialogue::Subtype::Assist,
+        Subtype::Template => dialogue::Subtype::Template,
+        Subtype::Ai => dialogue::Subtype::Ai,
+    };
+    Some(dialogue::Author { id: &author.id, role, subtype })
+}
+
+/// What makes two events of one identity the same: type, author and text, lengths included so
+/// that no two different ones meet.
+fn fingerprint(event: &conversation::Event) -> [u8; 16] {
+    let (id, role) = event.author.as_ref().map_or(("", 0), |a| (a.id.as_str(), a.role));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&event.r#type.to_le_bytes()).update(&role.to_le_bytes());
+    for part in [id, &event.text, &event.target] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hasher.update(&event.status.to_le_bytes());
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    fingerprint
+}
+
+pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
+    let body = match fact.body {
+        dialogue::FactBody::Turn(turn) => scoring::fact::Fact::Turn(scoring::Turn {
+            cycle: turn.cycle,
+            turn: turn.turn,
+            first_event_id: turn.first_event_id,
+            last_event_id: turn.last_event_id,
+            answer_event_id: turn.answer_event_id,
+            started_ms: turn.started_ms,
+            rt_first_unanswered_ms: turn.rt_first_unanswered_ms,
+            rt_last_msg_ms: turn.rt_last_msg_ms,
+            rt_human_ms: turn.rt_human_ms,
+            customer_messages: turn.customer_messages,
+            answered_ms: turn.answered_ms,
+        }),
+        dialogue::FactBody::Cycle(cycle) => scoring::fact::Fact::Cycle(scoring::Cycle {
+            cycle: cycle.cycle,
+            started_ms: cycle.started_ms,
+            ended_ms: cycle.ended_ms,
+            frt_any_ms: cycle.frt_any_ms,
+            frt_human_ms: cycle.frt_human_ms,
+            frt_substantive_ms: cycle.frt_substantive_ms,
+            resolved: cycle.resolved,
+            provisional: cycle.provisional,
+            reopened: cycle.reopened,
+            turns: cycle.turns,
+            unanswered: cycle.unanswered,
+        }),
+    };
+    scoring::Fact {
+        tenant: fact.tenant,
+        conversation_id: fact.conversation_id,
+        fact_id: fact.fact_id,
+        revision: fact.revision,
+        at_ms: fact.at_ms,
+        engine: engine.to_owned(),
+        agent: fact.agent,
+        customer: fact.customer,
+        channel: fact.channel,
+        queue: fact.queue,
+        team: fact.team,
+        historical: fact.historical,
+        fact: Some(body),
+    }
+}
+
+pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> escalation::Signal {
+    use escalation::incident::Severity;
+    escalation::Signal {
+        signal_id: signal.signal_id,
+        tenant: signal.tenant,
+        team: team(signal.team),
+        conversation_id: signal.conversation_id,
+        family: match signal.family {
+            dialogue::Family::Complaint => escalation::Family::Complaint,
+            dialogue::Family::Wording => escalation::Family::Wording,
+            dialogue::Family::Crisis => escalation::Family::Crisis,
+        }
+        .into(),
+        kind: signal.kind.name().to_owned(),
+        category: signal.category,
+        severity: match signal.severity {
+            dialogue::Severity::Info => Severity::Info,
+            dialogue::Severity::Warning => Severity::Warning,
+            dialogue::Severity::High => Severity::High,
+            dialogue::Severity::Critical => Severity::Critical,
+        }
+        .into(),
+        event_id: signal.event_id,
+        effective_ms: signal.effective_ms,
+        probability: signal.probability,
+        rules: signal.rules,
+        excerpt: excerpt(text),
+        agent: signal.agent,
+        customer: signal.customer,
+        channel: signal.channel,
+        queue: signal.queue,
+        historical: signal.historical,
+        engine: engine.to_owned(),
+    }
+}
+
+/// Everything belongs to a team, so that its policies apply.
+fn team(name: String) -> String {
+    if name.is_empty() { "default".to_owned() } else { name }
+}
+
+/// The first 500 characters, as the contract has it.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(500) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

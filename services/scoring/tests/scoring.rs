@@ -1,0 +1,199 @@
+//! Events go in, scores, facts and signals come out, once.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use prost::Message;
+use redb::backends::InMemoryBackend;
+use tokio_util::sync::CancellationToken;
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::runner::Bundles;
+use zhili_eventlog::{EventLog, NewRecord, ReadLimit, TopicPartition, topics};
+use zhili_proto::conversation::v1::author::Role;
+use zhili_proto::conversation::v1::{Author, Event, EventType, LogEntry, event, log_entry};
+use zhili_proto::escalation::v1 as escalation;
+use zhili_proto::log::v1::DeadLetter;
+use zhili_proto::scoring::v1::{Fact, ScoredEvent, complaint, fact};
+use zhili_runtime::Context;
+use zhili_runtime::auth::Authenticator;
+use zhili_scoring::{Config, GROUP};
+
+struct Bench {
+    log: Arc<EmbeddedLog>,
+    time: Arc<AtomicI64>,
+    count: usize,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let time = Arc::new(AtomicI64::new(1_000_000));
+        let clock = Arc::clone(&time);
+        let clock = Arc::new(move || clock.load(Ordering::SeqCst));
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, clock).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        Self { log: Arc::new(log), time, count: 0 }
+    }
+
+    /// Somebody says something `at` seconds after the start.
+    fn says(&mut self, at: i64, role: Role, text: &str) -> Event {
+        self.count += 1;
+        let sent_ms = 1_000_000 + at * 1_000;
+        self.time.store(sent_ms, Ordering::SeqCst);
+        Event {
+            tenant: "default".into(),
+            source: "test".into(),
+            event_id: format!("e{}", self.count),
+            conversation_id: "v1".into(),
+            r#type: EventType::Message.into(),
+            sent_at: Some(zhili_proto::timestamp(sent_ms)),
+            author: Some(Author { id: "a1".into(), role: role.into(), ..Author::default() }),
+            text: text.into(),
+            mode: event::Mode::Live.into(),
+            ..Event::default()
+        }
+    }
+
+    async fn publish(&self, event: &Event) {
+        let entry = LogEntry { entry: Some(log_entry::Entry::Event(event.clone())) };
+        self.put(entry.encode_to_vec()).await;
+    }
+
+    async fn put(&self, value: Vec<u8>) {
+        let at = TopicPartition::new(topics::EVENTS, 0);
+        let record = NewRecord::new(at, None, bytes::Bytes::from(value));
+        self.log.append(vec![record]).await.remove(0).unwrap();
+    }
+
+    /// Lets the service work until it has read everything, then stops it.
+    async fn score_all(&self) {
+        let shutdown = CancellationToken::new();
+        let context = Context::new(shutdown.clone(), Authenticator::from_records(Vec::new()));
+        let log: Arc<dyn EventLog> = Arc::clone(&self.log) as _;
+        let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config { partitions: 1, ..Config::default() };
+        let time = Arc::clone(&self.time);
+        let clock = Arc::new(move || time.load(Ordering::SeqCst));
+        let mut task =
+            tokio::spawn(zhili_scoring::serve(listener, config, log, bundles, clock, context));
+        let at = TopicPartition::new(topics::EVENTS, 0);
+        let end = self.log.bounds(&at).await.unwrap().end;
+        let read = async {
+            while self.log.committed(GROUP, &at).await.unwrap().is_none_or(|c| c.offset < end) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            read = tokio::time::timeout(Duration::from_secs(60), read) => read.unwrap(),
+            ended = &mut task => panic!("the service ended: {ended:?}"),
+        }
+        shutdown.cancel();
+        task.await.unwrap().unwrap();
+    }
+
+    async fn read<M: Message + Default>(&self, topic: &str) -> Vec<M> {
+        let at = TopicPartition::new(topic, 0);
+        let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
+        let batch = self.log.read(&at, 0, limit).await.unwrap();
+        assert!(batch.caught_up);
+        let decode = |value: Option<bytes::Bytes>| M::decode(value.unwrap()).unwrap();
+        batch.records.into_iter().map(|record| decode(record.value)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_message_gets_its_score_its_turn_and_its_signal() {
+    let mut bench = Bench::new().await;
+    let complaint = bench.says(0, Role::Customer, "再不退款我就去12315举报你们");
+    bench.publish(&complaint).await;
+    let answer = bench.says(40, Role::Agent, "非常抱歉给您带来不便,我马上为您核实退款进度。");
+    bench.publish(&answer).await;
+    bench.score_all().await;
+
+    let scores: Vec<ScoredEvent> = bench.read(topics::SCORES).await;
+    assert_eq!(scores.len(), 2);
+    let first = scores[0].assessment.as_ref().unwrap();
+    assert_eq!(first.complaint.as_ref().unwrap().label(), complaint::Label::Urgent);
+    assert!(!first.evidence.is_empty());
+    assert!(scores[1].assessment.as_ref().unwrap().politeness.is_some());
+
+    let facts: Vec<Fact> = bench.read(topics::FACTS).await;
+    let turn = facts.iter().find_map(|f| match &f.fact {
+        Some(fact::Fact::Turn(turn)) => Some(turn),
+        _ => None,
+    });
+    assert_eq!(turn.unwrap().rt_first_unanswered_ms, Some(40_000));
+
+    let entries: Vec<escalation::LogEntry> = bench.read(topics::ESCALATION).await;
+    let Some(escalation::log_entry::Entry::Signal(signal)) = &entries[0].entry else {
+        panic!("a signal")
+    };
+    assert_eq!((signal.kind.as_str(), signal.category.as_str()), ("urgent_complaint", "regulator"));
+    assert_eq!(signal.event_id, complaint.event_id);
+    assert!(signal.excerpt.contains("12315"));
+    assert_eq!(signal.team, "default");
+}
+
+#[tokio::test]
+async fn publishing_again_has_no_effect() {
+    let mut bench = Bench::new().await;
+    let event = bench.says(0, Role::Customer, "我要去法院起诉你们");
+    bench.publish(&event).await;
+    bench.score_all().await;
+    bench.publish(&event).await;
+    bench.publish(&event).await;
+    bench.score_all().await;
+    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 1);
+    assert_eq!(bench.read::<escalation::LogEntry>(topics::ESCALATION).await.len(), 1);
+    assert!(bench.read::<DeadLetter>(topics::DEAD_LETTERS).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_text_is_a_dead_letter() {
+    let mut bench = Bench::new().await;
+    let event = bench.says(0, Role::Customer, "你好");
+    bench.publish(&event).await;
+    bench.publish(&Event { text: "再见".into(), ..event }).await;
+    bench.score_all().await;
+    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 1);
+    let letters: Vec<DeadLetter> = bench.read(topics::DEAD_LETTERS).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].reason.as_str(), letters[0].offset), ("conflicting_duplicate", 1));
+    assert!(!letters[0].payload.is_empty());
+}
+
+#[tokio::test]
+async fn a_poison_record_does_not_block_what_comes_after() {
+    let mut bench = Bench::new().await;
+    bench.put(vec![0xff, 0xff, 0xff]).await;
+    let event = bench.says(0, Role::Customer, "你好");
+    bench.publish(&event).await;
+    bench.score_all().await;
+    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 1);
+    assert_eq!(bench.read::<DeadLetter>(topics::DEAD_LETTERS).await[0].reason, "undecodable");
+}
+
+#[tokio::test]
+async fn a_private_note_is_stored_and_answers_nobody() {
+    let mut bench = Bench::new().await;
+    for (at, role, private) in
+        [(0, Role::Customer, false), (5, Role::Agent, true), (9, Role::Agent, false)]
+    {
+        let event = Event { private, ..bench.says(at, role, "请问订单什么时候发货?") };
+        bench.publish(&event).await;
+    }
+    bench.score_all().await;
+    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 3);
+    let facts: Vec<Fact> = bench.read(topics::FACTS).await;
+    let times: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| match &fact.fact {
+            Some(fact::Fact::Turn(turn)) => turn.rt_first_unanswered_ms,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(times, [9_000]);
+}

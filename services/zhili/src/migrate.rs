@@ -1,0 +1,57 @@
+//! `zhili migrate`: brings the schema in ClickHouse up to date.
+
+use zhili_runtime::Failure;
+use zhili_warehouse::{Address, Layout, Warehouse, check_windows, migrate};
+
+use crate::client::{System, print};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    system: System,
+    /// ClickHouse, as http://HOST:PORT; else the store of the running system.
+    #[arg(long)]
+    clickhouse_url: Option<String>,
+    /// User.
+    #[arg(long, default_value = "default")]
+    clickhouse_user: String,
+    /// Password; else the token of the data folder.
+    #[arg(long, env = "ZHILI_CLICKHOUSE_PASSWORD", hide_env_values = true)]
+    clickhouse_password: Option<String>,
+    /// Cluster to run every statement on.
+    #[arg(long)]
+    cluster: Option<String>,
+    /// Make replicated tables; needs ClickHouse Keeper.
+    #[arg(long)]
+    replicated: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let url = match arguments.clickhouse_url {
+        Some(url) => url,
+        None => arguments.system.addresses()?.store,
+    };
+    let password = match arguments.clickhouse_password {
+        Some(password) => password,
+        None => arguments.system.token()?.expose().to_owned(),
+    };
+    let user = arguments.clickhouse_user;
+    let address = Address { url, user, password, database: "zhili".to_owned() };
+    let warehouse = Warehouse::new(&address, arguments.replicated);
+    let layout = Layout {
+        cluster: arguments.cluster,
+        replicated: arguments.replicated,
+        ..Layout::default()
+    };
+    let failed = |error: zhili_warehouse::WarehouseError| {
+        let message = error.to_string();
+        if error.is_transient() {
+            Failure::Unavailable(message)
+        } else {
+            Failure::Problems(message)
+        }
+    };
+    let migrated = migrate(&warehouse, &layout).await.map_err(failed)?;
+    check_windows(&warehouse).await.map_err(failed)?;
+    print(&format!("{migrated}\n"))
+}

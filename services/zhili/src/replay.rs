@@ -1,0 +1,182 @@
+//! `zhili replay`: folds the events in the log again and compares with what was stored.
+//!
+//! Each fold equals a replay of its own input log with the same engine version; this is how
+//! somebody can see for themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use zhili_eventlog::runner::{Entry, Fold, Outputs, Undecodable};
+use zhili_eventlog::{Headers, Record, topics};
+use zhili_proto::log::v1::log_service_client::LogServiceClient;
+use zhili_proto::log::v1::{ListTopicsRequest, TailRequest};
+use zhili_runtime::Failure;
+use zhili_scoring::{DialogueConfig, ScoringFold};
+use zhili_tone::Engine;
+
+use crate::client::{Connection, System, print, print_json, said};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    system: System,
+    /// One JSON object instead of words.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Outputs of one topic and input partition: how many, and a hash over all in order.
+#[derive(Clone, Default)]
+struct Sum {
+    records: u64,
+    hash: Sha256,
+}
+
+impl Sum {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.records += 1;
+        for part in [key, value] {
+            self.hash.update((part.len() as u64).to_le_bytes());
+            self.hash.update(part);
+        }
+    }
+
+    fn hex(&self) -> String {
+        let digest = self.hash.clone().finalize();
+        digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+}
+
+type Sums = BTreeMap<(&'static str, u32), Sum>;
+
+/// What scoring writes, as far as it follows from the events alone.
+const WRITTEN: [&str; 2] = [topics::SCORES, topics::FACTS];
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let addresses = arguments.system.addresses()?;
+    let connection = arguments.system.connect(&addresses.ingest).await?;
+    let starts = starts(&connection).await?;
+    if starts.iter().any(|(_, start)| *start > 0) {
+        return Err(Failure::Problems(
+            "the log no longer goes back to its first event, so a replay cannot give all that was stored"
+                .to_owned(),
+        ));
+    }
+    let (folded, partitions) = fold_again(&connection).await?;
+    let mut stored = Sums::new();
+    for topic in WRITTEN {
+        for (_, _, headers, key, value) in read(&connection, topic).await? {
+            // Outputs of one input partition are in order; those of several are mixed.
+            let source = headers.text("zhili-source").unwrap_or_default();
+            let number = source.rsplit(':').nth(1).and_then(|number| number.parse().ok());
+            stored.entry((topic, number.unwrap_or(u32::MAX))).or_default().add(&key, &value);
+        }
+    }
+    report(&folded, &stored, partitions, arguments.json)
+}
+
+async fn fold_again(connection: &Connection) -> Result<(Sums, u32), Failure> {
+    let engine = Engine::new()
+        .map(Arc::new)
+        .map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
+    let mut folds: BTreeMap<u32, (ScoringFold, i64)> = BTreeMap::new();
+    let mut sums = Sums::new();
+    let mut partitions = 0;
+    for (number, record, ..) in read(connection, topics::EVENTS).await? {
+        partitions = partitions.max(number + 1);
+        let (fold, now_ms) = folds.entry(number).or_insert_with(|| {
+            (ScoringFold::new(Arc::clone(&engine), DialogueConfig::default(), number), 0)
+        });
+        *now_ms = (*now_ms).max(record.append_ms);
+        let mut outputs = Outputs::new(1);
+        let entry = fold.decode(&record);
+        if let Ok(Entry::Tick { at_ms }) = &entry {
+            *now_ms = (*now_ms).max(*at_ms);
+        }
+        if matches!(entry, Err(Undecodable::UnknownKind)) {
+            return Err(Failure::Problems("a newer version wrote this log".to_owned()));
+        }
+        fold.advance(*now_ms, &mut outputs);
+        if let Ok(Entry::Input(input)) = entry {
+            fold.apply(*now_ms, &record, input, &mut outputs);
+        }
+        for output in outputs.records() {
+            let topic = WRITTEN.into_iter().find(|topic| *topic == &*output.partition.topic);
+            if let Some(topic) = topic {
+                let key = output.key.as_deref().unwrap_or_default();
+                let value = output.value.as_deref().unwrap_or_default();
+                sums.entry((topic, number)).or_default().add(key, value);
+            }
+        }
+    }
+    Ok((sums, partitions))
+}
+
+async fn starts(connection: &Connection) -> Result<Vec<(u32, u64)>, Failure> {
+    let mut client = LogServiceClient::new(connection.clone());
+    let listed = client.list_topics(ListTopicsRequest {}).await.map_err(|s| said(&s))?;
+    let listed = listed.into_inner().topics;
+    let events = listed.into_iter().find(|topic| topic.name == topics::EVENTS);
+    let partitions = events.map(|topic| topic.partitions).unwrap_or_default();
+    Ok(partitions.into_iter().map(|partition| (partition.partition, partition.start)).collect())
+}
+
+type Read = (u32, Record, Headers, Bytes, Bytes);
+
+/// All records of a topic, each partition's in order.
+async fn read(connection: &Connection, topic: &str) -> Result<Vec<Read>, Failure> {
+    let mut client = LogServiceClient::new(connection.clone());
+    let request = TailRequest { topic: topic.to_owned(), last: u64::MAX, until_now: true };
+    let mut stream = client.tail(request).await.map_err(|status| said(&status))?.into_inner();
+    let mut all = Vec::new();
+    while let Some(record) = stream.message().await.map_err(|status| said(&status))? {
+        let append_ms = record.append_time.as_ref().and_then(zhili_proto::millis).unwrap_or(0);
+        let headers = Headers(record.headers.into_iter().collect());
+        let (key, value) = (record.key, record.value);
+        let folded = Record {
+            offset: record.offset,
+            append_ms,
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+            headers: headers.clone(),
+        };
+        all.push((record.partition, folded, headers, key, value));
+    }
+    Ok(all)
+}
+
+fn report(folded: &Sums, stored: &Sums, partitions: u32, as_json: bool) -> Result<(), Failure> {
+    let mut differing = 0;
+    let mut rows = Vec::new();
+    for topic in WRITTEN {
+        for number in 0..partitions {
+            let none = Sum::default();
+            let ours = folded.get(&(topic, number)).unwrap_or(&none);
+            let theirs = stored.get(&(topic, number)).unwrap_or(&none);
+            let equal = ours.records == theirs.records && ours.hex() == theirs.hex();
+            differing += usize::from(!equal);
+            if as_json {
+                rows.push(json!({
+                    "topic": topic, "partition": number, "equal": equal,
+                    "replayed": ours.records, "stored": theirs.records, "sha256": ours.hex(),
+                }));
+            } else {
+                let word = if equal { "equal" } else { "DIFFERS" };
+                print(&format!(
+                    "{topic:<18} {number:>3}  {word:<8} {} replayed, {} stored\n",
+                    ours.records, theirs.records
+                ))?;
+            }
+        }
+    }
+    if as_json {
+        print_json(&json!({"equal": differing == 0, "partitions": rows}))?;
+    }
+    match differing {
+        0 => Ok(()),
+        count => Err(Failure::Problems(format!("{count} partitions differ from their replay"))),
+    }
+}
