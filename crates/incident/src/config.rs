@@ -158,8 +158,8 @@ pub enum Destination {
 pub struct Webhook {
     /// `https://...` or `http://...`.
     pub url: String,
-    /// Where the signing secret is: `env:NAME` or `file:PATH`. Never the secret itself, because
-    /// configuration is kept in the log.
+    /// Where the signing secret is: `env:NAME`, `file:PATH`, or `config:KEY` in the settings of
+    /// the process. Never the secret itself, because this configuration is kept in the log.
     #[serde(default)]
     pub secret: Option<String>,
     /// The host may be in a private network or on this machine. Otherwise such addresses are
@@ -311,7 +311,7 @@ impl Webhook {
             return wrong(format!("{field}.url"), "not an http:// or https:// address of a host");
         }
         match self.secret.as_deref().map(|secret| secret.split_once(':')) {
-            None | Some(Some(("env" | "file", _))) => Ok(()),
+            None | Some(Some(("env" | "file" | "config", _))) => Ok(()),
             _ => wrong(
                 format!("{field}.secret"),
                 "says where the secret is, as env:NAME or file:PATH; the secret itself must not \

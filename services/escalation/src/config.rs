@@ -48,9 +48,22 @@ impl Default for Config {
 pub struct DefaultWebhook {
     /// `https://...` or `http://...`. Not shown, because its path is often a password.
     pub url: Secret,
-    /// Where the signing secret is: `env:NAME` or `file:PATH`; empty for requests without a
-    /// signature.
-    pub secret: String,
+    /// Signing secret, `whsec_` and base64 of 24 to 64 bytes, or where it is: `env:NAME` or
+    /// `file:PATH`. Only where it is goes into the log. Empty for requests without a signature.
+    pub secret: Secret,
     /// See [`zhili_incident::Webhook::allow_private`].
     pub allow_private: bool,
+}
+
+/// What the bundle says in place of a secret that stands in the settings themselves.
+pub(crate) const OWN_SECRET: &str = "config:default_webhook.secret";
+
+impl DefaultWebhook {
+    /// Where the secret is, for the bundle.
+    pub(crate) fn secret_reference(&self) -> &str {
+        match self.secret.expose().split_once(':') {
+            Some(("env" | "file", _)) => self.secret.expose(),
+            _ => OWN_SECRET,
+        }
+    }
 }

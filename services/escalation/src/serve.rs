@@ -55,7 +55,7 @@ pub async fn serve(
 ) -> Result<(), Failure> {
     check(&config)?;
     let unavailable = |error: LogError| Failure::Unavailable(error.to_string());
-    publish_default(&log, &config, clock()).await.map_err(|error| match error {
+    publish_default(&*log, &config, clock()).await.map_err(|error| match error {
         crate::DefaultError::Log(error) => unavailable(error),
         wrong => Failure::Usage(wrong.to_string()),
     })?;
@@ -67,11 +67,14 @@ pub async fn serve(
     let board = Board::open(Arc::clone(&log), config.watch_buffer).await.map_err(unavailable)?;
     let reach = Reach::new(Arc::clone(&bundles));
     let tasks = TaskTracker::new();
+    let own_secret = config.default_webhook.as_ref().map(|webhook| webhook.secret.clone());
+    let webhooks = Webhooks::new(own_secret.unwrap_or_default())
+        .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let pager = Pager {
         log: Arc::clone(&log),
         clock: Arc::clone(&clock),
         name: Arc::from(format!("{}/{:016x}", config.member, rand::random::<u64>())),
-        webhooks: Webhooks::new().map_err(|error| Failure::Unavailable(error.to_string()))?,
+        webhooks,
         link: Arc::from(config.link.as_str()),
         allow_private: config.allow_private_destinations,
         max_sends: config.max_sends,

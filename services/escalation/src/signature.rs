@@ -5,6 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+use zhili_runtime::config::Secret;
+
+use crate::config::OWN_SECRET;
 
 const PREFIX: &str = "whsec_";
 /// The specification asks for 24 to 64 bytes; shorter ones are guessable.
@@ -17,8 +20,8 @@ pub(crate) enum SecretError {
     NoVariable(String),
     #[error("cannot read {file}: {cause}")]
     NoFile { file: String, cause: String },
-    #[error("{0} says neither env:NAME nor file:PATH")]
-    NoReference(&'static str),
+    #[error("{0} is not in the settings of this process")]
+    NoSetting(String),
     #[error("the secret is empty")]
     Empty,
     #[error("the secret is not whsec_ and base64")]
@@ -29,7 +32,12 @@ pub(crate) enum SecretError {
 
 /// The keys behind a reference, newest first. Blanks separate several, all of which sign while
 /// a receiver changes from one to the next.
-pub(crate) async fn keys(reference: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
+///
+/// `own` is the secret that `config:default_webhook.secret` stands for.
+pub(crate) async fn keys(
+    reference: &str,
+    own: &Secret,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
     let text = match reference.split_once(':') {
         Some(("env", name)) => {
             std::env::var(name).map_err(|_| SecretError::NoVariable(name.to_owned()))?
@@ -37,7 +45,11 @@ pub(crate) async fn keys(reference: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, Sec
         Some(("file", file)) => tokio::fs::read_to_string(file).await.map_err(|error| {
             SecretError::NoFile { file: file.to_owned(), cause: error.kind().to_string() }
         })?,
-        _ => return Err(SecretError::NoReference("secret")),
+        _ if reference == OWN_SECRET && !own.is_empty() => own.expose().to_owned(),
+        _ => {
+            let setting = reference.strip_prefix("config:").unwrap_or("the secret");
+            return Err(SecretError::NoSetting(setting.to_owned()));
+        }
     };
     parse(&Zeroizing::new(text))
 }
@@ -105,9 +117,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_that_is_not_there_says_where_it_was_looked_for() {
-        let error = keys("env:ZHILI_TEST_NO_SUCH_VARIABLE").await.unwrap_err().to_string();
+        let none = Secret::default();
+        let error = keys("env:ZHILI_TEST_NO_SUCH_VARIABLE", &none).await.unwrap_err().to_string();
         assert!(error.contains("ZHILI_TEST_NO_SUCH_VARIABLE"), "{error}");
-        let error = keys("file:/no/such/file").await.unwrap_err().to_string();
+        let error = keys("file:/no/such/file", &none).await.unwrap_err().to_string();
         assert!(error.contains("/no/such/file"), "{error}");
+        let error = keys(OWN_SECRET, &none).await.unwrap_err().to_string();
+        assert!(error.contains("default_webhook.secret"), "{error}");
+        assert!(keys(OWN_SECRET, &Secret::new(SECRET)).await.is_ok());
     }
 }

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use zhili_incident::Outcome;
+use zhili_runtime::config::Secret;
 
 use crate::address::{AddressError, Guard};
 use crate::signature;
@@ -30,6 +31,8 @@ type Http = Client<HttpsConnector<HttpConnector<Guard>>, Full<Bytes>>;
 pub(crate) struct Webhooks {
     guarded: Http,
     open: Http,
+    /// Secret of the default webhook, if it stands in the settings.
+    own_secret: Secret,
 }
 
 /// One attempt to be made.
@@ -61,9 +64,9 @@ impl Sent {
 }
 
 impl Webhooks {
-    pub(crate) fn new() -> Result<Self, rustls::Error> {
+    pub(crate) fn new(own_secret: Secret) -> Result<Self, rustls::Error> {
         let tls = tls()?;
-        Ok(Self { guarded: client(false, tls.clone()), open: client(true, tls) })
+        Ok(Self { guarded: client(false, tls.clone()), open: client(true, tls), own_secret })
     }
 
     /// Makes one attempt. `started` is asked right before the request and may call it off; then
@@ -74,7 +77,7 @@ impl Webhooks {
         started: impl FnOnce() -> bool,
     ) -> Option<Sent> {
         let guard = Guard { allow_private: send.allow_private || send.webhook.allow_private };
-        let request = match request(&send, guard).await {
+        let request = match request(&send, guard, &self.own_secret).await {
             Ok(request) => request,
             Err(refused) => return Some(refused),
         };
@@ -123,7 +126,11 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     }
 }
 
-async fn request(send: &Send<'_>, guard: Guard) -> Result<Request<Full<Bytes>>, Sent> {
+async fn request(
+    send: &Send<'_>,
+    guard: Guard,
+    own_secret: &Secret,
+) -> Result<Request<Full<Bytes>>, Sent> {
     let invalid = || Sent::new(Outcome::Rejected, "the address of the webhook is not a valid one");
     let uri: Uri = send.webhook.url.parse().map_err(|_| invalid())?;
     let host = uri.host().ok_or_else(invalid)?;
@@ -135,7 +142,7 @@ async fn request(send: &Send<'_>, guard: Guard) -> Result<Request<Full<Bytes>>, 
         .header("webhook-timestamp", send.timestamp);
     if let Some(reference) = &send.webhook.secret {
         // It may be put right without a change of configuration, so the page is tried again.
-        let keys = signature::keys(reference)
+        let keys = signature::keys(reference, own_secret)
             .await
             .map_err(|error| Sent::new(Outcome::Failed, format!("cannot sign: {error}")))?;
         let signature = signature::sign(&keys, send.id, send.timestamp, &send.body);
@@ -266,7 +273,7 @@ mod tests {
                 body: Bytes::new(),
                 traceparent: None,
             };
-            Webhooks::new().unwrap().send(send, || true).await.unwrap()
+            Webhooks::new(Secret::default()).unwrap().send(send, || true).await.unwrap()
         };
         let sent = attempt(&webhook(format!("http://{closed}/t0ken"), true)).await;
         let expected = Sent::new(Outcome::Failed, "no connection: connection refused");

@@ -105,6 +105,14 @@ impl Bundles {
         Ok(bundles)
     }
 
+    /// What there is now.
+    ///
+    /// # Errors
+    /// Those of [`EventLog::read`].
+    pub async fn read(log: &dyn EventLog) -> Result<Self, LogError> {
+        Ok(Self::load(log).await?.0)
+    }
+
     async fn load(log: &dyn EventLog) -> Result<(Self, u64), LogError> {
         let bundles = Self { state: RwLock::default(), changed: watch::Sender::new(0) };
         let mut next = log.bounds(&partition()).await?.start;

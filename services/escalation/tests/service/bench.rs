@@ -1,0 +1,317 @@
+//! A log with its clock in the test's hand, and the service on it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use prost::Message;
+use redb::backends::InMemoryBackend;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use zhili_escalation::Config;
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::runner::{Bundles, publish_bundle};
+use zhili_eventlog::{
+    Clock, EventLog, NewRecord, ReadLimit, TopicPartition, partition_of, system_clock, topics,
+};
+use zhili_proto::escalation::v1 as pb;
+use zhili_runtime::auth::{Authenticator, Role, Tenant, TokenRecord, new_token};
+use zhili_runtime::config::Secret;
+use zhili_runtime::{Context, Failure};
+
+use crate::fused::{Fuse, Fused};
+use crate::receiver::{PATIENCE, Receiver};
+
+const PARTITIONS: u32 = 2;
+pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+pub(crate) struct Bench {
+    pub(crate) log: EmbeddedLog,
+    pub(crate) receiver: Receiver,
+    time: Arc<AtomicI64>,
+    supervisor: Secret,
+    stranger: Secret,
+    publisher: Secret,
+    tokens: Vec<TokenRecord>,
+    secret: tempfile::NamedTempFile,
+}
+
+/// A running service; dropping it is its sudden death.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: String,
+    pub(crate) stranger: String,
+    pub(crate) publisher: String,
+    context: Context,
+    task: AbortOnDropHandle<Result<(), Failure>>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let time = Arc::new(AtomicI64::new((system_clock())()));
+        let clock = Arc::clone(&time);
+        let log = EmbeddedLog::open_on(
+            InMemoryBackend::new,
+            Arc::new(move || clock.load(Ordering::SeqCst)),
+        )
+        .unwrap();
+        log.ensure_topics(&topics::all(PARTITIONS)).await.unwrap();
+        let mut tokens = Vec::new();
+        let mut token = |name: &str, tenant: &str, role| {
+            let tenant = Tenant::try_from(tenant.to_owned()).unwrap();
+            let (secret, record) = new_token(name, tenant, BTreeSet::from([role]), None);
+            tokens.push(record);
+            secret
+        };
+        let supervisor = token("mei", "default", Role::Supervisor);
+        let stranger = token("eve", "other", Role::Supervisor);
+        let publisher = token("platform", "default", Role::Publisher);
+        let mut secret = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut secret, SECRET.as_bytes()).unwrap();
+        let receiver = Receiver::start().await;
+        Self { log, receiver, time, supervisor, stranger, publisher, tokens, secret }
+    }
+
+    /// As `new`, with the receiver as the only destination of tenant `default`.
+    pub(crate) async fn with_floor() -> Self {
+        let bench = Self::new().await;
+        bench.configure("default", &bench.floor()).await;
+        bench
+    }
+
+    /// Settings whose only destination is the receiver.
+    pub(crate) fn floor(&self) -> String {
+        format!(
+            "[escalation.teams.default.destinations.floor.webhook]\n\
+             url = \"http://{}/hook/t0ken\"\nsecret = \"file:{}\"\nallow_private = true\n",
+            self.receiver.address,
+            self.secret.path().display()
+        )
+    }
+
+    pub(crate) async fn configure(&self, tenant: &str, bundle: &str) {
+        publish_bundle(&self.log, tenant, Bytes::from(bundle.to_owned()), "test", 0).await.unwrap();
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let time = Arc::clone(&self.time);
+        Arc::new(move || time.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.time.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn wait_ms(&self, ms: i64) {
+        self.time.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn start(&self) -> Service {
+        self.start_with(&Fuse::never(), Config::default()).await
+    }
+
+    /// Starts the service and waits until it answers or the fuse blows.
+    pub(crate) async fn start_with(&self, fuse: &Arc<Fuse>, config: Config) -> Service {
+        let log: Arc<dyn EventLog> =
+            Arc::new(Fused { log: self.log.clone(), fuse: Arc::clone(fuse) });
+        let shutdown = CancellationToken::new();
+        let auth = Authenticator::from_records(self.tokens.clone());
+        let context = Context::new(shutdown.clone(), auth);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bundles = Bundles::follow(Arc::clone(&log), shutdown).await.unwrap();
+        let serving =
+            zhili_escalation::serve(listener, config, log, bundles, self.clock(), context.clone());
+        let service = Service {
+            address,
+            token: self.supervisor.expose().to_owned(),
+            stranger: self.stranger.expose().to_owned(),
+            publisher: self.publisher.expose().to_owned(),
+            context,
+            task: AbortOnDropHandle::new(tokio::spawn(serving)),
+        };
+        let ready = async {
+            while service.get("/v1/incidents").await.0 != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ready = tokio::time::timeout(PATIENCE, ready) => ready.expect("the service is not ready"),
+            () = fuse.blown() => {}
+        }
+        service
+    }
+
+    pub(crate) async fn put(&self, topic: &'static str, record: NewRecord) {
+        assert_eq!(&*record.partition.topic, topic);
+        self.log.append(vec![record]).await.remove(0).unwrap();
+    }
+
+    pub(crate) fn record(entry: pb::log_entry::Entry, tenant: &str) -> NewRecord {
+        let key = Bytes::from(format!("{tenant}/default"));
+        let partition = partition_of(&key, PARTITIONS);
+        let value = pb::LogEntry { entry: Some(entry) }.encode_to_vec();
+        NewRecord::new(TopicPartition::new(topics::ESCALATION, partition), key, Bytes::from(value))
+    }
+
+    pub(crate) async fn signal(&self, signal: pb::Signal) {
+        let tenant = signal.tenant.clone();
+        let record = Self::record(pb::log_entry::Entry::Signal(signal), &tenant);
+        self.put(topics::ESCALATION, record).await;
+    }
+
+    /// An urgent complaint in a conversation.
+    pub(crate) fn urgent(&self, signal_id: &str, conversation: &str) -> pb::Signal {
+        pb::Signal {
+            signal_id: signal_id.into(),
+            tenant: "default".into(),
+            team: "default".into(),
+            conversation_id: conversation.into(),
+            family: pb::Family::Complaint.into(),
+            kind: "urgent_complaint".into(),
+            category: "regulator".into(),
+            severity: pb::incident::Severity::High.into(),
+            event_id: format!("e-{signal_id}"),
+            effective_ms: self.now(),
+            probability: 0.97,
+            rules: vec!["regulator.12315".into()],
+            excerpt: "我要打12315投诉你们".into(),
+            agent: "a_1".into(),
+            customer: "u_1".into(),
+            channel: "app".into(),
+            queue: "returns".into(),
+            ..pb::Signal::default()
+        }
+    }
+
+    /// Waits for a record of the escalation log.
+    pub(crate) async fn entry(&self, wanted: impl Fn(&pb::log_entry::Entry) -> bool) {
+        self.find(topics::ESCALATION, |value| {
+            let entry = pb::LogEntry::decode(value).ok().and_then(|entry| entry.entry);
+            entry.filter(|entry| wanted(entry))
+        })
+        .await;
+    }
+
+    /// Waits for an event of the incident log.
+    pub(crate) async fn event(
+        &self,
+        wanted: impl Fn(&pb::IncidentEvent) -> bool,
+    ) -> pb::IncidentEvent {
+        self.find(topics::INCIDENTS, |value| {
+            pb::IncidentEvent::decode(value).ok().filter(|event| wanted(event))
+        })
+        .await
+    }
+
+    /// Waits for an event of a kind about a conversation.
+    pub(crate) async fn told(
+        &self,
+        kind: pb::incident_event::Type,
+        conversation: &str,
+    ) -> pb::IncidentEvent {
+        self.event(|event| {
+            let incident = event.incident.as_ref();
+            event.r#type() == kind && incident.is_some_and(|it| it.conversation_id == conversation)
+        })
+        .await
+    }
+
+    async fn find<T>(&self, topic: &'static str, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
+        let mut next = [0; PARTITIONS as usize];
+        let search = async {
+            loop {
+                for partition in 0..PARTITIONS {
+                    let at = TopicPartition::new(topic, partition);
+                    let wait = std::time::Duration::from_millis(10);
+                    let limit = ReadLimit { wait, ..ReadLimit::default() };
+                    let next = &mut next[partition as usize];
+                    let batch = self.log.read(&at, *next, limit).await.unwrap();
+                    *next = batch.next;
+                    let found = batch.records.iter().find_map(|it| wanted(it.value.as_deref()?));
+                    if let Some(found) = found {
+                        return found;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, search).await.expect("no such record came")
+    }
+
+    /// Everything that a topic holds now.
+    pub(crate) async fn all(&self, topic: &'static str) -> Vec<Bytes> {
+        let mut values = Vec::new();
+        for partition in 0..self.log.topic(topic).await.unwrap().partitions {
+            let at = TopicPartition::new(topic, partition);
+            let mut next = self.log.bounds(&at).await.unwrap().start;
+            let limit = ReadLimit { wait: std::time::Duration::ZERO, ..ReadLimit::default() };
+            loop {
+                let batch = self.log.read(&at, next, limit).await.unwrap();
+                next = batch.next;
+                values.extend(batch.records.into_iter().filter_map(|record| record.value));
+                if batch.caught_up {
+                    break;
+                }
+            }
+        }
+        values
+    }
+
+    /// Everything that was told about incidents, by partition and in order.
+    pub(crate) async fn events(&self) -> Vec<pb::IncidentEvent> {
+        let values = self.all(topics::INCIDENTS).await;
+        values.into_iter().map(|value| pb::IncidentEvent::decode(value).unwrap()).collect()
+    }
+}
+
+impl Service {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn channel(&self) -> tonic::transport::Channel {
+        tonic::transport::Endpoint::from_shared(self.url("")).unwrap().connect().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.get_as(&self.token, path).await
+    }
+
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
+        let request = reqwest::Client::new().get(self.url(path)).bearer_auth(token);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn text(&self, path: &str) -> (u16, String) {
+        let response = reqwest::get(self.url(path)).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.post_as(&self.token, path, body).await
+    }
+
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
+        let request = reqwest::Client::new().post(self.url(path)).bearer_auth(token).json(&body);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn incidents(&self) -> Vec<Value> {
+        let (status, body) = self.get("/v1/incidents?all").await;
+        assert_eq!(status, 200, "{body}");
+        body["incidents"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Stops as a signal to the process would.
+    pub(crate) async fn stop(self) {
+        self.context.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+    }
+}

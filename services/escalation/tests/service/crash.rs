@@ -1,0 +1,47 @@
+//! The owner dies at every boundary around a write to the log.
+
+use zhili_escalation::Config;
+use zhili_proto::escalation::v1::incident_event::Type;
+
+use crate::bench::Bench;
+use crate::fused::Fuse;
+
+/// Lets the service go until its page is told as delivered or the fuse blows.
+async fn until_paged_or_dead(bench: &Bench, fuse: &std::sync::Arc<Fuse>) {
+    let service = bench.start_with(fuse, Config::default()).await;
+    tokio::select! {
+        _ = bench.told(Type::Paged, "c1") => {}
+        () = fuse.blown() => {}
+    }
+    drop(service);
+}
+
+#[tokio::test]
+async fn a_page_survives_the_death_of_its_sender_anywhere_with_one_extra_copy_at_most() {
+    let clean = Bench::with_floor().await;
+    clean.signal(clean.urgent("s1", "c1")).await;
+    let fuse = Fuse::never();
+    until_paged_or_dead(&clean, &fuse).await;
+    let boundaries = fuse.passed();
+    assert!(boundaries >= 10, "{boundaries}");
+    let expected = clean.receiver.next().await.id().to_owned();
+
+    let mut copies = Vec::new();
+    for boundary in 0..boundaries {
+        let bench = Bench::with_floor().await;
+        bench.signal(bench.urgent("s1", "c1")).await;
+        until_paged_or_dead(&bench, &Fuse::at(boundary)).await;
+        // Long enough for the lease of the dead.
+        bench.wait_ms(4_000);
+        until_paged_or_dead(&bench, &Fuse::never()).await;
+        let received = bench.receiver.rest().await;
+        assert!(!received.is_empty(), "lost by dying at boundary {boundary}");
+        assert!(received.len() <= 2, "{} copies at boundary {boundary}", received.len());
+        assert!(received.iter().all(|page| page.id() == expected));
+        let paged = bench.events().await.into_iter().filter(|event| event.r#type() == Type::Paged);
+        assert_eq!(paged.count(), 1, "boundary {boundary}");
+        copies.push(received.len());
+    }
+    // Dying between send and result is the one case that cannot be told from a lost send.
+    assert!(copies.iter().filter(|copies| **copies == 2).count() <= boundaries as usize / 2);
+}

@@ -1,0 +1,12 @@
+//! The service from signal to page to answer, on the embedded log with a receiver of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod bench;
+mod crash;
+mod defaults;
+mod fused;
+mod pages;
+mod receiver;
+mod watching;
