@@ -1,1 +1,0 @@
-//! The all-in-one binary and command line.
