@@ -128,10 +128,7 @@ async fn missing_rights_are_refused_not_tried_for_ever() {
         .request_errors(Request::Produce, &[Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
     let error = soon("an answer", handle.commit(commit())).await.unwrap_err();
     assert!(matches!(error, LogError::Refused(_)), "{error}");
-    let position = Commit {
-        outputs: Vec::new(),
-        ..commit()
-    };
+    let position = Commit { outputs: Vec::new(), ..commit() };
     soon("a commit", handle.commit(position)).await.unwrap();
 }
 
