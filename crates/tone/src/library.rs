@@ -721,11 +721,7 @@ mod tests {
                 if labelled && name.ends_with(".jsonl") {
                     let content = std::fs::read_to_string(&path).unwrap();
                     texts.extend(content.split("\"text\":").skip(1).filter_map(|rest| {
-                        rest.trim_start()
-                            .strip_prefix('"')?
-                            .split('"')
-                            .next()
-                            .map(str::to_owned)
+                        rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned)
                     }));
                 }
             }
@@ -745,10 +741,7 @@ mod tests {
         let held: Vec<String> = held_out()
             .iter()
             .map(|text| library.normalizer.normalize(text).text)
-            .map(|text| {
-                text.trim_end_matches(['!', '.', '?', '。', '~', ','])
-                    .to_owned()
-            })
+            .map(|text| text.trim_end_matches(['!', '.', '?', '。', '~', ',']).to_owned())
             .filter(|text| phrases.contains(text.as_str()))
             .collect();
         // A greeting, thanks or a yes is everybody's word.
@@ -774,10 +767,8 @@ mod tests {
             "yes",
             "no",
         ];
-        let held: Vec<&String> = held
-            .iter()
-            .filter(|text| !common.contains(&text.as_str()))
-            .collect();
+        let held: Vec<&String> =
+            held.iter().filter(|text| !common.contains(&text.as_str())).collect();
         assert!(held.is_empty(), "{held:?}");
     }
 

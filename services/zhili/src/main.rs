@@ -1,13 +1,28 @@
 //! `zhili`: real-time quality monitoring of customer-service conversations, in one binary.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to people")]
 
+mod client;
+mod dead_letters;
+mod doctor;
+mod duration;
 mod explain;
+mod files;
+mod incidents;
+mod migrate;
+mod publish;
+mod replay;
 mod score;
 mod simulate;
+mod status;
+mod store;
+mod tail;
+mod token;
+mod topics;
+mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use zhili_runtime::Failure;
 
 /// Real-time quality monitoring of customer-service conversations.
@@ -20,12 +35,41 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything on this machine, in one terminal.
+    Up(up::Arguments),
+    /// Run the store alone: ClickHouse on one machine.
+    Store(store::Arguments),
+    /// Say how the running system is.
+    Status(status::Arguments),
+    /// Look for what keeps the system from working, and say what to do.
+    Doctor(doctor::Arguments),
+    /// Publish a file of events or dialogues.
+    Publish(publish::Arguments),
+    /// Write simulated traffic with its ground truth as JSON lines.
+    Simulate(simulate::Arguments),
+    /// Fold the events in the log again and compare with what was stored.
+    Replay(replay::Arguments),
+    /// Show scores, signals and incidents as they happen.
+    Tail(tail::Arguments),
     /// Score texts: one text for a person, or JSON lines for programs.
     Score(score::Arguments),
     /// Show how the score of one text comes about.
     Explain(explain::Arguments),
-    /// Write simulated traffic with its ground truth as JSON lines.
-    Simulate(simulate::Arguments),
+    /// List, acknowledge and resolve incidents.
+    Incidents(incidents::Arguments),
+    /// Look at records that could not be processed, and publish them again.
+    DeadLetters(dead_letters::Arguments),
+    /// List the topics of the log.
+    Topics(topics::Arguments),
+    /// Bring the schema in ClickHouse up to date.
+    Migrate(migrate::Arguments),
+    /// Make and list tokens.
+    Token(token::Arguments),
+    /// Print completions for a shell.
+    Completions {
+        /// bash, zsh, fish, ...
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,8 +89,29 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Up(arguments) => up::run(arguments),
+        Command::Store(arguments) => store::run(arguments),
+        Command::Status(arguments) => client::block_on(status::run(arguments)),
+        Command::Doctor(arguments) => client::block_on(doctor::run(arguments)),
+        Command::Publish(arguments) => client::block_on(publish::run(arguments)),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Replay(arguments) => client::block_on(replay::run(arguments)),
+        Command::Tail(arguments) => client::block_on(tail::run(arguments)),
         Command::Score(arguments) => score::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Incidents(arguments) => client::block_on(incidents::run(arguments)),
+        Command::DeadLetters(arguments) => client::block_on(dead_letters::run(arguments)),
+        Command::Topics(arguments) => client::block_on(topics::run(arguments)),
+        Command::Migrate(arguments) => client::block_on(migrate::run(arguments)),
+        Command::Token(arguments) => token::run(arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "zhili",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
     }
 }

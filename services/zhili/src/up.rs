@@ -155,7 +155,7 @@ async fn up(
         allow_private_destinations: true,
         default_webhook: arguments.webhook.as_ref().map(|url| zhili_escalation::DefaultWebhook {
             url: Secret::new(url.as_str()),
-            secret: arguments.webhook_secret.clone(),
+            secret: Secret::new(arguments.webhook_secret.as_str()),
             allow_private: true,
         }),
         ..zhili_escalation::Config::default()
