@@ -135,6 +135,7 @@ mod tests {
                 "c_3wevrlvcrwyic3ezochhctldrq",
                 "a_5kczi6ba6v3qzpqvx5cq2dwc4w",
                 "v_osys7od2nfs4slzkduao6lad57",
+                "e_45ef4ab5mzf3vqw4jvj656grqu",
             ]
         );
     }
