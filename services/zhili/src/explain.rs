@@ -10,7 +10,7 @@ use zhili_tone::{
 };
 
 use crate::score::paint::{Color, Paint, Style};
-use crate::score::report::{Report, Running, base, thousandths};
+use crate::score::report::{Report, Running, base, reasons, thousandths};
 use crate::score::{About, Scored, engine, quiet};
 
 /// From this value on, either way, a sentiment has a side. The engine keeps its edges to itself;
@@ -159,14 +159,13 @@ impl<'a> Explanation<'a> {
         let (assessment, text) = (&message.assessment, &*message.masked.text);
         let mut scores = Vec::new();
         let mut add = |target, value, label| {
-            let reasons = assessment.evidence.iter().filter(|reason| reason.target == target);
             scores.push(Score {
                 name: Target::as_str(target),
                 base: base(target),
                 value,
                 label,
                 bands: bands(target),
-                contributions: contributions(text, target, reasons),
+                contributions: contributions(text, target, reasons(assessment, target)),
             });
         };
         if let Some(politeness) = assessment.politeness {

@@ -27,9 +27,10 @@ impl Report<'_> {
         let mut reasons: Vec<&Evidence> = self.assessment.evidence.iter().collect();
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.end - reason.start));
         for reason in reasons {
-            // The range rule takes back the excess of the whole text: it marks nothing.
-            let is_range = &*reason.rule == "range";
-            if let Some(span) = styles.get_mut(reason.start..reason.end).filter(|_| !is_range) {
+            // What the range takes back it takes from the whole text: it marks nothing.
+            if !is_range(reason)
+                && let Some(span) = styles.get_mut(reason.start..reason.end)
+            {
                 span.fill(effect(reason));
             }
         }
@@ -93,7 +94,7 @@ impl Report<'_> {
         let mut sum = thousandths(base);
         writeln!(f, "{}", self.paint.paint(Style::Bold, target))?;
         writeln!(f, "{}  base", columns(sum, sum, running))?;
-        for reason in self.assessment.evidence.iter().filter(|reason| reason.target == target) {
+        for reason in reasons(self.assessment, target) {
             let points = thousandths(reason.points);
             sum += points;
             let figures = columns(points, sum, running);
@@ -136,6 +137,20 @@ impl Display for Report<'_> {
 pub(crate) enum Running {
     No,
     Yes,
+}
+
+/// The reasons for a score in reading order; what its range takes back comes last, as it was
+/// counted.
+pub(crate) fn reasons(assessment: &Assessment, target: Target) -> impl Iterator<Item = &Evidence> {
+    let of = move |range| {
+        let wanted = move |reason: &&Evidence| reason.target == target && is_range(reason) == range;
+        assessment.evidence.iter().filter(wanted)
+    };
+    of(false).chain(of(true))
+}
+
+fn is_range(reason: &Evidence) -> bool {
+    reason.class == "rule" && &*reason.rule == "range"
 }
 
 /// Where a score starts.

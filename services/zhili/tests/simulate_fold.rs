@@ -1,0 +1,180 @@
+//! The truth of simulated traffic is what the fold of conversations states, with late events and
+//! duplicates in the way.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+use zhili_dialogue as dialogue;
+use zhili_dialogue::{Config, EventKind, FactBody, Marks, Output, Partition};
+use zhili_proto::conversation::v1::author::{Role, Subtype};
+use zhili_proto::conversation::v1::event::Status;
+use zhili_proto::conversation::v1::{Event, EventType};
+use zhili_proto::millis;
+use zhili_tone::{Engine, Message};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn kind(event: &Event) -> Option<EventKind<'_>> {
+    Some(match event.r#type() {
+        EventType::Message => EventKind::Message,
+        EventType::Edit => EventKind::Edit { target: &event.target },
+        EventType::Delete => EventKind::Delete { target: &event.target },
+        EventType::Join => EventKind::Join,
+        EventType::Handoff => EventKind::Handoff,
+        EventType::Csat => EventKind::Csat { score: 5.0, max: 5.0 },
+        EventType::Status => EventKind::Status(match event.status() {
+            Status::Resolved => dialogue::Status::Resolved,
+            Status::Reopened => dialogue::Status::Reopened,
+            Status::Closed => dialogue::Status::Closed,
+            _ => dialogue::Status::Open,
+        }),
+        _ => return None,
+    })
+}
+
+fn marks(engine: &Engine, event: &Event) -> Marks<'static> {
+    let role = match event.author.as_ref().unwrap().role() {
+        Role::Customer => zhili_tone::Role::Customer,
+        _ => zhili_tone::Role::Agent,
+    };
+    let read = engine.assess(&Message { role, text: &event.text, lang: None, context: &[] });
+    Marks {
+        greeting_only: read.is_greeting_only(),
+        holding_only: read.is_holding_only(),
+        thanks_or_farewell_only: read.is_thanks_or_farewell_only(),
+        ..Marks::default()
+    }
+}
+
+/// The facts in force when everything was delivered and every timer fired, by conversation.
+fn fold(events: &[Event]) -> BTreeMap<String, Vec<FactBody>> {
+    let engine = Engine::new().unwrap();
+    let mut partition = Partition::new(Config::default());
+    let mut stated = Vec::new();
+    let mut log_ms = i64::MIN;
+    for event in events {
+        let Some(kind) = kind(event) else { continue };
+        let author = event.author.as_ref().unwrap();
+        let sent_ms = millis(event.sent_at.as_ref().unwrap()).unwrap();
+        // What was delivered was sent: the log is never behind the latest event.
+        log_ms = log_ms.max(sent_ms);
+        let seen = dialogue::Event {
+            tenant: &event.tenant,
+            source: &event.source,
+            event_id: &event.event_id,
+            conversation_id: &event.conversation_id,
+            kind,
+            sent_ms,
+            author: Some(dialogue::Author {
+                id: &author.id,
+                role: match author.role() {
+                    Role::Customer => dialogue::Role::Customer,
+                    Role::Bot => dialogue::Role::Bot,
+                    Role::Agent => dialogue::Role::Agent,
+                    _ => dialogue::Role::System,
+                },
+                subtype: match author.subtype() {
+                    Subtype::Auto => dialogue::Subtype::Auto,
+                    Subtype::Assist => dialogue::Subtype::Assist,
+                    Subtype::Template => dialogue::Subtype::Template,
+                    _ => dialogue::Subtype::None,
+                },
+            }),
+            private: event.private,
+            mode: dialogue::Mode::Live,
+            channel: &event.channel,
+            queue: &event.queue,
+            team: "default",
+            customer: &event.customer.as_ref().unwrap().id,
+            fingerprint: [0; 16],
+            marks: marks(&engine, event),
+        };
+        partition.apply(log_ms, &seen, &mut stated);
+    }
+    partition.advance(log_ms + 3 * DAY_MS, &mut stated);
+
+    let mut latest = BTreeMap::new();
+    for output in stated {
+        if let Output::Fact(fact) = output {
+            latest.insert(fact.fact_id.clone(), fact);
+        }
+    }
+    let mut facts: BTreeMap<String, Vec<FactBody>> = BTreeMap::new();
+    for fact in latest.into_values() {
+        facts.entry(fact.conversation_id).or_default().push(fact.body);
+    }
+    facts
+}
+
+#[test]
+fn the_fold_states_the_truth_whatever_is_late_or_comes_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("truth.jsonl");
+    let output = Command::new(env!("CARGO_BIN_EXE_zhili"))
+        .args("simulate --seed 9 --days 2 --rate 600 --late 8 --duplicates 5".split(' '))
+        .arg("--truth")
+        .arg(&path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let facts = fold(&events);
+
+    let (mut turns, mut late) = (0, 0);
+    for truth in std::fs::read_to_string(path).unwrap().lines() {
+        let truth: Value = serde_json::from_str(truth).unwrap();
+        let id = truth["conversation_id"].as_str().unwrap();
+        late += truth["late"].as_array().unwrap().len();
+        let mut stated_turns = BTreeMap::new();
+        let mut stated_cycles = BTreeMap::new();
+        for fact in facts.get(id).into_iter().flatten() {
+            match fact {
+                FactBody::Turn(turn) => {
+                    let times = (
+                        turn.rt_first_unanswered_ms,
+                        turn.rt_last_msg_ms,
+                        turn.rt_human_ms,
+                        turn.customer_messages,
+                    );
+                    stated_turns.insert(turn.first_event_id.clone(), times);
+                }
+                FactBody::Cycle(cycle) => {
+                    let times = (cycle.frt_any_ms, cycle.frt_human_ms, cycle.frt_substantive_ms);
+                    stated_cycles.insert(cycle.started_ms, times);
+                }
+            }
+        }
+        let mut true_turns = BTreeMap::new();
+        let mut true_cycles = BTreeMap::new();
+        for cycle in truth["cycles"].as_array().unwrap() {
+            let time = |field: &str| cycle[field].as_i64();
+            let times = (time("frt_any_ms"), time("frt_human_ms"), time("frt_substantive_ms"));
+            let unended = cycle["ended_ms"].is_null();
+            // A cycle that nobody ended is stated once it has a first reply or falls idle.
+            let is_stated = !unended || times.0.is_some();
+            if is_stated {
+                true_cycles.insert(time("started_ms").unwrap(), times);
+            }
+            for turn in cycle["turns"].as_array().unwrap() {
+                let time = |field: &str| turn[field].as_i64();
+                if unended && turn["answer_event_id"].is_null() {
+                    // It waits for its answer for ever.
+                    continue;
+                }
+                let times = (
+                    time("rt_first_unanswered_ms"),
+                    time("rt_last_msg_ms"),
+                    time("rt_human_ms"),
+                    turn["customer_messages"].as_u64().unwrap() as u32,
+                );
+                true_turns.insert(turn["first_event_id"].as_str().unwrap().to_owned(), times);
+            }
+        }
+        assert_eq!(stated_turns, true_turns, "{id}");
+        assert_eq!(stated_cycles, true_cycles, "{id}");
+        turns += true_turns.len();
+    }
+    assert!(turns > 2_000 && late > 100, "{turns} {late}");
+}
