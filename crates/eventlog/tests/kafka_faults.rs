@@ -516,7 +516,7 @@ async fn an_unreachable_broker_is_unavailable() {
     let error = soon("an answer", KafkaLog::connect(closed)).await.err();
     let error = error.unwrap();
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");
-    assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

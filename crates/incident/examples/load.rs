@@ -25,15 +25,8 @@ fn main() {
     let mut events = Vec::new();
     let mut now = 1_767_225_600_000;
     let url = "https://hooks.example/floor".to_owned();
-    let floor = Destination::Webhook(Webhook {
-        url,
-        secret: None,
-        allow_private: false,
-    });
-    let team = Team {
-        destinations: [("floor".to_owned(), floor)].into(),
-        ..Team::default()
-    };
+    let floor = Destination::Webhook(Webhook { url, secret: None, allow_private: false });
+    let team = Team { destinations: [("floor".to_owned(), floor)].into(), ..Team::default() };
     let config = Config::new([("default".to_owned(), team)].into()).expect("valid");
     let (tenant, bundle) = ("acme".to_owned(), "b".to_owned());
     partition.apply(now, Entry::Config { tenant, bundle, sequence: 1, config }, &mut events);

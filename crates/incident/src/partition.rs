@@ -109,27 +109,12 @@ impl Partition {
             }
             Entry::Claim(claim) => self.claim(claim),
             Entry::Result(result) => self.result(result, events),
-            Entry::Config {
-                tenant,
-                bundle,
-                sequence,
-                config,
-            } => self.configure(
-                &tenant,
-                InForce {
-                    sequence,
-                    bundle,
-                    config: Some(config),
-                },
-                events,
-            ),
+            Entry::Config { tenant, bundle, sequence, config } => {
+                self.configure(&tenant, InForce { sequence, bundle, config: Some(config) }, events)
+            }
             Entry::NoConfig { tenant, sequence } => self.configure(
                 &tenant,
-                InForce {
-                    sequence,
-                    bundle: String::new(),
-                    config: None,
-                },
+                InForce { sequence, bundle: String::new(), config: None },
                 events,
             ),
         };

@@ -54,15 +54,19 @@ pub enum Subject {
     Author,
     /// The conversation itself.
     Conversation,
+    /// An event, or another name that tells things apart and must not be masked: masked names
+    /// of two things could become one.
+    Event,
 }
 
 impl Subject {
-    /// The letter in front of the underscore: `c`, `a`, `v`.
+    /// The letter in front of the underscore: `c`, `a`, `v`, `e`.
     pub fn letter(self) -> char {
         match self {
             Self::Customer => 'c',
             Self::Author => 'a',
             Self::Conversation => 'v',
+            Self::Event => 'e',
         }
     }
 }
@@ -123,6 +127,7 @@ mod tests {
             pseudonym(&key(1), "default", Subject::Customer, "u-1001"),
             pseudonym(&key(1), "default", Subject::Author, "u-1001"),
             pseudonym(&key(1), "default", Subject::Conversation, "会话-1"),
+            pseudonym(&key(1), "default", Subject::Event, "m-1"),
         ];
         assert_eq!(
             names,

@@ -3,7 +3,9 @@
 
 mod model;
 
-use model::{Fault, Run, Tokens};
+use model::{Fault, Run, Tokens, end_of_one_sink};
+use zhili_warehouse::SinkError;
+use zhili_warehouse::sink::Stopped;
 
 /// Faults that a step can meet, with INSERTs landing up to `latest` steps late.
 fn faults(latest: u32) -> Vec<Fault> {
@@ -79,4 +81,49 @@ fn without_tokens_a_late_insert_doubles_rows_but_no_identity() {
         }
     }
     assert!(doubled > 0, "the model cannot tell whether tokens matter");
+}
+
+#[test]
+fn a_refusal_halts_the_partition_and_leaves_its_range_announced() {
+    let refused_at = (0..10).find_map(|step| {
+        let (ended, committed) = end_of_one_sink(None, &[(step, Fault::Refused)]);
+        match ended {
+            Err(SinkError::Halted { partition, .. }) => Some((partition, committed)),
+            _ => None,
+        }
+    });
+    let (partition, committed) = refused_at.expect("no step is an INSERT");
+    assert_eq!(partition.to_string(), "zhili.facts.v1[0]");
+    let committed = committed.expect("nothing was announced");
+    assert_eq!((committed.offset, committed.metadata.as_str()), (0, "log=log-a;pending=0-1"));
+}
+
+#[test]
+fn a_position_of_another_log_halts_instead_of_being_mistaken() {
+    let (ended, _) = end_of_one_sink(Some((2, "log=log-b")), &[]);
+    assert!(matches!(ended, Err(SinkError::LogChanged { .. })), "{ended:?}");
+}
+
+#[test]
+fn a_position_with_foreign_metadata_halts() {
+    let (ended, _) = end_of_one_sink(Some((2, "written by something else")), &[]);
+    assert!(matches!(ended, Err(SinkError::UnreadablePosition { .. })), "{ended:?}");
+}
+
+#[test]
+fn a_range_that_the_log_has_lost_halts() {
+    let (ended, committed) = end_of_one_sink(Some((9, "log=log-a;pending=9-400")), &[]);
+    assert!(
+        matches!(ended, Err(SinkError::PendingBeyondEnd { last: 400, end: 12, .. })),
+        "{ended:?}"
+    );
+    assert_eq!(committed.map(|committed| committed.offset), Some(9));
+}
+
+#[test]
+fn a_position_without_a_log_id_is_taken_over() {
+    let (ended, committed) = end_of_one_sink(Some((9, "pending=9-11")), &[]);
+    assert!(matches!(ended, Ok(Stopped::Shutdown)), "{ended:?}");
+    let committed = committed.map(|committed| (committed.offset, committed.metadata));
+    assert_eq!(committed, Some((12, "log=log-a".to_owned())));
 }

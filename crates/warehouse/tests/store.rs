@@ -237,7 +237,16 @@ struct Sink {
 
 impl Sink {
     fn start(log: &EmbeddedLog, warehouse: &Warehouse, rows: usize) -> Self {
-        let progress = Arc::new(Progress::default());
+        Self::member(log, warehouse, rows, "one", Arc::new(Progress::default()))
+    }
+
+    fn member(
+        log: &EmbeddedLog,
+        warehouse: &Warehouse,
+        rows: usize,
+        name: &'static str,
+        progress: Arc<Progress>,
+    ) -> Self {
         let shutdown = CancellationToken::new();
         let options = SinkOptions {
             rows,
@@ -251,7 +260,7 @@ impl Sink {
         let stop = shutdown.clone();
         let task = tokio::spawn(async move {
             let (log, tables) = (Arc::new(log), Arc::new(warehouse));
-            run_sinks(log, tables, "sink", "test", options, observer, stop).await
+            run_sinks(log, tables, "sink", name, options, observer, stop).await
         });
         Self { progress, shutdown, task }
     }
@@ -479,6 +488,52 @@ async fn killing_the_store_again_and_again_loses_and_doubles_nothing() {
     }
     let progress = sink.finish(RECORDS as usize).await;
     assert!(progress.failures.load(Ordering::SeqCst) > 0, "no kill met the sink");
+    assert_eq!(count(&warehouse, "v_events").await, RECORDS);
+    assert_eq!(count(&warehouse, "events").await, RECORDS);
+    assert_clean(&log, &warehouse, topics::SCORES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_gone_in_mid_work_is_taken_over_without_loss_or_doubles() {
+    let Some(engine) = engine("members") else {
+        return;
+    };
+    let warehouse = migrated(&engine, "members").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let records = (0..RECORDS)
+        .map(|n| {
+            let value = scored(n).encode_to_vec();
+            record(topics::SCORES, &format!("c{}", n / 8), value)
+        })
+        .collect();
+    append(&log, records).await;
+    let progress = Arc::new(Progress::default());
+    let stays = Sink::member(&log, &warehouse, 50, "stays", Arc::clone(&progress));
+    for round in 1..=4 {
+        let goes = Sink::member(&log, &warehouse, 50, "goes", Arc::clone(&progress));
+        progress.wait(|progress| progress.inserts.load(Ordering::SeqCst) >= round * 15).await;
+        // Nothing of it is put in order: what it announced stays announced.
+        goes.task.abort();
+        assert!(goes.task.await.is_err());
+    }
+    // What the gone ones finished may not have been told, so the position decides.
+    loop {
+        let changed = progress.changed.notified();
+        let mut done = 0;
+        for number in 0..PARTITIONS {
+            let partition = TopicPartition::new(topics::SCORES, number);
+            let end = log.bounds(&partition).await.unwrap().end;
+            let position = log.committed("sink", &partition).await.unwrap();
+            done += usize::from(end == 0 || position.is_some_and(|at| at.offset == end));
+        }
+        if done == PARTITIONS as usize {
+            break;
+        }
+        changed.await;
+    }
+    stays.shutdown.cancel();
+    stays.task.await.unwrap().unwrap();
     assert_eq!(count(&warehouse, "v_events").await, RECORDS);
     assert_eq!(count(&warehouse, "events").await, RECORDS);
     assert_clean(&log, &warehouse, topics::SCORES).await;

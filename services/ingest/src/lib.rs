@@ -1,1 +1,75 @@
 //! Takes events from contact-centre platforms, masks them and appends them to the log.
+//!
+//! gRPC `IngestService` and HTTP `POST /v1/events` share one path: every event is checked on its
+//! own, what fails is rejected in its place and the rest stands; personal data is masked and ids
+//! become keyed pseudonyms before anything is appended; the answer comes when the log has made
+//! the events durable. A publisher that got no answer publishes again, which is harmless.
+
+pub mod accept;
+mod budget;
+mod check;
+mod config;
+mod grpc;
+mod http;
+mod log_health;
+mod metrics;
+mod parse;
+mod publish;
+mod rejection;
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::net::TcpListener;
+use zhili_eventlog::{EventLog, system_clock, topics};
+use zhili_redact::PseudonymKey;
+use zhili_runtime::{Context, Failure, Server};
+
+pub use config::{Config, Limits};
+pub use rejection::{Code, Rejection};
+
+use crate::log_health::LogHealth;
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+
+/// Serves on `listener` until the context's shutdown. `zhili.events.v1` must exist in `log`.
+///
+/// `config.listen` is not read here: whoever binds the listener reads it.
+///
+/// # Errors
+/// [`Failure::Usage`] for settings that contradict each other, [`Failure::Unavailable`] when the
+/// log does not have the topic or the port is lost.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    log: Arc<dyn EventLog>,
+    key: PseudonymKey,
+    context: Context,
+) -> Result<(), Failure> {
+    config.check()?;
+    let topic = log
+        .topic(topics::EVENTS)
+        .await
+        .map_err(|error| Failure::Unavailable(format!("cannot take events in: {error}")))?;
+    let metrics =
+        Metrics::register(&mut context.metrics.lock().unwrap_or_else(PoisonError::into_inner));
+    let health = LogHealth::new(system_clock());
+    let shown = health.clone();
+    context.health.add("log", move || shown.condition());
+
+    let publisher = Arc::new(Publisher::new(
+        Arc::clone(&log),
+        topic.partitions,
+        key,
+        &config,
+        metrics,
+        health.clone(),
+        context.shutdown.clone(),
+    ));
+    let server = Server::default()
+        .grpc(grpc::service(Arc::clone(&publisher)))
+        .http(http::routes(Arc::clone(&publisher)));
+    tokio::select! {
+        outcome = server.serve(listener, &context) => outcome,
+        never = health.probe(&*log) => match never {},
+    }
+}

@@ -182,7 +182,7 @@ impl Fold for ScoringFold {
         self.state("", outputs);
     }
 
-    fn configure(&mut self, _: &Marker, _: &[u8]) -> Result<(), String> {
+    fn configure(&mut self, _: i64, _: &Marker, _: &[u8], _: &mut Outputs) -> Result<(), String> {
         // Nothing in a bundle concerns scoring yet.
         Ok(())
     }

@@ -177,11 +177,7 @@ impl Engine {
             all.push(CString::new(argument.as_str()).map_err(|_| LoadError::NulByte)?);
         }
         let first = Connection::open(&api, &all).ok_or(LoadError::Refused)?;
-        Ok(Self {
-            api,
-            path_argument,
-            _first: first,
-        })
+        Ok(Self { api, path_argument, _first: first })
     }
 
     /// Opens a connection with a session of its own (about 0.15 ms).
@@ -256,18 +252,11 @@ impl Connection {
     fn open(api: &Arc<Api>, arguments: &[CString]) -> Option<Self> {
         let program = c"clickhouse";
         let mut argv: Vec<*mut c_char> = std::iter::once(program.as_ptr().cast_mut())
-            .chain(
-                arguments
-                    .iter()
-                    .map(|argument| argument.as_ptr().cast_mut()),
-            )
+            .chain(arguments.iter().map(|argument| argument.as_ptr().cast_mut()))
             .collect();
         // SAFETY: `argv` holds NUL-terminated strings that outlive the call; libchdb copies them.
         let raw = unsafe { (api.connect)(argv.len() as c_int, argv.as_mut_ptr()) };
-        (!raw.is_null()).then(|| Self {
-            api: Arc::clone(api),
-            raw,
-        })
+        (!raw.is_null()).then(|| Self { api: Arc::clone(api), raw })
     }
 
     fn handle(&self) -> RawConnection {
@@ -309,11 +298,7 @@ impl Connection {
         if let Some(error) = head.error() {
             return Err(error);
         }
-        Ok(Stream {
-            connection: self,
-            head,
-            finished: false,
-        })
+        Ok(Stream { connection: self, head, finished: false })
     }
 
     fn start_query(
@@ -340,10 +325,7 @@ impl Connection {
                 parameters.len(),
             )
         };
-        ResultHandle {
-            api: Arc::clone(&self.api),
-            raw,
-        }
+        ResultHandle { api: Arc::clone(&self.api), raw }
     }
 
     /// Inserts `chunks`, the body of one `INSERT` in `format`; `sql` has no `FORMAT` clause.
@@ -375,10 +357,7 @@ impl Connection {
                 parameters.len(),
             )
         };
-        let insert = InsertHandle {
-            api: &self.api,
-            raw,
-        };
+        let insert = InsertHandle { api: &self.api, raw };
         if let Some(error) = insert.error() {
             return Err(error);
         }
@@ -456,15 +435,9 @@ struct BoundParameters {
 impl BoundParameters {
     fn new(parameters: &[(String, String)]) -> Self {
         Self {
-            names: parameters
-                .iter()
-                .map(|(name, _)| name.as_ptr().cast())
-                .collect(),
+            names: parameters.iter().map(|(name, _)| name.as_ptr().cast()).collect(),
             name_lengths: parameters.iter().map(|(name, _)| name.len()).collect(),
-            values: parameters
-                .iter()
-                .map(|(_, value)| value.as_ptr().cast())
-                .collect(),
+            values: parameters.iter().map(|(_, value)| value.as_ptr().cast()).collect(),
             value_lengths: parameters.iter().map(|(_, value)| value.len()).collect(),
         }
     }

@@ -61,14 +61,12 @@ pub(crate) fn native_frames(mut body: impl Buf, limit: usize) -> Result<Vec<Byte
         }
         let data = &frame[HEADER..];
         pieces.push(match method {
-            LZ4 => Bytes::from(
-                lz4_flex::block::decompress(data, data_size).map_err(|error| {
-                    Exception::new(
-                        Code::CannotDecompress,
-                        format_args!("cannot decompress the body: {error}"),
-                    )
-                })?,
-            ),
+            LZ4 => Bytes::from(lz4_flex::block::decompress(data, data_size).map_err(|error| {
+                Exception::new(
+                    Code::CannotDecompress,
+                    format_args!("cannot decompress the body: {error}"),
+                )
+            })?),
             NONE => Bytes::copy_from_slice(data),
             other => {
                 return Err(Exception::new(
@@ -184,16 +182,12 @@ fn read_pieces(
     let mut left = limit.saturating_sub(pieces.iter().map(Bytes::len).sum());
     loop {
         let mut piece = Vec::new();
-        let read = reader
-            .by_ref()
-            .take(PIECE as u64)
-            .read_to_end(&mut piece)
-            .map_err(|error| {
-                Exception::new(
-                    Code::CannotDecompress,
-                    format_args!("cannot decompress the body: {error}"),
-                )
-            })?;
+        let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(|error| {
+            Exception::new(
+                Code::CannotDecompress,
+                format_args!("cannot decompress the body: {error}"),
+            )
+        })?;
         if read == 0 {
             return Ok(());
         }
@@ -214,10 +208,7 @@ impl Gzip {
     /// Packs one piece.
     pub(crate) fn pack(&mut self, data: &[u8]) -> Bytes {
         // Writing to memory does not fail.
-        self.0
-            .write_all(data)
-            .and_then(|()| self.0.flush())
-            .unwrap_or_default();
+        self.0.write_all(data).and_then(|()| self.0.flush()).unwrap_or_default();
         std::mem::take(self.0.get_mut()).into()
     }
 
@@ -228,10 +219,7 @@ impl Gzip {
 }
 
 fn cut_short() -> Exception {
-    Exception::new(
-        Code::CannotReadAllData,
-        "the body ends within a compressed block",
-    )
+    Exception::new(Code::CannotReadAllData, "the body ends within a compressed block")
 }
 
 /// The body is larger than the store takes.
@@ -256,10 +244,7 @@ mod tests {
         let body = [native_frame(&data), native_frame(b"x")].concat();
         let mut expected = data;
         expected.push(b'x');
-        assert_eq!(
-            joined(&native_frames(&body[..], usize::MAX).unwrap()),
-            expected
-        );
+        assert_eq!(joined(&native_frames(&body[..], usize::MAX).unwrap()), expected);
     }
 
     #[test]
@@ -277,12 +262,7 @@ mod tests {
     fn a_frame_that_ends_early_is_refused() {
         let frame = native_frame(&b"zhili ".repeat(100));
         for length in [1, CHECKSUM, CHECKSUM + HEADER, frame.len() - 1] {
-            assert_eq!(
-                native_frames(&frame[..length], usize::MAX)
-                    .unwrap_err()
-                    .code,
-                33
-            );
+            assert_eq!(native_frames(&frame[..length], usize::MAX).unwrap_err().code, 33);
         }
     }
 
@@ -304,10 +284,7 @@ mod tests {
         let body = [frame(&first), frame(b"second")].concat();
         let mut expected = first;
         expected.extend(b"second");
-        assert_eq!(
-            joined(&content("lz4", &body[..], usize::MAX).unwrap()),
-            expected
-        );
+        assert_eq!(joined(&content("lz4", &body[..], usize::MAX).unwrap()), expected);
     }
 
     #[test]
@@ -325,10 +302,7 @@ mod tests {
     fn gzip_pieces_read_as_one_stream() {
         let mut gzip = Gzip::new();
         let body = [gzip.pack(b"first "), gzip.pack(b"second"), gzip.finish()].concat();
-        assert_eq!(
-            joined(&content("gzip", &body[..], 100).unwrap()),
-            b"first second"
-        );
+        assert_eq!(joined(&content("gzip", &body[..], 100).unwrap()), b"first second");
         assert_eq!(content("gzip", &body[..], 5).unwrap_err().code, 229);
     }
 }

@@ -107,10 +107,7 @@ fn tables(engine: &Path) -> io::Result<Vec<Table>> {
             }
             table.logs.sort_by_key(|log| number_of(&log.path));
             for part in subfolders(&folder)? {
-                table.parts.extend(
-                    part.file_name()
-                        .and_then(|name| Part::parse(name.to_str()?)),
-                );
+                table.parts.extend(part.file_name().and_then(|name| Part::parse(name.to_str()?)));
             }
             tables.push(table);
         }
@@ -246,23 +243,15 @@ mod tests {
         Table {
             logs: logs
                 .iter()
-                .map(|log| Log {
-                    path: PathBuf::new(),
-                    content: log.as_bytes().to_vec(),
-                })
+                .map(|log| Log { path: PathBuf::new(), content: log.as_bytes().to_vec() })
                 .collect(),
-            parts: parts
-                .iter()
-                .map(|name| Part::parse(name).unwrap())
-                .collect(),
+            parts: parts.iter().map(|name| Part::parse(name).unwrap()).collect(),
         }
     }
 
     fn orphans(logs: &[&str], parts: &[&str]) -> Vec<String> {
         let orphans = table(logs, parts).orphans().into_iter();
-        orphans
-            .map(|line| String::from_utf8(line).unwrap())
-            .collect()
+        orphans.map(|line| String::from_utf8(line).unwrap()).collect()
     }
 
     #[test]
@@ -277,13 +266,7 @@ mod tests {
         let table = table(&[log], &["202611_1_1_0", "202612_1_5_2"]);
         let (kept, found) = kept(log.as_bytes(), &table.orphans());
         assert_eq!(kept, b"1\t202611_1_1_0\ta\n1\t202612_2_2_0\tc\n");
-        assert_eq!(
-            found,
-            Repaired {
-                orphans: 1,
-                torn: 0
-            }
-        );
+        assert_eq!(found, Repaired { orphans: 1, torn: 0 });
     }
 
     #[test]
@@ -300,35 +283,18 @@ mod tests {
 
     #[test]
     fn the_torn_end_of_a_log_goes() {
-        for torn in [
-            "1\tall_2",
-            "1\tall_2_2_0\tall",
-            "\0\0\0\0\n",
-            "1\tall_2_2_0\n",
-        ] {
+        for torn in ["1\tall_2", "1\tall_2_2_0\tall", "\0\0\0\0\n", "1\tall_2_2_0\n"] {
             let log = ["1\tall_1_1_0\ta\n", torn].concat();
             let orphans = table(&[&log], &["all_1_1_0", "all_2_2_0"]).orphans();
             let (kept, found) = kept(log.as_bytes(), &orphans);
             assert_eq!(kept, b"1\tall_1_1_0\ta\n", "{torn:?}");
-            assert_eq!(
-                found,
-                Repaired {
-                    orphans: 0,
-                    torn: 1
-                },
-                "{torn:?}"
-            );
+            assert_eq!(found, Repaired { orphans: 0, torn: 1 }, "{torn:?}");
         }
     }
 
     #[test]
     fn folders_of_inserts_in_flight_are_no_parts() {
-        for name in [
-            "tmp_insert_all_2_2_0",
-            "detached",
-            "delete_tmp_all_1_1_0",
-            "all_1_1",
-        ] {
+        for name in ["tmp_insert_all_2_2_0", "detached", "delete_tmp_all_1_1_0", "all_1_1"] {
             assert_eq!(Part::parse(name), None, "{name}");
         }
     }

@@ -100,10 +100,7 @@ impl From<EngineError> for Exception {
             .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
             .and_then(|digits| digits.parse().ok());
         match code {
-            Some(code) => Self {
-                code,
-                text: error.0.trim_end().into(),
-            },
+            Some(code) => Self { code, text: error.0.trim_end().into() },
             None => Self::new(Code::UnknownException, error.0.trim_end()),
         }
     }

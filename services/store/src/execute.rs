@@ -65,22 +65,14 @@ pub(crate) enum Ended {
 ///
 /// `before_failure` runs before a failure is told to the client.
 pub(crate) fn run(engine: &Engine, job: Job, answer: Answer, before_failure: impl FnOnce(Ended)) {
-    let Answer {
-        head,
-        rest,
-        patience,
-    } = answer;
+    let Answer { head, rest, patience } = answer;
     let mut outlet = Outlet {
         head: Some(head),
         rest,
         patience,
         held: Vec::new(),
         held_bytes: 0,
-        hold_back: if job.wait_for_end {
-            HOLD_BACK_ASKED
-        } else {
-            HOLD_BACK
-        },
+        hold_back: if job.wait_for_end { HOLD_BACK_ASKED } else { HOLD_BACK },
         counts: Counts::default(),
         format: String::new(),
         on_failure: Ended::Plainly,
@@ -145,14 +137,9 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
             Ok(())
         }
         Statement::Select { format } => {
-            let format = format
-                .or(job.default_format)
-                .unwrap_or_else(|| "TabSeparated".into());
-            let joining = if joins_by_chunks(sql, &job.settings) {
-                joining(&format)
-            } else {
-                Joining::Whole
-            };
+            let format = format.or(job.default_format).unwrap_or_else(|| "TabSeparated".into());
+            let joining =
+                if joins_by_chunks(sql, &job.settings) { joining(&format) } else { Joining::Whole };
             outlet.format.clone_from(&format);
             if joining == Joining::Whole {
                 let (bytes, counts) = connection.query(sql, &format, &job.placeholders)?;
@@ -174,9 +161,7 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
             Ok(())
         }
         Statement::Other { format } => {
-            outlet.format = format
-                .or(job.default_format)
-                .unwrap_or_else(|| "TabSeparated".into());
+            outlet.format = format.or(job.default_format).unwrap_or_else(|| "TabSeparated".into());
             let (bytes, counts) = connection.query(sql, &outlet.format, &job.placeholders)?;
             outlet.push(bytes, counts)
         }
@@ -200,12 +185,7 @@ fn carries_token(sql: &str, settings: &[(String, String)]) -> bool {
 
 /// Gives the session the request's settings and database.
 fn apply(connection: &mut Connection, job: &Job) -> Result<(), Exception> {
-    set(
-        connection,
-        job.settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    )?;
+    set(connection, job.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     if let Some(database) = &job.database {
         connection.query(&format!("USE {}", quoted(database, '`')), "Null", &[])?;
     }
@@ -260,10 +240,7 @@ fn admit(connection: &mut Connection, sql: &str, statement: &Statement) -> Resul
         0 => {
             // Only parses, so that the text cannot run; its error is the one to report.
             render(connection, &whole)?;
-            return Err(Exception::new(
-                Code::AccessDenied,
-                "this statement is not supported",
-            ));
+            return Err(Exception::new(Code::AccessDenied, "this statement is not supported"));
         }
         _ => {
             return Err(Exception::new(
@@ -286,20 +263,14 @@ fn admit(connection: &mut Connection, sql: &str, statement: &Statement) -> Resul
 /// The engine's canonical rendering of a statement.
 fn render(connection: &mut Connection, sql: &str) -> Result<String, Exception> {
     let text = [("sql".to_owned(), tab_separated(sql))];
-    let (canonical, _) = connection.query(
-        "SELECT formatQuerySingleLine({sql:String})",
-        "TSVRaw",
-        &text,
-    )?;
+    let (canonical, _) =
+        connection.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", &text)?;
     Ok(String::from_utf8_lossy(&canonical).into_owned())
 }
 
 /// Placeholder values are escaped as in a `TabSeparated` file.
 fn tab_separated(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('\t', "\\t")
-        .replace('\n', "\\n")
-        .replace('\r', "\\r")
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Exception> {
@@ -385,14 +356,8 @@ mod tests {
     #[test]
     fn totals_and_arrays_of_rows_need_the_whole_result() {
         assert!(joins_by_chunks("SELECT a, count() FROM t GROUP BY a", &[]));
-        assert!(!joins_by_chunks(
-            "SELECT a, count() FROM t GROUP BY a WITH TOTALS",
-            &[]
-        ));
-        let setting = [(
-            "output_format_json_array_of_rows".to_owned(),
-            "1".to_owned(),
-        )];
+        assert!(!joins_by_chunks("SELECT a, count() FROM t GROUP BY a WITH TOTALS", &[]));
+        let setting = [("output_format_json_array_of_rows".to_owned(), "1".to_owned())];
         assert!(!joins_by_chunks("SELECT 1", &setting));
     }
 }

@@ -38,11 +38,8 @@ impl DataFolder {
     ///
     /// [`StoreError::DataInUse`] when another process keeps the lock, else I/O.
     pub(crate) fn open(root: &Path, patience: Duration) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Io {
-            what: "open the data folder",
-            path: root.into(),
-            source,
-        };
+        let failed =
+            |source| StoreError::Io { what: "open the data folder", path: root.into(), source };
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(root).map_err(failed)?;
@@ -67,11 +64,7 @@ impl DataFolder {
                 }
                 Err(TryLockError::WouldBlock) => return Err(StoreError::DataInUse { path: root }),
                 Err(TryLockError::Error(source)) => {
-                    return Err(StoreError::Io {
-                        what: "lock",
-                        path,
-                        source,
-                    });
+                    return Err(StoreError::Io { what: "lock", path, source });
                 }
             }
         }
@@ -95,11 +88,7 @@ impl DataFolder {
     pub(crate) fn repair(&self) -> Result<Repaired, StoreError> {
         let engine = self.engine();
         dedup_log::repair(&engine, &self.root.join("repaired.txt")).map_err(|source| {
-            StoreError::Io {
-                what: "repair the deduplication logs below",
-                path: engine,
-                source,
-            }
+            StoreError::Io { what: "repair the deduplication logs below", path: engine, source }
         })
     }
 
@@ -119,10 +108,7 @@ impl DataFolder {
             })
         };
         write(&users, users_xml(limits))?;
-        write(
-            &config,
-            config_xml(limits, &users, &self.root.join("backups")),
-        )?;
+        write(&config, config_xml(limits, &users, &self.root.join("backups")))?;
         Ok(format!("--config-file={}", config.display()))
     }
 }
@@ -214,8 +200,5 @@ fn users_xml(limits: &Limits) -> String {
 }
 
 fn escape(path: &Path) -> String {
-    path.to_string_lossy()
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    path.to_string_lossy().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

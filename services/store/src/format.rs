@@ -64,10 +64,7 @@ pub(crate) fn media_type(format: &str) -> &'static str {
         "application/x-ndjson; charset=UTF-8"
     } else if format.starts_with("JSON") {
         "application/json; charset=UTF-8"
-    } else if matches!(
-        format,
-        "Pretty" | "Vertical" | "Values" | "XML" | "Markdown"
-    ) {
+    } else if matches!(format, "Pretty" | "Vertical" | "Values" | "XML" | "Markdown") {
         "text/plain; charset=UTF-8"
     } else {
         "application/octet-stream"

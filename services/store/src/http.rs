@@ -77,10 +77,7 @@ impl Unsound {
 
     fn check(&self) -> Result<(), Exception> {
         if self.is.load(Ordering::SeqCst) {
-            return Err(Exception::new(
-                Code::Aborted,
-                "the store ends to be started anew",
-            ));
+            return Err(Exception::new(Code::Aborted, "the store ends to be started anew"));
         }
         Ok(())
     }
@@ -134,9 +131,7 @@ async fn statement(State(facade): State<Arc<Facade>>, request: Request) -> Respo
             if request.method() == Method::GET && parameters.get("query").is_none() {
                 return "Ok.\n".into_response();
             }
-            query_id = parameters
-                .get("query_id")
-                .map_or_else(random_id, str::to_owned);
+            query_id = parameters.get("query_id").map_or_else(random_id, str::to_owned);
             facade.answer(request, parameters).await
         }
         Err(rejection) => {
@@ -225,31 +220,25 @@ impl Facade {
             wait_for_end: parameters.is_on("wait_end_of_query"),
         };
 
-        let turn = tokio::time::timeout(
-            self.limits.queue_time,
-            Arc::clone(&self.turns).acquire_owned(),
-        )
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| {
-            Exception::new(
-                Code::TooManySimultaneousQueries,
-                format_args!(
-                    "too many simultaneous queries: {} run",
-                    self.limits.concurrent_statements
-                ),
-            )
-        })?;
+        let turn =
+            tokio::time::timeout(self.limits.queue_time, Arc::clone(&self.turns).acquire_owned())
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .ok_or_else(|| {
+                    Exception::new(
+                        Code::TooManySimultaneousQueries,
+                        format_args!(
+                            "too many simultaneous queries: {} run",
+                            self.limits.concurrent_statements
+                        ),
+                    )
+                })?;
         self.unsound.check()?;
         let (send_head, first) = oneshot::channel();
         let (send_rest, rest) = mpsc::channel(PIECES_AHEAD);
         let facade = Arc::clone(self);
-        let answer = Answer {
-            head: send_head,
-            rest: send_rest,
-            patience: self.limits.send_time,
-        };
+        let answer = Answer { head: send_head, rest: send_rest, patience: self.limits.send_time };
         // Detached on purpose: an INSERT whose client has gone away is finished all the same.
         drop(tokio::task::spawn_blocking(move || {
             run(&facade.engine, job, answer, |ended| {
@@ -258,10 +247,7 @@ impl Facade {
             drop((turn, held));
         }));
         let begun = first.await.map_err(|_| {
-            Exception::new(
-                Code::UnknownException,
-                "the statement ended without an answer",
-            )
+            Exception::new(Code::UnknownException, "the statement ended without an answer")
         })??;
         Ok(self.respond(begun, rest, &parameters, &parts.headers, started))
     }
@@ -292,11 +278,8 @@ impl Facade {
         if bool::from(user & key) {
             return Ok(());
         }
-        let code = if given.key.is_empty() {
-            Code::RequiredPassword
-        } else {
-            Code::AuthenticationFailed
-        };
+        let code =
+            if given.key.is_empty() { Code::RequiredPassword } else { Code::AuthenticationFailed };
         Err(Exception::new(
             code,
             format_args!(
@@ -326,9 +309,8 @@ impl Facade {
                     return Err(compression::too_large(self.limits.body_bytes));
                 }
                 let units = piece.len().div_ceil(BODY_UNIT) as u32;
-                let permit = Arc::clone(&self.bodies)
-                    .try_acquire_many_owned(units)
-                    .map_err(|_| {
+                let permit =
+                    Arc::clone(&self.bodies).try_acquire_many_owned(units).map_err(|_| {
                         Exception::new(
                             Code::MemoryLimitExceeded,
                             "too many request bodies at once: send again later",
@@ -339,14 +321,9 @@ impl Facade {
             }
             Ok((pieces, held))
         };
-        tokio::time::timeout(self.limits.receive_time, take_all)
-            .await
-            .map_err(|_| {
-                Exception::new(
-                    Code::SocketTimeout,
-                    "the request's body did not arrive in time",
-                )
-            })?
+        tokio::time::timeout(self.limits.receive_time, take_all).await.map_err(|_| {
+            Exception::new(Code::SocketTimeout, "the request's body did not arrive in time")
+        })?
     }
 
     fn respond(
@@ -398,10 +375,8 @@ impl Facade {
             .header(EXCEPTION_CODE, exception.code)
             .header(CONTENT_TYPE, "text/plain; charset=UTF-8");
         if exception.status() == StatusCode::UNAUTHORIZED {
-            response = response.header(
-                WWW_AUTHENTICATE,
-                "Basic realm=\"ClickHouse server HTTP API\"",
-            );
+            response =
+                response.header(WWW_AUTHENTICATE, "Basic realm=\"ClickHouse server HTTP API\"");
         }
         response
             .body(Body::from(exception.body(&self.version)))
@@ -411,10 +386,7 @@ impl Facade {
 
 /// Whether a statement in the URL is an INSERT whose data is the body.
 fn carries_data(text: &str) -> bool {
-    matches!(
-        crate::sql::look_at(text.as_bytes()),
-        crate::sql::Statement::Insert { .. }
-    )
+    matches!(crate::sql::look_at(text.as_bytes()), crate::sql::Statement::Insert { .. })
 }
 
 /// A result in pieces. An error after the first piece is announced as ClickHouse 26.7 does,
@@ -426,18 +398,12 @@ fn body_stream(
     version: String,
     tag: String,
 ) -> impl stream::Stream<Item = Result<Bytes, LateFailure>> + Send + 'static {
-    let state = Sending::Pieces {
-        pieces: Box::pin(pieces),
-        packer,
-    };
+    let state = Sending::Pieces { pieces: Box::pin(pieces), packer };
     stream::try_unfold(state, move |state| {
         let (version, tag) = (version.clone(), tag.clone());
         async move {
             match state {
-                Sending::Pieces {
-                    mut pieces,
-                    mut packer,
-                } => match pieces.next().await {
+                Sending::Pieces { mut pieces, mut packer } => match pieces.next().await {
                     Some(Ok(piece)) => {
                         let bytes = packer.pack(&piece);
                         Ok(Some((bytes, Sending::Pieces { pieces, packer })))
@@ -470,10 +436,7 @@ fn body_stream(
 }
 
 enum Sending<P> {
-    Pieces {
-        pieces: std::pin::Pin<Box<P>>,
-        packer: Packer,
-    },
+    Pieces { pieces: std::pin::Pin<Box<P>>, packer: Packer },
     Ended,
     Broken,
 }
@@ -497,12 +460,9 @@ impl Coding {
         if parameters.is_on("compress") {
             Self::NativeFrames
         } else if parameters.is_on("enable_http_compression")
-            && header(headers, &ACCEPT_ENCODING).split(',').any(|coding| {
-                coding
-                    .split(';')
-                    .next()
-                    .is_some_and(|name| name.trim() == "gzip")
-            })
+            && header(headers, &ACCEPT_ENCODING)
+                .split(',')
+                .any(|coding| coding.split(';').next().is_some_and(|name| name.trim() == "gzip"))
         {
             Self::Gzip
         } else {
@@ -549,10 +509,7 @@ async fn form(
     parameters: &mut Parameters,
 ) -> Result<Pieces, Exception> {
     let bad = |error: multer::Error| {
-        Exception::new(
-            Code::BadArguments,
-            format_args!("cannot read the form: {error}"),
-        )
+        Exception::new(Code::BadArguments, format_args!("cannot read the form: {error}"))
     };
     let boundary = multer::parse_boundary(header(headers, &CONTENT_TYPE)).map_err(bad)?;
     let body = stream::iter(body.into_iter().map(Ok::<_, Infallible>));
@@ -572,17 +529,11 @@ async fn form(
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// What ClickHouse's `X-ClickHouse-Summary` holds; the counts so far when the answer is long.
@@ -610,20 +561,11 @@ fn random_id() -> String {
     bits = (bits & !(0xf << 76)) | (0x4 << 76);
     bits = (bits & !(0x3 << 62)) | (0x2 << 62);
     let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// Sixteen lower-case letters, as ClickHouse tags an exception within a result.
 fn random_tag() -> String {
     let mut random = rand::rng();
-    (0..16)
-        .map(|_| char::from(random.random_range(b'a'..=b'z')))
-        .collect()
+    (0..16).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()
 }

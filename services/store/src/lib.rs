@@ -121,11 +121,7 @@ impl Key {
     /// [`StoreError::EmptyKey`].
     pub fn new(text: &str) -> Result<Self, StoreError> {
         let text = text.trim();
-        if text.is_empty() {
-            Err(StoreError::EmptyKey)
-        } else {
-            Ok(Self(text.to_owned()))
-        }
+        if text.is_empty() { Err(StoreError::EmptyKey) } else { Ok(Self(text.to_owned())) }
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -247,10 +243,7 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         );
     }
     let argument = folder.configure(&config.limits)?;
-    let refused = |reason: String| StoreError::Load {
-        path: library.clone(),
-        reason,
-    };
+    let refused = |reason: String| StoreError::Load { path: library.clone(), reason };
     let engine = Engine::start(&library, &folder.path_argument(), &[argument])
         .map_err(|error: LoadError| refused(error.to_string()))?;
     let version = engine
@@ -264,14 +257,7 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         .enable_all()
         .build()
         .map_err(StoreError::Serve)?;
-    let served = runtime.block_on(serve(
-        config,
-        listener,
-        engine,
-        folder.engine(),
-        version,
-        ready,
-    ));
+    let served = runtime.block_on(serve(config, listener, engine, folder.engine(), version, ready));
     runtime.shutdown_timeout(drain_time);
     drop(folder);
     served

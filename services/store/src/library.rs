@@ -37,21 +37,13 @@ pub enum MissingLibrary {
 pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, MissingLibrary> {
     supported()?;
     let path = named.map_or_else(cached, Path::to_path_buf);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(MissingLibrary::NotFound { path })
-    }
+    if path.is_file() { Ok(path) } else { Err(MissingLibrary::NotFound { path }) }
 }
 
 /// The library's place in the cache:
 /// `${ZHILI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/zhili}/libchdb-26.7.3/libchdb.so`.
 pub fn cached() -> PathBuf {
-    let folder = |name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("ZHILI_CACHE")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("zhili")))
         .or_else(|| folder("HOME").map(|home| home.join(".cache/zhili")))
@@ -62,11 +54,7 @@ pub fn cached() -> PathBuf {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn supported() -> Result<(), MissingLibrary> {
-    if std::arch::is_x86_feature_detected!("avx2") {
-        Ok(())
-    } else {
-        Err(MissingLibrary::NoAvx2)
-    }
+    if std::arch::is_x86_feature_detected!("avx2") { Ok(()) } else { Err(MissingLibrary::NoAvx2) }
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

@@ -18,20 +18,9 @@ use crate::StoreError;
 ///
 /// When `parent` is not (or no longer) the parent, or the kernel is older than Linux 5.3.
 pub(crate) fn die_with(parent: u32) -> Result<(), StoreError> {
-    let failed = |source: io::Error| StoreError::Parent {
-        pid: parent,
-        source,
-    };
-    let gone = || {
-        failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "not the parent of this process",
-        ))
-    };
-    let pid = i32::try_from(parent)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(gone)?;
+    let failed = |source: io::Error| StoreError::Parent { pid: parent, source };
+    let gone = || failed(io::Error::new(io::ErrorKind::NotFound, "not the parent of this process"));
+    let pid = i32::try_from(parent).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| failed(errno.into()))?;
     // Only now: had the parent ended before, this process would have another one already.
     if getppid() != Some(pid) {

@@ -59,8 +59,7 @@ impl Parameters {
     }
 
     pub(crate) fn is_on(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| value == "1" || value == "true")
+        self.get(name).is_some_and(|value| value == "1" || value == "true")
     }
 
     /// Settings for this request, in the order given.
@@ -78,8 +77,7 @@ impl Parameters {
         self.pairs
             .iter()
             .filter_map(|(name, value)| {
-                name.strip_prefix("param_")
-                    .map(|name| (name.to_owned(), value.clone()))
+                name.strip_prefix("param_").map(|name| (name.to_owned(), value.clone()))
             })
             .collect()
     }
@@ -94,15 +92,9 @@ impl Parameters {
         } else if let Some((user, key)) = basic(headers) {
             (Some(user), Some(key))
         } else {
-            (
-                self.get("user").map(str::to_owned),
-                self.get("password").map(str::to_owned),
-            )
+            (self.get("user").map(str::to_owned), self.get("password").map(str::to_owned))
         };
-        Credentials {
-            user: user.unwrap_or_else(|| "default".into()),
-            key: key.unwrap_or_default(),
-        }
+        Credentials { user: user.unwrap_or_else(|| "default".into()), key: key.unwrap_or_default() }
     }
 }
 
@@ -140,12 +132,7 @@ impl Pieces {
 
 impl From<Vec<Bytes>> for Pieces {
     fn from(pieces: Vec<Bytes>) -> Self {
-        Self(
-            pieces
-                .into_iter()
-                .filter(|piece| !piece.is_empty())
-                .collect(),
-        )
+        Self(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
     }
 }
 
@@ -206,14 +193,8 @@ mod tests {
             ("session_id", "s"),
             ("max_threads", "1"),
         ]);
-        assert_eq!(
-            parameters.settings().collect::<Vec<_>>(),
-            [("max_threads", "1")]
-        );
-        assert_eq!(
-            parameters.placeholders(),
-            [("x".to_owned(), "1".to_owned())]
-        );
+        assert_eq!(parameters.settings().collect::<Vec<_>>(), [("max_threads", "1")]);
+        assert_eq!(parameters.placeholders(), [("x".to_owned(), "1".to_owned())]);
     }
 
     #[test]
@@ -225,10 +206,7 @@ mod tests {
         assert_eq!(parameters.credentials(&headers).key, "k");
         headers.insert("x-clickhouse-key", "h".parse().unwrap());
         let credentials = parameters.credentials(&headers);
-        assert_eq!(
-            (credentials.user.as_str(), credentials.key.as_str()),
-            ("default", "h")
-        );
+        assert_eq!((credentials.user.as_str(), credentials.key.as_str()), ("default", "h"));
     }
 
     #[test]

@@ -39,20 +39,14 @@ impl<'text> Lexer<'text> {
     }
 
     fn skip_past(&mut self, end: &[u8]) {
-        let found = self
-            .rest()
-            .windows(end.len())
-            .position(|window| window == end);
+        let found = self.rest().windows(end.len()).position(|window| window == end);
         self.at = found.map_or(self.text.len(), |index| self.at + index + end.len());
     }
 
     fn skip_blank(&mut self) {
         loop {
             let rest = self.rest();
-            if rest
-                .first()
-                .is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
-            {
+            if rest.first().is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0x0b) {
                 self.at += 1;
             } else if rest.starts_with(b"--") || rest.starts_with(b"# ") || rest.starts_with(b"#!")
             {
@@ -115,11 +109,7 @@ impl Iterator for Lexer<'_> {
             }
             b'$' if self.skip_heredoc() => Kind::Text,
             byte if is_word(byte) => {
-                let length = self
-                    .rest()
-                    .iter()
-                    .take_while(|byte| is_word(**byte))
-                    .count();
+                let length = self.rest().iter().take_while(|byte| is_word(**byte)).count();
                 self.at += length;
                 Kind::Word
             }
@@ -128,10 +118,7 @@ impl Iterator for Lexer<'_> {
                 Kind::Symbol(byte)
             }
         };
-        Some(Token {
-            kind,
-            span: start..self.at,
-        })
+        Some(Token { kind, span: start..self.at })
     }
 }
 
@@ -171,15 +158,11 @@ pub(crate) fn look_at(text: &[u8]) -> Statement {
     let first = Lexer::new(text).find(|token| token.kind != Kind::Symbol(b'('));
     match first.as_ref().and_then(word).as_deref() {
         Some(b"INSERT") => look_at_insert(text),
-        Some(b"SELECT") => Statement::Select {
-            format: output_format(text),
-        },
-        Some(b"WITH") if !has_top_level_insert(text) => Statement::Select {
-            format: output_format(text),
-        },
-        _ => Statement::Other {
-            format: output_format(text),
-        },
+        Some(b"SELECT") => Statement::Select { format: output_format(text) },
+        Some(b"WITH") if !has_top_level_insert(text) => {
+            Statement::Select { format: output_format(text) }
+        }
+        _ => Statement::Other { format: output_format(text) },
     }
 }
 
@@ -246,12 +229,8 @@ fn output_format(text: &[u8]) -> Option<String> {
             token.kind == Kind::Word && text[token.span.clone()].eq_ignore_ascii_case(word)
         })
     };
-    let at = (0..tokens.len())
-        .rev()
-        .find(|index| is(*index, b"FORMAT"))?;
-    let name = tokens
-        .get(at + 1)
-        .filter(|token| token.kind == Kind::Word)?;
+    let at = (0..tokens.len()).rev().find(|index| is(*index, b"FORMAT"))?;
+    let name = tokens.get(at + 1).filter(|token| token.kind == Kind::Word)?;
     let ends = match tokens.get(at + 2) {
         None => true,
         Some(next) => next.kind == Kind::Symbol(b';') || is(at + 2, b"SETTINGS"),
@@ -350,10 +329,7 @@ mod tests {
             "INSERT INTO t FROM INFILE 'x' FORMAT CSV",
             "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
         ] {
-            assert!(
-                matches!(look_at(text.as_bytes()), Statement::Other { .. }),
-                "{text}"
-            );
+            assert!(matches!(look_at(text.as_bytes()), Statement::Other { .. }), "{text}");
         }
     }
 
@@ -364,10 +340,7 @@ mod tests {
             other @ Statement::Insert { .. } => panic!("{other:?}"),
         };
         assert_eq!(format("SELECT 1 FORMAT JSON"), Some("JSON".into()));
-        assert_eq!(
-            format("SELECT 1 FORMAT Native SETTINGS a = 1;"),
-            Some("Native".into())
-        );
+        assert_eq!(format("SELECT 1 FORMAT Native SETTINGS a = 1;"), Some("Native".into()));
         assert_eq!(format("/* FORMAT CSV */ (SELECT 1) -- FORMAT TSV"), None);
         assert_eq!(format("SELECT 'x FORMAT JSON'"), None);
         assert_eq!(format("SELECT format FROM t"), None);
@@ -377,18 +350,9 @@ mod tests {
 
     #[test]
     fn a_function_that_reads_files_is_found_however_it_is_quoted() {
-        assert_eq!(
-            reaches_outside("SELECT file('/etc/passwd')"),
-            Some("function file".into())
-        );
-        assert_eq!(
-            reaches_outside("SELECT `file` ('x')"),
-            Some("function file".into())
-        );
-        assert_eq!(
-            reaches_outside("SELECT 1 INTO OUTFILE 'x'"),
-            Some("OUTFILE".into())
-        );
+        assert_eq!(reaches_outside("SELECT file('/etc/passwd')"), Some("function file".into()));
+        assert_eq!(reaches_outside("SELECT `file` ('x')"), Some("function file".into()));
+        assert_eq!(reaches_outside("SELECT 1 INTO OUTFILE 'x'"), Some("OUTFILE".into()));
         assert_eq!(
             reaches_outside(
                 "CREATE TABLE t (x Int8) ENGINE = MergeTree SETTINGS disk = disk(type = s3)"
@@ -399,23 +363,14 @@ mod tests {
 
     #[test]
     fn a_column_named_file_and_text_that_speaks_of_files_are_no_reach_outside() {
-        assert_eq!(
-            reaches_outside("SELECT file, 'file(x)' FROM profile WHERE infile = 1"),
-            None
-        );
+        assert_eq!(reaches_outside("SELECT file, 'file(x)' FROM profile WHERE infile = 1"), None);
     }
 
     #[test]
     fn the_first_look_misses_no_spelling() {
-        for text in [
-            "select FILE('x')",
-            "select `\\x66ile`('x')",
-            "select 1 into outfile 'x'",
-        ] {
+        for text in ["select FILE('x')", "select `\\x66ile`('x')", "select 1 into outfile 'x'"] {
             assert!(is_suspect(text.as_bytes()), "{text}");
         }
-        assert!(!is_suspect(
-            b"SELECT count() FROM v_events WHERE text LIKE '%x\\_y%'"
-        ));
+        assert!(!is_suspect(b"SELECT count() FROM v_events WHERE text LIKE '%x\\_y%'"));
     }
 }

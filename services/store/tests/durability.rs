@@ -1,9 +1,5 @@
 //! Exactly once through the store: deduplication tokens, kills in mid-insert, restarts.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests are tests"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
 
 mod support;
 
@@ -92,11 +88,7 @@ async fn survives_kills(name: &str, partition_by: &str, seed: u64) {
         store = Store::start(&data);
         let client = store.client("zhili");
         let before = number(&client, "SELECT count() FROM messages").await - number_of_kill * BATCH;
-        left[if before == 0 {
-            0
-        } else {
-            1 + usize::from(before == BATCH)
-        }] += 1;
+        left[if before == 0 { 0 } else { 1 + usize::from(before == BATCH) }] += 1;
         assert!(insert(&client, &token, batch(number_of_kill)).await);
         let rows = number(&client, "SELECT count() FROM messages").await;
         assert_eq!(
@@ -106,17 +98,11 @@ async fn survives_kills(name: &str, partition_by: &str, seed: u64) {
         );
     }
     let client = store.client("zhili");
-    assert_eq!(
-        number(&client, "SELECT uniqExact(id) FROM messages").await,
-        (KILLS + 1) * BATCH
-    );
+    assert_eq!(number(&client, "SELECT uniqExact(id) FROM messages").await, (KILLS + 1) * BATCH);
     for batch_again in 0..=KILLS {
         assert!(insert(&client, &format!("batch {batch_again}"), batch(batch_again)).await);
     }
-    assert_eq!(
-        number(&client, "SELECT count() FROM messages").await,
-        (KILLS + 1) * BATCH
-    );
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, (KILLS + 1) * BATCH);
     eprintln!(
         "{name}: {KILLS} kills, {unanswered} inserts unanswered; rows left: none {}, some {}, all {}",
         left[0], left[1], left[2]
@@ -158,14 +144,8 @@ async fn a_token_that_a_kill_left_without_its_rows_does_not_swallow_them() {
     assert_eq!(number(&client, "SELECT count() FROM messages").await, BATCH);
     assert!(insert(&client, "second", batch(1)).await);
     assert!(insert(&client, "first", batch(0)).await);
-    assert_eq!(
-        number(&client, "SELECT uniqExact(id) FROM messages").await,
-        2 * BATCH
-    );
-    assert_eq!(
-        number(&client, "SELECT count() FROM messages").await,
-        2 * BATCH
-    );
+    assert_eq!(number(&client, "SELECT uniqExact(id) FROM messages").await, 2 * BATCH);
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, 2 * BATCH);
 }
 
 #[tokio::test]
@@ -195,19 +175,13 @@ async fn a_store_that_would_swallow_rows_ends_and_is_sound_after_its_next_start(
     // A failure that leaves nothing behind does not end the store.
     assert!(client.query(bad_row).execute().await.is_err());
     assert!(insert(&client, "second", batch(1)).await);
-    assert_eq!(
-        number(&client, "SELECT count() FROM messages").await,
-        2 * BATCH
-    );
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, 2 * BATCH);
 }
 
 /// The folder of the one table that has a deduplication log.
 fn table_folder(data: &Path) -> PathBuf {
-    let folders = |folder: PathBuf| {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-    };
+    let folders =
+        |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     folders(data.join("engine/store"))
         .flat_map(folders)
         .find(|table| table.join("deduplication_logs").is_dir())
@@ -230,10 +204,7 @@ async fn the_same_token_keeps_one_copy_and_another_token_inserts() {
     assert!(insert(&client, "a", batch(1)).await);
     assert_eq!(number(&client, "SELECT count() FROM messages").await, BATCH);
     assert!(insert(&client, "b", batch(0)).await);
-    assert_eq!(
-        number(&client, "SELECT count() FROM messages").await,
-        2 * BATCH
-    );
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, 2 * BATCH);
 }
 
 #[tokio::test]

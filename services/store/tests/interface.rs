@@ -1,9 +1,5 @@
 //! The official client and plain HTTP against a real store.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests are tests"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
 
 mod support;
 
@@ -29,12 +25,7 @@ async fn clients(name: &str) -> Vec<Client> {
     let mut clients = Vec::new();
     for compression in [Compression::None, Compression::Lz4] {
         for validation in [true, false] {
-            clients.push(
-                client
-                    .clone()
-                    .with_compression(compression)
-                    .with_validation(validation),
-            );
+            clients.push(client.clone().with_compression(compression).with_validation(validation));
         }
     }
     clients
@@ -127,12 +118,7 @@ async fn parameters_bindings_and_settings_reach_the_engine_and_stay_in_their_req
     }
     for client in clients("parameters").await {
         let text = "x'; DROP TABLE t; -- \\ \t\n客";
-        let bound: String = client
-            .query("SELECT ?")
-            .bind(text)
-            .fetch_one()
-            .await
-            .unwrap();
+        let bound: String = client.query("SELECT ?").bind(text).fetch_one().await.unwrap();
         assert_eq!(bound, text);
         let (echoed, sum) = client
             .query("SELECT {text:String}, {a:UInt8} + {b:UInt8}")
@@ -145,12 +131,8 @@ async fn parameters_bindings_and_settings_reach_the_engine_and_stay_in_their_req
         assert_eq!((echoed.as_str(), sum), (text, 3));
 
         let threads = "SELECT toUInt64(getSetting('max_block_size'))";
-        let set: u64 = client
-            .query(threads)
-            .with_setting("max_block_size", "1234")
-            .fetch_one()
-            .await
-            .unwrap();
+        let set: u64 =
+            client.query(threads).with_setting("max_block_size", "1234").fetch_one().await.unwrap();
         assert_eq!(set, 1234);
         assert_ne!(number(&client, threads).await, 1234);
     }
@@ -176,12 +158,8 @@ async fn errors_carry_clickhouses_codes() {
             let error = client.query(sql).execute().await.unwrap_err();
             assert_eq!(code_of(&error), Some(code), "{sql}: {error}");
         }
-        let error = client
-            .query("SELECT 1")
-            .with_setting("no_such", "1")
-            .execute()
-            .await
-            .unwrap_err();
+        let error =
+            client.query("SELECT 1").with_setting("no_such", "1").execute().await.unwrap_err();
         assert_eq!(code_of(&error), Some(115), "{error}");
         let lost = client.clone().with_database("nowhere");
         let error = lost.query("SELECT 1").execute().await.unwrap_err();
@@ -199,24 +177,13 @@ async fn errors_have_the_status_that_clickhouse_gives_them() {
         ("SELEC 1", 400, "62"),
         ("SELECT throwIf(1)", 500, "395"),
         ("SELECT file('/etc/passwd')", 403, "497"),
-        (
-            "SELECT sleep(3) SETTINGS max_execution_time = 0.1",
-            408,
-            "159",
-        ),
+        ("SELECT sleep(3) SETTINGS max_execution_time = 0.1", 408, "159"),
     ] {
         let response = STORE.post("/").body(sql).send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{sql}");
-        assert_eq!(
-            response.headers()["x-clickhouse-exception-code"],
-            code,
-            "{sql}"
-        );
+        assert_eq!(response.headers()["x-clickhouse-exception-code"], code, "{sql}");
         let text = response.text().await.unwrap();
-        assert!(
-            text.starts_with(&format!("Code: {code}. DB::Exception: ")),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!("Code: {code}. DB::Exception: ")), "{text}");
         assert!(text.ends_with("(official build))\n"), "{text}");
     }
 }
@@ -238,20 +205,10 @@ async fn a_schema_that_differs_is_seen_by_validation() {
         .unwrap();
     let mut insert = client.insert::<Wrong>("t").await.unwrap();
     let written = insert.write(&Wrong { id: "x".into() }).await;
-    assert!(
-        matches!(written, Err(Error::SchemaMismatch(_))),
-        "{written:?}"
-    );
+    assert!(matches!(written, Err(Error::SchemaMismatch(_))), "{written:?}");
     drop(insert);
-    client
-        .query("INSERT INTO t VALUES (1)")
-        .execute()
-        .await
-        .unwrap();
-    let read = client
-        .query("SELECT ?fields FROM t")
-        .fetch_one::<Wrong>()
-        .await;
+    client.query("INSERT INTO t VALUES (1)").execute().await.unwrap();
+    let read = client.query("SELECT ?fields FROM t").fetch_one::<Wrong>().await;
     assert!(matches!(read, Err(Error::SchemaMismatch(_))), "{read:?}");
 }
 
@@ -281,11 +238,7 @@ async fn a_result_without_rows_is_none() {
         return;
     }
     for client in clients("empty").await {
-        let none = client
-            .query("SELECT 1 WHERE 0")
-            .fetch_optional::<u8>()
-            .await
-            .unwrap();
+        let none = client.query("SELECT 1 WHERE 0").fetch_optional::<u8>().await.unwrap();
         assert_eq!(none, None);
     }
 }
@@ -314,12 +267,7 @@ async fn an_error_after_the_first_rows_is_reported_and_breaks_the_answer_off() {
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.bytes().await.is_err());
     // Asked to wait, the store still knows the status.
-    let response = STORE
-        .post("/?wait_end_of_query=1")
-        .body(sql)
-        .send()
-        .await
-        .unwrap();
+    let response = STORE.post("/?wait_end_of_query=1").body(sql).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
@@ -342,11 +290,7 @@ async fn only_the_user_with_the_key_gets_in() {
         (header("key of the test"), 403, Some("516")),
         (header("key of the tests "), 200, None),
         (http.post(url), 401, Some("194")),
-        (
-            http.get(format!("{url}/?query=SELECT%201")),
-            401,
-            Some("194"),
-        ),
+        (http.get(format!("{url}/?query=SELECT%201")), 401, Some("194")),
     ] {
         let response = request.body("SELECT 1").send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{response:?}");
@@ -418,19 +362,12 @@ async fn what_reaches_outside_the_store_is_refused() {
         let error = client.query(sql).execute().await.expect_err(sql);
         // Not allowed, a setting that is fixed, no such table, expressions or a path refused.
         let code = code_of(&error);
-        assert!(
-            code.is_some_and(|code| [497, 452, 60, 344, 36].contains(&code)),
-            "{sql}: {error}"
-        );
+        assert!(code.is_some_and(|code| [497, 452, 60, 344, 36].contains(&code)), "{sql}: {error}");
     }
     // Values in the body are expressions too.
     let path = "/?database=refused&query=INSERT+INTO+t+FORMAT+Values";
-    let refused = STORE
-        .post(path)
-        .body("('x'), (upper(file('/etc/passwd')))")
-        .send()
-        .await
-        .unwrap();
+    let refused =
+        STORE.post(path).body("('x'), (upper(file('/etc/passwd')))").send().await.unwrap();
     assert_eq!(refused.headers()["x-clickhouse-exception-code"], "344");
     assert!(!std::path::Path::new("/tmp/never").exists());
     assert_eq!(number(&client, "SELECT count() FROM t").await, 0);
@@ -467,11 +404,7 @@ async fn what_stays_inside_the_store_is_allowed() {
         "USE allowed",
         "SELECT 1;",
     ] {
-        client
-            .query(sql)
-            .execute()
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        client.query(sql).execute().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
     assert_eq!(number(&client, "SELECT count() FROM r").await, 1);
 }
@@ -482,36 +415,18 @@ async fn a_get_reads_only() {
         return;
     }
     let client = database(&STORE, "get").await;
-    client
-        .query("CREATE TABLE t (x UInt8) ENGINE = Memory")
-        .execute()
-        .await
-        .unwrap();
+    client.query("CREATE TABLE t (x UInt8) ENGINE = Memory").execute().await.unwrap();
     let get = |query: &str| {
         reqwest::Client::new()
-            .get(format!(
-                "{}/?database=get&query={}",
-                STORE.url,
-                encoded(query)
-            ))
+            .get(format!("{}/?database=get&query={}", STORE.url, encoded(query)))
             .basic_auth("default", Some(KEY))
             .send()
     };
-    let read = get("SELECT count() FROM t SETTINGS max_threads = 1")
-        .await
-        .unwrap();
+    let read = get("SELECT count() FROM t SETTINGS max_threads = 1").await.unwrap();
     assert_eq!(read.text().await.unwrap(), "0\n");
-    for sql in [
-        "INSERT INTO t VALUES (1)",
-        "DROP TABLE t",
-        "TRUNCATE TABLE t",
-    ] {
+    for sql in ["INSERT INTO t VALUES (1)", "DROP TABLE t", "TRUNCATE TABLE t"] {
         let refused = get(sql).await.unwrap();
-        assert_eq!(
-            refused.headers()["x-clickhouse-exception-code"],
-            "164",
-            "{sql}"
-        );
+        assert_eq!(refused.headers()["x-clickhouse-exception-code"], "164", "{sql}");
     }
     assert_eq!(number(&client, "SELECT count() FROM t").await, 0);
 }
@@ -551,10 +466,7 @@ async fn answers_say_what_was_read_and_written() {
     assert!(summary.contains("\"result_rows\":\"3\""), "{summary}");
     assert_eq!(selected.headers()["x-clickhouse-format"], "JSONEachRow");
     assert_eq!(selected.headers()["x-clickhouse-timezone"], "UTC");
-    assert_eq!(
-        selected.headers()["content-type"],
-        "application/x-ndjson; charset=UTF-8"
-    );
+    assert_eq!(selected.headers()["content-type"], "application/x-ndjson; charset=UTF-8");
     assert_eq!(selected.text().await.unwrap().lines().count(), 3);
 }
 
@@ -565,15 +477,7 @@ async fn every_output_format_is_one_document() {
     }
     let text = async |format: &str| {
         let sql = format!("SELECT number AS n FROM numbers(200000) FORMAT {format}");
-        STORE
-            .post("/")
-            .body(sql)
-            .send()
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap()
+        STORE.post("/").body(sql).send().await.unwrap().bytes().await.unwrap()
     };
     for (format, lines) in [
         ("TabSeparated", 200_000),
@@ -583,20 +487,13 @@ async fn every_output_format_is_one_document() {
         ("JSONCompactEachRow", 200_000),
     ] {
         let body = text(format).await;
-        assert_eq!(
-            body.split(|byte| *byte == b'\n').count() - 1,
-            lines,
-            "{format}"
-        );
+        assert_eq!(body.split(|byte| *byte == b'\n').count() - 1, lines, "{format}");
     }
     let json = text("JSONCompact").await;
     let parsed: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(parsed["rows"], 200_000);
     assert_eq!(text("RowBinary").await.len(), 8 * 200_000);
-    assert_eq!(
-        text("RowBinaryWithNamesAndTypes").await.len(),
-        8 * 200_000 + 1 + 2 + 7
-    );
+    assert_eq!(text("RowBinaryWithNamesAndTypes").await.len(), 8 * 200_000 + 1 + 2 + 7);
     let parquet = text("Parquet").await;
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
 }
@@ -608,15 +505,7 @@ async fn totals_follow_the_rows_once() {
     }
     let sql = "SELECT number, count() FROM numbers(100000) GROUP BY number WITH TOTALS \
                ORDER BY number FORMAT TSV";
-    let body = STORE
-        .post("/")
-        .body(sql)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let body = STORE.post("/").body(sql).send().await.unwrap().text().await.unwrap();
     assert_eq!(body.lines().filter(|line| line.is_empty()).count(), 1);
     assert!(body.ends_with("\n0\t100000\n"));
 }
@@ -629,9 +518,7 @@ async fn a_body_that_breaks_off_writes_nothing() {
     for (index, client) in clients("aborted").await.into_iter().enumerate() {
         let table = format!("t{index}");
         client
-            .query(&format!(
-                "CREATE TABLE {table} (x UInt64) ENGINE = MergeTree ORDER BY x"
-            ))
+            .query(&format!("CREATE TABLE {table} (x UInt64) ENGINE = MergeTree ORDER BY x"))
             .execute()
             .await
             .unwrap();
@@ -642,10 +529,7 @@ async fn a_body_that_breaks_off_writes_nothing() {
             }
         }
         drop(insert);
-        assert_eq!(
-            number(&client, &format!("SELECT count() FROM {table}")).await,
-            0
-        );
+        assert_eq!(number(&client, &format!("SELECT count() FROM {table}")).await, 0);
     }
 
     // Chunks without the last, and a body shorter than its stated length: the connection ends.
@@ -672,11 +556,7 @@ async fn a_body_that_breaks_off_writes_nothing() {
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).unwrap();
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
-        assert_eq!(
-            number(&client, "SELECT count() FROM raw").await,
-            0,
-            "{framing}"
-        );
+        assert_eq!(number(&client, "SELECT count() FROM raw").await, 0, "{framing}");
     }
 }
 
@@ -711,11 +591,7 @@ async fn an_insert_is_one_block_however_it_is_sent() {
         .execute()
         .await
         .unwrap();
-    client
-        .query("SYSTEM STOP MERGES t")
-        .execute()
-        .await
-        .unwrap();
+    client.query("SYSTEM STOP MERGES t").execute().await.unwrap();
     let parts = "SELECT count() FROM system.parts WHERE database = 'one_block' AND active";
 
     let mut insert = client.insert::<Number>("t").await.unwrap();
@@ -733,20 +609,12 @@ async fn an_insert_is_one_block_however_it_is_sent() {
         assert_eq!(response.status(), StatusCode::OK);
     }
     assert_eq!(number(&client, parts).await, 3);
-    let native = STORE
-        .post("/")
-        .body("SELECT number AS x FROM numbers(500000) FORMAT Native");
+    let native = STORE.post("/").body("SELECT number AS x FROM numbers(500000) FORMAT Native");
     let native = native.send().await.unwrap().bytes().await.unwrap();
     let path = "/?database=one_block&query=INSERT+INTO+t+FORMAT+Native";
-    assert_eq!(
-        STORE.post(path).body(native).send().await.unwrap().status(),
-        StatusCode::OK
-    );
+    assert_eq!(STORE.post(path).body(native).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(number(&client, parts).await, 4);
-    assert_eq!(
-        number(&client, "SELECT count() FROM t").await,
-        3 * rows + 700_000
-    );
+    assert_eq!(number(&client, "SELECT count() FROM t").await, 3 * rows + 700_000);
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -767,10 +635,7 @@ async fn an_inserts_data_may_stand_in_the_text_the_body_or_both() {
         .unwrap();
     for (query, body) in [
         ("", "INSERT INTO t VALUES (1, 'one'), (1 + 1, upper('two'))"),
-        (
-            "",
-            "INSERT INTO t (s, x) FORMAT JSONEachRow\n{\"x\": 3, \"s\": \"three\"}",
-        ),
+        ("", "INSERT INTO t (s, x) FORMAT JSONEachRow\n{\"x\": 3, \"s\": \"three\"}"),
         ("INSERT INTO t FORMAT TSV", "4\tfour\n5\tfive\n"),
         ("INSERT INTO t SETTINGS max_threads = 1 FORMAT CSV", "6,six"),
         ("INSERT INTO t VALUES", "(7, 'seven')"),
@@ -784,16 +649,9 @@ async fn an_inserts_data_may_stand_in_the_text_the_body_or_both() {
             .await
             .unwrap();
         let status = response.status();
-        assert!(
-            status.is_success(),
-            "{query} {body}: {}",
-            response.text().await.unwrap()
-        );
+        assert!(status.is_success(), "{query} {body}: {}", response.text().await.unwrap());
     }
-    assert_eq!(
-        number(&client, "SELECT sum(x) FROM t").await,
-        (1..=9_u64).sum::<u64>()
-    );
+    assert_eq!(number(&client, "SELECT sum(x) FROM t").await, (1..=9_u64).sum::<u64>());
     let all = "SELECT arrayStringConcat(groupArray(s), ' ') FROM (SELECT s FROM t ORDER BY x)";
     let words: String = client.query(all).fetch_one().await.unwrap();
     assert_eq!(words, "one TWO three four five six seven eight nine");
@@ -816,16 +674,9 @@ async fn bodies_and_answers_may_be_compressed() {
     let gzip = gzip.finish().unwrap();
     let path = "/?database=compressed&query=INSERT+INTO+t+FORMAT+TSV";
     let insert = |coding: &'static str, body: Vec<u8>| {
-        STORE
-            .post(path)
-            .header("Content-Encoding", coding)
-            .body(body)
-            .send()
+        STORE.post(path).header("Content-Encoding", coding).body(body).send()
     };
-    assert_eq!(
-        insert("gzip", gzip.clone()).await.unwrap().status(),
-        StatusCode::OK
-    );
+    assert_eq!(insert("gzip", gzip.clone()).await.unwrap().status(), StatusCode::OK);
     assert_eq!(number(&client, "SELECT count() FROM t").await, 50_000);
     // Cut, corrupt, unknown: nothing is written.
     for (coding, body) in [
@@ -833,10 +684,7 @@ async fn bodies_and_answers_may_be_compressed() {
         ("gzip", text.clone().into_bytes()),
         ("zstd", gzip.clone()),
     ] {
-        assert!(
-            !insert(coding, body).await.unwrap().status().is_success(),
-            "{coding}"
-        );
+        assert!(!insert(coding, body).await.unwrap().status().is_success(), "{coding}");
     }
     assert_eq!(number(&client, "SELECT count() FROM t").await, 50_000);
 
@@ -850,25 +698,15 @@ async fn bodies_and_answers_may_be_compressed() {
     assert_eq!(answer.headers()["content-encoding"], "gzip");
     let packed = answer.bytes().await.unwrap();
     let mut unpacked = String::new();
-    flate2::read::GzDecoder::new(&packed[..])
-        .read_to_string(&mut unpacked)
-        .unwrap();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
     assert_eq!(unpacked.lines().count(), 500_000);
 
     // Native frames both ways: what the store packs it takes back.
-    let frames = STORE
-        .post("/?compress=1")
-        .body("SELECT number + 50000 FROM numbers(500000)");
+    let frames = STORE.post("/?compress=1").body("SELECT number + 50000 FROM numbers(500000)");
     let frames = frames.send().await.unwrap().bytes().await.unwrap();
     let path = "/?database=compressed&decompress=1&query=INSERT+INTO+t+FORMAT+TSV";
     assert_eq!(
-        STORE
-            .post(path)
-            .body(frames.clone())
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        STORE.post(path).body(frames.clone()).send().await.unwrap().status(),
         StatusCode::OK
     );
     assert_eq!(number(&client, "SELECT count() FROM t").await, 550_000);
@@ -891,10 +729,7 @@ async fn more_statements_than_turns_wait_for_theirs() {
         tokio::spawn(async move { number(&client, &format!("SELECT toUInt64({n})")).await })
     });
     let results = futures::future::join_all(all).await;
-    assert_eq!(
-        results.into_iter().map(Result::unwrap).sum::<u64>(),
-        (0..100_u64).sum::<u64>()
-    );
+    assert_eq!(results.into_iter().map(Result::unwrap).sum::<u64>(), (0..100_u64).sum::<u64>());
 }
 
 #[tokio::test]
@@ -905,10 +740,7 @@ async fn a_client_that_leaves_frees_its_turn() {
     let client = database(&STORE, "leaving").await;
     // More than there are turns; each would stream for very long.
     for _ in 0..64 {
-        let mut cursor = client
-            .query("SELECT number FROM system.numbers")
-            .fetch::<u64>()
-            .unwrap();
+        let mut cursor = client.query("SELECT number FROM system.numbers").fetch::<u64>().unwrap();
         assert_eq!(cursor.next().await.unwrap(), Some(0));
     }
     assert_eq!(number(&client, "SELECT toUInt64(1)").await, 1);
@@ -930,10 +762,7 @@ async fn a_body_larger_than_the_store_takes_is_refused_before_it_is_sent() {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert!(
-        answer.contains("x-clickhouse-exception-code: 229"),
-        "{answer}"
-    );
+    assert!(answer.contains("x-clickhouse-exception-code: 229"), "{answer}");
 }
 
 #[tokio::test]
@@ -943,15 +772,7 @@ async fn a_session_id_is_accepted_and_carries_nothing_over() {
     }
     let ask = async |sql: &str| {
         let path = "/?session_id=s&session_timeout=60";
-        STORE
-            .post(path)
-            .body(sql.to_owned())
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
+        STORE.post(path).body(sql.to_owned()).send().await.unwrap().text().await.unwrap()
     };
     assert_eq!(ask("SET max_block_size = 4321").await, "");
     assert_ne!(ask("SELECT getSetting('max_block_size')").await, "4321\n");

@@ -1,9 +1,5 @@
 //! The store as a process: start, ownership of its data, end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests are tests"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
 
 mod support;
 
@@ -16,9 +12,7 @@ use support::{KEY, Store, command, database, fresh_folder, has_library, number};
 
 fn line_of(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
-    let mut lines = text
-        .lines()
-        .filter(|line| line.starts_with("zhili-store: "));
+    let mut lines = text.lines().filter(|line| line.starts_with("zhili-store: "));
     let line = lines.next().unwrap_or_else(|| panic!("no line in {text}"));
     assert_eq!(lines.next(), None, "more than one line");
     line.to_owned()
@@ -27,17 +21,10 @@ fn line_of(output: &Output) -> String {
 #[test]
 fn without_a_library_one_line_says_what_to_do() {
     let data = fresh_folder("no-library");
-    let output = command(&data)
-        .args(["--libchdb", "/nowhere/libchdb.so"])
-        .output()
-        .unwrap();
+    let output = command(&data).args(["--libchdb", "/nowhere/libchdb.so"]).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     let line = line_of(&output);
-    for part in [
-        "/nowhere/libchdb.so",
-        "deploy/libchdb/fetch.sh",
-        "--clickhouse-url",
-    ] {
+    for part in ["/nowhere/libchdb.so", "deploy/libchdb/fetch.sh", "--clickhouse-url"] {
         assert!(line.contains(part), "{line}");
     }
 }
@@ -47,11 +34,7 @@ fn a_library_that_is_none_is_refused_in_one_line() {
     let data = fresh_folder("bad-library");
     let library = data.join("libchdb.so");
     fs::write(&library, "no library").unwrap();
-    let output = command(&data)
-        .arg("--libchdb")
-        .arg(&library)
-        .output()
-        .unwrap();
+    let output = command(&data).arg("--libchdb").arg(&library).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     assert!(line_of(&output).contains("cannot load"));
 }
@@ -69,10 +52,7 @@ fn misuse_ends_with_64_before_anything_is_touched() {
             .unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
     }
-    let output = command(&data)
-        .env("ZHILI_STORE_KEY", " \n")
-        .output()
-        .unwrap();
+    let output = command(&data).env("ZHILI_STORE_KEY", " \n").output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     assert!(line_of(&output).contains("key is empty"));
     assert!(!data.exists());
@@ -121,18 +101,12 @@ fn the_key_comes_from_a_file_and_is_not_among_the_arguments() {
     let folder = fresh_folder("key-file");
     fs::write(folder.join("key"), format!("{KEY}\n")).unwrap();
     let mut command = command(&folder.join("data"));
-    command
-        .env_remove("ZHILI_STORE_KEY")
-        .arg("--key-file")
-        .arg(folder.join("key"));
+    command.env_remove("ZHILI_STORE_KEY").arg("--key-file").arg(folder.join("key"));
     let store = Store::spawn(&mut command);
     let arguments = fs::read_to_string(format!("/proc/{}/cmdline", store.pid())).unwrap();
     assert!(!arguments.contains(KEY));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    assert_eq!(
-        runtime.block_on(number(&store.client("default"), "SELECT toUInt64(1)")),
-        1
-    );
+    assert_eq!(runtime.block_on(number(&store.client("default"), "SELECT toUInt64(1)")), 1);
 }
 
 #[test]
@@ -142,10 +116,7 @@ fn the_store_dies_with_its_parent_and_leaves_no_lock() {
     }
     let data = fresh_folder("orphan");
     let mut parent = Command::new("sh")
-        .args([
-            "-c",
-            "\"$0\" --data \"$1\" --listen 127.0.0.1:0 --die-with-parent $$ & wait",
-        ])
+        .args(["-c", "\"$0\" --data \"$1\" --listen 127.0.0.1:0 --die-with-parent $$ & wait"])
         .arg(env!("CARGO_BIN_EXE_zhili-store"))
         .arg(&data)
         .env("ZHILI_STORE_KEY", KEY)
@@ -167,10 +138,7 @@ fn the_store_dies_with_its_parent_and_leaves_no_lock() {
 #[test]
 fn a_store_whose_parent_is_another_does_not_start() {
     let data = fresh_folder("not-the-parent");
-    let output = command(&data)
-        .args(["--die-with-parent", "1"])
-        .output()
-        .unwrap();
+    let output = command(&data).args(["--die-with-parent", "1"]).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     assert!(line_of(&output).contains("parent process 1"));
 }
@@ -187,10 +155,7 @@ async fn on_sigterm_running_statements_end_and_the_store_exits_with_0() {
     let seen = "SELECT count() FROM system.processes WHERE query LIKE '%sleep(1)%' \
                 AND query NOT LIKE '%system.processes%'";
     while number(&client, seen).await == 0 {
-        assert!(
-            !running.is_finished(),
-            "the statement ended before it was seen to run"
-        );
+        assert!(!running.is_finished(), "the statement ended before it was seen to run");
     }
     let begun = Instant::now();
     store.terminate();

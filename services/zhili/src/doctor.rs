@@ -21,11 +21,11 @@ struct Findings {
     problems: usize,
 }
 
-impl Findings {
-    fn well(&mut self, what: &str) -> Result<(), Failure> {
-        print(&format!("ok       {what}\n"))
-    }
+fn well(what: &str) -> Result<(), Failure> {
+    print(&format!("ok       {what}\n"))
+}
 
+impl Findings {
     fn problem(&mut self, what: &str) -> Result<(), Failure> {
         self.problems += 1;
         print(&format!("problem  {what}\n"))
@@ -42,9 +42,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 if !service.ready {
                     findings.problem(&format!("{name}: {}", service.reason))?;
                 } else if service.reason.is_empty() {
-                    findings.well(&format!("{name} makes progress"))?;
+                    well(&format!("{name} makes progress"))?;
                 } else {
-                    findings.well(&format!("{name}: {}", service.reason.replace('\n', "; ")))?;
+                    well(&format!("{name}: {}", service.reason.replace('\n', "; ")))?;
                 }
             }
             running(&arguments.system, &mut findings).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 fn machine(findings: &mut Findings) -> Result<(), Failure> {
     let library = zhili_store::cached_library();
     if library.is_file() {
-        findings.well(&format!("libchdb {} is in the cache", zhili_store::LIBCHDB_VERSION))
+        well(&format!("libchdb {} is in the cache", zhili_store::LIBCHDB_VERSION))
     } else {
         findings.problem(&format!(
             "libchdb is not at {}: run deploy/libchdb/fetch.sh, or use a ClickHouse of your own with --clickhouse-url",
@@ -80,13 +80,13 @@ async fn running(system: &System, findings: &mut Findings) -> Result<(), Failure
         findings.problem(warning)?;
     }
     if warnings.is_empty() {
-        findings.well("somebody can be paged")?;
+        well("somebody can be paged")?;
     }
     let connection = system.connect(&addresses.ingest).await?;
     let request = ListDeadLettersRequest { limit: 1_000 };
     let letters = LogServiceClient::new(connection).list_dead_letters(request).await;
     match letters.map_err(|s| said(&s))?.into_inner().dead_letters.len() {
-        0 => findings.well("no dead letters"),
+        0 => well("no dead letters"),
         count => findings
             .problem(&format!("{count} dead letters: look at them with `zhili dead-letters list`")),
     }

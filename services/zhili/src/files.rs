@@ -49,8 +49,13 @@ impl Folder {
         Self { path: path.into() }
     }
 
+    /// Makes the folder, for its owner only: it holds keys and what customers wrote.
     pub(crate) fn create(&self) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.path)
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
             .map_err(|error| Failure::Io(format!("cannot make {}: {error}", self.path.display())))
     }
 

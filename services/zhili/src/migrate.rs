@@ -53,5 +53,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let migrated = migrate(&warehouse, &layout).await.map_err(failed)?;
     check_windows(&warehouse).await.map_err(failed)?;
-    print(&format!("{migrated}\n"))
+    for name in &migrated.applied {
+        print(&format!("applied {name}\n"))?;
+    }
+    print(&format!("the schema is at version {}\n", migrated.version))
 }

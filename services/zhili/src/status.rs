@@ -91,7 +91,8 @@ async fn ask(name: &str, url: &str) -> Service {
         Err(_) => (false, "it does not answer".to_owned()),
     };
     let text = text.trim();
-    let reason = if matches!(text, "ready" | "Ok.") { String::new() } else { text.to_owned() };
+    let text = text.strip_prefix("ready").or_else(|| text.strip_prefix("Ok.")).unwrap_or(text);
+    let reason = text.trim().to_owned();
     Service { url: url.to_owned(), ready, reason, lag_messages: None, lag_seconds: None }
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use zhili_runtime::Failure;
 use zhili_runtime::auth::{Role, Tenant, add_token, list_tokens, new_token, remove_token};
 
 use crate::client::print;
+use crate::duration::Length;
 use crate::files::Folder;
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ enum Action {
         tenant: String,
         /// How long it is valid, such as 90d; for ever unless given.
         #[arg(long)]
-        expires: Option<SignedDuration>,
+        expires: Option<Length>,
     },
     /// List tokens; what they are is not kept.
     List,
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let tenant = Tenant::try_from(tenant).map_err(Failure::Usage)?;
             let roles: BTreeSet<Role> = roles.into_iter().map(Role::from).collect();
             let expires = expires
-                .map(|span| u64::try_from(Timestamp::now().as_second() + span.as_secs()))
+                .map(|span| u64::try_from(Timestamp::now().as_second() + span.ms / 1_000))
                 .transpose()
                 .map_err(|_| Failure::Usage("--expires must lie in the future".to_owned()))?;
             let (secret, record) = new_token(&name, tenant, roles, expires);

@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
     /// Webhook that pages the person on call.
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
-    /// Secret that its signatures are made with, whsec_...
-    #[arg(long, env = "ZHILI_WEBHOOK_SECRET", hide_env_values = true, default_value = "")]
+    /// Where the secret of its signatures (whsec_...) is: env:NAME or file:PATH.
+    #[arg(long, value_name = "WHERE", default_value = "", requires = "webhook")]
     webhook_secret: String,
     /// Let everybody on this machine in without a token.
     #[arg(long)]
@@ -151,18 +151,15 @@ async fn up(
         .await
         .map_err(|error| log_failure(&error))?;
     let escalation_config = zhili_escalation::Config {
-        partitions: PARTITIONS,
         // Everything is on this machine, so a receiver may be too.
         allow_private_destinations: true,
         default_webhook: arguments.webhook.as_ref().map(|url| zhili_escalation::DefaultWebhook {
             url: Secret::new(url.as_str()),
             secret: Secret::new(arguments.webhook_secret.as_str()),
+            allow_private: true,
         }),
         ..zhili_escalation::Config::default()
     };
-    zhili_escalation::publish_default(&*log, &escalation_config, clock())
-        .await
-        .map_err(|error| log_failure(&error))?;
 
     let mut services: JoinSet<(&'static str, Result<(), Failure>)> = JoinSet::new();
     let mut healths = Vec::new();
@@ -173,7 +170,7 @@ async fn up(
     };
     {
         let context = context_of("ingest");
-        let config = zhili_ingest::Config { partitions: PARTITIONS, ..Default::default() };
+        let config = zhili_ingest::Config::default();
         let (log, key) = (Arc::clone(&log), folder.ensure_key()?);
         services.spawn(async move {
             ("ingest", zhili_ingest::serve(ingest, config, log, key, context).await)

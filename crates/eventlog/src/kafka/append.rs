@@ -19,7 +19,20 @@ type Outcome = oneshot::Sender<Result<u64, KafkaError>>;
 /// The idempotent producer of this process. librdkafka serves its events on a thread of its own.
 pub(super) type SharedProducer = ThreadedProducer<Reports>;
 
-pub(super) struct Reports;
+/// Delivers the outcomes of records, and remembers why a broker could not be reached.
+#[derive(Default)]
+pub(super) struct Reports {
+    failure: Mutex<Option<String>>,
+}
+
+impl Reports {
+    /// Why the last attempt to reach a broker failed, such as a refused connection or a
+    /// certificate that is not trusted. What a request itself returns is only that time was up.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -28,6 +41,11 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::log_failure(&error, reason);
+        // Says only that there were failures.
+        if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            *failure = Some(reason.to_owned());
+        }
     }
 }
 
@@ -57,7 +75,7 @@ impl Appender {
     }
 
     fn create(config: &ClientConfig) -> Result<Arc<SharedProducer>, LogError> {
-        let producer = SharedProducer::from_config_and_context(config, Reports);
+        let producer = SharedProducer::from_config_and_context(config, Reports::default());
         Ok(Arc::new(producer.map_err(|error| log_error(&error))?))
     }
 

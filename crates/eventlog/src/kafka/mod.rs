@@ -26,6 +26,7 @@ mod record;
 mod topics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -39,6 +40,10 @@ use crate::{
     Batch, Bounds, Committed, EventLog, GroupMember, LogError, Membership, NewRecord, Position,
     ReadLimit, TopicInfo, TopicPartition,
 };
+
+/// How long the first answer of a broker may take. Somebody waits for it, and a wrong address is more
+/// likely than a slow cluster.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A log kept by a Kafka cluster.
 ///
@@ -61,7 +66,7 @@ impl KafkaLog {
     ///
     /// # Errors
     /// [`LogError::Refused`] when the settings do not work, [`LogError::Unavailable`] when no
-    /// broker answers within `request_timeout`.
+    /// broker answers within 10 s.
     pub async fn connect(config: KafkaConfig) -> Result<Self, LogError> {
         let appender = Appender::new(config.producer())?;
         let log = Self {
@@ -72,7 +77,9 @@ impl KafkaLog {
                 config,
             }),
         };
-        log.client.blocking(Client::refresh_topics).await?;
+        let patience = CONNECT.min(log.client.config.request_timeout);
+        let learn = move |client: &Client| client.learn_topics(patience);
+        log.client.blocking(learn).await?;
         Ok(log)
     }
 }

@@ -103,7 +103,12 @@ impl Client {
 
     /// Learns all topics. Asking for one by name could create it on a cluster that allows that.
     pub(super) fn refresh_topics(&self) -> Result<(), LogError> {
-        let replicas = self.replicas_by_topic()?;
+        self.learn_topics(self.config.request_timeout)
+    }
+
+    /// As [`Client::refresh_topics`], with a limit of its own.
+    pub(super) fn learn_topics(&self, timeout: Duration) -> Result<(), LogError> {
+        let replicas = self.replicas_by_topic_within(timeout)?;
         let mut known = self.topics.known();
         known.clear();
         known.extend(
@@ -114,16 +119,23 @@ impl Client {
 
     /// For every topic whose partitions all have a leader, how many copies each partition has.
     fn replicas_by_topic(&self) -> Result<HashMap<String, Vec<usize>>, LogError> {
+        self.replicas_by_topic_within(self.config.request_timeout)
+    }
+
+    fn replicas_by_topic_within(
+        &self,
+        timeout: Duration,
+    ) -> Result<HashMap<String, Vec<usize>>, LogError> {
         let producer = self.appender.producer()?;
-        let metadata = producer
-            .client()
-            .fetch_metadata(None, self.config.request_timeout)
-            .map_err(|error| {
-                LogError::Unavailable(format!(
-                    "{}: {error}",
-                    self.config.bootstrap_servers.as_str()
-                ))
-            })?;
+        let metadata = producer.client().fetch_metadata(None, timeout);
+        let metadata = metadata.map_err(|error| {
+            let failure = producer.client().context().failure();
+            let why = failure.unwrap_or_else(|| error.to_string());
+            LogError::Unavailable(format!(
+                "no broker of {} answered within {timeout:?}: {why}",
+                self.config.bootstrap_servers
+            ))
+        })?;
         let usable = |topic: &&rdkafka::metadata::MetadataTopic| {
             topic.error().is_none()
                 && topic.partitions().iter().all(|partition| partition.leader() >= 0)

@@ -168,14 +168,8 @@ fn a_tenant_that_gives_up_its_configuration_uses_the_one_for_any_tenant_again() 
     });
     desk.configure(1, Config::default());
     desk.signal("s1", Severity::High);
-    assert_eq!(
-        desk.incident().exhausted,
-        Some(Exhausted::NobodyReachable)
-    );
-    desk.apply(Entry::NoConfig {
-        tenant: "acme".to_owned(),
-        sequence: 2,
-    });
+    assert_eq!(desk.incident().exhausted, Some(Exhausted::NobodyReachable));
+    desk.apply(Entry::NoConfig { tenant: "acme".to_owned(), sequence: 2 });
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
 }
 

@@ -12,6 +12,7 @@ mod driver;
 mod pace;
 mod position;
 mod service;
+mod writer;
 
 pub use batch::Batch;
 pub use driver::{Observer, PartitionSink, Shared, Silent, SinkOptions, Stopped};

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::{
-    EventLog, LogError, Membership, PartitionHandle, Rebalance, TopicInfo, TopicPartition, topics,
+    EventLog, GroupMember, LogError, Membership, PartitionHandle, Rebalance, TopicInfo,
+    TopicPartition, topics,
 };
 
 use super::{Backoff, Observer, PartitionSink, Shared, SinkOptions, Stopped};
@@ -99,32 +100,7 @@ impl Sinks {
             infos.get(topics::DEAD_LETTERS).map_or(1, |info| info.partitions);
         let mut member = self.log.join(membership.clone()).await?;
         let mut running: JoinSet<Finished> = JoinSet::new();
-        let ended = loop {
-            tokio::select! {
-                () = self.shared.shutdown.cancelled() => break Ended::Shutdown,
-                change = member.next() => match change {
-                    Ok(Rebalance::Assigned(handles)) => {
-                        for handle in handles {
-                            self.start(handle, &infos, &mut running);
-                        }
-                    }
-                    // The handles are dead already, so their sinks end by themselves.
-                    Ok(Rebalance::Revoked(_)) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "the group is lost, joining it again");
-                        break Ended::Left;
-                    }
-                },
-                Some(finished) = running.join_next() => {
-                    if let Ok((partition, Err(error))) = finished {
-                        tracing::error!(%partition, %error, "the partition is not written any more");
-                        if matches!(&error, SinkError::Log(cause) if cause.is_transient()) {
-                            break Ended::Left;
-                        }
-                    }
-                }
-            }
-        };
+        let ended = self.watch(member.as_mut(), &infos, &mut running).await;
         if matches!(ended, Ended::Left) {
             // Leaving kills the handles, which ends the sinks that still run.
             drop(member);
@@ -135,6 +111,46 @@ impl Sinks {
             drop(member);
         }
         Ok(ended)
+    }
+
+    /// Starts a sink for each partition that the member gets, until there is a reason to leave.
+    async fn watch(
+        &self,
+        member: &mut dyn GroupMember,
+        infos: &HashMap<&str, TopicInfo>,
+        running: &mut JoinSet<Finished>,
+    ) -> Ended {
+        loop {
+            // One wait for a change goes on while sinks end, so that no change is lost with it.
+            let mut change = member.next();
+            let changed = loop {
+                tokio::select! {
+                    () = self.shared.shutdown.cancelled() => return Ended::Shutdown,
+                    changed = &mut change => break changed,
+                    Some(finished) = running.join_next() => {
+                        if let Ok((partition, Err(error))) = finished {
+                            tracing::error!(%partition, %error, "the partition is not written any more");
+                            if matches!(&error, SinkError::Log(cause) if cause.is_transient()) {
+                                return Ended::Left;
+                            }
+                        }
+                    }
+                }
+            };
+            match changed {
+                Ok(Rebalance::Assigned(handles)) => {
+                    for handle in handles {
+                        self.start(handle, infos, running);
+                    }
+                }
+                // The handles are dead already, so their sinks end by themselves.
+                Ok(Rebalance::Revoked(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the group is lost, joining it again");
+                    return Ended::Left;
+                }
+            }
+        }
     }
 
     fn start(

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     ErrorOrphan,
     /// The answer is an error and the INSERT takes effect that many steps later.
     ErrorLate(u32),
+    /// ClickHouse refuses for good.
+    Refused,
     /// The partition is taken away; an INSERT takes effect that many steps later.
     RevokeLate(u32),
 }
@@ -121,6 +123,24 @@ fn with<R>(world: &SharedWorld, act: impl FnOnce(&mut World) -> R) -> R {
 }
 
 impl World {
+    fn new(tokens: Tokens, faults: &[(u32, Fault)], committed: Option<Committed>) -> SharedWorld {
+        Arc::new(Mutex::new(Self {
+            log: log(),
+            committed,
+            dead_letters: Vec::new(),
+            owner: 0,
+            tokens,
+            rows: BTreeMap::new(),
+            seen: HashSet::new(),
+            late: Vec::new(),
+            step: 0,
+            plan: faults.iter().copied().collect(),
+            crashed: CancellationToken::new(),
+            revoked: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
+        }))
+    }
+
     /// Begins an operation.
     fn begin(&mut self) -> Option<Fault> {
         let step = self.step;
@@ -390,6 +410,9 @@ impl Tables for Store {
                 with(&self.world, |world| world.revoked.cancel());
                 std::future::pending().await
             }
+            Some(Fault::Refused) => {
+                Err(WarehouseError::Refused { doing: "insert".into(), cause: "injected".into() })
+            }
             Some(_) => Err(unavailable()),
         }
     }
@@ -406,28 +429,8 @@ pub(crate) struct Run {
 impl Run {
     /// Runs sinks, one after the other, until the whole log is done.
     pub(crate) fn new(tokens: Tokens, faults: &[(u32, Fault)]) -> Self {
-        let world = Arc::new(Mutex::new(World {
-            log: log(),
-            committed: None,
-            dead_letters: Vec::new(),
-            owner: 0,
-            tokens,
-            rows: BTreeMap::new(),
-            seen: HashSet::new(),
-            late: Vec::new(),
-            step: 0,
-            plan: faults.iter().copied().collect(),
-            crashed: CancellationToken::new(),
-            revoked: CancellationToken::new(),
-            shutdown: CancellationToken::new(),
-        }));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(until_done(&world));
-        drop(runtime);
+        let world = World::new(tokens, faults, None);
+        in_paused_time(until_done(&world));
         with(&world, |world| {
             let steps = world.step;
             world.land(|_| true);
@@ -464,7 +467,32 @@ impl Run {
     }
 }
 
-async fn until_done(shared_world: &SharedWorld) {
+/// How one sink ends that takes over at `committed`, and what is committed then.
+pub(crate) fn end_of_one_sink(
+    committed: Option<(u64, &str)>,
+    faults: &[(u32, Fault)],
+) -> (Result<Stopped, SinkError>, Option<Committed>) {
+    let committed =
+        committed.map(|(offset, metadata)| Committed { offset, metadata: metadata.to_owned() });
+    let world = World::new(Tokens::Honoured, faults, committed);
+    let ended = in_paused_time(async {
+        let (sink, _) = next_owner(&world);
+        sink.run().await
+    });
+    (ended, with(&world, |world| world.committed.clone()))
+}
+
+fn in_paused_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}
+
+/// The sink of a process that has just been given the partition, and what tells of its crash.
+fn next_owner(world: &SharedWorld) -> (PartitionSink, CancellationToken) {
     let topic = TopicInfo {
         name: topics::FACTS.into(),
         partitions: 1,
@@ -472,38 +500,43 @@ async fn until_done(shared_world: &SharedWorld) {
         compacted: false,
         retention_ms: None,
     };
-    loop {
-        let (handle, crashed, shutdown) = with(shared_world, |world| {
-            world.owner += 1;
-            world.crashed = CancellationToken::new();
-            world.revoked = CancellationToken::new();
-            let handle = Handle {
-                world: Arc::clone(shared_world),
-                owner: world.owner,
-                partition: partition(),
-                committed: world.committed.clone(),
-                revoked: world.revoked.clone(),
-                next: world.committed.as_ref().map_or(0, |committed| committed.offset),
-            };
-            (handle, world.crashed.clone(), world.shutdown.clone())
-        });
-        let shared = Shared {
-            tables: Arc::new(Store { world: Arc::clone(shared_world) }),
-            options: SinkOptions { rows: 2, ..SinkOptions::default() },
-            observer: Arc::new(Silent),
-            dead_letter_partitions: 1,
-            shutdown: shutdown.clone(),
+    let shared_world = world;
+    let (handle, crashed, shutdown) = with(world, |world| {
+        world.owner += 1;
+        world.crashed = CancellationToken::new();
+        world.revoked = CancellationToken::new();
+        let handle = Handle {
+            world: Arc::clone(shared_world),
+            owner: world.owner,
+            partition: partition(),
+            committed: world.committed.clone(),
+            revoked: world.revoked.clone(),
+            next: world.committed.as_ref().map_or(0, |committed| committed.offset),
         };
-        let sink = PartitionSink::new(Box::new(handle), &topic, &shared);
+        (handle, world.crashed.clone(), world.shutdown.clone())
+    });
+    let shared = Shared {
+        tables: Arc::new(Store { world: Arc::clone(world) }),
+        options: SinkOptions { rows: 2, ..SinkOptions::default() },
+        observer: Arc::new(Silent),
+        dead_letter_partitions: 1,
+        shutdown,
+    };
+    (PartitionSink::new(Box::new(handle), &topic, &shared), crashed)
+}
+
+async fn until_done(world: &SharedWorld) {
+    loop {
+        let (sink, crashed) = next_owner(world);
         let ended = tokio::select! {
-            ended = sink.run() => Some(ended),
-            () = crashed.cancelled() => None,
+            ended = sink.run() => ended,
+            () = crashed.cancelled() => continue,
         };
         match ended {
-            None | Some(Ok(Stopped::Revoked) | Err(SinkError::Log(_)))
-                if !shutdown.is_cancelled() => {}
-            Some(Err(error)) if !matches!(error, SinkError::Log(_)) => panic!("{error}"),
-            _ => return,
+            Ok(Stopped::Shutdown) => return,
+            // The next owner goes on.
+            Ok(Stopped::Revoked) | Err(SinkError::Log(_)) => {}
+            Err(error) => panic!("{error}"),
         }
     }
 }

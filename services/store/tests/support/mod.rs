@@ -27,10 +27,7 @@ pub fn has_library(test: &str) -> bool {
     if library.is_file() {
         return true;
     }
-    let reason = format!(
-        "{test}: no {}, run deploy/libchdb/fetch.sh",
-        library.display()
-    );
+    let reason = format!("{test}: no {}, run deploy/libchdb/fetch.sh", library.display());
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{reason}");
     eprintln!("skipped: {reason}");
     false
@@ -77,14 +74,10 @@ impl Store {
 
     /// Starts what `command` says and waits for its line.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .args(["--die-with-parent", &std::process::id().to_string()])
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.args(["--die-with-parent", &std::process::id().to_string()]).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(address) = line.trim().strip_prefix("listening on ") else {
             let output = child.wait_with_output().unwrap();
             panic!("no store: {}", String::from_utf8_lossy(&output.stderr));
@@ -92,10 +85,7 @@ impl Store {
         // Drained, so that the store never waits for a reader of its log.
         let mut log = child.stderr.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self {
-            url: format!("http://{address}"),
-            child,
-        }
+        Self { url: format!("http://{address}"), child }
     }
 
     /// The official client, for the database `database`.

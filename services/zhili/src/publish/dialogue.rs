@@ -1,10 +1,11 @@
 //! Dialogues as files have them, and the events that they stand for.
 
-use jiff::SignedDuration;
 use serde::Deserialize;
 use zhili_proto::conversation::v1::author::{Role, Subtype};
 use zhili_proto::conversation::v1::event::Status;
 use zhili_proto::conversation::v1::{Author, Csat, Customer, Event, EventType};
+
+use crate::duration::Length;
 
 /// How times are made up.
 pub(crate) struct Pace {
@@ -45,7 +46,7 @@ struct Turn {
     #[serde(default)]
     target: Option<usize>,
     #[serde(default)]
-    after: Option<SignedDuration>,
+    after: Option<Length>,
     #[serde(default)]
     agent: Option<String>,
     #[serde(default)]
@@ -63,8 +64,8 @@ impl Dialogue {
         let mut events = Vec::with_capacity(self.turns.len() + 1);
         for (index, turn) in self.turns.iter().enumerate() {
             if index > 0 {
-                let after = turn.after.map_or(pace.gap_ms, |after| after.as_millis() as i64);
-                at += after.max(0);
+                let after = turn.after.map_or(pace.gap_ms, |after| after.ms);
+                at += after;
             }
             let event = self
                 .event(index, turn)

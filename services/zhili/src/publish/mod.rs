@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::SignedDuration;
 use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 use zhili_eventlog::system_clock;
@@ -23,6 +22,7 @@ use zhili_runtime::config::Secret;
 
 use self::dialogue::Pace;
 use crate::client::{System, connect, print, print_json, said};
+use crate::duration::Length;
 use crate::files::Addresses;
 
 /// Events in one message of the stream.
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     files: Vec<PathBuf>,
     /// Time between two turns that have none of their own; the last one is now.
     #[arg(long, default_value = "20s")]
-    gap: SignedDuration,
+    gap: Length,
     /// Leave conversations open instead of closing each with `resolved`.
     #[arg(long)]
     open: bool,
@@ -74,11 +74,7 @@ struct Tally {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let addresses = arguments.system.addresses()?;
     let token = arguments.system.token()?;
-    let pace = Pace {
-        gap_ms: i64::try_from(arguments.gap.as_millis()).unwrap_or(i64::MAX),
-        close: !arguments.open,
-        now_ms: system_clock()(),
-    };
+    let pace = Pace { gap_ms: arguments.gap.ms, close: !arguments.open, now_ms: system_clock()() };
     let mode = match (arguments.backfill, arguments.live) {
         (true, _) => Some(Mode::Backfill),
         (_, true) => Some(Mode::Live),

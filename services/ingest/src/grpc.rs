@@ -1,0 +1,247 @@
+//! `zhili.conversation.v1.IngestService`.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body as AxumBody;
+use futures::future::ready;
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, BoxStream, Service};
+use tonic::server::NamedService;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::{Instrument, Span};
+use zhili_eventlog::trace::TRACEPARENT;
+use zhili_proto::conversation::v1::ingest_service_server::{IngestService, IngestServiceServer};
+use zhili_proto::conversation::v1::{
+    Event, PublishRequest, PublishResponse, PublishStreamRequest, PublishStreamResponse,
+};
+use zhili_runtime::auth::{Permission, Principal};
+use zhili_runtime::{ErrorCode, ServiceError};
+
+use crate::budget::Meter;
+use crate::parse::Element;
+use crate::publish::{Answer, Batch, Pending, Publisher};
+
+/// The service, with the bytes of every call metered.
+pub(crate) fn service(publisher: Arc<Publisher>) -> Metered<IngestServiceServer<Api>> {
+    let limit = publisher.limits.batch_bytes as usize;
+    let inner = IngestServiceServer::new(Api { publisher: Arc::clone(&publisher) })
+        .max_decoding_message_size(limit);
+    Metered { inner, publisher }
+}
+
+/// The calls of the contract.
+pub(crate) struct Api {
+    publisher: Arc<Publisher>,
+}
+
+/// Who calls, and what the call brought besides events.
+struct Caller {
+    principal: Principal,
+    traceparent: Option<String>,
+    meter: Option<Arc<Meter>>,
+}
+
+impl Caller {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let principal = request
+            .extensions()
+            .get::<Principal>()
+            .ok_or_else(|| Status::unauthenticated("the caller is not known"))?;
+        principal.require(Permission::Publish)?;
+        let traceparent = request.metadata().get(TRACEPARENT);
+        Ok(Self {
+            principal: principal.clone(),
+            traceparent: traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            meter: request.extensions().get::<Arc<Meter>>().cloned(),
+        })
+    }
+}
+
+/// Puts one message of a call in the form of all batches.
+fn batch<'a>(
+    publisher: &Publisher,
+    caller: &'a Caller,
+    events: Vec<Event>,
+    protocol: &'static str,
+) -> Result<Batch<'a>, Status> {
+    let limit = publisher.limits.batch_events;
+    if events.len() > limit {
+        publisher.metrics.refused("size");
+        return Err(Status::invalid_argument(format!(
+            "{} events in one batch, at most {limit} are taken; send fewer",
+            events.len()
+        )));
+    }
+    Ok(Batch {
+        principal: &caller.principal,
+        elements: events.into_iter().map(Element::from).collect(),
+        traceparent: caller.traceparent.as_deref(),
+        held: caller.meter.as_ref().and_then(|meter| meter.hand_over()),
+        protocol,
+    })
+}
+
+#[tonic::async_trait]
+impl IngestService for Api {
+    type PublishStreamStream = BoxStream<PublishStreamResponse>;
+
+    async fn publish(
+        &self,
+        request: Request<PublishRequest>,
+    ) -> Result<Response<PublishResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let batch = batch(&self.publisher, &caller, request.into_inner().events, "grpc")?;
+        let Answer { results, accepted } = self.publisher.publish(batch).await?;
+        Ok(Response::new(PublishResponse { results, accepted }))
+    }
+
+    /// Reads on while the log is busy, up to a number of batches, and then appends them together:
+    /// only one append of a stream is under way, so what a stream says stays in its order. The
+    /// first failure ends the stream: what was not answered is to be published again.
+    async fn publish_stream(
+        &self,
+        request: Request<Streaming<PublishStreamRequest>>,
+    ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let (read, waiting) = mpsc::channel(self.publisher.stream_in_flight);
+        let reading = read_ahead(request.into_inner(), Arc::clone(&self.publisher), caller, read);
+        // Ends with the stream: a client that is gone ends the batches, or the channel.
+        tokio::spawn(reading.instrument(Span::current()));
+        let publisher = Arc::clone(&self.publisher);
+        let answers = ReceiverStream::new(waiting)
+            .ready_chunks(self.publisher.stream_in_flight)
+            .then(move |batches| append(Arc::clone(&publisher), batches))
+            .flat_map(stream::iter);
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+/// Prepares the batches of a stream and hands them on, the first fault last.
+async fn read_ahead(
+    batches: Streaming<PublishStreamRequest>,
+    publisher: Arc<Publisher>,
+    caller: Caller,
+    waiting: mpsc::Sender<Result<Pending, Status>>,
+) {
+    let mut batches = pin!(until_stopped(batches, &publisher.shutdown));
+    while let Some(next) = batches.next().await {
+        let pending = next
+            .map_err(|status| in_our_words(status, &publisher))
+            .and_then(|next| batch(&publisher, &caller, next.events, "stream"))
+            .map(|batch| publisher.prepare(batch));
+        let last = pending.is_err();
+        if waiting.send(pending).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn append(
+    publisher: Arc<Publisher>,
+    batches: Vec<Result<Pending, Status>>,
+) -> Vec<Result<PublishStreamResponse, Status>> {
+    let mut fault = None;
+    let mut good = Vec::with_capacity(batches.len());
+    for batch in batches {
+        match batch {
+            Ok(batch) => good.push(batch),
+            Err(status) => fault = Some(Err(status)),
+        }
+    }
+    let answered = match publisher.append(good).await {
+        Ok(answers) => answers,
+        Err(error) => return vec![Err(error.into())],
+    };
+    answered
+        .into_iter()
+        .map(|Answer { results, accepted }| Ok(PublishStreamResponse { results, accepted }))
+        .chain(fault)
+        .collect()
+}
+
+/// The batches of a stream; when the service stops, an error after those read so far.
+fn until_stopped(
+    batches: Streaming<PublishStreamRequest>,
+    shutdown: &CancellationToken,
+) -> impl futures::Stream<Item = Result<PublishStreamRequest, Status>> {
+    let stopping = stream::once(async {
+        let message = "the service is stopping; publish what was not answered again";
+        Err(ServiceError::new(ErrorCode::Unavailable, message).into())
+    });
+    let stopped = shutdown.clone();
+    batches
+        .take_until(shutdown.clone().cancelled_owned())
+        .chain(stopping.filter(move |_| ready(stopped.is_cancelled())))
+}
+
+/// gRPC's own word for a message over the limit is `OUT_OF_RANGE`; the contract says otherwise.
+fn in_our_words(status: Status, publisher: &Publisher) -> Status {
+    if status.code() == Code::OutOfRange { too_large(publisher) } else { status }
+}
+
+fn too_large(publisher: &Publisher) -> Status {
+    publisher.metrics.refused("size");
+    let limit = publisher.limits.batch_bytes;
+    Status::invalid_argument(format!(
+        "a batch has more than {limit} bytes; send fewer events at once"
+    ))
+}
+
+/// Counts the bytes of every call against the budget while they come in, before they are
+/// decoded, refuses the call when there is no room, and puts gRPC's refusal of a large message
+/// in the contract's words.
+#[derive(Clone)]
+pub(crate) struct Metered<S> {
+    inner: S,
+    publisher: Arc<Publisher>,
+}
+
+impl<S: NamedService> NamedService for Metered<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Metered<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let meter = Arc::new(self.publisher.budget.meter());
+        parts.extensions.insert(Arc::clone(&meter));
+        let publisher = Arc::clone(&self.publisher);
+        let chunks = AxumBody::new(body).into_data_stream().map(move |chunk| {
+            let chunk = chunk.map_err(|error| Status::from_error(Box::new(error)))?;
+            meter.take(chunk.len()).inspect_err(|_| publisher.metrics.refused("budget"))?;
+            publisher.metrics.bytes.inc_by(chunk.len() as u64);
+            Ok::<_, Status>(chunk)
+        });
+        let body = Body::new(AxumBody::from_stream(chunks));
+        let answer = self.inner.call(http::Request::from_parts(parts, body));
+        let publisher = Arc::clone(&self.publisher);
+        Box::pin(async move {
+            let answer = answer.await?;
+            let status = Status::from_header_map(answer.headers());
+            Ok(match status {
+                Some(status) if status.code() == Code::OutOfRange => {
+                    too_large(&publisher).into_http()
+                }
+                _ => answer,
+            })
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! `POST /v1/events`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::StreamExt;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+use zhili_eventlog::trace::TRACEPARENT;
+use zhili_proto::conversation::v1::PublishResponse;
+use zhili_runtime::auth::{Permission, Principal};
+use zhili_runtime::{ErrorCode, ServiceError};
+
+use crate::budget::Meter;
+use crate::parse::{BodyError, Form, elements};
+use crate::publish::{Answer, Batch, Publisher};
+
+/// The routes of the service.
+pub(crate) fn routes(publisher: Arc<Publisher>) -> Router {
+    Router::new().route("/v1/events", post(events)).with_state(publisher)
+}
+
+async fn events(State(publisher): State<Arc<Publisher>>, request: Request) -> Response {
+    match publish(&publisher, request).await {
+        Ok(answer) => answered(answer),
+        Err(Refusal::Service(error)) => error.into_response(),
+        Err(Refusal::MediaType) => unsupported(),
+    }
+}
+
+enum Refusal {
+    Service(ServiceError),
+    MediaType,
+}
+
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refusal> {
+    let (parts, body) = request.into_parts();
+    let principal = parts
+        .extensions
+        .get::<Principal>()
+        .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "the caller is not known"))?;
+    principal.require(Permission::Publish)?;
+    let form = header_text(&parts.headers, header::CONTENT_TYPE.as_str())
+        .and_then(Form::of)
+        .ok_or(Refusal::MediaType)?;
+    let announced = header_text(&parts.headers, header::CONTENT_LENGTH.as_str())
+        .and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::from(publisher.limits.batch_bytes)) {
+        return Err(too_large(publisher).into());
+    }
+    let meter = publisher.budget.meter();
+    let body = read(publisher, body, &meter).await?;
+    let limit = publisher.limits.batch_events;
+    let elements = elements(form, &body, limit).map_err(|error| match error {
+        BodyError::Malformed(message) => {
+            publisher.metrics.refused("malformed");
+            ServiceError::new(
+                ErrorCode::Invalid,
+                format!("the body cannot be read as what its Content-Type says: {message}"),
+            )
+        }
+        BodyError::TooMany(count) => {
+            publisher.metrics.refused("size");
+            ServiceError::new(
+                ErrorCode::TooLarge,
+                format!("{count} events in one request, at most {limit} are taken; send fewer"),
+            )
+        }
+    })?;
+    drop(body);
+    let batch = Batch {
+        principal,
+        elements,
+        traceparent: header_text(&parts.headers, TRACEPARENT),
+        held: meter.hand_over(),
+        protocol: "http",
+    };
+    Ok(publisher.publish(batch).await?)
+}
+
+async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8>, ServiceError> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            ServiceError::new(ErrorCode::Invalid, format!("the body ended early: {error}"))
+        })?;
+        if bytes.len() + chunk.len() > publisher.limits.batch_bytes as usize {
+            return Err(too_large(publisher));
+        }
+        meter.take(chunk.len()).inspect_err(|_| publisher.metrics.refused("budget"))?;
+        publisher.metrics.bytes.inc_by(chunk.len() as u64);
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn too_large(publisher: &Publisher) -> ServiceError {
+    publisher.metrics.refused("size");
+    let limit = publisher.limits.batch_bytes;
+    ServiceError::new(
+        ErrorCode::TooLarge,
+        format!("the body has more than {limit} bytes; send fewer events at once"),
+    )
+}
+
+fn header_text<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// 200 with the results; 400 with the same results when there were events and none was taken.
+fn answered(answer: Answer) -> Response {
+    let Answer { results, accepted } = answer;
+    if accepted > 0 || results.is_empty() {
+        return axum::Json(PublishResponse { results, accepted }).into_response();
+    }
+    let detail = format!("none of {} events was accepted; `results` says why", results.len());
+    problem(
+        StatusCode::BAD_REQUEST,
+        &json!({
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": detail,
+            "accepted": 0,
+            "results": results,
+        }),
+    )
+}
+
+fn unsupported() -> Response {
+    problem(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        &json!({
+            "type": "about:blank",
+            "title": "Unsupported Media Type",
+            "status": 415,
+            "detail": format!("the Content-Type must be one of {}", Form::ACCEPTED),
+        }),
+    )
+}
+
+fn problem(status: StatusCode, body: &serde_json::Value) -> Response {
+    let kind = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+}

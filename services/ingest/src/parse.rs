@@ -1,0 +1,334 @@
+//! Events as they come over HTTP: JSON, lines of JSON, CloudEvents. Every element is parsed on
+//! its own, so that one that cannot be read leaves the others standing.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use zhili_proto::Timestamp;
+use zhili_proto::conversation::v1::Event;
+use zhili_redact::mask;
+
+use crate::rejection::{Code, Rejection};
+
+/// Longest message of a parser that is passed on, in characters; it may repeat what it read.
+const MESSAGE_CHARS: usize = 200;
+/// Longest id that is repeated to tell which element could not be read, in characters.
+const ID_CHARS: usize = 128;
+
+/// One element of a request.
+#[derive(Debug)]
+pub(crate) struct Element {
+    /// As it came, for the answer; empty when it could not be found.
+    pub(crate) event_id: String,
+    /// The trace in which the event was made, if the element itself says so.
+    pub(crate) traceparent: Option<String>,
+    pub(crate) event: Result<Event, Rejection>,
+}
+
+impl From<Event> for Element {
+    fn from(event: Event) -> Self {
+        Self { event_id: event.event_id.clone(), traceparent: None, event: Ok(event) }
+    }
+}
+
+/// How a body holds its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An object or an array of objects.
+    Json,
+    /// One object a line.
+    Lines,
+    /// One CloudEvent 1.0 in structured mode; its data is the event.
+    CloudEvent,
+    /// An array of CloudEvents.
+    CloudEvents,
+}
+
+impl Form {
+    /// Media types that are taken, for people.
+    pub(crate) const ACCEPTED: &str = "application/json, application/x-ndjson, \
+         application/cloudevents+json, application/cloudevents-batch+json";
+
+    /// The form that a `Content-Type` announces.
+    pub(crate) fn of(content_type: &str) -> Option<Self> {
+        let media = content_type.split(';').next().unwrap_or_default().trim();
+        match media.to_ascii_lowercase().as_str() {
+            "application/json" => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                Some(Self::Lines)
+            }
+            "application/cloudevents+json" => Some(Self::CloudEvent),
+            "application/cloudevents-batch+json" => Some(Self::CloudEvents),
+            _ => None,
+        }
+    }
+}
+
+/// Why a body as a whole cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// Not JSON of the announced form.
+    Malformed(String),
+    /// This many elements, more than the limit.
+    TooMany(usize),
+}
+
+/// The elements of a body, at most `limit`, in order.
+pub(crate) fn elements(form: Form, body: &[u8], limit: usize) -> Result<Vec<Element>, BodyError> {
+    match form {
+        Form::Lines => {
+            let lines = || {
+                body.split(|byte| *byte == b'\n')
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|line| !line.is_empty())
+            };
+            let count = lines().count();
+            if count > limit {
+                return Err(BodyError::TooMany(count));
+            }
+            Ok(lines().map(line).collect())
+        }
+        Form::Json if body.trim_ascii_start().first() == Some(&b'[') => {
+            array(text(body)?, limit, event)
+        }
+        Form::Json => Ok(vec![event(text(body)?)]),
+        Form::CloudEvent => Ok(vec![cloud_event(text(body)?)]),
+        Form::CloudEvents => array(text(body)?, limit, cloud_event),
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, BodyError> {
+    std::str::from_utf8(body).map_err(|error| BodyError::Malformed(error.to_string()))
+}
+
+fn line(line: &[u8]) -> Element {
+    match std::str::from_utf8(line) {
+        Ok(line) => event(line),
+        Err(error) => {
+            unreadable(String::new(), Rejection::new("event", Code::Malformed, error.to_string()))
+        }
+    }
+}
+
+fn array(
+    text: &str,
+    limit: usize,
+    element: impl Fn(&str) -> Element,
+) -> Result<Vec<Element>, BodyError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let (found, count) = Items { limit }
+        .deserialize(&mut deserializer)
+        .and_then(|found| deserializer.end().map(|()| found))
+        .map_err(|error| BodyError::Malformed(clean(&error.to_string())))?;
+    if count > limit {
+        return Err(BodyError::TooMany(count));
+    }
+    Ok(found.into_iter().map(|raw| element(raw.get())).collect())
+}
+
+/// Cuts an array into its first `limit` elements and counts the others.
+struct Items {
+    limit: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Items {
+    type Value = (Vec<&'de RawValue>, usize);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items {
+    type Value = (Vec<&'de RawValue>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while found.len() < self.limit {
+            let Some(item) = items.next_element()? else {
+                let count = found.len();
+                return Ok((found, count));
+            };
+            found.push(item);
+        }
+        let mut count = found.len();
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok((found, count))
+    }
+}
+
+fn event(json: &str) -> Element {
+    match parse::<Event>(json) {
+        Ok(event) => event.into(),
+        Err(rejection) => unreadable(id_in(json, &["event_id", "eventId"]), rejection),
+    }
+}
+
+/// The envelope of a CloudEvent 1.0; attributes that say nothing to us are passed over.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    specversion: Option<String>,
+    id: Option<String>,
+    source: Option<String>,
+    time: Option<Timestamp>,
+    /// Of the distributed tracing extension.
+    traceparent: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+fn cloud_event(json: &str) -> Element {
+    match read_cloud_event(json) {
+        Ok(element) => element,
+        Err(rejection) => unreadable(id_in(json, &["id"]), rejection),
+    }
+}
+
+fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
+    let envelope: Envelope<'_> = parse(json)?;
+    if envelope.specversion.as_deref() != Some("1.0") {
+        return Err(Rejection::new("specversion", Code::OutOfRange, "must be 1.0"));
+    }
+    let Some(data) = envelope.data else {
+        return Err(Rejection::new("data", Code::Missing, "must hold the event as a JSON object"));
+    };
+    let mut event: Event = parse(data.get())?;
+    if event.event_id.is_empty() {
+        event.event_id = envelope.id.unwrap_or_default();
+    }
+    if event.source.is_empty() {
+        event.source = envelope.source.unwrap_or_default();
+    }
+    if event.sent_at.is_none() {
+        event.sent_at = envelope.time;
+    }
+    Ok(Element { traceparent: envelope.traceparent, ..event.into() })
+}
+
+fn parse<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Rejection> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        // A fault of the element itself is at `.`, one of its syntax below it at `?`.
+        let path = error.path().to_string();
+        let field = match path.trim_end_matches('?').trim_end_matches('.') {
+            "" => "event".to_owned(),
+            path => clean(path),
+        };
+        let message = error.inner().to_string();
+        let message = if message.starts_with("unknown field") {
+            "there is no such field; see the contract for those that there are".to_owned()
+        } else {
+            clean(&message)
+        };
+        Rejection::new(field, Code::Malformed, message)
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Rejection::new("event", Code::Malformed, clean(&error.to_string())))?;
+    Ok(value)
+}
+
+fn unreadable(event_id: String, rejection: Rejection) -> Element {
+    Element { event_id, traceparent: None, event: Err(rejection) }
+}
+
+/// The id of an element that is no event, so that its publisher finds it again.
+fn id_in(json: &str, names: &[&str]) -> String {
+    let value: Value = serde_json::from_str(json).unwrap_or_default();
+    let id = names.iter().find_map(|name| value.get(name)?.as_str());
+    id.unwrap_or_default().chars().take(ID_CHARS).collect()
+}
+
+/// A parser's message without what must not be repeated.
+fn clean(message: &str) -> String {
+    mask(message).text.chars().take(MESSAGE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(form: Form, body: &str) -> Element {
+        let mut found = elements(form, body.as_bytes(), 10).unwrap();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_path() {
+        for (body, field) in [
+            (r#"{"author":{"role":"chef"}}"#, "author.role"),
+            (r#"{"author":{"nick":"x"}}"#, "author.nick"),
+            (r#"{"sent_at":"yesterday"}"#, "sent_at"),
+            (r#"{"attrs":{"a":1}}"#, "attrs.a"),
+            (r#"{"type":99}"#, "type"),
+            (r#"{"text":"a","text":"b"}"#, "event"),
+            ("true", "event"),
+            ("{", "event"),
+            (r#"{"author":{"#, "author"),
+        ] {
+            let rejection = one(Form::Json, body).event.unwrap_err();
+            assert_eq!(
+                (rejection.field.as_ref(), rejection.code),
+                (field, Code::Malformed),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rejection_does_not_repeat_personal_data_or_whole_texts() {
+        let body = format!(r#"{{"type":"{} a@example.com"}}"#, "x".repeat(10));
+        let rejection = one(Form::Json, &body).event.unwrap_err();
+        assert!(!rejection.message.contains("a@example.com"), "{rejection}");
+        let body = format!(r#"{{"type":"{}"}}"#, "x".repeat(5000));
+        let rejection = one(Form::Json, &body).event.unwrap_err();
+        assert!(rejection.message.chars().count() <= MESSAGE_CHARS);
+    }
+
+    #[test]
+    fn something_after_the_event_is_malformed() {
+        assert!(one(Form::Json, "{} {}").event.is_err());
+        let broken = elements(Form::Json, b"[{}] x", 10).unwrap_err();
+        assert!(matches!(broken, BodyError::Malformed(_)));
+    }
+
+    #[test]
+    fn an_array_beyond_the_limit_is_counted_and_not_kept() {
+        assert_eq!(elements(Form::Json, b"[1,2,3]", 2).unwrap_err(), BodyError::TooMany(3));
+        assert_eq!(elements(Form::Json, b"[1,2,3]", 3).unwrap().len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_panic(body in any::<Vec<u8>>()) {
+            for form in [Form::Json, Form::Lines, Form::CloudEvent, Form::CloudEvents] {
+                let _ = elements(form, &body, 10);
+            }
+        }
+
+        #[test]
+        fn any_json_like_text_is_read_or_refused_without_panic(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\n", "null", "1", "1e999", "\"\\ud800\"", "\"a\"",
+                "\"type\"", "\"message\"", "\"author\"", "\"role\"", "\"sent_at\"", "\"data\"",
+                "\"specversion\"", "\"1.0\"", "\"2023-11-14T22:13:00Z\"", "\"attrs\"",
+            ]), 0..24),
+        ) {
+            for form in [Form::Json, Form::Lines, Form::CloudEvent, Form::CloudEvents] {
+                let _ = elements(form, pieces.concat().as_bytes(), 10);
+            }
+        }
+    }
+}
