@@ -48,8 +48,17 @@ pub(crate) struct Pager {
     /// Sends under way; they end also when their partition has gone to somebody else.
     pub(crate) tasks: TaskTracker,
     pub(crate) under_way: Arc<Mutex<HashMap<Attempt, UnderWay>>>,
-    /// Open incidents of each partition owned here, for the figure over all of them.
-    pub(crate) open: Arc<Mutex<HashMap<TopicPartition, [i64; SEVERITIES.len()]>>>,
+    /// Of each partition owned here, for the figures over all of them.
+    pub(crate) owned: Arc<Mutex<HashMap<TopicPartition, Figures>>>,
+}
+
+/// What is measured of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    /// Open incidents by severity, in the order of [`SEVERITIES`].
+    open: [i64; SEVERITIES.len()],
+    /// How overdue the oldest timer is that has not fired.
+    overdue_s: f64,
 }
 
 pub(crate) const SEVERITIES: [Severity; 4] =
@@ -253,14 +262,14 @@ impl Owner {
             return;
         }
         self.figures = Some(Instant::now());
-        self.pager.metrics.overdue.set(due.map_or(0.0, |due| seconds(clock_ms - due)));
-        let mut open = [0; SEVERITIES.len()];
+        let overdue_s = due.map_or(0.0, |due| seconds(clock_ms - due));
+        let mut figures = Figures { overdue_s, ..Figures::default() };
         let mut tenants = std::collections::BTreeSet::new();
         for incident in fold.partition().incidents().filter(|incident| incident.is_open()) {
-            open[incident.severity as usize] += 1;
+            figures.open[incident.severity as usize] += 1;
             tenants.insert(incident.tenant.as_str());
         }
-        self.pager.count_open(&self.partition, Some(open));
+        self.pager.measured(&self.partition, Some(figures));
         let unreachable = tenants.iter().flat_map(|tenant| fold.partition().unreachable(tenant));
         self.pager.reach.seen(&self.partition, unreachable.collect());
     }
@@ -269,7 +278,7 @@ impl Owner {
 /// Whoever owns the partition next claims and counts; what is under way here ends.
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.pager.count_open(&self.partition, None);
+        self.pager.measured(&self.partition, None);
         self.pager.reach.seen(&self.partition, Vec::new());
         let partition = &self.partition;
         self.pager.lock().retain(|_, it| it.partition != *partition || it.stage == Stage::Sending);
@@ -281,22 +290,24 @@ impl Pager {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_open(&self) -> MutexGuard<'_, HashMap<TopicPartition, [i64; SEVERITIES.len()]>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_owned(&self) -> MutexGuard<'_, HashMap<TopicPartition, Figures>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters the open incidents of a partition, or takes them out.
-    fn count_open(&self, partition: &TopicPartition, open: Option<[i64; SEVERITIES.len()]>) {
-        let mut all = self.lock_open();
-        match open {
-            Some(open) => all.insert(partition.clone(), open),
-            None => all.remove(partition),
+    /// Enters the figures of a partition, or takes it out.
+    fn measured(&self, partition: &TopicPartition, figures: Option<Figures>) {
+        let mut owned = self.lock_owned();
+        match figures {
+            Some(figures) => owned.insert(partition.clone(), figures),
+            None => owned.remove(partition),
         };
         for severity in SEVERITIES {
-            let sum = all.values().map(|open| open[severity as usize]).sum();
+            let sum = owned.values().map(|figures| figures.open[severity as usize]).sum();
             let label = metrics::Severity { severity: convert::severity_name(severity) };
             self.metrics.open.get_or_create(&label).set(sum);
         }
+        let overdue_s = owned.values().map(|figures| figures.overdue_s).fold(0.0, f64::max);
+        self.metrics.overdue.set(overdue_s);
     }
 }
 
@@ -392,7 +403,7 @@ impl Job {
     /// A noted send counts as under way until its result is read back, by whoever owns the
     /// partition then.
     fn end(&self, noted: bool) {
-        let owned = self.pager.lock_open().contains_key(&self.partition);
+        let owned = self.pager.lock_owned().contains_key(&self.partition);
         let mut under_way = self.pager.lock();
         let attempt = (self.page_id, self.attempt);
         if !owned {

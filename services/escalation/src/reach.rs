@@ -1,7 +1,7 @@
 //! Who cannot be reached, in words for people: an urgent complaint that pages nobody must not go
 //! unnoticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zhili_eventlog::TopicPartition;
@@ -14,13 +14,17 @@ use crate::bundle::{self, BundleError};
 #[derive(Clone)]
 pub(crate) struct Reach {
     bundles: Arc<Bundles>,
+    /// What bundles say, by their hash: readiness is asked for every half second.
+    read: Arc<Mutex<HashMap<String, Settings>>>,
     /// Teams that the partitions owned here have found they cannot reach.
     failing: Arc<Mutex<BTreeMap<TopicPartition, Vec<Unreachable>>>>,
 }
 
+type Settings = Arc<Result<Option<Config>, BundleError>>;
+
 impl Reach {
     pub(crate) fn new(bundles: Arc<Bundles>) -> Self {
-        Self { bundles, failing: Arc::default() }
+        Self { bundles, read: Arc::default(), failing: Arc::default() }
     }
 
     /// Enters what the owner of a partition knows.
@@ -35,9 +39,11 @@ impl Reach {
 
     /// Warnings about one tenant; empty when every team can be reached as far as is known here.
     pub(crate) fn warnings(&self, tenant: &str) -> Vec<String> {
-        let mut warnings = match self.config(tenant) {
-            Ok(config) => of_config(tenant, config.as_ref()),
-            Err(error) => vec![format!(
+        let settings = self.settings(tenant);
+        let mut warnings = match settings.as_deref() {
+            None => of_config(tenant, None),
+            Some(Ok(config)) => of_config(tenant, config.as_ref()),
+            Some(Err(error)) => vec![format!(
                 "the configuration of tenant {tenant} cannot be read, the one before stays in \
                  force: {error}"
             )],
@@ -66,15 +72,22 @@ impl Reach {
     }
 
     /// The settings that count for a tenant.
-    fn config(&self, tenant: &str) -> Result<Option<Config>, BundleError> {
-        for name in [tenant, ANY_TENANT] {
-            let bundle = self.bundles.head(name).and_then(|head| self.bundles.get(&head.bundle));
-            let config = bundle.map(|bundle| bundle::parse(&bundle)).transpose()?.flatten();
-            if config.is_some() {
-                return Ok(config);
-            }
+    fn settings(&self, tenant: &str) -> Option<Settings> {
+        let of = |name| self.bundles.head(name).and_then(|head| self.read(&head.bundle));
+        of(tenant).filter(|own| !matches!(**own, Ok(None))).or_else(|| of(ANY_TENANT))
+    }
+
+    /// What a bundle says, if it is here.
+    fn read(&self, hash: &str) -> Option<Settings> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(settings) = read.get(hash) {
+            return Some(Arc::clone(settings));
         }
-        Ok(None)
+        let settings = Arc::new(bundle::parse(&self.bundles.get(hash)?));
+        let in_force = self.bundles.heads();
+        read.retain(|hash, _| in_force.values().any(|head| head.bundle == *hash));
+        read.insert(hash.to_owned(), Arc::clone(&settings));
+        Some(settings)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Vec<Unreachable>>> {

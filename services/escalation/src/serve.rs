@@ -83,7 +83,7 @@ pub async fn serve(
         reach: reach.clone(),
         tasks: tasks.clone(),
         under_way: Arc::new(Mutex::new(HashMap::new())),
-        open: Arc::default(),
+        owned: Arc::default(),
     };
     let progress = Progress::default();
     add_health(&context, &progress, &board, &reach, &clock);

@@ -270,3 +270,93 @@ impl Watcher {
 fn unreadable(error: &LogError) -> ServiceError {
     ServiceError::new(ErrorCode::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::StreamExt;
+    use prometheus_client::registry::Registry;
+    use redb::backends::InMemoryBackend;
+    use zhili_eventlog::embedded::EmbeddedLog;
+    use zhili_eventlog::{NewRecord, system_clock, topics};
+
+    use super::*;
+
+    async fn tell(log: &EmbeddedLog, events: std::ops::Range<u32>) {
+        let records = events.map(|number| {
+            let event = pb::IncidentEvent {
+                event_id: format!("evt_{number}"),
+                tenant: "default".into(),
+                ..pb::IncidentEvent::default()
+            };
+            NewRecord::new(place(0), None, Bytes::from(event.encode_to_vec()))
+        });
+        assert!(log.append(records.collect()).await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_is_too_slow_is_disconnected_and_goes_on_from_where_it_was() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let shared: Arc<dyn EventLog> = Arc::new(log.clone());
+        let board = Board::open(Arc::clone(&shared), 4).await.unwrap();
+        let watching = Watching {
+            log: shared,
+            board: Arc::clone(&board),
+            metrics: Metrics::register(&mut Registry::default()),
+            shutdown: CancellationToken::new(),
+        };
+        let slow = watching.start("default".into(), "").await.unwrap();
+        tell(&log, 0..60).await;
+        let following = Arc::clone(&board);
+        let following = tokio::spawn(async move { following.follow(0).await });
+        board.catch_up().await.unwrap();
+
+        let mut seen = Vec::new();
+        let mut ended = None;
+        let mut slow = slow;
+        while let Some(response) = slow.next().await {
+            match response {
+                Ok(response) => seen.extend(response.event.map(|event| event.event_id)),
+                Err(end) => ended = Some(end),
+            }
+        }
+        let ended = ended.unwrap();
+        assert_eq!(ended.error.code, ErrorCode::Exhausted);
+        assert!(ended.error.message.contains(&ended.cursor));
+        assert_eq!(watching.metrics.slow_watchers.get(), 1);
+
+        let mut again = watching.start("default".into(), &ended.cursor).await.unwrap();
+        while seen.len() < 60 {
+            let response = again.next().await.unwrap().unwrap();
+            seen.extend(response.event.map(|event| event.event_id));
+        }
+        let all: Vec<String> = (0..60).map(|number| format!("evt_{number}")).collect();
+        assert_eq!(seen, all);
+        following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_tells_a_silent_watcher_where_it_is() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let shared: Arc<dyn EventLog> = Arc::new(log);
+        let board = Board::open(Arc::clone(&shared), 4).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let watching = Watching {
+            log: shared,
+            board,
+            metrics: Metrics::register(&mut Registry::default()),
+            shutdown: shutdown.clone(),
+        };
+        let mut stream = watching.start("default".into(), "").await.unwrap();
+        let before = tokio::time::Instant::now();
+        let beat = stream.next().await.unwrap().unwrap();
+        assert!(beat.event.is_none() && !beat.cursor.is_empty());
+        assert_eq!(before.elapsed(), HEARTBEAT);
+        shutdown.cancel();
+        let ended = stream.next().await.unwrap().unwrap_err();
+        assert_eq!(ended.cursor, beat.cursor);
+        assert!(stream.next().await.is_none());
+    }
+}

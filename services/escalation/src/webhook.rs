@@ -284,4 +284,27 @@ mod tests {
             assert!(sent.detail.contains("allow_private"), "{}", sent.detail);
         }
     }
+
+    #[tokio::test]
+    async fn a_send_that_is_called_off_never_leaves() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let webhook = zhili_incident::Webhook {
+            url: format!("http://{}/", listener.local_addr().unwrap()),
+            secret: None,
+            allow_private: true,
+        };
+        let send = Send {
+            webhook: &webhook,
+            allow_private: false,
+            id: "ntf_a",
+            timestamp: 0,
+            body: Bytes::new(),
+            traceparent: None,
+        };
+        let webhooks = Webhooks::new(Secret::default()).unwrap();
+        assert_eq!(webhooks.send(send, || false).await, None);
+        drop(webhooks);
+        let waiting = futures::FutureExt::now_or_never(listener.accept());
+        assert!(waiting.is_none(), "somebody has connected");
+    }
 }

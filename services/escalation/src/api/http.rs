@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
@@ -34,9 +35,8 @@ fn principal(caller: &Caller) -> Option<&Principal> {
     caller.as_ref().map(|Extension(principal)| principal)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct ListQuery {
     /// Present without a value means yes.
     all: Option<String>,
@@ -47,7 +47,7 @@ struct ListQuery {
 async fn list(
     State(api): State<Api>,
     caller: Caller,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<pb::ListResponse>, ServiceError> {
     let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
     let all = match query.all.as_deref() {
@@ -71,8 +71,14 @@ async fn command(
     State(api): State<Api>,
     caller: Caller,
     Path(target): Path<String>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<serde_json::Value>, ServiceError> {
+    let body = body.map_err(|error| {
+        let message = format!("cannot read the body: {}", error.body_text());
+        let large = error.status() == http::StatusCode::PAYLOAD_TOO_LARGE;
+        let code = if large { ErrorCode::TooLarge } else { ErrorCode::Invalid };
+        ServiceError::new(code, message)
+    })?;
     let (incident_id, action) = target.split_once(':').ok_or_else(|| {
         ServiceError::new(ErrorCode::NotFound, "POST to /v1/incidents/{id}:acknowledge or :resolve")
     })?;
@@ -114,7 +120,7 @@ struct WatchQuery {
 async fn watch(
     State(api): State<Api>,
     caller: Caller,
-    query: Result<Query<WatchQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<WatchQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ServiceError> {
     let Query(query) = query.map_err(|error| invalid(error.body_text()))?;

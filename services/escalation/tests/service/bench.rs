@@ -15,7 +15,8 @@ use zhili_escalation::Config;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::{Bundles, publish_bundle};
 use zhili_eventlog::{
-    Clock, EventLog, NewRecord, ReadLimit, TopicPartition, partition_of, system_clock, topics,
+    Clock, EventLog, NewRecord, ReadLimit, Record, TopicPartition, partition_of, system_clock,
+    topics,
 };
 use zhili_proto::escalation::v1 as pb;
 use zhili_runtime::auth::{Authenticator, Role, Tenant, TokenRecord, new_token};
@@ -241,23 +242,31 @@ impl Bench {
         tokio::time::timeout(PATIENCE, search).await.expect("no such record came")
     }
 
-    /// Everything that a topic holds now.
+    /// The values of everything that a topic holds now.
     pub(crate) async fn all(&self, topic: &'static str) -> Vec<Bytes> {
-        let mut values = Vec::new();
+        let records = self.records(topic).await.into_iter().flatten();
+        records.filter_map(|record| record.value).collect()
+    }
+
+    /// Everything that a topic holds now, by partition.
+    pub(crate) async fn records(&self, topic: &'static str) -> Vec<Vec<Record>> {
+        let mut all = Vec::new();
         for partition in 0..self.log.topic(topic).await.unwrap().partitions {
+            let mut records = Vec::new();
             let at = TopicPartition::new(topic, partition);
             let mut next = self.log.bounds(&at).await.unwrap().start;
             let limit = ReadLimit { wait: std::time::Duration::ZERO, ..ReadLimit::default() };
             loop {
                 let batch = self.log.read(&at, next, limit).await.unwrap();
                 next = batch.next;
-                values.extend(batch.records.into_iter().filter_map(|record| record.value));
+                records.extend(batch.records);
                 if batch.caught_up {
                     break;
                 }
             }
+            all.push(records);
         }
-        values
+        all
     }
 
     /// Everything that was told about incidents, by partition and in order.
@@ -307,6 +316,19 @@ impl Service {
         let (status, body) = self.get("/v1/incidents?all").await;
         assert_eq!(status, 200, "{body}");
         body["incidents"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Asks until the answer is as wanted.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asking = async {
+            loop {
+                let (_, body) = self.get(path).await;
+                if wanted(&body) {
+                    return body;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("never answered as wanted")
     }
 
     /// Stops as a signal to the process would.

@@ -1,6 +1,6 @@
 //! The service from signal to page to answer, on the embedded log with a receiver of its own.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod answers;
 mod bench;
@@ -9,4 +9,5 @@ mod defaults;
 mod fused;
 mod pages;
 mod receiver;
+mod replay;
 mod watching;

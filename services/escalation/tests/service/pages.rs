@@ -64,8 +64,9 @@ async fn there_is_one_open_incident_per_key_and_duplicates_page_nobody() {
     // Pages leave in the order of their signals: one for c1 would be here first.
     assert_eq!(bench.receiver.next().await.json()["data"]["conversation_id"], "c2");
     bench.told(Type::Paged, "c2").await;
-    let incidents = service.incidents().await;
-    assert_eq!(incidents.len(), 2);
+    let both = |body: &serde_json::Value| body["incidents"].as_array().map(Vec::len) == Some(2);
+    let body = service.until("/v1/incidents", both).await;
+    let incidents = body["incidents"].as_array().unwrap();
     let one = incidents.iter().find(|incident| incident["conversation_id"] == "c1").unwrap();
     assert_eq!(one["signals"], "2");
     assert!(bench.receiver.rest().await.is_empty());
@@ -137,8 +138,7 @@ async fn with_nobody_to_page_the_incident_is_exhausted_and_everybody_is_warned()
     bench.signal(bench.urgent("s1", "c1")).await;
     let exhausted = bench.told(Type::Exhausted, "c1").await;
     assert_eq!(exhausted.incident.unwrap().exhausted_reason, "nobody_reachable");
-    assert_eq!(service.incidents().await.len(), 1);
-    let (_, body) = service.get("/v1/incidents").await;
+    let body = service.until("/v1/incidents", |body| body["warnings"][1].is_string()).await;
     let warnings = body["warnings"].as_array().unwrap();
     assert!(warnings[0].as_str().unwrap().contains("nobody is reachable"), "{warnings:?}");
     assert!(warnings[1].as_str().unwrap().contains("inc_"), "{warnings:?}");
@@ -148,8 +148,21 @@ async fn with_nobody_to_page_the_incident_is_exhausted_and_everybody_is_warned()
     let page = bench.receiver.next().await;
     assert_eq!(page.json()["data"]["page"]["reason"], "reconfigured");
     bench.told(Type::Paged, "c1").await;
-    let (_, body) = service.get("/v1/incidents").await;
-    assert_eq!(body["warnings"].as_array().map_or(0, Vec::len), 0, "{body}");
+    service.until("/v1/incidents", |body| body["warnings"].is_null()).await;
+}
+
+#[tokio::test]
+async fn a_destination_that_keeps_failing_is_in_the_warnings_until_it_works() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    bench.receiver.answer(&[(503, None)]);
+    bench.signal(bench.urgent("s1", "c1")).await;
+    bench.entry(result_of(1)).await;
+    let warned = |body: &serde_json::Value| body["warnings"].to_string().contains("HTTP 503");
+    service.until("/v1/incidents", warned).await;
+    bench.wait_ms(3_000);
+    bench.told(Type::Paged, "c1").await;
+    service.until("/v1/incidents", |body| body["warnings"].is_null()).await;
 }
 
 #[tokio::test]

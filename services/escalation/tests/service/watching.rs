@@ -60,12 +60,11 @@ async fn a_watcher_goes_on_from_its_cursor_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_watcher_hears_of_its_own_tenant_only_and_from_now_on_unless_asked() {
+async fn a_watcher_hears_of_its_own_tenant_only() {
     let bench = Bench::with_floor().await;
     let service = bench.start().await;
     bench.signal(bench.urgent("s1", "c1")).await;
     bench.told(Type::Paged, "c1").await;
-    service.incidents().await;
     let mut strange = watch(&service, &service.stranger, "start").await;
     bench.signal(bench.urgent("s2", "c2")).await;
     bench.told(Type::Paged, "c2").await;
