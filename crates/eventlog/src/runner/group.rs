@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,14 +13,17 @@ use crate::{EventLog, LogError, Membership, PartitionHandle, Rebalance, TopicPar
 /// A fold whose partition was revoked ends at once, since its reads and commits fail; this is
 /// only there so that a stuck one cannot hold up the others.
 const GRACE: Duration = Duration::from_secs(5);
+/// First and longest pause before joining again.
+const REJOIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 /// Runs folds over the partitions that the group gives this member, until `shutdown`.
 ///
 /// `make` builds a fold with an empty state and its observer. A partition that stops for good is
-/// noted in `progress` and reported; the others go on.
+/// noted in `progress` and reported; the others go on. A membership that ends for a cause that may
+/// pass is begun again, after a pause that grows.
 ///
 /// # Errors
-/// When the membership itself ends; the process should then end and start again.
+/// When the membership ends for good; the process should then end.
 pub async fn run_group<F: Fold>(
     log: Arc<dyn EventLog>,
     membership: Membership,
@@ -29,6 +32,38 @@ pub async fn run_group<F: Fold>(
     options: RunnerOptions,
     progress: Progress,
     shutdown: CancellationToken,
+) -> Result<(), LogError> {
+    let mut pause = REJOIN.0;
+    loop {
+        let begun = Instant::now();
+        let session =
+            session(&log, membership.clone(), &make, &bundles, &options, &progress, &shutdown);
+        match session.await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(group = membership.group, %error, "out of the group, joining again");
+            }
+            ended => return ended,
+        }
+        if begun.elapsed() > REJOIN.1 {
+            pause = REJOIN.0;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(REJOIN.1);
+    }
+}
+
+/// One membership, from joining until it ends.
+async fn session<F: Fold>(
+    log: &Arc<dyn EventLog>,
+    membership: Membership,
+    make: &(impl Fn(&TopicPartition) -> (F, Observer<F>) + Send),
+    bundles: &Arc<Bundles>,
+    options: &RunnerOptions,
+    progress: &Progress,
+    shutdown: &CancellationToken,
 ) -> Result<(), LogError> {
     let mut member = log.join(membership).await?;
     let mut running: HashMap<TopicPartition, JoinHandle<()>> = HashMap::new();
@@ -44,7 +79,7 @@ pub async fn run_group<F: Fold>(
                     if let Some(old) = running.remove(&partition) {
                         stop(old).await;
                     }
-                    let task = start(&log, handle, &make, &bundles, &options, &progress, &shutdown);
+                    let task = start(log, handle, make, bundles, options, progress, shutdown);
                     running.insert(partition, task);
                 }
             }
@@ -59,8 +94,15 @@ pub async fn run_group<F: Fold>(
             Err(error) => break Err(error),
         }
     };
-    for (_, task) in running {
+    // Leaving first: what the handles still hold is fenced, so the folds end at once.
+    if outcome.is_err() {
+        drop(member);
+    }
+    for (partition, task) in running {
         stop(task).await;
+        if outcome.is_err() {
+            progress.remove(&partition);
+        }
     }
     outcome
 }

@@ -77,8 +77,9 @@ impl<F: Fold> PartitionRun<F> {
         let partition = handle.partition().clone();
         let revoked = handle.revoked();
         let committed = handle.committed().map(|committed| committed.offset);
-        let log_id = log.topic(&partition.topic).await?.log_id;
-        let mut snapshots = Snapshots::load(&*log, fold.name(), &partition).await?;
+        let log_id = surely(&revoked, || log.topic(&partition.topic)).await?.log_id;
+        let mut snapshots =
+            surely(&revoked, || Snapshots::load(&*log, fold.name(), &partition)).await?;
         let mut cursor = Cursor {
             fold,
             partition: partition.clone(),
@@ -90,8 +91,8 @@ impl<F: Fold> PartitionRun<F> {
             notes: Vec::new(),
             dead_letters: 0,
         };
-        let start = log.bounds(&partition).await?.start;
-        cursor.restore(&*log, &mut snapshots, committed, start).await?;
+        let start = surely(&revoked, || log.bounds(&partition)).await?.start;
+        cursor.restore(&*log, &mut snapshots, committed, start, &revoked).await?;
 
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
@@ -199,6 +200,7 @@ impl<F: Fold> Cursor<F> {
         snapshots: &mut Snapshots,
         committed: Option<u64>,
         start: u64,
+        revoked: &CancellationToken,
     ) -> Result<(), RunError> {
         let Some(committed) = committed else {
             self.offset = start;
@@ -225,7 +227,8 @@ impl<F: Fold> Cursor<F> {
         });
         while self.offset < committed {
             let limit = ReadLimit { wait: IDLE, ..ReadLimit::default() };
-            let batch = log.read(&self.partition, self.offset, limit).await?;
+            let read = || log.read(&self.partition, self.offset, limit);
+            let batch = surely(revoked, read).await?;
             let stuck = batch.next == self.offset && batch.caught_up;
             let next = batch.next.min(committed);
             let records = batch.records.into_iter().filter(|record| record.offset < committed);
@@ -365,6 +368,27 @@ impl<F: Fold> Cursor<F> {
                 };
                 self.outputs.dead_letter(record, letter);
             }
+        }
+    }
+}
+
+/// Asks the log, again for as long as the partition is owned and what kept it from answering may
+/// pass.
+async fn surely<T, F>(
+    revoked: &CancellationToken,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, LogError>
+where
+    F: Future<Output = Result<T, LogError>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match ask().await {
+            Err(error) if error.is_transient() && !revoked.is_cancelled() => {
+                tracing::warn!(%error, "cannot restore, trying again");
+                backoff.pause(revoked).await;
+            }
+            other => return other,
         }
     }
 }
