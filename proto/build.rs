@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     pbjson_build::Builder::new()
         .register_descriptors(&encoded)?
         .preserve_proto_field_names()
+        // A zero is a figure too; only what is not measured is absent.
+        .emit_fields()
         .btree_map(["."])
         .build(&[".zhili"])?;
     Ok(())
