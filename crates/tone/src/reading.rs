@@ -45,9 +45,7 @@ impl<'l, 't> Reading<'l, 't> {
         find_joined(library, text, &mut found);
         found.sort_unstable_by(|a, b| {
             let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
+            key(a).cmp(&key(b)).then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
         });
         let mut clauses = split(text);
         let mut hits = Vec::with_capacity(found.len());

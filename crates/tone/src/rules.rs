@@ -133,11 +133,7 @@ pub(crate) fn sarcasm(reading: &Reading<'_, '_>, hit: &Hit<'_>, complains: bool)
 pub(crate) fn withdrawn(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
     // The cue may run into the hit: 不是要 and 要投诉.
     let taken_back = reading
-        .cues_before(
-            hit.end,
-            Class::Withdrawn,
-            WITHDRAWAL_REACH + hit.end - hit.start,
-        )
+        .cues_before(hit.end, Class::Withdrawn, WITHDRAWAL_REACH + hit.end - hit.start)
         .find(|cue| cue.start < hit.start)
         .map(Cue::from);
     taken_back.or_else(|| {
@@ -159,6 +155,16 @@ pub(crate) fn resolved(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> 
         return None;
     }
     reading.cues.iter().find(|cue| cue.entry.class == Class::Resolved).map(Cue::from)
+}
+
+/// 新闻里说, i read that: the writer tells what happened elsewhere. Anywhere before the hit.
+pub(crate) fn hearsay(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
+    reading
+        .cues
+        .iter()
+        .take_while(|cue| cue.start < hit.start)
+        .find(|cue| cue.entry.class == Class::Hearsay)
+        .map(Cue::from)
 }
 
 /// Somebody else does it: 邻居投诉我, my friend is a lawyer.
@@ -233,11 +239,8 @@ mod tests {
 
     #[test]
     fn a_complaint_is_a_question_only_if_the_asking_follows() {
-        let asks = |text, word| {
-            ask(text, word, |reading, hit| {
-                question_behind(reading, hit).is_some()
-            })
-        };
+        let asks =
+            |text, word| ask(text, word, |reading, hit| question_behind(reading, hit).is_some());
         assert!(asks("货不对板可以退吗", "货不对板"));
         assert!(!asks("怎么货不对板", "货不对板"));
     }

@@ -8,12 +8,7 @@ use zhili_tone::{Act, Assessment, ContextLine, Engine, Message, Role};
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
 fn assess(role: Role, text: &str) -> Assessment {
-    ENGINE.assess(&Message {
-        role,
-        text,
-        lang: None,
-        context: &[],
-    })
+    ENGINE.assess(&Message { role, text, lang: None, context: &[] })
 }
 
 #[test]
@@ -27,11 +22,7 @@ fn a_greeting_alone_is_not_substantive() {
         "Hi there, how can I help you today?",
     ] {
         let result = assess(Role::Agent, text);
-        assert!(
-            result.is_greeting_only() && !result.is_substantive(),
-            "{text}: {:?}",
-            result.only
-        );
+        assert!(result.is_greeting_only() && !result.is_substantive(), "{text}: {:?}", result.only);
     }
 }
 
@@ -46,11 +37,7 @@ fn a_holding_reply_alone_is_not_substantive() {
         "Let me check that for you",
     ] {
         let result = assess(Role::Agent, text);
-        assert!(
-            result.is_holding_only() && !result.is_substantive(),
-            "{text}: {:?}",
-            result.only
-        );
+        assert!(result.is_holding_only() && !result.is_substantive(), "{text}: {:?}", result.only);
     }
 }
 
@@ -69,14 +56,9 @@ fn an_answer_is_substantive_with_any_greeting() {
 
 #[test]
 fn thanks_or_farewell_alone_open_no_turn() {
-    for text in [
-        "谢谢",
-        "好的，谢谢啦",
-        "嗯嗯谢谢您",
-        "再见",
-        "ok thanks",
-        "Thank you so much, bye!",
-    ] {
+    for text in
+        ["谢谢", "好的，谢谢啦", "嗯嗯谢谢您", "再见", "ok thanks", "Thank you so much, bye!"]
+    {
         assert!(!assess(Role::Customer, text).opens_turn(), "{text}");
     }
 }
@@ -101,13 +83,7 @@ fn acts_are_named() {
         Role::Agent,
         "非常抱歉，理解您的心情，我们会尽快为您处理，建议您先重启一下，可以吗？",
     );
-    for act in [
-        Act::Apology,
-        Act::Empathy,
-        Act::Promise,
-        Act::Advice,
-        Act::Question,
-    ] {
+    for act in [Act::Apology, Act::Empathy, Act::Promise, Act::Advice, Act::Question] {
         assert!(result.acts.contains(act), "{act} in {:?}", result.acts);
     }
 }
@@ -143,32 +119,11 @@ fn traps_are_no_forbidden_wording() {
 #[test]
 fn saying_the_same_again_colours_satisfaction() {
     let text = "我的包裹现在到哪里了";
-    let message = |context| Message {
-        role: Role::Customer,
-        text,
-        lang: None,
-        context,
-    };
+    let message = |context| Message { role: Role::Customer, text, lang: None, context };
     let again = [
-        ContextLine {
-            role: Role::Customer,
-            text,
-        },
-        ContextLine {
-            role: Role::Agent,
-            text: "您好",
-        },
+        ContextLine { role: Role::Customer, text },
+        ContextLine { role: Role::Agent, text: "您好" },
     ];
-    assert_eq!(
-        ENGINE.assess(&message(&[])).satisfaction.unwrap().as_str(),
-        "neutral"
-    );
-    assert_eq!(
-        ENGINE
-            .assess(&message(&again))
-            .satisfaction
-            .unwrap()
-            .as_str(),
-        "neg"
-    );
+    assert_eq!(ENGINE.assess(&message(&[])).satisfaction.unwrap().as_str(), "neutral");
+    assert_eq!(ENGINE.assess(&message(&again)).satisfaction.unwrap().as_str(), "neg");
 }

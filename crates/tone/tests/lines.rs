@@ -9,12 +9,7 @@ fn check(table: &str, role: Role, answer: impl Fn(&Assessment) -> String) {
     let mut wrong = Vec::new();
     for line in table.lines() {
         let (expected, text) = line.rsplit_once('\t').unwrap();
-        let result = engine.assess(&Message {
-            role,
-            text,
-            lang: None,
-            context: &[],
-        });
+        let result = engine.assess(&Message { role, text, lang: None, context: &[] });
         let said = answer(&result);
         if said != expected {
             let reasons: Vec<String> = result
@@ -24,10 +19,7 @@ fn check(table: &str, role: Role, answer: impl Fn(&Assessment) -> String) {
                     format!("{} {} {}", evidence.target, evidence.rule, evidence.points)
                 })
                 .collect();
-            wrong.push(format!(
-                "{text}: {expected}, not {said} ({})",
-                reasons.join("; ")
-            ));
+            wrong.push(format!("{text}: {expected}, not {said} ({})", reasons.join("; ")));
         }
     }
     assert!(
@@ -41,31 +33,23 @@ fn check(table: &str, role: Role, answer: impl Fn(&Assessment) -> String) {
 
 #[test]
 fn sentiment_of_our_own_lines() {
-    check(
-        include_str!("lines/sentiment.tsv"),
-        Role::Customer,
-        |result| result.sentiment.unwrap().label.to_string(),
-    );
+    check(include_str!("lines/sentiment.tsv"), Role::Customer, |result| {
+        result.sentiment.unwrap().label.to_string()
+    });
 }
 
 #[test]
 fn politeness_of_our_own_lines() {
-    check(
-        include_str!("lines/politeness.tsv"),
-        Role::Agent,
-        |result| result.politeness.unwrap().label.to_string(),
-    );
+    check(include_str!("lines/politeness.tsv"), Role::Agent, |result| {
+        result.politeness.unwrap().label.to_string()
+    });
 }
 
 #[test]
 fn complaint_and_category_of_our_own_lines() {
-    check(
-        include_str!("lines/complaint.tsv"),
-        Role::Customer,
-        |result| {
-            let complaint = result.complaint.unwrap();
-            let category = complaint.category.map_or("-", |category| category.as_str());
-            format!("{}\t{category}", complaint.label)
-        },
-    );
+    check(include_str!("lines/complaint.tsv"), Role::Customer, |result| {
+        let complaint = result.complaint.unwrap();
+        let category = complaint.category.map_or("-", |category| category.as_str());
+        format!("{}\t{category}", complaint.label)
+    });
 }

@@ -9,12 +9,7 @@ use zhili_tone::{Assessment, Engine, Message, POLITENESS_BASE, Role, Target, URG
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
 fn assess(role: Role, text: &str) -> Assessment {
-    ENGINE.assess(&Message {
-        role,
-        text,
-        lang: None,
-        context: &[],
-    })
+    ENGINE.assess(&Message { role, text, lang: None, context: &[] })
 }
 
 /// Arbitrary text, and text made of pieces that the library knows.
@@ -148,19 +143,11 @@ proptest! {
 fn traditional_and_simplified_score_the_same() {
     for (traditional, simplified) in [
         ("客服態度很差，我要投訴你們", "客服态度很差，我要投诉你们"),
-        (
-            "謝謝，問題解決了，服務很周到",
-            "谢谢，问题解决了，服务很周到",
-        ),
-        (
-            "熱水器漏電，剛才我被電了一下",
-            "热水器漏电，刚才我被电了一下",
-        ),
+        ("謝謝，問題解決了，服務很周到", "谢谢，问题解决了，服务很周到"),
+        ("熱水器漏電，剛才我被電了一下", "热水器漏电，刚才我被电了一下"),
     ] {
-        let (one, other) = (
-            assess(Role::Customer, traditional),
-            assess(Role::Customer, simplified),
-        );
+        let (one, other) =
+            (assess(Role::Customer, traditional), assess(Role::Customer, simplified));
         assert_eq!(one.evidence, other.evidence);
         assert_eq!((one.lang.as_str(), other.lang.as_str()), ("zh-Hant", "zh"));
     }
@@ -170,16 +157,8 @@ fn traditional_and_simplified_score_the_same() {
 fn evidence_points_at_the_words_in_the_original() {
     let text = "你好！！！！我要投 诉";
     let result = assess(Role::Customer, text);
-    let reason = result
-        .evidence
-        .iter()
-        .find(|one| one.target == Target::Urgency)
-        .unwrap();
-    let span: String = text
-        .chars()
-        .skip(reason.start)
-        .take(reason.end - reason.start)
-        .collect();
+    let reason = result.evidence.iter().find(|one| one.target == Target::Urgency).unwrap();
+    let span: String = text.chars().skip(reason.start).take(reason.end - reason.start).collect();
     assert!(span.ends_with("投 诉"), "{span}");
 }
 
