@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     agents(&engine, &data)?;
+    customers(&engine, &data)?;
     throughput(&engine, &data)
 }
 
@@ -272,6 +273,53 @@ fn agents(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
             share(polite),
         );
         for line in forbidden {
+            println!("{line}");
+        }
+    }
+    Ok(())
+}
+
+/// Natural customer turns hold few urgent messages: whatever fires is listed.
+fn customers(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
+    let sets = [
+        "dialogues_zh_jddc_valid",
+        "dialogues_en_multidogo_train",
+        "dialogues_en_uss_mwoz_a",
+        "dialogues_en_uss_sgd_a",
+        "dialogues_en_uss_ccpe_a",
+    ];
+    for name in sets {
+        let Some(dialogues) = rows(data, name)? else {
+            println!("{name:<34} skipped: not beside the repository");
+            continue;
+        };
+        let (mut turns, mut urgent) = (0_usize, Vec::new());
+        for turn in dialogues.iter().flat_map(|one| one["turns"].as_array().into_iter().flatten()) {
+            if turn["role"] != "customer" {
+                continue;
+            }
+            let text = turn["text"].as_str().unwrap_or_default();
+            let assessment =
+                engine.assess(&Message { role: Role::Customer, text, lang: None, context: &[] });
+            turns += 1;
+            let Some(complaint) = assessment.complaint else { continue };
+            if complaint.label.as_str() == "urgent" {
+                let rules: Vec<&str> = assessment
+                    .evidence
+                    .iter()
+                    .filter(|evidence| evidence.class == "risk" && evidence.points > 0.4)
+                    .map(|evidence| &*evidence.rule)
+                    .collect();
+                let category = complaint.category.map_or("-", |category| category.as_str());
+                urgent.push(format!("    {category} [{}] {text}", rules.join(", ")));
+            }
+        }
+        println!(
+            "{name}: {turns} customer turns, urgent {} ({:.2} %)",
+            urgent.len(),
+            urgent.len() as f64 / turns.max(1) as f64 * 100.0
+        );
+        for line in urgent {
             println!("{line}");
         }
     }

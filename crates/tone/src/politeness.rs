@@ -1,7 +1,7 @@
 //! Politeness of an agent's message: additive points for courtesy and against bluntness.
 
 use crate::assessment::{Politeness, PolitenessLabel};
-use crate::library::Class;
+use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules;
 use crate::score::{Rule, Sum};
@@ -16,11 +16,21 @@ pub const POLITE_FROM: f64 = 65.0;
 /// A courtesy of one class counts this often: 您 in every clause is one manner, not ten.
 const COURTESIES: u8 = 2;
 
+/// A denied reproach follows its negator within two Chinese characters.
+const DENIAL_REACH: usize = 6;
+
+/// Characters that a curt message may hold before its one phrase.
+const ASIDE: usize = 2;
+
 /// The score, and whether the message uses forbidden wording.
 pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness, bool) {
     let mut forbidden = false;
     let mut counted = [0_u8; 64];
-    for hit in reading.heaviest(|hit| hit.entry.politeness.abs()) {
+    let weight = |hit: &Hit<'_>| match hit.entry.class {
+        Class::Curt if !is_curt(reading, hit) => 0,
+        _ => hit.entry.politeness.abs(),
+    };
+    for hit in reading.heaviest(weight) {
         let points = hit.entry.politeness;
         if points > 0 {
             let count = &mut counted[hit.entry.class as usize];
@@ -46,11 +56,21 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness
     (Politeness { label: label(score), score }, forbidden)
 }
 
+/// Whether the hit is all the message says, 这个 or a name aside, without a courtesy:
+/// 没有。 is curt, 抱歉,没有 and 没有色差 are not.
+fn is_curt(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> bool {
+    let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
+    let bare = words(&reading.text[..hit.start]) <= ASIDE && words(&reading.text[hit.end..]) == 0;
+    bare && reading.hits.iter().all(|other| other.entry.politeness <= 0)
+}
+
 /// 不是说您…, 没有骂您: an insult or a reproach that is denied.
-fn regretted(reading: &Reading<'_, '_>, hit: &crate::library::Hit<'_>) -> Option<rules::Cue> {
+fn regretted(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<rules::Cue> {
     matches!(hit.entry.class, Class::Insult | Class::Blame)
         .then(|| rules::negation(reading, hit, 0))
         .flatten()
+        // 你自己不看是你的事 denies nothing: the negator belongs to another verb.
+        .filter(|cue| cue.end + DENIAL_REACH >= hit.start)
 }
 
 fn label(score: f64) -> PolitenessLabel {

@@ -157,6 +157,16 @@ pub(crate) fn resolved(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> 
     reading.cues.iter().find(|cue| cue.entry.class == Class::Resolved).map(Cue::from)
 }
 
+/// 新闻里说, i read that: the writer tells what happened elsewhere. Anywhere before the hit.
+pub(crate) fn hearsay(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
+    reading
+        .cues
+        .iter()
+        .take_while(|cue| cue.start < hit.start)
+        .find(|cue| cue.entry.class == Class::Hearsay)
+        .map(Cue::from)
+}
+
 /// Somebody else does it: 邻居投诉我, my friend is a lawyer.
 pub(crate) fn actor(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
     let subject = reading.cues_before(hit.start, Class::ThirdParty, ACTOR_REACH).next()?;

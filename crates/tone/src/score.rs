@@ -29,6 +29,8 @@ rules! {
     Withdrawn => "withdrawn",
     Resolved => "resolved",
     Actor => "actor",
+    Hearsay => "hearsay",
+    Escalation => "escalation",
     Range => "range",
 }
 

@@ -5,9 +5,13 @@ use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules::{self, Side};
 use crate::score::{Rule, Sum};
+use crate::urgency;
 
 /// A value at least this far from 0 has a side; thousandths.
 pub(crate) const SIDED: i32 = 150;
+
+/// What a standing risk takes from the value; thousandths.
+const ESCALATION: i32 = -400;
 
 /// Sentiment, and what the complaint reading takes from it.
 pub(crate) struct Mood {
@@ -29,6 +33,10 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Mood {
             complaint += value.min(0);
         }
         after = hit.end;
+    }
+    // Whoever escalates, or is in danger, is not content, however politely it is put.
+    if let Some(risk) = urgency::standing(reading) {
+        sum.rule(Rule::Escalation, (&risk).into(), ESCALATION);
     }
     let value = sum.within(-1000, 1000);
     Mood {

@@ -60,6 +60,15 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
     }
 }
 
+/// The first risk that makes a message urgent alone and that no rule takes back.
+pub(crate) fn standing<'l>(reading: &Reading<'l, '_>) -> Option<Hit<'l>> {
+    reading
+        .hits
+        .iter()
+        .find(|hit| hit.entry.urgency + BASE >= URGENT && guard(reading, hit).is_none())
+        .copied()
+}
+
 /// The first rule that takes a risk word back. Crisis listens to quotation alone:
 /// whoever writes of ending their life is asked, whatever the grammar.
 fn guard(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<(Rule, rules::Cue)> {
@@ -80,6 +89,7 @@ fn guard(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<(Rule, rules::Cue)>
         taken_back
             .or_else(|| rules::hypothetical(reading, hit).map(|cue| (Rule::Hypothetical, cue)))
             .or_else(|| rules::question(reading, hit).map(|cue| (Rule::Question, cue)))
+            .or_else(|| rules::hearsay(reading, hit).map(|cue| (Rule::Hearsay, cue)))
             .or_else(settled)
     } else {
         taken_back
