@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -160,6 +161,12 @@ fn milliseconds(length: &str) -> i64 {
         _ => panic!("{length}: no unit that the samples use"),
     };
     (number.parse::<f64>().unwrap() * factor) as i64
+}
+
+/// The present time as events have it.
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    time(since.as_millis() as i64)
 }
 
 /// A time as RFC 3339.

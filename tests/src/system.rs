@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{TailRequest, TailResponse};
 
-use crate::{Tables, eventually, program};
+use crate::{Tables, program};
 
 /// How long a start, a stop or the way through the system may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -156,6 +156,9 @@ impl System {
     ///
     /// # Errors
     /// When there is no complete answer.
+    ///
+    /// # Panics
+    /// When every event is rejected.
     pub async fn post(
         &self,
         events: &[Value],
@@ -166,13 +169,17 @@ impl System {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.send().await?.error_for_status()?.json().await
+        let response = request.send().await?;
+        let refused = response.status().is_client_error();
+        let answer = response.json::<Value>().await?;
+        assert!(!refused, "{answer}");
+        Ok(answer)
     }
 
     /// Waits until every part has worked off what it reads.
     pub async fn settle(&self) {
-        let mut calm = 0;
-        eventually("all parts have worked off the log", PATIENCE, async || {
+        let (mut calm, deadline) = (0, Instant::now() + PATIENCE);
+        while calm < 3 {
             let output = self.run(&["status", "--json"]);
             let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
             let lag = |name: &str| status["services"][name]["lag_messages"].as_u64();
@@ -180,9 +187,10 @@ impl System {
                 && status["services"]["store"]["ready"] == true;
             // Once more: one part may have given another work after that one was asked.
             calm = if done { calm + 1 } else { 0 };
-            (calm == 3).then_some(())
-        })
-        .await;
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < deadline, "not at rest within {PATIENCE:?}: {status} {words}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// All records of a topic.

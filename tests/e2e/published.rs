@@ -226,7 +226,7 @@ async fn an_urgent_message_pages_and_a_person_acknowledges_and_resolves_it() {
     let system = System::start(Options { webhook: Some(pages.target()), ..Options::default() });
     let urgent = serde_json::json!({
         "event_id": "m-1", "source": "desk", "conversation_id": "c-1", "type": "message",
-        "customer": {"id": "kunde"}, "author": {"id": "kunde", "role": "customer"},
+        "sent_at": samples::now(), "customer": {"id": "kunde"}, "author": {"id": "kunde", "role": "customer"},
         "text": "再不退款我就打12315投诉你们，律师函也准备好了",
     });
     let answer = system.post(&[urgent], &[]).await.unwrap();
@@ -276,7 +276,7 @@ async fn real_dialogues_are_counted_once_however_often_they_are_published() {
     }
     let pages = Receiver::start().await;
     let system = System::start(Options { webhook: Some(pages.target()), ..Options::default() });
-    let accepted = system.publish(&[file.clone()]);
+    let accepted = system.publish(std::slice::from_ref(&file));
     system.settle().await;
     assert_eq!(system.tables().number("SELECT count() FROM v_events").await, accepted);
     eprintln!("{accepted} events of the real dialogues accepted and counted");
