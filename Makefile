@@ -6,12 +6,13 @@ PORT_BASE ?= 7400
 FILE ?= tests/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint setup kafka clean-data
+.PHONY: help run test chaos lint setup kafka clean-data
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
 	@echo "make run FILE=path     start everything and publish that file"
 	@echo "make test              all tests"
+	@echo "make chaos             the kill matrix, 20 points each"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -28,6 +29,10 @@ run: setup
 
 test: setup kafka
 	$(CARGO) test --workspace
+
+# The kill matrix at its full length; `make test` has a short one.
+chaos: setup
+	ZHILI_CHAOS_POINTS=20 $(CARGO) test --package zhili-tests --test end_to_end kill -- --nocapture --test-threads 1
 
 lint:
 	$(CARGO) fmt --all --check

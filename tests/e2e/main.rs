@@ -1,0 +1,12 @@
+//! Tests of the whole system as its users meet it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "in a test a panic is the message, and figures are told"
+)]
+
+mod clients;
+mod kills;
+mod published;
+mod trace;

@@ -1,0 +1,117 @@
+//! The tables, asked over ClickHouse's HTTP interface.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// A client that knows the address and the key.
+#[derive(Clone)]
+pub struct Tables {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+/// Where a row came from; differs between two runs that mean the same.
+const ORIGIN: &str = "log_id, log_topic, log_partition, log_offset, log_append_at";
+
+impl Tables {
+    pub(crate) fn new(http: reqwest::Client, url: String, key: String) -> Self {
+        Self { http, url, key }
+    }
+
+    /// Runs a query; its rows as JSON objects.
+    ///
+    /// # Panics
+    /// With the store's own words when the query fails.
+    pub async fn rows(&self, sql: &str) -> Vec<Value> {
+        let text = self.text(&format!("{sql} FORMAT JSONEachRow")).await;
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The number that a query answers with.
+    pub async fn number(&self, sql: &str) -> u64 {
+        self.text(&format!("{sql} FORMAT TSV")).await.trim().parse().unwrap()
+    }
+
+    async fn text(&self, sql: &str) -> String {
+        let response = self
+            .http
+            .post(format!("{}/?database=zhili&output_format_json_quote_64bit_integers=0", self.url))
+            .header("X-ClickHouse-User", "default")
+            .header("X-ClickHouse-Key", &self.key)
+            .body(sql.to_owned())
+            .send()
+            .await
+            .unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{sql}: {text}");
+        text
+    }
+
+    /// Rows and hash of every table, in full.
+    pub async fn state(&self) -> Vec<(String, u64, String)> {
+        let mut state = Vec::new();
+        for view in ["events", "turns", "sessions", "signals", "incidents", "deliveries"] {
+            let rows = self.text(&format!("SELECT * FROM v_{view} ORDER BY ALL FORMAT TSV")).await;
+            state.push((view.to_owned(), rows.lines().count() as u64, fingerprint(&rows)));
+        }
+        let rows = self.text("SELECT * FROM dead_letters ORDER BY ALL FORMAT TSV").await;
+        state.push(("dead letters".to_owned(), rows.lines().count() as u64, fingerprint(&rows)));
+        state
+    }
+
+    /// What the events, turns, sessions and signals say, whenever and however often they were
+    /// published.
+    pub async fn facts(&self) -> Vec<(String, u64, String)> {
+        let times_of_events = "received_at, accepted_at, event_partition, event_offset, log_index";
+        let mut facts = Vec::new();
+        for (view, but) in [
+            ("events", format!("{ORIGIN}, {times_of_events}")),
+            ("turns", ORIGIN.to_owned()),
+            ("sessions", ORIGIN.to_owned()),
+        ] {
+            let sql =
+                format!("SELECT * EXCEPT ({but}) FROM v_{view} ORDER BY ALL FORMAT TSVWithNames");
+            let rows = self.text(&sql).await;
+            facts.push((view.to_owned(), rows.lines().count() as u64 - 1, fingerprint(&rows)));
+        }
+        let signals = self
+            .text(
+                "SELECT signal_id, event_id, kind, category, severity, effective_at, excerpt \
+                 FROM v_signals ORDER BY ALL FORMAT TSV",
+            )
+            .await;
+        let count = signals.lines().count() as u64;
+        facts.push(("signals".to_owned(), count, fingerprint(&signals)));
+        facts
+    }
+
+    /// Rows that stand for one record of the log more than once, over all tables, merged or not.
+    pub async fn duplicates(&self) -> u64 {
+        let mut sum = 0;
+        for table in ["events", "turns", "cycles", "signals", "incidents", "deliveries"] {
+            let record = "(log_id, log_topic, log_partition, log_offset, log_index)";
+            sum += self.number(&format!("SELECT count() - uniqExact({record}) FROM {table}")).await;
+        }
+        let event = "(tenant, source, event_id)";
+        sum + self.number(&format!("SELECT count() - uniqExact({event}) FROM v_events")).await
+    }
+
+    /// All text of all tables.
+    pub async fn everything(&self) -> String {
+        let mut all = String::new();
+        let names = "SELECT name FROM system.tables WHERE database = 'zhili' AND engine LIKE '%MergeTree%' ORDER BY name FORMAT TSV";
+        for table in self.text(names).await.lines() {
+            let rows = self.text(&format!("SELECT * FROM {table} FORMAT TSVRaw")).await;
+            let _ = writeln!(all, "{table}\n{rows}");
+        }
+        all
+    }
+}
+
+/// A short hash by which two texts can be told apart.
+pub fn fingerprint(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}
