@@ -1,6 +1,6 @@
 //! Measures the engine on the labelled sets beside the repository (`../shared/data`).
 //! Hand-made sets: odd rows tune, even rows report, and only the odd ones can be
-//! listed with `--errors NAME`. Sets that are missing are skipped by name.
+//! listed with `--errors NAME`; `--data DIR` names another folder. Sets that are missing are skipped by name.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::collections::BTreeMap;
@@ -59,7 +59,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         engine.entries(),
         begin.elapsed().as_secs_f64() * 1e3
     );
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = arguments
+        .iter()
+        .position(|argument| argument == "--data")
+        .and_then(|at| arguments.get(at + 1))
+        .map_or_else(beside, PathBuf::from);
     if let Some(name) = errors {
         return list_errors(&engine, &data, name);
     }

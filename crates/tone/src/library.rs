@@ -16,7 +16,7 @@
 //! replaces the earlier one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -444,7 +444,7 @@ impl Library {
         let mut hasher = blake3::Hasher::new();
         hasher.update(traditional.1.as_bytes());
         let mut draft =
-            Draft { normalizer: &normalizer, entries: BTreeMap::new(), sets: BTreeMap::new() };
+            Draft { normalizer: &normalizer, entries: BTreeMap::new(), sets: HashMap::new() };
         for (file, content) in files {
             hasher.update(content.as_bytes());
             let mut section = Section::default();
@@ -583,7 +583,7 @@ struct Draft<'n> {
     /// By first piece, class and, if more must follow, the phrase as written.
     entries: BTreeMap<(Box<str>, Class, Box<str>), Entry>,
     /// Numbered by first appearance.
-    sets: BTreeMap<Vec<Box<str>>, u32>,
+    sets: HashMap<Vec<Box<str>>, u32>,
 }
 
 impl Draft<'_> {

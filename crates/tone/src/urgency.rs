@@ -23,7 +23,7 @@ const URGENT: i32 = 500;
 const COMPLAINT: i32 = 250;
 
 pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -> Complaint {
-    let mut strongest: Option<(i32, Option<UrgentCategory>)> = None;
+    let mut strongest: Option<(i32, UrgentCategory)> = None;
     for hit in reading.heaviest(|hit| hit.entry.urgency) {
         let points = hit.entry.urgency;
         sum.entry(&hit, points);
@@ -31,15 +31,13 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
             sum.rule(rule, cue, -points);
             continue;
         }
-        // Of equally strong reasons the graver one names the category: the order of
-        // the enum, with no category last.
-        let graver = strongest.is_none_or(|(most, category)| {
-            points > most
-                || (points == most
-                    && hit.entry.category.is_some_and(|new| category.is_none_or(|old| new < old)))
-        });
-        if graver {
-            strongest = Some((points, hit.entry.category));
+        // A plain threat beside a named one says nothing of the reason. Of equally strong
+        // reasons the graver one names the category: the order of the enum.
+        if let Some(category) = hit.entry.category
+            && strongest
+                .is_none_or(|(most, old)| points > most || (points == most && category < old))
+        {
+            strongest = Some((points, category));
         }
     }
     let total = sum.within(0, HIGHEST);
@@ -55,7 +53,7 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
         label,
         category: strongest
             .filter(|_| label == ComplaintLabel::Urgent)
-            .and_then(|(_, category)| category),
+            .map(|(_, category)| category),
         probability: f64::from(total) / 1000.0,
     }
 }
