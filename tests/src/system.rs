@@ -67,7 +67,7 @@ impl System {
         let errors = File::options().create(true).append(true).open(self.errors_file()).unwrap();
         let mut command = Command::new(program());
         command
-            .args(["up", "--port-base", &self.base.to_string(), "--data"])
+            .args(["up", "--log", "warn", "--port-base", &self.base.to_string(), "--data"])
             .arg(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
