@@ -293,10 +293,13 @@ fn parent_and_state(pid: i32) -> Option<(i32, String)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// Whether a process runs; one that only waits to be reaped does not.
+/// Whether a process runs; one that only waits to be reaped does not. Its first thread may have
+/// ended while others still hold its ports and files.
 fn alive(pid: Pid) -> bool {
+    let number = pid.as_raw_nonzero().get();
+    let threads = std::fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count);
     test_kill_process(pid).is_ok()
-        && parent_and_state(pid.as_raw_nonzero().get()).is_some_and(|(_, state)| state != "Z")
+        && parent_and_state(number).is_some_and(|(_, state)| state != "Z" || threads > 1)
 }
 
 /// The first of five ports in a row that are free, below those that the system gives out.
