@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{TailRequest, TailResponse};
 
-use crate::{Tables, program};
+use crate::{Tables, eventually, program};
 
 /// How long a start, a stop or the way through the system may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -235,6 +235,16 @@ impl System {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
+    }
+
+    /// Waits until the store answers.
+    pub async fn store_answers(&self) {
+        let ping = format!("{}/ping", self.url(4));
+        eventually("the store answers", PATIENCE, async || {
+            let answer = self.http.get(&ping).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
     }
 
     /// SIGKILL to the store alone; false when there was none to kill.
