@@ -87,6 +87,6 @@ async fn curl_publishes_and_reads() {
     system.settle().await;
     let user = format!("default:{}", system.token());
     let sql = "SELECT text FROM zhili.v_events";
-    let text = curl(&["--user", &user, "--data-binary", sql, &system.url(4)]);
-    assert!(text.contains("我的手机号是") && !text.contains("16800014477"), "{text}");
+    let rows = curl(&["--user", &user, "--data-binary", sql, &system.url(4)]);
+    assert!(rows.contains("我的手机号是") && !rows.contains("16800014477"), "{rows}");
 }

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -43,6 +44,13 @@ def main() -> None:
         grpc.insecure_channel(sys.argv[1]), Bearer(os.environ["ZHILI_TOKEN"])
     )
     database = ProtoReflectionDescriptorDatabase(channel)
+    # The package asks for the first version of the protocol only; messages are the same in v1,
+    # which is what the server speaks.
+    database._stub.ServerReflectionInfo = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
     names = database.get_services()
     name = "zhili.conversation.v1.IngestService"
     assert name in names, names

@@ -95,7 +95,11 @@ pub async fn publish(
                     outcome.hit += 1;
                     system.up();
                 }
-                Victim::Store => outcome.hit += usize::from(system.kill_store()),
+                Victim::Store => {
+                    // Fault by fault: a store that is still down cannot be hit.
+                    system.store_answers().await;
+                    outcome.hit += usize::from(system.kill_store());
+                }
             }
         }
         while !answered {

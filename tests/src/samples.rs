@@ -51,6 +51,8 @@ pub struct Expectations {
     pub urgent: Vec<Urgent>,
     /// Texts that must be masked wherever they stand.
     pub pii: Vec<String>,
+    /// Texts that must survive masking.
+    pub keep: Vec<String>,
     /// Seconds by metric id; only cycles may have none.
     pub response_times: BTreeMap<String, Vec<Option<f64>>>,
 }

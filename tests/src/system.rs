@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{TailRequest, TailResponse};
 
-use crate::{Tables, program};
+use crate::{Tables, eventually, program};
 
 /// How long a start, a stop or the way through the system may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -67,7 +67,7 @@ impl System {
         let errors = File::options().create(true).append(true).open(self.errors_file()).unwrap();
         let mut command = Command::new(program());
         command
-            .args(["up", "--port-base", &self.base.to_string(), "--data"])
+            .args(["up", "--log", "warn", "--port-base", &self.base.to_string(), "--data"])
             .arg(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -237,6 +237,16 @@ impl System {
         }
     }
 
+    /// Waits until the store answers.
+    pub async fn store_answers(&self) {
+        let ping = format!("{}/ping", self.url(4));
+        eventually("the store answers", PATIENCE, async || {
+            let answer = self.http.get(&ping).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
     /// SIGKILL to the store alone; false when there was none to kill.
     pub fn kill_store(&self) -> bool {
         self.store_pid().is_some_and(|store| kill_process(store, Signal::KILL).is_ok())
@@ -293,10 +303,13 @@ fn parent_and_state(pid: i32) -> Option<(i32, String)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// Whether a process runs; one that only waits to be reaped does not.
+/// Whether a process runs; one that only waits to be reaped does not. Its first thread may have
+/// ended while others still hold its ports and files.
 fn alive(pid: Pid) -> bool {
+    let number = pid.as_raw_nonzero().get();
+    let threads = std::fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count);
     test_kill_process(pid).is_ok()
-        && parent_and_state(pid.as_raw_nonzero().get()).is_some_and(|(_, state)| state != "Z")
+        && parent_and_state(number).is_some_and(|(_, state)| state != "Z" || threads > 1)
 }
 
 /// The first of five ports in a row that are free, below those that the system gives out.

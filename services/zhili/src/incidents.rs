@@ -44,7 +44,7 @@ struct Choice {
     note: String,
     /// Refuse if it has changed since this version; 0 takes any.
     #[arg(long, default_value_t = 0)]
-    expected_version: u64,
+    if_version: u64,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -69,19 +69,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             return Ok(());
         }
-        Action::Ack(Choice { incident, note, expected_version }) => {
+        Action::Ack(Choice { incident, note, if_version }) => {
             let request = AcknowledgeRequest {
                 incident_id: incident,
-                expected_version,
+                expected_version: if_version,
                 command_id: String::new(),
                 note,
             };
             client.acknowledge(request).await.map_err(|status| said(&status))?.into_inner().incident
         }
-        Action::Resolve(Choice { incident, note, expected_version }) => {
+        Action::Resolve(Choice { incident, note, if_version }) => {
             let request = ResolveRequest {
                 incident_id: incident,
-                expected_version,
+                expected_version: if_version,
                 command_id: String::new(),
                 note,
             };

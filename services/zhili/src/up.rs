@@ -220,6 +220,8 @@ async fn up(
         Ok(())
     };
     let outcome = tokio::select! {
+        // A service that ends because of the shutdown has not ended by itself.
+        biased;
         outcome = started => outcome,
         () = context.shutdown.cancelled() => Ok(()),
         Some(ended) = services.join_next() => Err(ended_early(ended)),
