@@ -206,11 +206,6 @@ impl System {
         if ok { Ok(text.trim().to_owned()) } else { Err(text) }
     }
 
-    /// Publishes a batch at a replica; an error where the publisher learns of no outcome.
-    pub(crate) async fn publish(&self, replica: u16, body: String) -> Result<u64, String> {
-        publish(&self.http, &self.address("ingest", replica), &self.token, body).await
-    }
-
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
@@ -229,7 +224,11 @@ impl System {
                 Err(error) => error.to_string(),
             };
             let said = || std::fs::read_to_string(self.folder.path().join(format!("{what}.log")));
-            assert!(begun.elapsed() < PATIENCE, "{what}: {complaint}\n{}", said().unwrap_or_default());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{what}: {complaint}\n{}",
+                said().unwrap_or_default()
+            );
             self.restart_ended();
             tokio::time::sleep(LOOK).await;
         }

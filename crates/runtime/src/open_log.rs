@@ -10,8 +10,10 @@ use zhili_eventlog::{EventLog, LogError, topics};
 
 use crate::Failure;
 
-/// How long the brokers may take to answer at the start: two attempts of a client and a second.
+/// How long the brokers may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How often to look whether one of them listens.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How to reach Kafka and what its topics are like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +109,14 @@ impl KafkaSettings {
     /// # Errors
     /// [`Failure::Unavailable`] when nobody answers, [`Failure::Usage`] for wrong settings.
     pub async fn connect(&self, client_id: &str) -> Result<KafkaLog, Failure> {
-        let connecting = KafkaLog::connect(self.config(client_id)?);
+        let config = self.config(client_id)?;
+        let connecting = async {
+            // The client itself would say so over and over.
+            while !self.somebody_listens().await {
+                tokio::time::sleep(LOOK).await;
+            }
+            KafkaLog::connect(config).await
+        };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(Ok(log)) => Ok(log),
             Ok(Err(error)) => Err(unusable(&error)),
@@ -117,6 +126,15 @@ impl KafkaSettings {
                 CONNECT.as_secs()
             ))),
         }
+    }
+
+    async fn somebody_listens(&self) -> bool {
+        for broker in self.brokers.split(',') {
+            if tokio::net::TcpStream::connect(broker.trim()).await.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 }
 
