@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tempfile::TempDir;
 use zhili_eventlog::kafka::KafkaLog;
 use zhili_eventlog::testkit::kafka_server::{KafkaServer, skip_or_fail};
-use zhili_eventlog::{EventLog, TopicPartition};
+use zhili_eventlog::{EventLog, ReadLimit, TopicPartition};
 use zhili_runtime::KafkaSettings;
 use zhili_runtime::standalone::GROUPS;
 
@@ -271,8 +271,8 @@ impl System {
         while start < end {
             let committed = self.log.committed(group, at).await;
             if let Ok(Some(committed)) = &committed
-                && committed.offset >= end
                 && !committed.metadata.contains("pending")
+                && (committed.offset >= end || self.is_gap(at, committed.offset).await)
             {
                 return;
             }
@@ -285,6 +285,12 @@ impl System {
             self.restart_ended();
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether no record is left from `offset` on: what ends a transaction takes an offset, too.
+    async fn is_gap(&self, at: &TopicPartition, offset: u64) -> bool {
+        let batch = self.log.read(at, offset, ReadLimit::default()).await;
+        batch.is_ok_and(|batch| batch.records.is_empty() && batch.caught_up)
     }
 
     /// The last lines that every process said.
