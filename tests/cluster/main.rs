@@ -51,6 +51,26 @@ async fn the_samples_come_out_once_and_a_stock_consumer_reads_them() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_service_cannot_start_without_is_said_in_one_line_with_its_exit_code() {
+    let Some(system) = System::start().await else { return };
+    let store = system.store();
+    for (service, from, to, code, says) in [
+        ("scoring", "brokers", "brokres", 64, "brokres"),
+        ("scoring", "partitions = 4", "partitions = 5", 64, "needs 5 partitions"),
+        ("scoring", "replication = 1", "replication = 2", 64, "needs at least 2 copies"),
+        ("ingest", "pseudonym.key", "no.key", 64, "pseudonym_key"),
+        ("escalation", &system.address("escalation", 7)[7..], &store, 69, &store),
+        ("scoring", &system.broker.bootstrap_servers(), "127.0.0.1:1", 69, "127.0.0.1:1"),
+        ("metrics", &store, "127.0.0.1:1", 69, "http://127.0.0.1:1"),
+    ] {
+        let (actual, words) = system.refusal(service, from, to);
+        assert_eq!(actual, Some(code), "{words}");
+        assert!(words.contains(says), "{words}");
+        assert_eq!(words.lines().count(), 1, "{words}");
+    }
+}
+
 /// Publishes with the command line; how many events were accepted.
 fn published(system: &System, arguments: &[&str]) -> u64 {
     let output = system.zhili(arguments);

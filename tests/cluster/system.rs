@@ -114,6 +114,11 @@ impl System {
         self.address("ingest", 0)
     }
 
+    /// `host:port` of the store.
+    pub(crate) fn store(&self) -> String {
+        format!("127.0.0.1:{}", self.base + 4)
+    }
+
     pub(crate) fn address(&self, service: &str, replica: u16) -> String {
         let place = SERVICES.iter().position(|name| *name == service).unwrap() as u16;
         format!("http://127.0.0.1:{}", self.base + APART * replica + place)
@@ -155,6 +160,19 @@ impl System {
             self.launch(service, replica);
         }
         ended.into_iter().map(|(service, _)| service).collect()
+    }
+
+    /// Exit code and words of a replica that cannot start, with its settings changed.
+    pub(crate) fn refusal(&self, service: &str, from: &str, to: &str) -> (Option<i32>, String) {
+        let settings = self.settings(service, 7);
+        assert!(settings.contains(from), "{settings}");
+        let file = self.folder.path().join("wrong.toml");
+        std::fs::write(&file, settings.replace(from, to)).unwrap();
+        let mut program = command(&format!("zhili-{service}"));
+        // It says why it ends however little it is to say.
+        program.env("ZHILI_RUNTIME__TELEMETRY__FILTER", "warn");
+        let output = program.arg("--config").arg(file).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 
     fn settings(&self, service: &str, replica: u16) -> String {
@@ -268,7 +286,10 @@ impl System {
 
     async fn until_read(&mut self, group: &str, at: &TopicPartition, start: u64, end: u64) {
         let begun = Instant::now();
-        while start < end {
+        if start == end {
+            return;
+        }
+        loop {
             let committed = self.log.committed(group, at).await;
             if let Ok(Some(committed)) = &committed
                 && !committed.metadata.contains("pending")
@@ -378,8 +399,8 @@ fn command(program: &str) -> Command {
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        let built = build.current_dir(repository()).status().unwrap();
-        assert!(built.success(), "the programs cannot be built");
+        let status = build.current_dir(repository()).status().unwrap();
+        assert!(status.success(), "the programs cannot be built");
         folder
     });
     let mut command = Command::new(folder.join(program));
