@@ -4,13 +4,15 @@ CARGO ?= cargo
 DATA ?= .zhili
 PORT_BASE ?= 7400
 FILE ?= tests/samples
+SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint setup kafka clean-data
+.PHONY: help run run-cluster test lint setup kafka clean-data
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
 	@echo "make run FILE=path     start everything and publish that file"
+	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
 	@echo "make chaos             the kill matrix, 20 points each"
 	@echo "make lint              format and clippy, as CI has them"
@@ -26,6 +28,10 @@ kafka:
 run: setup
 	@$(CARGO) build --release --quiet --package zhili
 	@exec target/release/zhili up --data $(DATA) --port-base $(PORT_BASE) --publish $(FILE)
+
+run-cluster: setup kafka
+	@$(CARGO) build --release --quiet --bins $(SERVICES:%=--package %)
+	@exec node deploy/cluster/run.mjs --data $(DATA)-cluster --port-base $(PORT_BASE) --publish $(FILE)
 
 test: setup kafka
 	$(CARGO) test --workspace

@@ -2,7 +2,7 @@
 # Runs one Kafka broker (KRaft, loopback only, replication factor 1) in the foreground: for tests and
 # for trying things out, not for production.
 #
-# usage: run.sh [--tied] DATA PORT CONTROLLER_PORT [KEY=VALUE]...
+# usage: run.sh [--tied [--keep]] DATA PORT CONTROLLER_PORT [KEY=VALUE]...
 #   DATA             folder for logs and metadata; formatted on first use
 #   PORT             of the broker, on 127.0.0.1
 #   CONTROLLER_PORT  of the controller, on 127.0.0.1
@@ -10,7 +10,8 @@
 #
 # With --tied the broker never outlives the process that holds the other end of standard input, however
 # that process ends: when it closes, the broker is killed and DATA removed. The lines stop, kill, pause
-# and resume on standard input stop, kill, freeze and thaw the broker; DATA stays.
+# and resume on standard input stop, kill, freeze and thaw the broker; DATA stays. With --keep the end of
+# standard input stops the broker in order instead, and DATA stays as well.
 set -eu
 
 tied=
@@ -18,8 +19,13 @@ tied=
     tied=1
     shift
 }
+keep=
+[ "${1:-}" != --keep ] || {
+    keep=1
+    shift
+}
 [ $# -ge 3 ] || {
-    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
     exit 64
 }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -104,8 +110,12 @@ broker=$!
         resume) kill -CONT "$broker" ;;
         esac
     done
-    touch "$data/abandoned"
-    kill -KILL "$broker"
+    if [ -n "$keep" ]; then
+        kill -TERM "$broker"
+    else
+        touch "$data/abandoned"
+        kill -KILL "$broker"
+    fi
 } <&3 >/dev/null 2>&1 &
 watch=$!
 exec 3<&-

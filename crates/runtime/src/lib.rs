@@ -7,12 +7,18 @@ mod error;
 mod failure;
 mod health;
 pub mod log_service;
+#[cfg(feature = "standalone")]
+mod open_log;
 mod run;
 mod server;
+#[cfg(feature = "standalone")]
+pub mod standalone;
 pub mod telemetry;
 
 pub use error::{ErrorCode, ServiceError};
 pub use failure::Failure;
 pub use health::{Condition, Health};
+#[cfg(feature = "standalone")]
+pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};

@@ -80,12 +80,13 @@ impl LogReader {
         Ok(found.into_iter().take(limit).map(|(_, letter)| letter).collect())
     }
 
-    /// How long the record at `offset` has been in the log.
-    async fn waiting_ms(&self, at: &TopicPartition, offset: u64) -> Result<i64, LogError> {
-        let limit = ReadLimit { records: 1, wait: Duration::ZERO, ..ReadLimit::default() };
+    /// How long the first record from `offset` on has been in the log. `None` when there is none:
+    /// the offsets up to the end of a partition may be gaps.
+    async fn waiting_ms(&self, at: &TopicPartition, offset: u64) -> Result<Option<i64>, LogError> {
+        let limit = ReadLimit { records: 1, ..ReadLimit::default() };
         let batch = self.log.read(at, offset, limit).await?;
         let now = zhili_eventlog::system_clock()();
-        Ok(batch.records.first().map_or(0, |record| (now - record.append_ms).max(0)))
+        Ok(batch.records.first().map(|record| (now - record.append_ms).max(0)))
     }
 
     /// Publishes a dead letter's event again, under an id of its own: the first id may be taken.
@@ -242,10 +243,14 @@ impl LogService for LogReader {
                     let bounds = self.log.bounds(&at).await.map_err(failed)?;
                     let committed = self.log.committed(group, &at).await.map_err(failed)?;
                     let committed = committed.map_or(bounds.start, |committed| committed.offset);
-                    let lag_ms = if committed < bounds.end {
+                    let waiting = if committed < bounds.end {
                         self.waiting_ms(&at, committed).await.map_err(failed)?
                     } else {
-                        0
+                        None
+                    };
+                    let (committed, lag_ms) = match waiting {
+                        Some(waiting) => (committed, waiting),
+                        None => (committed.max(bounds.end), 0),
                     };
                     positions.push(GroupPosition {
                         group: (*group).to_owned(),

@@ -1,6 +1,8 @@
 //! Settings of the process. Who is paged is not among them: that is data in the log, see
 //! [`crate::bundle`].
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use zhili_runtime::config::Secret;
 
@@ -8,6 +10,8 @@ use zhili_runtime::config::Secret;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Address of gRPC and HTTP; read by whoever binds the listener.
+    pub listen: SocketAddr,
     /// Name of this replica in its consumer group; unique, and stable over restarts, so that a
     /// quick restart moves no partition.
     pub member: String,
@@ -31,6 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7402)),
             member: "escalation-1".to_owned(),
             link: String::new(),
             allow_private_destinations: false,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zhili_eventlog::MAX_RECORD_BYTES;
-use zhili_runtime::{Failure, RuntimeConfig};
+use zhili_runtime::Failure;
 
 /// Settings of the service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,8 +23,6 @@ pub struct Config {
     /// How long the log may take to confirm, in milliseconds; then the publisher is told to
     /// publish again. Beyond the 10 s that a Kafka client needs to find a new leader.
     pub append_timeout_ms: u64,
-    /// Logs and traces.
-    pub runtime: RuntimeConfig,
 }
 
 impl Default for Config {
@@ -35,7 +33,6 @@ impl Default for Config {
             budget_bytes: 32 << 20,
             stream_in_flight: 8,
             append_timeout_ms: 15_000,
-            runtime: RuntimeConfig::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Moves scores, facts, signals and incidents from the log into ClickHouse, exactly once, and
 //! answers questions about them.
 
+mod clickhouse;
 mod observer;
 mod questions;
 
@@ -15,6 +16,8 @@ use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server};
 use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
+
+pub use clickhouse::ClickHouseSettings;
 
 /// Group whose positions say how far the tables have come.
 pub const GROUP: &str = "zhili.metrics";

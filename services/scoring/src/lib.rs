@@ -38,7 +38,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Name of this member in its group, stable over restarts.
     pub member: String,
-    /// Partitions of the keyed topics.
+    /// Partitions of the keyed topics: a property of the log, told by whoever opens it.
+    #[serde(skip)]
     pub partitions: u32,
     /// When conversations leave memory, and how long silence ends one.
     pub dialogue: zhili_dialogue::Config,

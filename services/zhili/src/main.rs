@@ -59,7 +59,7 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Look at records that could not be processed, and publish them again.
     DeadLetters(dead_letters::Arguments),
-    /// List the topics of the log.
+    /// List the topics of the log, or make those of a Kafka cluster.
     Topics(topics::Arguments),
     /// Bring the schema in ClickHouse up to date.
     Migrate(migrate::Arguments),

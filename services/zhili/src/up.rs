@@ -9,12 +9,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::Bundles;
-use zhili_eventlog::{EventLog, LogError, system_clock, topics};
+use zhili_eventlog::{EventLog, system_clock, topics};
 use zhili_runtime::auth::Authenticator;
 use zhili_runtime::config::Secret;
 use zhili_runtime::log_service::LogReader;
+use zhili_runtime::standalone::GROUPS;
 use zhili_runtime::telemetry::TelemetryConfig;
-use zhili_runtime::{Condition, Context, Failure, Health, RuntimeConfig, bind};
+use zhili_runtime::{Condition, Context, Failure, Health, RuntimeConfig, bind, unusable};
 use zhili_warehouse::{Address, Layout, Warehouse};
 
 use crate::client::print;
@@ -106,10 +107,11 @@ async fn up(
         .map_err(|_| Failure::Problems("four services have four ports".to_owned()))?;
 
     let clock = system_clock();
-    let log = EmbeddedLog::open(&folder.log(), Arc::clone(&clock)).map_err(|e| log_failure(&e))?;
-    log.ensure_topics(&topics::all(PARTITIONS)).await.map_err(|error| log_failure(&error))?;
+    let log =
+        EmbeddedLog::open(&folder.log(), Arc::clone(&clock)).map_err(|error| unusable(&error))?;
+    log.ensure_topics(&topics::all(PARTITIONS)).await.map_err(|error| unusable(&error))?;
     let log: Arc<dyn EventLog> = Arc::new(log);
-    let reader = LogReader::new(Arc::clone(&log), PARTITIONS, groups());
+    let reader = LogReader::new(Arc::clone(&log), PARTITIONS, GROUPS);
     let context = Context { log: Some(reader), ..context };
 
     // The store ends after the services that write to it.
@@ -149,7 +151,7 @@ async fn up(
     let warehouse = Warehouse::new(&address, false);
     let bundles = Bundles::follow(Arc::clone(&log), context.shutdown.clone())
         .await
-        .map_err(|error| log_failure(&error))?;
+        .map_err(|error| unusable(&error))?;
     let escalation_config = zhili_escalation::Config {
         // Everything is on this machine, so a receiver may be too.
         allow_private_destinations: true,
@@ -242,24 +244,6 @@ async fn up(
     outcome
 }
 
-/// The groups that read the log, and what they read.
-fn groups() -> Vec<(&'static str, &'static [&'static str])> {
-    vec![
-        (zhili_scoring::GROUP, &[topics::EVENTS]),
-        (zhili_escalation::GROUP, &[topics::ESCALATION]),
-        (zhili_metrics::GROUP, zhili_metrics::TOPICS),
-    ]
-}
-
-fn log_failure(error: &LogError) -> Failure {
-    match error {
-        LogError::InUse(_) => Failure::TryAgain(error.to_string()),
-        LogError::Storage(_) | LogError::Corrupt(_) => Failure::Io(error.to_string()),
-        LogError::TopicMismatch { .. } => Failure::Usage(error.to_string()),
-        _ => Failure::Unavailable(error.to_string()),
-    }
-}
-
 fn ended_early(
     ended: Result<(&'static str, Result<(), Failure>), tokio::task::JoinError>,
 ) -> Failure {
@@ -294,7 +278,7 @@ async fn until_ready(healths: &[(&'static str, Health)]) -> Result<(), Failure> 
 /// another.
 async fn settle(log: &dyn EventLog) {
     let deadline = Instant::now() + SETTLE;
-    for (group, names) in groups() {
+    for (group, names) in GROUPS {
         for name in names {
             for number in 0..PARTITIONS {
                 let at = zhili_eventlog::TopicPartition::new(*name, number);
@@ -333,4 +317,21 @@ fn greeting(addresses: &Addresses, folder: &Folder, arguments: &Arguments) -> St
         text += "warning     no --webhook: incidents are seen with `zhili tail` and `zhili incidents`, and page nobody\n";
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_that_are_shown_are_those_of_the_services() {
+        assert_eq!(
+            GROUPS,
+            [
+                (zhili_scoring::GROUP, &[topics::EVENTS][..]),
+                (zhili_escalation::GROUP, &[topics::ESCALATION]),
+                (zhili_metrics::GROUP, zhili_metrics::TOPICS),
+            ]
+        );
+    }
 }

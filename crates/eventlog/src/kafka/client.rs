@@ -1,7 +1,7 @@
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Passes what librdkafka has to say on to `tracing`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,5 +35,9 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 /// Lost connections and the like: librdkafka tries again by itself, and what an operation makes of
 /// it is reported where the operation ends.
 pub(super) fn log_failure(error: &KafkaError, reason: &str) {
+    // Not a failure: a reader that is told where its partition ends hears of it here, too.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     tracing::info!("{error}: {reason}");
 }

@@ -1,0 +1,98 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zhili_runtime::Failure;
+use zhili_runtime::config::Secret;
+use zhili_warehouse::{Address, Layout, Warehouse};
+
+/// How long ClickHouse may take to answer at the start.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Where ClickHouse is and how tables are laid out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClickHouseSettings {
+    /// Such as `http://127.0.0.1:7404`.
+    pub url: String,
+    /// User.
+    pub user: String,
+    /// Password, unless it is in a file.
+    pub password: Secret,
+    /// File of the password.
+    pub password_file: Option<PathBuf>,
+    /// Database.
+    pub database: String,
+    /// Name of the cluster to make tables on; one server unless given.
+    pub cluster: Option<String>,
+    /// Make replicated tables; needs ClickHouse Keeper.
+    pub replicated: bool,
+}
+
+impl Default for ClickHouseSettings {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:7404".to_owned(),
+            user: "default".to_owned(),
+            password: Secret::default(),
+            password_file: None,
+            database: "zhili".to_owned(),
+            cluster: None,
+            replicated: false,
+        }
+    }
+}
+
+impl ClickHouseSettings {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for a file of the password that cannot be read.
+    pub fn warehouse(&self) -> Result<Warehouse, Failure> {
+        let password = match &self.password_file {
+            None => self.password.expose().to_owned(),
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| {
+                    let file = file.display();
+                    Failure::Usage(format!("clickhouse.password_file: cannot read {file}: {error}"))
+                })?
+                .trim()
+                .to_owned(),
+        };
+        let address = Address {
+            url: self.url.clone(),
+            user: self.user.clone(),
+            password,
+            database: self.database.clone(),
+        };
+        Ok(Warehouse::new(&address, self.replicated))
+    }
+
+    /// A client to a ClickHouse that answers. Only the start asks for it: later ClickHouse may be
+    /// away, and the log keeps what is to be written.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when it does not answer or does not let us in.
+    pub async fn reach(&self) -> Result<Warehouse, Failure> {
+        let warehouse = self.warehouse()?;
+        // The database may still have to be made.
+        let client = warehouse.client().clone().with_database("default");
+        let asked = client.query("SELECT 1").fetch_one::<u8>();
+        let because = match tokio::time::timeout(CONNECT, asked).await {
+            Ok(Ok(_)) => return Ok(warehouse),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", CONNECT.as_secs()),
+        };
+        let because = because.lines().next().unwrap_or_default();
+        Err(Failure::Unavailable(format!(
+            "cannot use ClickHouse at {}: {because}; check [clickhouse] and that it runs",
+            self.url
+        )))
+    }
+
+    /// How tables are laid out.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout { cluster: self.cluster.clone(), replicated: self.replicated, ..Layout::default() }
+    }
+}
