@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test lint setup kafka clean-data
+.PHONY: help run run-cluster test chaos lint setup kafka
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -33,8 +33,11 @@ run-cluster: setup kafka
 	@$(CARGO) build --release --quiet --bins $(SERVICES:%=--package %)
 	@exec node deploy/cluster/run.mjs --data $(DATA)-cluster --port-base $(PORT_BASE) --publish $(FILE)
 
+# The tests that run programs take those that were built with the tests.
+BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 test: setup kafka
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-run
+	ZHILI_BIN=$(BUILT)/zhili ZHILI_STORE_BIN=$(BUILT)/zhili-store $(CARGO) test --workspace --no-fail-fast
 
 # The kill matrix at its full length; `make test` has a short one.
 chaos: setup
