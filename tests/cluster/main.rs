@@ -26,8 +26,12 @@ const CONTENTS: &str = "SELECT \
     (SELECT sum(cityHash64(* EXCEPT (precedence))) FROM events), \
     (SELECT sum(cityHash64(*)) FROM turns)";
 
+/// One system at a time: each has a broker, a store and eight services on ports of their own.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_samples_come_out_once_and_a_stock_consumer_reads_them() {
+    let _turn = TURN.lock().await;
     let Some(mut system) = System::start().await else { return };
     let files = samples();
     let mut arguments = vec!["publish", "--json"];
@@ -53,6 +57,7 @@ async fn the_samples_come_out_once_and_a_stock_consumer_reads_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_service_cannot_start_without_is_said_in_one_line_with_its_exit_code() {
+    let _turn = TURN.lock().await;
     let Some(system) = System::start().await else { return };
     let store = system.store();
     for (service, from, to, code, says) in [
@@ -131,6 +136,7 @@ fn points() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_any_process_at_any_time_loses_and_doubles_nothing() {
+    let _turn = TURN.lock().await;
     let Some(mut system) = System::start().await else { return };
     let traffic = Traffic::from_samples();
     let expected = traffic.events().to_string();

@@ -15,7 +15,8 @@ use crate::Failure;
 pub const PREFIX: &str = "ZHILI_";
 
 /// Variables with the prefix that are not settings of a service.
-const NOT_SETTINGS: [&str; 5] = ["cache", "data", "libchdb", "store_bin", "token"];
+const NOT_SETTINGS: [&str; 7] =
+    ["bin", "cache", "chaos_points", "data", "libchdb", "store_bin", "token"];
 
 /// Reads a configuration.
 ///

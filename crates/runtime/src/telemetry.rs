@@ -77,11 +77,15 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetr
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let provider = (!config.otlp.is_empty()).then(|| provider(service, config)).transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("zhili")));
+    // What is logged and what is traced are two questions: quiet logs must not cut traces.
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("zhili"))
+            .with_filter(EnvFilter::new("off,zhili=info"))
+    });
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).with(traces).try_init();
+    let lines = lines.with_filter(filter);
+    let _ = tracing_subscriber::registry().with(lines).with(traces).try_init();
     Ok(Telemetry { provider })
 }
 

@@ -163,7 +163,7 @@ async fn typing_is_acknowledged_and_dropped() {
     typing["type"] = "typing".into();
     let answer = service.post(JSON, typing.to_string()).await.json();
     assert_eq!(answer["accepted"], 1);
-    assert_eq!(answer["results"][0]["ack"], json!({"dropped": true}));
+    assert_eq!(answer["results"][0]["ack"]["dropped"], true);
     assert!(service.log.records().await.is_empty());
 }
 

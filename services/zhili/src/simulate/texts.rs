@@ -238,7 +238,7 @@ pub(super) const PLAIN: Class = Class {
 
 /// An agent answers so that it costs customers.
 pub(super) const BLUNT: Class = Class {
-    zh: &["页面上写得很清楚", "退不了", "不知道，你问快递", "没办法"],
+    zh: &["这个退不了", "不知道，你问快递", "没办法"],
     en: &["You have to wait", "We cannot do that", "Can't help you with that"],
 };
 
