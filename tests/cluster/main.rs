@@ -121,6 +121,15 @@ enum Target {
     Broker,
 }
 
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Replica(service) => service,
+            Self::Broker => "broker",
+        }
+    }
+}
+
 const TARGETS: [Target; 5] = [
     Target::Replica("ingest"),
     Target::Replica("scoring"),
@@ -128,6 +137,17 @@ const TARGETS: [Target; 5] = [
     Target::Replica("metrics"),
     Target::Broker,
 ];
+
+/// Those of `ZHILI_CHAOS_TARGETS`, by their names with commas between, else all.
+fn targets() -> Vec<Target> {
+    let asked = std::env::var("ZHILI_CHAOS_TARGETS").ok();
+    let wanted = |target: &Target| {
+        asked.as_ref().is_none_or(|asked| asked.split(',').any(|name| name == target.name()))
+    };
+    let targets: Vec<Target> = TARGETS.into_iter().filter(wanted).collect();
+    assert!(!targets.is_empty(), "ZHILI_CHAOS_TARGETS={asked:?} names none of {TARGETS:?}");
+    targets
+}
 
 /// Points at which each target is killed: `ZHILI_CHAOS_POINTS`, 20 for the whole matrix.
 fn points() -> u64 {
@@ -145,12 +165,9 @@ async fn killing_any_process_at_any_time_loses_and_doubles_nothing() {
     traffic.publish(&system, "clean").await;
     system.until_answers(&count("clean"), &expected).await;
     let mut sources = vec!["clean".to_owned()];
-    for target in TARGETS {
+    for target in targets() {
         for point in 0..points() {
-            let source = match target {
-                Target::Replica(service) => format!("{service}.{point}"),
-                Target::Broker => format!("broker.{point}"),
-            };
+            let source = format!("{}.{point}", target.name());
             let mut random = StdRng::seed_from_u64(sources.len() as u64);
             let after = Duration::from_millis(random.random_range(0..1_500));
             let replica = random.random_range(0..REPLICAS);
