@@ -63,11 +63,6 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 # The transaction of a killed producer holds up readers until it is found out.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-# A killed broker cannot register again before its old session has ended. That must be over before the
-# transaction coordinator starts: for a moment every partition is without leader, and the coordinator
-# takes those for deleted and forgets the commit markers it owes them, which blocks their readers for ever.
-broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=200
 # Small: the default of 128 MiB is a third of the heap.
 log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.threads=1

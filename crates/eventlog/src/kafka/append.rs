@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, Statistics};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use tokio::sync::oneshot;
 
 use super::error::{delivery_error, log_error, partition_error};
+use super::contact::Contact;
 use super::{Client, client, record};
 use crate::{LogError, NewRecord, Position};
 
@@ -23,6 +24,7 @@ pub(super) type SharedProducer = ThreadedProducer<Reports>;
 #[derive(Default)]
 pub(super) struct Reports {
     failure: Mutex<Option<String>>,
+    contact: Contact,
 }
 
 impl Reports {
@@ -47,6 +49,10 @@ impl ClientContext for Reports {
             *failure = Some(reason.to_owned());
         }
     }
+
+    fn stats(&self, statistics: Statistics) {
+        self.contact.look(&statistics);
+    }
 }
 
 impl ProducerContext for Reports {
@@ -62,7 +68,7 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Keeps a working producer: one that met a fatal error is replaced.
+/// Keeps a working producer: one that met a fatal error or lost all brokers is replaced.
 pub(super) struct Appender {
     config: ClientConfig,
     producer: Mutex<Arc<SharedProducer>>,
@@ -82,9 +88,16 @@ impl Appender {
     /// The producer to use now.
     pub(super) fn producer(&self) -> Result<Arc<SharedProducer>, LogError> {
         let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            tracing::warn!(%code, reason, "starting a new producer after a fatal error");
-            *producer = Self::create(&self.config)?;
+        let client = producer.client();
+        let over = match client.fatal_error() {
+            Some((code, reason)) => Some(format!("{code}: {reason}")),
+            None => client.context().contact.is_lost().then(|| "it knows no broker".to_owned()),
+        };
+        if let Some(why) = over {
+            tracing::warn!(why, "starting a new producer");
+            let old = std::mem::replace(&mut *producer, Self::create(&self.config)?);
+            // Its drop settles what was in flight and waits for a thread.
+            std::thread::spawn(move || drop(old));
         }
         Ok(Arc::clone(&producer))
     }
@@ -107,13 +120,7 @@ impl Client {
                     Ok(Ok(offset)) => Ok(Position { partition: record.partition, offset }),
                     Ok(Err(error)) => {
                         let error = delivery_error(&error, &record.partition, record.size());
-                        if matches!(
-                            error,
-                            LogError::UnknownTopic(_) | LogError::UnknownPartition(_)
-                        ) {
-                            self.topics.forget(&record.partition.topic);
-                        }
-                        Err(error)
+                        Err(self.confirm(error).await)
                     }
                     Err(_) => Err(LogError::Ambiguous("the producer was closed".to_owned())),
                 },
@@ -145,7 +152,7 @@ impl Client {
                     Some(Code::MessageSizeTooLarge) => {
                         return Err(delivery_error(&error, &record.partition, record.size()));
                     }
-                    _ => return Err(partition_error(&error, &record.partition)),
+                    _ => return Err(self.confirm(partition_error(&error, &record.partition)).await),
                 },
             }
         }

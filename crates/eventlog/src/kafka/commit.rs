@@ -1,8 +1,8 @@
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
+use rdkafka::{Statistics, TopicPartitionList};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use super::append::offer;
 use super::client;
 use super::config::KafkaConfig;
+use super::contact::Contact;
 use super::error::{delivery_error, log_error};
-use super::member::Context;
+use super::member::{Context, spawn};
 use super::partition::Owned;
 use crate::{Commit, LogError};
 
@@ -37,6 +38,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// What the committer is told.
 pub(super) enum Word {
     Commit(Request),
+    /// The membership cannot go on.
+    Fail(LogError),
     Stop,
 }
 
@@ -89,7 +92,10 @@ pub(super) struct Report {
     error: Option<KafkaError>,
 }
 
-pub(super) struct Reports(Sender<Report>);
+pub(super) struct Reports {
+    reports: Sender<Report>,
+    contact: Contact,
+}
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -99,6 +105,10 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         client::log_failure(&error, reason);
     }
+
+    fn stats(&self, statistics: Statistics) {
+        self.contact.look(&statistics);
+    }
 }
 
 impl ProducerContext for Reports {
@@ -107,7 +117,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, tag: Box<Tag>) {
         let error = result.as_ref().err().map(|(error, _)| error.clone());
         // The committer is gone when its member is.
-        self.0.send(Report { tag: *tag, error }).ok();
+        self.reports.send(Report { tag: *tag, error }).ok();
     }
 }
 
@@ -115,6 +125,8 @@ impl ProducerContext for Reports {
 enum Failure {
     /// Nothing of it is visible; after an abort it can be tried again with those still owned.
     Again(String),
+    /// The commit was asked for and refused: as before, if there is still something to abort.
+    Undone(String),
     /// One commit cannot succeed, however often it is tried; the others can.
     Refused { request: usize, error: LogError },
     /// Nothing of it is or will be visible, and the producer cannot be used any more.
@@ -123,13 +135,22 @@ enum Failure {
     Unknown(String),
 }
 
+/// What an abort found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aborted {
+    /// A transaction, which is over now.
+    Now,
+    /// None, or it was settled when a new producer began: committed, had that been under way.
+    Before,
+}
+
 /// Carries out the commits of one member, one transaction at a time; what arrives meanwhile
 /// shares the next.
 pub(super) struct Committer {
     config: KafkaConfig,
     group: String,
     member: String,
-    producer: ThreadedProducer<Reports>,
+    producer: Arc<ThreadedProducer<Reports>>,
     reports: Receiver<Report>,
     transaction: u64,
 }
@@ -157,14 +178,17 @@ impl Committer {
         context: &Context,
     ) {
         loop {
-            let Ok(Word::Commit(first)) = words.recv() else {
-                return;
-            };
-            let mut requests = vec![first];
+            let mut requests = Vec::new();
             let mut stop = false;
+            match words.recv() {
+                Ok(Word::Commit(request)) => requests.push(request),
+                Ok(Word::Fail(error)) => return context.fail(error),
+                Ok(Word::Stop) | Err(_) => return,
+            }
             while requests.len() < MOST_REQUESTS {
                 match words.try_recv() {
                     Ok(Word::Commit(request)) => requests.push(request),
+                    Ok(Word::Fail(error)) => context.fail(error),
                     Ok(Word::Stop) => {
                         stop = true;
                         break;
@@ -221,12 +245,22 @@ impl Committer {
                     self.abort(context)?;
                     std::thread::sleep(TRY_AGAIN);
                 }
+                Err(Failure::Undone(error)) => {
+                    tracing::info!("a commit was refused: {error}");
+                    if self.abort(context)? != Aborted::Now {
+                        return Err(LogError::Ambiguous(error));
+                    }
+                    std::thread::sleep(TRY_AGAIN);
+                }
                 Err(Failure::Refused { request, error }) => {
                     self.abort(context)?;
-                    for output in &requests[request].commit.outputs {
-                        context.forget_topic(&output.partition.topic);
+                    let error = context.confirm(error);
+                    if error.is_transient() {
+                        tracing::debug!("trying a commit again: {error}");
+                        std::thread::sleep(TRY_AGAIN);
+                    } else {
+                        requests.remove(request).answer(Err(error));
                     }
-                    requests.remove(request).answer(Err(error));
                 }
                 Err(Failure::Over(error)) => self.renew(&error, context)?,
                 Err(Failure::Unknown(error)) => return Err(LogError::Ambiguous(error)),
@@ -235,22 +269,28 @@ impl Committer {
     }
 
     /// Aborts the transaction, so that nothing of it becomes visible.
-    fn abort(&mut self, context: &Context) -> Result<(), LogError> {
+    fn abort(&mut self, context: &Context) -> Result<Aborted, LogError> {
         loop {
             let Err(error) = self.producer.abort_transaction(SLICE) else {
-                return Ok(());
+                return Ok(Aborted::Now);
             };
             // There was no transaction to abort.
             if error.rdkafka_error_code() == Some(Code::State) {
-                return Ok(());
+                return Ok(Aborted::Before);
             }
             if context.has_ended() {
                 return Err(LogError::Unavailable(error.to_string()));
             }
-            if !is_retriable(&error) {
-                return self.renew(&error, context);
+            if !is_retriable(&error) || self.is_lost() {
+                self.renew(&error, context)?;
+                return Ok(Aborted::Before);
             }
         }
+    }
+
+    /// Whether the producer has no broker left to talk to; see [`Contact`].
+    fn is_lost(&self) -> bool {
+        self.producer.client().context().contact.is_lost()
     }
 
     /// Replaces a producer that librdkafka has given up on, as it does when a broker's restart
@@ -377,6 +417,7 @@ impl Committer {
                 .set_offset(Offset::Offset(commit.offset.cast_signed()))
                 .map_err(|error| Failure::Again(error.to_string()))?;
         }
+        // Nothing can be taken from us while this is held.
         let owned = context.ownership.lock();
         if let Some(gone) = requests.iter().find(|request| request.owned.is_revoked()) {
             return Err(Failure::Again(gone.owned.gone().to_string()));
@@ -385,9 +426,22 @@ impl Committer {
             .upgrade()
             .and_then(|consumer| consumer.group_metadata())
             .ok_or_else(|| Failure::Again("the member left".to_owned()))?;
-        let sent = self.producer.send_offsets_to_transaction(&positions, &metadata, SEND_POSITIONS);
+        // librdkafka does not keep to the time given: the call can hang until a coordinator
+        // answers. On a thread of its own it can be left behind, with a producer that nobody
+        // commits with any more and that the next one fences.
+        let (answer, answered) = sync_channel(1);
+        let producer = Arc::clone(&self.producer);
+        spawn("kafka-positions", move || {
+            let sent = producer.send_offsets_to_transaction(&positions, &metadata, SEND_POSITIONS);
+            answer.send(sent).ok();
+        })
+        .map_err(|error| Failure::Again(error.to_string()))?;
+        let sent = answered.recv_timeout(SEND_POSITIONS + SLICE);
         drop(owned);
-        sent.map_err(failure)
+        match sent {
+            Ok(sent) => sent.map_err(failure),
+            Err(_) => Err(Failure::Over(KafkaError::Global(Code::OperationTimedOut))),
+        }
     }
 
     /// Asks for the commit until it is known what became of it.
@@ -400,7 +454,10 @@ impl Committer {
                 return Err(Failure::Unknown(error.to_string()));
             }
             if !is_retriable(&error) {
-                return Err(Failure::Again(error.to_string()));
+                return Err(Failure::Undone(error.to_string()));
+            }
+            if self.is_lost() {
+                return Err(Failure::Unknown(error.to_string()));
             }
             tracing::info!("a commit is not confirmed yet: {error}");
             for request in requests.iter_mut().filter(|request| request.owned.is_revoked()) {
@@ -418,11 +475,11 @@ fn start(
     config: &KafkaConfig,
     group: &str,
     member: &str,
-) -> Result<(ThreadedProducer<Reports>, Receiver<Report>), LogError> {
+) -> Result<(Arc<ThreadedProducer<Reports>>, Receiver<Report>), LogError> {
     let (sender, reports) = channel();
     let producer = ThreadedProducer::from_config_and_context(
         &config.transactional_producer(group, member),
-        Reports(sender),
+        Reports { reports: sender, contact: Contact::default() },
     )
     .map_err(|error| log_error(&error))?;
     let deadline = Instant::now() + config.request_timeout;
@@ -431,7 +488,7 @@ fn start(
             return Err(log_error(&error));
         }
     }
-    Ok((producer, reports))
+    Ok((Arc::new(producer), reports))
 }
 
 /// What the error of a transactional call before the commit means.

@@ -9,6 +9,9 @@ use crate::MAX_RECORD_BYTES;
 /// Largest batch of records as it goes over the wire: one largest record and its framing.
 pub(super) const MAX_MESSAGE_BYTES: usize = MAX_RECORD_BYTES + (64 << 10);
 
+/// How often a client looks whether it still knows a broker; see `Contact`.
+const LOOK: Duration = Duration::from_secs(3);
+
 /// How to reach a Kafka cluster and what to ask of it.
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
@@ -167,6 +170,7 @@ impl KafkaConfig {
             .set("compression.type", self.compression.name())
             .set("linger.ms", millis(self.linger))
             .set("delivery.timeout.ms", millis(self.delivery_timeout))
+            .set("statistics.interval.ms", millis(LOOK))
             .set("queue.buffering.max.kbytes", "131072");
         config
     }
@@ -214,6 +218,7 @@ impl KafkaConfig {
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", millis(self.session_timeout))
+            .set("statistics.interval.ms", millis(LOOK))
             // Four chances before the session ends; also how soon a member hears of a rebalance.
             .set("heartbeat.interval.ms", millis(self.session_timeout / 4));
         if self.static_membership {

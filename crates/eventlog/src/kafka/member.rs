@@ -10,10 +10,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Message as _, TopicPartitionList};
+use rdkafka::{Message as _, Statistics, TopicPartitionList};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::commit::{Committer, Word};
+use super::contact::Contact;
 use super::error::log_error;
 use super::partition::{Handle, Owned, Ownership};
 use super::{Client, client};
@@ -57,6 +58,7 @@ pub(super) struct Context {
     /// Set once the consumer that owns this context exists.
     consumer: OnceLock<Weak<BaseConsumer<Context>>>,
     ended: Arc<AtomicBool>,
+    contact: Contact,
 }
 
 /// Joins a group.
@@ -85,6 +87,7 @@ fn start(client: Arc<Client>, membership: Membership) -> Result<Member, LogError
         commits: words,
         consumer: OnceLock::new(),
         ended: Arc::clone(&ended),
+        contact: Contact::default(),
     };
     let consumer = BaseConsumer::from_config_and_context(&config.member(&group, &member), context)
         .map_err(|error| log_error(&error))?;
@@ -101,7 +104,7 @@ fn start(client: Arc<Client>, membership: Membership) -> Result<Member, LogError
     Ok(Member { changes: receiver, ended })
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
@@ -123,6 +126,10 @@ fn serve(consumer: Arc<BaseConsumer<Context>>) {
             ))),
             Some(Err(error)) => context.on_error(&error),
         }
+        if context.contact.is_lost() {
+            let group = &context.membership.group;
+            context.fail(LogError::Unavailable(format!("the member of {group} knows no broker")));
+        }
     }
     context.ownership.end();
     context.commits.send(Word::Stop).ok();
@@ -143,9 +150,9 @@ impl Context {
         }
     }
 
-    /// Asks about the topic again when it is used next.
-    pub(super) fn forget_topic(&self, topic: &str) {
-        self.client.topics.forget(topic);
+    /// See [`Client::confirm_blocking`].
+    pub(super) fn confirm(&self, error: LogError) -> LogError {
+        self.client.confirm_blocking(error)
     }
 
     fn on_error(&self, error: &KafkaError) {
@@ -288,6 +295,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::log_failure(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.contact.look(&statistics);
     }
 }
 

@@ -18,6 +18,7 @@ mod append;
 mod client;
 mod commit;
 mod config;
+mod contact;
 mod error;
 mod member;
 mod partition;

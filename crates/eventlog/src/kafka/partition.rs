@@ -187,14 +187,19 @@ impl Handle {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 check_range(&self.owned.partition, next, self.bounds().await?)?;
                 // Inside again: librdkafka stopped reading, so the membership has to begin anew.
-                Err(LogError::Unavailable(error.to_string()))
+                let error = LogError::Unavailable(error.to_string());
+                self.commits.send(Word::Fail(error.clone())).ok();
+                Err(error)
             }
             Some(
                 Code::UnknownTopic
                 | Code::UnknownPartition
                 | Code::UnknownTopicOrPartition
                 | Code::TopicAuthorizationFailed,
-            ) => Err(partition_error(&error, &self.owned.partition)),
+            ) => {
+                let error = partition_error(&error, &self.owned.partition);
+                Err(self.client.confirm(error).await)
+            }
             _ => {
                 tracing::debug!(partition = %self.owned.partition, "while fetching: {error}");
                 Ok(())

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -36,6 +36,10 @@ struct Reader {
 }
 
 impl Readers {
+    fn askers(&self) -> MutexGuard<'_, HashMap<String, Arc<BaseConsumer<Logged>>>> {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, partition: &TopicPartition, from: u64) -> Option<Reader> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let index =
@@ -75,13 +79,7 @@ impl Client {
             Ok((start, end)) => {
                 Ok(Bounds { start: start.cast_unsigned(), end: end.cast_unsigned() })
             }
-            Err(error) => {
-                let error = partition_error(&error, partition);
-                if matches!(error, LogError::UnknownPartition(_)) {
-                    self.topics.forget(&partition.topic);
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.confirm_blocking(partition_error(&error, partition))),
         }
     }
 
@@ -179,7 +177,7 @@ impl Client {
                 | Code::UnknownPartition
                 | Code::UnknownTopicOrPartition
                 | Code::TopicAuthorizationFailed,
-            ) => Err(partition_error(error, &reader.partition)),
+            ) => Err(self.confirm_blocking(partition_error(error, &reader.partition))),
             _ => {
                 tracing::debug!(partition = %reader.partition, "while reading: {error}");
                 Ok(())
@@ -200,7 +198,7 @@ impl Client {
 
     /// A consumer to ask for a group's positions.
     fn asker(&self, group: &str) -> Result<Arc<BaseConsumer<Logged>>, LogError> {
-        let mut askers = self.readers.askers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut askers = self.readers.askers();
         if let Some(consumer) = askers.get(group) {
             return Ok(Arc::clone(consumer));
         }
@@ -224,12 +222,18 @@ impl Client {
             .map_err(|error| log_error(&error));
         // Nobody else takes what librdkafka logs on this connection.
         drop(consumer.poll(Duration::ZERO));
+        if answer.is_err() {
+            // It may have no broker left to ask; the next question is asked by a new one.
+            self.readers.askers().remove(group);
+        }
         let answer = answer?;
         let element = answer.elements();
         let Some(element) = element.first() else {
             return Ok(None);
         };
-        element.error().map_err(|error| partition_error(&error, partition))?;
+        element
+            .error()
+            .map_err(|error| self.confirm_blocking(partition_error(&error, partition)))?;
         Ok(match element.offset() {
             Offset::Offset(offset) => Some(Committed {
                 offset: offset.cast_unsigned(),

@@ -48,6 +48,14 @@ impl Topics {
     }
 }
 
+/// How a topic is spread over the brokers.
+struct Spread {
+    /// Copies of each partition.
+    copies: Vec<usize>,
+    /// Whether every partition has a leader now.
+    led: bool,
+}
+
 /// A topic as the cluster has it.
 pub(super) struct Described {
     pub(super) info: TopicInfo,
@@ -101,6 +109,31 @@ impl Client {
         }
     }
 
+    /// Makes sure of an error that says that something does not exist. Brokers say so, too, of a
+    /// partition that has no leader or that they have yet to hear of; only the cluster's list of
+    /// topics tells. Blocks.
+    pub(super) fn confirm_blocking(&self, error: LogError) -> LogError {
+        let partition = match &error {
+            LogError::UnknownTopic(topic) => TopicPartition::new(topic.as_str(), 0),
+            LogError::UnknownPartition(partition) => partition.clone(),
+            _ => return error,
+        };
+        self.topics.forget(&partition.topic);
+        match self.check_partition_blocking(&partition) {
+            Ok(()) => LogError::Unavailable(format!("{partition} has no leader")),
+            Err(error) => error,
+        }
+    }
+
+    /// As [`Client::confirm_blocking`], where nothing may block.
+    pub(super) async fn confirm(self: &Arc<Self>, error: LogError) -> LogError {
+        if !matches!(error, LogError::UnknownTopic(_) | LogError::UnknownPartition(_)) {
+            return error;
+        }
+        let confirmed = self.blocking(move |client| Ok(client.confirm_blocking(error))).await;
+        confirmed.unwrap_or_else(|error| error)
+    }
+
     /// Learns all topics. Asking for one by name could create it on a cluster that allows that.
     pub(super) fn refresh_topics(&self) -> Result<(), LogError> {
         self.learn_topics(self.config.request_timeout)
@@ -108,24 +141,23 @@ impl Client {
 
     /// As [`Client::refresh_topics`], with a limit of its own.
     pub(super) fn learn_topics(&self, timeout: Duration) -> Result<(), LogError> {
-        let replicas = self.replicas_by_topic_within(timeout)?;
+        let spreads = self.spreads_within(timeout)?;
         let mut known = self.topics.known();
         known.clear();
         known.extend(
-            replicas.into_iter().map(|(name, replicas)| (Arc::from(name), replicas.len() as u32)),
+            spreads
+                .into_iter()
+                .map(|(name, spread)| (Arc::from(name), spread.copies.len() as u32)),
         );
         Ok(())
     }
 
-    /// For every topic whose partitions all have a leader, how many copies each partition has.
-    fn replicas_by_topic(&self) -> Result<HashMap<String, Vec<usize>>, LogError> {
-        self.replicas_by_topic_within(self.config.request_timeout)
+    /// How every topic is spread over the brokers.
+    fn spreads(&self) -> Result<HashMap<String, Spread>, LogError> {
+        self.spreads_within(self.config.request_timeout)
     }
 
-    fn replicas_by_topic_within(
-        &self,
-        timeout: Duration,
-    ) -> Result<HashMap<String, Vec<usize>>, LogError> {
+    fn spreads_within(&self, timeout: Duration) -> Result<HashMap<String, Spread>, LogError> {
         let producer = self.appender.producer()?;
         let metadata = producer.client().fetch_metadata(None, timeout);
         let metadata = metadata.map_err(|error| {
@@ -136,27 +168,24 @@ impl Client {
                 self.config.bootstrap_servers
             ))
         })?;
-        let usable = |topic: &&rdkafka::metadata::MetadataTopic| {
-            topic.error().is_none()
-                && topic.partitions().iter().all(|partition| partition.leader() >= 0)
-        };
-        Ok(metadata
-            .topics()
-            .iter()
-            .filter(usable)
+        let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Ok(topics
             .map(|topic| {
-                let replicas =
-                    topic.partitions().iter().map(|partition| partition.replicas().len());
-                (topic.name().to_owned(), replicas.collect())
+                let partitions = topic.partitions();
+                let spread = Spread {
+                    copies: partitions.iter().map(|it| it.replicas().len()).collect(),
+                    led: partitions.iter().all(|it| it.leader() >= 0),
+                };
+                (topic.name().to_owned(), spread)
             })
             .collect())
     }
 
     /// What the cluster has of a topic.
     pub(super) async fn describe(self: &Arc<Self>, name: &str) -> Result<Described, LogError> {
-        let mut replicas = self.blocking(Self::replicas_by_topic).await?;
-        let replicas =
-            replicas.remove(name).ok_or_else(|| LogError::UnknownTopic(name.to_owned()))?;
+        let mut spreads = self.blocking(Self::spreads).await?;
+        let Spread { copies, .. } =
+            spreads.remove(name).ok_or_else(|| LogError::UnknownTopic(name.to_owned()))?;
         let admin = self.admin()?;
         let described = admin
             .client()
@@ -173,12 +202,12 @@ impl Client {
         Ok(Described {
             info: TopicInfo {
                 name: name.to_owned(),
-                partitions: replicas.len() as u32,
+                partitions: copies.len() as u32,
                 log_id,
                 compacted: value(&settings, "cleanup.policy").contains("compact"),
                 retention_ms: retention.filter(|retention| *retention >= 0),
             },
-            replication_factor: replicas.into_iter().min().unwrap_or_default(),
+            replication_factor: copies.into_iter().min().unwrap_or_default(),
             settings,
         })
     }
@@ -187,7 +216,7 @@ impl Client {
         self: &Arc<Self>,
         specs: &[TopicSpec],
     ) -> Result<(), LogError> {
-        let existing = self.blocking(Self::replicas_by_topic).await?;
+        let existing = self.blocking(Self::spreads).await?;
         let missing: Vec<&TopicSpec> =
             specs.iter().filter(|spec| !existing.contains_key(spec.name)).collect();
         if !missing.is_empty() {
@@ -232,8 +261,9 @@ impl Client {
     async fn wait_for_topics(self: &Arc<Self>, specs: &[&TopicSpec]) -> Result<(), LogError> {
         let deadline = Instant::now() + self.config.request_timeout;
         loop {
-            let usable = self.blocking(Self::replicas_by_topic).await?;
-            let Some(missing) = specs.iter().find(|spec| !usable.contains_key(spec.name)) else {
+            let spreads = self.blocking(Self::spreads).await?;
+            let led = |name| spreads.get(name).is_some_and(|spread| spread.led);
+            let Some(missing) = specs.iter().find(|spec| !led(spec.name)) else {
                 return Ok(());
             };
             if Instant::now() > deadline {
