@@ -191,7 +191,12 @@ async fn killing_any_process_at_any_time_loses_and_doubles_nothing() {
                     }
                 }
                 Target::Broker => {
-                    system.broker.stop().unwrap();
+                    // In order, or as when the machine goes.
+                    if away {
+                        system.broker.kill().unwrap()
+                    } else {
+                        system.broker.stop().unwrap()
+                    }
                     system.broker.up().unwrap();
                     publishing.await.unwrap();
                 }

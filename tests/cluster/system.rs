@@ -148,18 +148,15 @@ impl System {
         child.wait().unwrap();
     }
 
-    /// Starts again what has ended by itself, as whoever runs services does; says what it was.
-    pub(crate) fn restart_ended(&mut self) -> Vec<&'static str> {
-        let mut ended = Vec::new();
-        for (&at, child) in &mut self.replicas {
-            if child.try_wait().unwrap().is_some() {
-                ended.push(at);
+    /// Fails when a replica has ended that nobody killed: whatever its surroundings do, it waits.
+    fn check_alive(&mut self) {
+        for (&(service, replica), child) in &mut self.replicas {
+            if let Some(status) = child.try_wait().unwrap() {
+                let log = self.folder.path().join(format!("{service}-{replica}.log"));
+                let said = last_lines(&log, 20);
+                panic!("{service}-{replica} ended by itself, {status}:\n{said}");
             }
         }
-        for &(service, replica) in &ended {
-            self.launch(service, replica);
-        }
-        ended.into_iter().map(|(service, _)| service).collect()
     }
 
     /// Exit code and words of a replica that cannot start, with its settings changed.
@@ -247,7 +244,7 @@ impl System {
                 "{what}: {complaint}\n{}",
                 said().unwrap_or_default()
             );
-            self.restart_ended();
+            self.check_alive();
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -265,7 +262,7 @@ impl System {
                 "{sql}: {answer:?} instead of {expected}\n{}",
                 self.said()
             );
-            self.restart_ended();
+            self.check_alive();
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -303,7 +300,7 @@ impl System {
                 "{group} has not read {at} to {end}: {committed:?}\n{}",
                 said()
             );
-            self.restart_ended();
+            self.check_alive();
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -314,18 +311,19 @@ impl System {
         batch.is_ok_and(|batch| batch.records.is_empty() && batch.caught_up)
     }
 
-    /// The last lines that every process said.
+    /// The last lines that every process said, and what keeps it from being ready.
     pub(crate) fn said(&self) -> String {
         let mut text = String::new();
-        for entry in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "log") {
-                let lines = std::fs::read_to_string(entry.path()).unwrap_or_default();
-                let lines: Vec<&str> = lines.lines().collect();
-                let last = lines[lines.len().saturating_sub(12)..].join("\n");
-                text += &format!("-- {}\n{last}\n", entry.file_name().display());
-            }
+        for &(service, replica) in self.replicas.keys() {
+            let log = self.folder.path().join(format!("{service}-{replica}.log"));
+            let url = format!("{}/readyz", self.address(service, replica));
+            let ready = Command::new("curl").args(["-sS", "-m", "2", &url]).output().unwrap();
+            let ready =
+                String::from_utf8_lossy(&[ready.stdout, ready.stderr].concat()).into_owned();
+            text += &format!("-- {service}-{replica}: {ready}{}\n", last_lines(&log, 12));
         }
-        text
+        text += &format!("-- store\n{}\n", last_lines(&self.folder.path().join("store.log"), 12));
+        text + &format!("-- broker\n{}\n", last_lines(&self.broker.log_file(), 12))
     }
 }
 
@@ -362,6 +360,12 @@ pub(crate) async fn publish(
     }
     let answer: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     answer["accepted"].as_u64().ok_or(text)
+}
+
+fn last_lines(file: &Path, count: usize) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 fn output(folder: &Path, name: &str) -> File {

@@ -1,16 +1,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::{ClientConfig, Statistics};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, Statistics};
 use tokio::sync::oneshot;
 
-use super::error::{delivery_error, log_error, partition_error};
 use super::contact::Contact;
+use super::error::{delivery_error, log_error, partition_error};
 use super::{Client, client, record};
 use crate::{LogError, NewRecord, Position};
 
@@ -152,7 +152,9 @@ impl Client {
                     Some(Code::MessageSizeTooLarge) => {
                         return Err(delivery_error(&error, &record.partition, record.size()));
                     }
-                    _ => return Err(self.confirm(partition_error(&error, &record.partition)).await),
+                    _ => {
+                        return Err(self.confirm(partition_error(&error, &record.partition)).await);
+                    }
                 },
             }
         }

@@ -145,9 +145,7 @@ impl Client {
         let mut known = self.topics.known();
         known.clear();
         known.extend(
-            spreads
-                .into_iter()
-                .map(|(name, spread)| (Arc::from(name), spread.copies.len() as u32)),
+            spreads.into_iter().map(|(name, spread)| (Arc::from(name), spread.copies.len() as u32)),
         );
         Ok(())
     }

@@ -98,12 +98,18 @@ impl KafkaServer {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Everything that it has said.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.data.path().join("broker.log")
+    }
+
     /// Starts it again, on the same port and data, after it was stopped or killed.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn up(&self) -> Result<(), StartError> {
-        let log = self.data.path().join("broker.log");
+        let log = self.log_file();
         let output = File::options().create(true).append(true).open(&log)?;
         let mut child = Command::new(script("run.sh"))
             .arg("--tied")
@@ -131,11 +137,6 @@ impl KafkaServer {
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.
-    ///
-    /// Where members commit, [`KafkaServer::stop`] is the restart that can be got over. A killed
-    /// broker without replicas comes back, for a moment, to partitions without a leader; Kafka's
-    /// transaction coordinator takes those for deleted and never writes the commit markers that it
-    /// owes them, so they can stay blocked for good. Brokers with replicas have other leaders.
     ///
     /// # Errors
     /// When it cannot be waited for.
