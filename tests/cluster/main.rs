@@ -193,9 +193,9 @@ async fn killing_any_process_at_any_time_loses_and_doubles_nothing() {
                 Target::Broker => {
                     // In order, or as when the machine goes.
                     if away {
-                        system.broker.kill().unwrap()
+                        system.broker.kill().unwrap();
                     } else {
-                        system.broker.stop().unwrap()
+                        system.broker.stop().unwrap();
                     }
                     system.broker.up().unwrap();
                     publishing.await.unwrap();

@@ -1,24 +1,54 @@
 //! Kills at seeded points: nothing acknowledged is lost, nothing is there twice, and the facts are
 //! those of a run without faults.
 
-use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use zhili_tests::chaos::{self, Victim};
-use zhili_tests::{Options, Receiver, System, has_library, samples};
+use zhili_tests::{Options, Receiver, System, eventually, has_library, samples};
 
 /// Points where `ZHILI_CHAOS_POINTS` does not say; `make chaos` takes 20.
 const POINTS: usize = 3;
+/// How long the last page may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Events in one batch.
-const BATCH: usize = 20;
+pub(crate) const BATCH: usize = 20;
 
 /// Events with times of their own, so that two publishes of them mean the same.
-fn events() -> Vec<Value> {
+pub(crate) fn events() -> Vec<Value> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    // Long enough ago for every deadline to have passed: whether one passes while the events are
-    // published would depend on how long that takes.
-    samples::events(&samples::all(), now - 3 * 86_400_000)
+    // Young enough to page somebody; the only deadline there is, a day without a message, does not
+    // come while this runs.
+    samples::events(&samples::all(), now - 3_600_000)
+}
+
+/// Conversations that somebody was paged about, and how often each page came.
+fn arrived(receiver: &Receiver) -> (BTreeSet<String>, BTreeMap<String, usize>) {
+    let (mut about, mut copies) = (BTreeSet::new(), BTreeMap::new());
+    for page in receiver.pages() {
+        assert!(page.verified, "a page with a wrong signature: {}", page.body);
+        let body: Value = serde_json::from_str(&page.body).unwrap();
+        about.insert(body["data"]["conversation_id"].as_str().unwrap().to_owned());
+        *copies.entry(page.id).or_default() += 1;
+    }
+    (about, copies)
+}
+
+/// Every page of a run without faults came in the one with faults, and none came more often than
+/// once more for each of the `faults` that it may have been in flight at.
+pub(crate) async fn check_pages(faulty: &Receiver, clean: &Receiver, faults: usize) {
+    eventually("the same people are told as without faults", PATIENCE, async || {
+        let (expected, _) = arrived(clean);
+        (arrived(faulty).0 == expected && !expected.is_empty()).then_some(())
+    })
+    .await;
+    let (about, copies) = arrived(faulty);
+    let extra: usize = copies.values().map(|copies| copies - 1).sum();
+    eprintln!("{} conversations paged, {} pages, {extra} extra copies", about.len(), copies.len());
+    for (id, copies) in copies {
+        assert!(copies <= 1 + faults, "page {id} came {copies} times");
+    }
 }
 
 async fn matrix(victim: Victim, seed: u64) {
@@ -52,21 +82,14 @@ async fn matrix(victim: Victim, seed: u64) {
     let replay = system.json(&["replay", "--json"]);
     assert_eq!(replay["equal"], true, "{replay}");
 
-    // A page may come once more for each kill that it was in flight at, with the same id.
-    let arrived = pages.pages();
-    let ids: BTreeSet<_> = arrived.iter().map(|page| &page.id).collect();
-    for id in ids {
-        let times = arrived.iter().filter(|page| page.id == *id).count();
-        assert!(times <= 1 + outcome.hit, "page {id} came {times} times");
-    }
-
     let facts = tables.facts().await;
     system.kill();
     system.up();
     system.settle().await;
     assert_eq!(system.tables().facts().await, facts, "a start on old data changed facts");
 
-    let mut clean = System::prepare(Options::default());
+    let calm = Receiver::start().await;
+    let mut clean = System::prepare(Options { webhook: Some(calm.target()), ..Options::default() });
     clean.share_pseudonyms(&system);
     clean.up();
     for batch in events.chunks(BATCH) {
@@ -74,6 +97,7 @@ async fn matrix(victim: Victim, seed: u64) {
     }
     clean.settle().await;
     assert_eq!(facts, clean.tables().facts().await, "facts differ from a run without faults");
+    check_pages(&pages, &calm, outcome.hit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,5 +8,6 @@
 
 mod clients;
 mod kills;
+mod members;
 mod published;
 mod trace;

@@ -21,7 +21,7 @@ mod webhook;
 
 pub use collector::{Collector, Span};
 pub use program::{has_library, program, skipped};
-pub use system::{Options, System};
+pub use system::{Options, System, free_ports};
 pub use tables::{Tables, fingerprint};
 pub use webhook::{Page, Receiver};
 

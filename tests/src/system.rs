@@ -313,7 +313,7 @@ fn alive(pid: Pid) -> bool {
 }
 
 /// The first of five ports in a row that are free, below those that the system gives out.
-fn free_ports() -> u16 {
+pub fn free_ports() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 1_900) as u16;
     loop {

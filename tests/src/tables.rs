@@ -16,7 +16,8 @@ pub struct Tables {
 const ORIGIN: &str = "log_id, log_topic, log_partition, log_offset, log_append_at";
 
 impl Tables {
-    pub(crate) fn new(http: reqwest::Client, url: String, key: String) -> Self {
+    /// Of the store at `url`, with its key.
+    pub fn new(http: reqwest::Client, url: String, key: String) -> Self {
         Self { http, url, key }
     }
 
