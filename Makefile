@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test chaos lint setup kafka
+.PHONY: help run run-cluster test chaos latency lint setup kafka
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -15,6 +15,7 @@ help:
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
 	@echo "make chaos             the kill matrix, 20 points each"
+	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -26,11 +27,13 @@ kafka:
 	@sh deploy/kafka/fetch.sh
 
 run: setup
-	@$(CARGO) build --release --quiet --package zhili
+	@echo "building zhili; the first time takes some minutes" >&2
+	@$(CARGO) build --release --package zhili
 	@exec target/release/zhili up --data $(DATA) --port-base $(PORT_BASE) --publish $(FILE)
 
 run-cluster: setup kafka
-	@$(CARGO) build --release --quiet --bins $(SERVICES:%=--package %)
+	@echo "building the services; the first time takes some minutes" >&2
+	@$(CARGO) build --release --bins $(SERVICES:%=--package %)
 	@exec node deploy/cluster/run.mjs --data $(DATA)-cluster --port-base $(PORT_BASE) --publish $(FILE)
 
 # The tests that run programs take those that were built with the tests.
@@ -39,9 +42,16 @@ test: setup kafka
 	$(CARGO) test --workspace --no-run
 	ZHILI_BIN=$(BUILT)/zhili ZHILI_STORE_BIN=$(BUILT)/zhili-store $(CARGO) test --workspace --no-fail-fast
 
-# The kill matrix at its full length; `make test` has a short one.
-chaos: setup
-	ZHILI_CHAOS_POINTS=20 $(CARGO) test --package zhili-tests --test end_to_end kill -- --nocapture --test-threads 1
+# The kill matrix at its full length, on both logs; `make test` has a short one.
+chaos: setup kafka
+	ZHILI_CHAOS_POINTS=20 $(CARGO) test --package zhili-tests --test end_to_end --test cluster -- \
+		killing dropping --nocapture --test-threads 1
+
+# On an otherwise idle machine.
+latency: setup kafka
+	$(CARGO) build --release --bins $(SERVICES:%=--package %)
+	$(CARGO) run --release --package zhili-tests --example latency -- embedded
+	$(CARGO) run --release --package zhili-tests --example latency -- kafka
 
 lint:
 	$(CARGO) fmt --all --check

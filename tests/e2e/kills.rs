@@ -37,13 +37,13 @@ fn arrived(receiver: &Receiver) -> (BTreeSet<String>, BTreeMap<String, usize>) {
 
 /// Every page of a run without faults came in the one with faults, and none came more often than
 /// once more for each of the `faults` that it may have been in flight at.
-pub(crate) async fn check_pages(faulty: &Receiver, clean: &Receiver, faults: usize) {
+pub(crate) async fn check_pages(broken: &Receiver, clean: &Receiver, faults: usize) {
     eventually("the same people are told as without faults", PATIENCE, async || {
         let (expected, _) = arrived(clean);
-        (arrived(faulty).0 == expected && !expected.is_empty()).then_some(())
+        (arrived(broken).0 == expected && !expected.is_empty()).then_some(())
     })
     .await;
-    let (about, copies) = arrived(faulty);
+    let (about, copies) = arrived(broken);
     let extra: usize = copies.values().map(|copies| copies - 1).sum();
     eprintln!("{} conversations paged, {} pages, {extra} extra copies", about.len(), copies.len());
     for (id, copies) in copies {
