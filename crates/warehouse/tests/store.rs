@@ -494,6 +494,31 @@ async fn killing_the_store_again_and_again_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_ends_itself_over_an_insert_gets_the_rows_once_it_is_back() {
+    let Some(mut engine) = engine("unsound") else { return };
+    let warehouse = migrated(&engine, "unsound").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let records = |range: std::ops::Range<u64>| {
+        range.map(|n| record(topics::SCORES, "one", scored(n).encode_to_vec())).collect()
+    };
+    append(&log, records(0..10)).await;
+    let sink = Sink::start(&log, &warehouse, 100);
+    sink.progress.wait(|progress| progress.records.load(Ordering::SeqCst) >= 10).await;
+
+    // The engine's own words for this INSERT's failure, no such table, are a refusal for good;
+    // a start attaches the table again.
+    run(&warehouse, "DETACH TABLE events").await;
+    engine.plant_orphan_token();
+    append(&log, records(10..20)).await;
+    assert_eq!(tokio::task::block_in_place(|| engine.restart_when_ended()), Some(75));
+    let progress = sink.finish(20).await;
+    assert!(progress.failures.load(Ordering::SeqCst) > 0);
+    assert_eq!(count(&warehouse, "v_events").await, 20);
+    assert_clean(&log, &warehouse, topics::SCORES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_is_gone_in_mid_work_is_taken_over_without_loss_or_doubles() {
     let Some(engine) = engine("members") else {
         return;

@@ -241,9 +241,7 @@ impl Facade {
         let answer = Answer { head: send_head, rest: send_rest, patience: self.limits.send_time };
         // Detached on purpose: an INSERT whose client has gone away is finished all the same.
         drop(tokio::task::spawn_blocking(move || {
-            run(&facade.engine, job, answer, |ended| {
-                facade.look_after(ended);
-            });
+            run(&facade.engine, job, answer, |ended| facade.look_after(ended));
             drop((turn, held));
         }));
         let begun = first.await.map_err(|_| {
@@ -254,9 +252,14 @@ impl Facade {
 
     /// Ends the store when a failed INSERT has left its token without its rows: sent again under
     /// it, as its writer is about to, the rows would be lost. The next start forgets the token.
-    fn look_after(&self, ended: Ended) {
+    ///
+    /// # Errors
+    /// What a client is then told in place of the engine's own words: those may read like a
+    /// refusal for good (a disk that is full, a file that cannot be written), while the same
+    /// INSERT is welcome as soon as the store is back.
+    fn look_after(&self, ended: Ended) -> Result<(), Exception> {
         if ended == Ended::Plainly {
-            return;
+            return Ok(());
         }
         match lasting_orphan(&self.engine_folder) {
             Ok(false) => {}
@@ -269,6 +272,7 @@ impl Facade {
                 self.unsound.set();
             }
         }
+        self.unsound.check()
     }
 
     fn authenticate(&self, parameters: &Parameters, headers: &HeaderMap) -> Result<(), Exception> {
