@@ -173,14 +173,19 @@ impl Facade {
         if announced.is_ok_and(|length| length > limit as u64) {
             return Err(compression::too_large(limit));
         }
-        let (received, held) = self.receive(body).await?;
+        let (received, mut held) = self.receive(body).await?;
+        // What a body holds unpacked counts too: a small one may hold a thousand times its size.
+        let mut room = |bytes: usize| {
+            held.push(self.room(bytes)?);
+            Ok(())
+        };
         let content_encoding = header(&parts.headers, &CONTENT_ENCODING).to_ascii_lowercase();
         let mut body = match content_encoding.as_str() {
             "" | "identity" => received,
-            coding => compression::content(coding, received, limit)?.into(),
+            coding => compression::content(coding, received, limit, &mut room)?.into(),
         };
         if parameters.is_on("decompress") {
-            body = compression::native_frames(body, limit)?.into();
+            body = compression::native_frames(body, limit, &mut room)?.into();
         }
         if header(&parts.headers, &CONTENT_TYPE).starts_with("multipart/form-data") {
             body = form(&parts.headers, body, &mut parameters).await?;
@@ -293,6 +298,17 @@ impl Facade {
         ))
     }
 
+    /// Room for bytes of a body among those of all bodies.
+    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Exception> {
+        let units = bytes.div_ceil(BODY_UNIT) as u32;
+        Arc::clone(&self.bodies).try_acquire_many_owned(units).map_err(|_| {
+            Exception::new(
+                Code::MemoryLimitExceeded,
+                "too many request bodies at once: send again later",
+            )
+        })
+    }
+
     /// Takes the whole body before anything of it reaches the engine: a body that breaks off
     /// writes nothing, and a slow client holds no turn.
     async fn receive(&self, body: Body) -> Result<(Pieces, Vec<OwnedSemaphorePermit>), Exception> {
@@ -312,15 +328,7 @@ impl Facade {
                 if size > self.limits.body_bytes {
                     return Err(compression::too_large(self.limits.body_bytes));
                 }
-                let units = piece.len().div_ceil(BODY_UNIT) as u32;
-                let permit =
-                    Arc::clone(&self.bodies).try_acquire_many_owned(units).map_err(|_| {
-                        Exception::new(
-                            Code::MemoryLimitExceeded,
-                            "too many request bodies at once: send again later",
-                        )
-                    })?;
-                held.push(permit);
+                held.push(self.room(piece.len())?);
                 pieces.push(piece);
             }
             Ok((pieces, held))
