@@ -332,8 +332,15 @@ async fn retention_follows_the_layout_up_and_down() {
         retention: Retention { conversations: days, ..Retention::default() },
         ..Layout::default()
     };
-    for days in [Some(30), Some(30), Some(400), None] {
-        migrate(&warehouse, &with(days)).await.unwrap();
+    for (asked, days) in [
+        (Some(30), Some(30)),
+        (Some(30), Some(30)),
+        (Some(400), Some(400)),
+        // Who says nothing undoes nothing.
+        (None, Some(400)),
+        (Some(0), None),
+    ] {
+        migrate(&warehouse, &with(asked)).await.unwrap();
         let clause: String = warehouse
             .client()
             .query(

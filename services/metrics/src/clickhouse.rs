@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
-use zhili_warehouse::{Address, Layout, Warehouse};
+use zhili_warehouse::{Address, Layout, Retention, Warehouse};
 
 /// How long ClickHouse may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ pub struct ClickHouseSettings {
     pub cluster: Option<String>,
     /// Make replicated tables; needs ClickHouse Keeper.
     pub replicated: bool,
+    /// Days for which rows are kept; what is not set stays as it is in the tables.
+    pub retention: Retention,
 }
 
 impl Default for ClickHouseSettings {
@@ -39,6 +41,7 @@ impl Default for ClickHouseSettings {
             database: "zhili".to_owned(),
             cluster: None,
             replicated: false,
+            retention: Retention::default(),
         }
     }
 }
@@ -93,6 +96,10 @@ impl ClickHouseSettings {
     /// How tables are laid out.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        Layout { cluster: self.cluster.clone(), replicated: self.replicated, ..Layout::default() }
+        Layout {
+            cluster: self.cluster.clone(),
+            replicated: self.replicated,
+            retention: self.retention.clone(),
+        }
     }
 }
