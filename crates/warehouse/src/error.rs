@@ -52,7 +52,8 @@ pub enum WarehouseError {
     /// A table's memory of deduplication tokens is too short to cover a late INSERT.
     #[error(
         "table {table} remembers {actual} INSERT tokens, needs {needed} to recognise a late INSERT; \
-         run `zhili migrate`"
+         set non_replicated_deduplication_window, or replicated_deduplication_window of a replicated \
+         table, to that with ALTER TABLE {table} MODIFY SETTING"
     )]
     WindowTooSmall {
         /// Which table.
@@ -71,6 +72,14 @@ pub enum WarehouseError {
         value: String,
     },
     /// A metric that this version cannot compute.
+    /// The address of ClickHouse is none.
+    #[error("`{url}` is not the URL of a ClickHouse, such as https://HOST:8443: {cause}")]
+    InvalidUrl {
+        /// The URL, without what stands before its host.
+        url: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     #[error("metric `{0}` is not known here")]
     UnknownMetric(String),
     /// A metric that is not split that way.
@@ -105,6 +114,7 @@ impl WarehouseError {
             Self::WindowTooSmall { .. } => "window_too_small",
             Self::NotAName { .. } => "not_a_name",
             Self::UnknownMetric(_) => "unknown_metric",
+            Self::InvalidUrl { .. } => "invalid_url",
             Self::NoSuchDimension { .. } => "no_such_dimension",
             Self::InvalidRange(_) => "invalid_range",
         }

@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClickHouseSettings {
-    /// Such as `http://127.0.0.1:7404`.
+    /// Such as `http://127.0.0.1:7404` or `https://clickhouse.example:8443`.
     pub url: String,
     /// User.
     pub user: String,
@@ -50,7 +50,7 @@ impl ClickHouseSettings {
     /// A client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for a file of the password that cannot be read.
+    /// [`Failure::Usage`] for a URL that is none or a file of the password that cannot be read.
     pub fn warehouse(&self) -> Result<Warehouse, Failure> {
         let password = match &self.password_file {
             None => self.password.expose().to_owned(),
@@ -68,7 +68,8 @@ impl ClickHouseSettings {
             password,
             database: self.database.clone(),
         };
-        Ok(Warehouse::new(&address, self.replicated))
+        Warehouse::new(&address, self.replicated)
+            .map_err(|error| Failure::Usage(format!("clickhouse.url: {error}")))
     }
 
     /// A client to a ClickHouse that answers. Only the start asks for it: later ClickHouse may be

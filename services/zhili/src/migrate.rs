@@ -9,7 +9,7 @@ use crate::client::{System, print};
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
-    /// ClickHouse, as http://HOST:PORT; else the store of the running system.
+    /// ClickHouse, as http://HOST:PORT or https://HOST:PORT; else the store of the running system.
     #[arg(long)]
     clickhouse_url: Option<String>,
     /// User.
@@ -46,7 +46,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let user = arguments.clickhouse_user;
     let address = Address { url, user, password, database: "zhili".to_owned() };
-    let warehouse = Warehouse::new(&address, arguments.replicated);
+    let warehouse = Warehouse::new(&address, arguments.replicated)
+        .map_err(|error| Failure::Usage(format!("--clickhouse-url: {error}")))?;
     let layout = Layout {
         cluster: arguments.cluster,
         replicated: arguments.replicated,

@@ -73,7 +73,7 @@ impl Engine {
     }
 
     pub(crate) fn warehouse(&self, database: &str) -> Warehouse {
-        Warehouse::new(&self.address(database), false)
+        Warehouse::new(&self.address(database), false).unwrap()
     }
 
     /// Notes a token without its rows in the store's files, as a commit that fails halfway does.
