@@ -1,6 +1,6 @@
 //! ClickHouse over HTTP: one client for the store of one machine and for a cluster.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,18 +8,22 @@ use clickhouse::{Client, Compression};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
 use tokio::time::timeout;
 use zhili_eventlog::TopicPartition;
 
 use crate::block::Block;
 use crate::sink::OffsetRange;
-use crate::{RowKey, Table, WarehouseError};
+use crate::{Identity, RowKey, Table, WarehouseError};
 
 /// Longest wait for a TCP connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer: just above [`MAX_EXECUTION`], so that the server gives up first
 /// and the client hears how it ended.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
+/// Keeps a statement with its parameters below ClickHouse's 256 KiB of query text.
+const IDENTITIES_AT_ONCE: usize = 1_000;
+
 /// How long the server may work on one statement (`max_execution_time`).
 pub const MAX_EXECUTION: Duration = Duration::from_secs(60);
 
@@ -46,10 +50,6 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// What the sink needs of ClickHouse.
-#[async_trait]
-pub trait Tables: Send + Sync + 'static {
-    /// Which rows of a range of one partition the table holds.
 /// Whether the URL asks for TLS.
 fn is_secure(url: &str) -> Result<bool, WarehouseError> {
     let parsed: http::Uri = url.parse().map_err(|error| invalid(url, format!("{error}")))?;
@@ -73,6 +73,10 @@ fn invalid(url: &str, cause: String) -> WarehouseError {
     WarehouseError::InvalidUrl { url, cause }
 }
 
+/// What the sink needs of ClickHouse.
+#[async_trait]
+pub trait Tables: Send + Sync + 'static {
+    /// Which rows of a range of one partition the table holds.
     async fn landed(
         &self,
         table: Table,
@@ -80,6 +84,13 @@ fn invalid(url: &str, cause: String) -> WarehouseError {
         partition: &TopicPartition,
         range: OffsetRange,
     ) -> Result<HashSet<RowKey>, WarehouseError>;
+
+    /// For each of the identities that has a row, the version of the one that stays.
+    async fn staying(
+        &self,
+        table: Table,
+        identities: &[Identity],
+    ) -> Result<HashMap<Identity, i64>, WarehouseError>;
 
     /// Writes a block as one INSERT. A token that the table has seen has no further effect.
     async fn insert(&self, token: &str, block: &Block) -> Result<(), WarehouseError>;
@@ -180,6 +191,13 @@ impl Warehouse {
     }
 }
 
+#[derive(clickhouse::Row, Deserialize)]
+struct Staying {
+    whose: String,
+    parts: Vec<String>,
+    newest: i64,
+}
+
 #[async_trait]
 impl Tables for Warehouse {
     async fn landed(
@@ -206,27 +224,6 @@ impl Tables for Warehouse {
         Ok(rows.into_iter().map(|(offset, index)| RowKey { offset, index }).collect())
     }
 
-    async fn insert(&self, token: &str, block: &Block) -> Result<(), WarehouseError> {
-        let mut insert = self
-            .client
-            .insert_formatted_with(block.statement())
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("insert_deduplication_token", token)
-            .with_setting("async_insert", "0")
-            // Rows of one identity stay apart in the part that they arrive in, so that what
-            // landed can be told by offset.
-            .with_setting("optimize_on_insert", "0")
-            // After a long pause one block may hold records of more days than the default of 100.
-            .with_setting("max_partitions_per_insert_block", "0");
-        if self.replicated {
-            insert = insert
-                .with_setting("insert_quorum", "auto")
-                // One after the other, without which no replica can say that it has them all.
-                .with_setting("insert_quorum_parallel", "0");
-        }
-        let body = block.body();
-        let request = async move {
-            insert.send(body).await?;
     async fn staying(
         &self,
         table: Table,
@@ -258,6 +255,27 @@ impl Tables for Warehouse {
         Ok(found)
     }
 
+    async fn insert(&self, token: &str, block: &Block) -> Result<(), WarehouseError> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(block.statement())
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("async_insert", "0")
+            // Rows of one identity stay apart in the part that they arrive in, so that what
+            // landed can be told by offset.
+            .with_setting("optimize_on_insert", "0")
+            // After a long pause one block may hold records of more days than the default of 100.
+            .with_setting("max_partitions_per_insert_block", "0");
+        if self.replicated {
+            insert = insert
+                .with_setting("insert_quorum", "auto")
+                // One after the other, without which no replica can say that it has them all.
+                .with_setting("insert_quorum_parallel", "0");
+        }
+        let body = block.body();
+        let request = async move {
+            insert.send(body).await?;
             insert.end().await
         };
         let doing = format!("insert {} rows into {}", block.rows(), block.table());

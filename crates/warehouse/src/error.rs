@@ -2,6 +2,7 @@ use clickhouse::error::Error as ClientError;
 use zhili_eventlog::{LogError, TopicPartition};
 
 use crate::Table;
+use crate::sink::OffsetRange;
 
 /// Why ClickHouse did not do what it was asked, or what it holds is not what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +72,6 @@ pub enum WarehouseError {
         /// What it was.
         value: String,
     },
-    /// A metric that this version cannot compute.
     /// The address of ClickHouse is none.
     #[error("`{url}` is not the URL of a ClickHouse, such as https://HOST:8443: {cause}")]
     InvalidUrl {
@@ -80,6 +80,7 @@ pub enum WarehouseError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A metric that this version cannot compute.
     #[error("metric `{0}` is not known here")]
     UnknownMetric(String),
     /// A metric that is not split that way.
@@ -113,8 +114,8 @@ impl WarehouseError {
             Self::MigrationUnknown { .. } => "migration_unknown",
             Self::WindowTooSmall { .. } => "window_too_small",
             Self::NotAName { .. } => "not_a_name",
-            Self::UnknownMetric(_) => "unknown_metric",
             Self::InvalidUrl { .. } => "invalid_url",
+            Self::UnknownMetric(_) => "unknown_metric",
             Self::NoSuchDimension { .. } => "no_such_dimension",
             Self::InvalidRange(_) => "invalid_range",
         }
@@ -254,9 +255,32 @@ pub enum SinkError {
         /// Next offset of the log.
         end: u64,
     },
-    /// The topic feeds no table.
-    #[error("topic {0} feeds no table")]
-    NoTables(String),
+    /// Rows were accepted again and again, and are not there.
+    #[error(
+        "{partition} is halted: table {table} accepted {rows} rows of the records {range} {times} \
+         times and does not have them; run `zhili doctor --audit --repair` and start metrics again",
+        times = crate::sink::ROUNDS
+    )]
+    Unverified {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Which table.
+        table: Table,
+        /// The range that is announced.
+        range: OffsetRange,
+        /// How many rows are not there and no newer ones in their place.
+        rows: usize,
+    },
+    /// A bug.
+    #[error(
+        "{partition} is halted: its sink panicked: {detail}; start metrics again, and report it"
+    )]
+    Panicked {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The panic's words.
+        detail: String,
+    },
 }
 
 impl SinkError {
@@ -269,7 +293,8 @@ impl SinkError {
             Self::LogChanged { .. } => "log_changed",
             Self::UnreadablePosition { .. } => "unreadable_position",
             Self::PendingBeyondEnd { .. } => "pending_beyond_end",
-            Self::NoTables(_) => "no_tables",
+            Self::Unverified { .. } => "unverified",
+            Self::Panicked { .. } => "panicked",
         }
     }
 }

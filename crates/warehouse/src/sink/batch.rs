@@ -19,7 +19,8 @@ use crate::{Origin, Table};
 pub struct Batch {
     first: u64,
     end: u64,
-    records: usize,
+    sources: Vec<Record>,
+    source_bytes: usize,
     blocks: BTreeMap<Table, Arc<Block>>,
     dead_letters: Vec<DeadLetter>,
 }
@@ -28,7 +29,14 @@ impl Batch {
     /// An empty range that begins at `first`.
     #[must_use]
     pub fn new(first: u64) -> Self {
-        Self { first, end: first, records: 0, blocks: BTreeMap::new(), dead_letters: Vec::new() }
+        Self {
+            first,
+            end: first,
+            sources: Vec::new(),
+            source_bytes: 0,
+            blocks: BTreeMap::new(),
+            dead_letters: Vec::new(),
+        }
     }
 
     /// Adds the next record. One that can never be stored becomes a dead letter of `component`.
@@ -64,7 +72,9 @@ impl Batch {
                 self.dead_letters.push(letter);
             }
         }
-        self.records += 1;
+        // Shares the record's bytes; a few of them may have to be read again.
+        self.sources.push(record.clone());
+        self.source_bytes += record.value.as_ref().map_or(0, Bytes::len);
         self.end = record.offset + 1;
     }
 
@@ -94,7 +104,12 @@ impl Batch {
     /// Number of records.
     #[must_use]
     pub fn records(&self) -> usize {
-        self.records
+        self.sources.len()
+    }
+
+    /// The records.
+    pub(super) fn sources(&self) -> &[Record] {
+        &self.sources
     }
 
     /// Rows over all tables.
