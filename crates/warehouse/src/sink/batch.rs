@@ -118,10 +118,12 @@ impl Batch {
         self.blocks.values().map(|block| block.rows()).sum()
     }
 
-    /// Encoded bytes over all tables.
+    /// Bytes that it holds: of the records, whether they gave rows or dead letters or nothing,
+    /// and of the encoded rows, whichever are more.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.blocks.values().map(|block| block.size()).sum()
+        let encoded = self.blocks.values().map(|block| block.size()).sum();
+        self.source_bytes.max(encoded)
     }
 
     /// The blocks, one for each table that gets rows.
@@ -148,5 +150,29 @@ impl Batch {
                 NewRecord::new(partition, key, Bytes::from(letter.encode_to_vec()))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhili_eventlog::Headers;
+
+    #[test]
+    fn records_that_give_no_rows_count_by_their_number_and_size() {
+        let partition = TopicPartition::new(topics::FACTS, 0);
+        let mut batch = Batch::new(0);
+        for offset in 0..3 {
+            let record = Record {
+                offset,
+                append_ms: 0,
+                key: None,
+                value: Some(Bytes::from(vec![0xff; 1_000])),
+                headers: Headers::default(),
+            };
+            batch.push("log", &partition, &record, "test");
+        }
+        assert_eq!((batch.rows(), batch.dead_letters().len(), batch.records()), (0, 3, 3));
+        assert!(batch.size() >= 3_000, "{}", batch.size());
     }
 }

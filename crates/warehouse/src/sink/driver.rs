@@ -20,10 +20,11 @@ use crate::{SinkError, Table};
 /// How a sink gathers and tries.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
-    /// A batch is written at this many rows, whatever the time. Well below 1,048,449, at which
-    /// ClickHouse would make two blocks of one INSERT and the token would cover each by itself.
+    /// A batch is written at this many rows, or records that give none, whatever the time. Well
+    /// below 1,048,449, at which ClickHouse would make two blocks of one INSERT and the token
+    /// would cover each by itself.
     pub rows: usize,
-    /// A batch is written at this many encoded bytes.
+    /// A batch is written at this many bytes, of records or of encoded rows.
     pub bytes: usize,
     /// How long a first record waits for company when nothing was written lately.
     pub linger: Duration,
@@ -232,7 +233,9 @@ impl PartitionSink {
         batch: Batch,
         taken_over: bool,
     ) -> Result<Option<Batch>, Interrupted> {
-        self.pace.written(Instant::now());
+        if batch.rows() > 0 {
+            self.pace.written(Instant::now());
+        }
         let writer = self.writer();
         let written = CancellationToken::new();
         let write = async {
@@ -323,7 +326,7 @@ impl PartitionSink {
             }
             self.fetch(self.options.fetch_wait).await?;
         }
-        let due = self.pace.due(Instant::now());
+        let begun = Instant::now();
         let first = self
             .position
             .or_else(|| self.waiting.front().map(|record| record.offset))
@@ -332,7 +335,9 @@ impl PartitionSink {
         loop {
             while let Some(record) = self.waiting.pop_front() {
                 batch.push(&self.log_id, &self.partition, &record, &self.options.component);
-                if batch.rows() >= self.options.rows || batch.size() >= self.options.bytes {
+                if batch.rows().max(batch.records()) >= self.options.rows
+                    || batch.size() >= self.options.bytes
+                {
                     self.position = Some(batch.end());
                     return Ok(Some(batch));
                 }
@@ -350,6 +355,11 @@ impl PartitionSink {
 
     /// Gathers exactly an announced range.
     async fn gather_range(&mut self, range: OffsetRange) -> Result<Batch, Interrupted> {
+            let due = if batch.rows() > 0 {
+                self.pace.due(begun)
+            } else {
+                begun + WITHOUT_ROWS.max(self.options.linger)
+            };
         let mut batch = Batch::new(range.first);
         let mut ends_seen = 0;
         loop {
@@ -422,3 +432,7 @@ impl PartitionSink {
 
 /// How often the end of the log is seen before an announced range is taken for lost.
 const ENDS_BEFORE_GIVING_UP: u32 = 20;
+/// How long records that give no rows wait for some that do: nobody waits for them, and each of
+/// their batches is a commit.
+const WITHOUT_ROWS: Duration = Duration::from_secs(1);
+
