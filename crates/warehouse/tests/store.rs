@@ -4,8 +4,9 @@
 
 mod engine;
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,13 +24,11 @@ use zhili_proto::scoring::v1::{
     Assessment, Cycle, Fact, Politeness, ScoredEvent, Sentiment, Turn, fact, politeness, sentiment,
 };
 use zhili_proto::timestamp;
-use zhili_warehouse::query::{
-    Dimension, Metric, MetricQuery, conversation, health, metric, summary,
-};
-use zhili_warehouse::sink::{Batch, Observer, SinkOptions, run_sinks};
+use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
+use zhili_warehouse::sink::{Batch, Observer, OffsetRange, SinkOptions, run_sinks};
 use zhili_warehouse::{
-    Address, Block, Finding, Layout, Retention, RowKey, Table, Tables, Warehouse, WarehouseError,
-    audit, check_windows, migrate,
+    Address, Block, Finding, Identity, Layout, Retention, RowKey, SinkError, Table, Tables,
+    Warehouse, WarehouseError, audit, check_windows, migrate, repair,
 };
 
 const PARTITIONS: u32 = 4;
@@ -199,7 +198,7 @@ struct Progress {
 }
 
 impl Observer for Progress {
-    fn inserted(&self, _: &Block, _: Duration, error: Option<&'static str>) {
+    fn inserted(&self, _: &TopicPartition, _: &Block, _: Duration, error: Option<&'static str>) {
         self.inserts.fetch_add(1, Ordering::SeqCst);
         if error.is_some() {
             self.failures.fetch_add(1, Ordering::SeqCst);
@@ -282,6 +281,79 @@ async fn assert_clean(log: &EmbeddedLog, warehouse: &Warehouse, topic: &str) {
         let found = found.unwrap();
         assert!(found.is_clean(), "{partition}: {found:?}");
     }
+}
+
+/// Tables whose client has a bug.
+struct Buggy;
+
+#[async_trait::async_trait]
+impl Tables for Buggy {
+    async fn landed(
+        &self,
+        _: Table,
+        _: &str,
+        _: &TopicPartition,
+        _: OffsetRange,
+    ) -> Result<HashSet<RowKey>, WarehouseError> {
+        panic!("a bug")
+    }
+
+    async fn staying(
+        &self,
+        _: Table,
+        _: &[Identity],
+    ) -> Result<HashMap<Identity, i64>, WarehouseError> {
+        panic!("a bug")
+    }
+
+    async fn insert(&self, _: &str, _: &Block) -> Result<(), WarehouseError> {
+        panic!("a bug")
+    }
+}
+
+/// What was told of partitions, in order.
+#[derive(Default)]
+struct Told {
+    said: Mutex<Vec<String>>,
+    halted: Notify,
+}
+
+impl Observer for Told {
+    fn started(&self, partition: &TopicPartition) {
+        self.said.lock().unwrap().push(format!("{partition} started"));
+    }
+
+    fn halted(&self, _: &TopicPartition, error: &SinkError) {
+        self.said.lock().unwrap().push(error.to_string());
+        self.halted.notify_one();
+    }
+
+    fn stopped(&self, partition: &TopicPartition) {
+        self.said.lock().unwrap().push(format!("{partition} stopped"));
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_halts_its_partition_until_it_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    append(&log, vec![record(topics::SCORES, "one", scored(1).encode_to_vec())]).await;
+    let told = Arc::new(Told::default());
+    let observer: Arc<dyn Observer> = Arc::<Told>::clone(&told);
+    let shutdown = CancellationToken::new();
+    let (options, stop) = (SinkOptions::default(), shutdown.clone());
+    let sinks = tokio::spawn(async move {
+        run_sinks(Arc::new(log), Arc::new(Buggy), "sink", "one", options, observer, stop).await
+    });
+    told.halted.notified().await;
+    shutdown.cancel();
+    sinks.await.unwrap().unwrap();
+    let at = TopicPartition::new(topics::SCORES, partition_of(b"one", PARTITIONS));
+    let said = told.said.lock().unwrap();
+    let said: Vec<_> = said.iter().filter(|text| text.starts_with(&at.to_string())).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[1].contains("a bug"), "{said:?}");
+    assert_eq!(*said[2], format!("{at} stopped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

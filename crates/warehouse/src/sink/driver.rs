@@ -64,8 +64,18 @@ pub enum Stopped {
 /// Is told what the sink does, for metrics. Counters of things that must not happen stand beside
 /// counters of the same things going well, so that silence is not mistaken for health.
 pub trait Observer: Send + Sync + 'static {
+    /// The partition is this process's, and its sink starts; whatever was said of it before is
+    /// over.
+    fn started(&self, _partition: &TopicPartition) {}
     /// An INSERT ended; `error` is its kind. Called for failures too, with the time they took.
-    fn inserted(&self, _block: &Block, _took: Duration, _error: Option<&'static str>) {}
+    fn inserted(
+        &self,
+        _partition: &TopicPartition,
+        _block: &Block,
+        _took: Duration,
+        _error: Option<&'static str>,
+    ) {
+    }
     /// A batch is done: its rows are in the tables, its dead letters in the log.
     fn done(&self, _partition: &TopicPartition, _batch: &Batch) {}
     /// A range was taken over unfinished: so many of its rows were in the table already.
@@ -79,8 +89,10 @@ pub trait Observer: Send + Sync + 'static {
     }
     /// A table knew the token of these rows and lacked the rows; they are being written again.
     fn orphaned(&self, _rows: &Block) {}
-    /// The partition's sink stopped for good.
+    /// The partition's sink stopped and does not go on by itself while the partition stays here.
     fn halted(&self, _partition: &TopicPartition, _error: &SinkError) {}
+    /// The partition is not this process's any more.
+    fn stopped(&self, _partition: &TopicPartition) {}
 }
 
 /// Listens to nothing.
@@ -172,7 +184,6 @@ impl PartitionSink {
         if self.revoked.is_cancelled() || matches!(outcome, SinkError::Log(LogError::Revoked(_))) {
             return Ok(Stopped::Revoked);
         }
-        self.observer.halted(&self.partition, &outcome);
         Err(outcome)
     }
 
@@ -344,6 +355,11 @@ impl PartitionSink {
             }
             batch.extend_to(self.fetched);
             self.go_on()?;
+            let due = if batch.rows() > 0 {
+                self.pace.due(begun)
+            } else {
+                begun + WITHOUT_ROWS.max(self.options.linger)
+            };
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 self.position = Some(batch.end());
@@ -355,11 +371,6 @@ impl PartitionSink {
 
     /// Gathers exactly an announced range.
     async fn gather_range(&mut self, range: OffsetRange) -> Result<Batch, Interrupted> {
-            let due = if batch.rows() > 0 {
-                self.pace.due(begun)
-            } else {
-                begun + WITHOUT_ROWS.max(self.options.linger)
-            };
         let mut batch = Batch::new(range.first);
         let mut ends_seen = 0;
         loop {
@@ -430,9 +441,9 @@ impl PartitionSink {
     }
 }
 
-/// How often the end of the log is seen before an announced range is taken for lost.
-const ENDS_BEFORE_GIVING_UP: u32 = 20;
 /// How long records that give no rows wait for some that do: nobody waits for them, and each of
 /// their batches is a commit.
 const WITHOUT_ROWS: Duration = Duration::from_secs(1);
 
+/// How often the end of the log is seen before an announced range is taken for lost.
+const ENDS_BEFORE_GIVING_UP: u32 = 20;

@@ -166,11 +166,12 @@ impl Writer {
             let tables = Arc::clone(&self.tables);
             let observer = Arc::clone(&self.observer);
             let (block, token) = (Arc::clone(block), token.to_owned());
+            let partition = self.partition.clone();
             async move {
                 let started = Instant::now();
                 let outcome = tables.insert(&token, &block).await;
                 let error = outcome.as_ref().err().map(WarehouseError::kind);
-                observer.inserted(&block, started.elapsed(), error);
+                observer.inserted(&partition, &block, started.elapsed(), error);
                 outcome
             }
         })
