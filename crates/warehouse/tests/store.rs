@@ -478,17 +478,28 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
     for topic in zhili_warehouse::sink::TOPICS {
         assert_clean(&log, &warehouse, topic).await;
     }
-    let tables: Vec<String> =
-        health(&warehouse).await.unwrap().into_iter().map(|row| row.table_name).collect();
-    // The records are older than the seven days that the view looks back.
-    assert!(tables.is_empty(), "{tables:?}");
-
     // Somebody who starts again finds nothing to do.
     let rows = count(&warehouse, "events").await;
     append(&log, vec![record(topics::SCORES, "c0", scored(0).encode_to_vec())]).await;
     Sink::start(&log, &warehouse, 200).finish(1).await;
     assert_eq!(count(&warehouse, "events").await, rows + 1);
     assert_eq!(count(&warehouse, "v_events").await, 1_000);
+
+    // The health view looks back seven days, and these records are older, until they are not.
+    assert_eq!(count(&warehouse, "v_health").await, 0);
+    run(
+        &warehouse,
+        "INSERT INTO signals SELECT * REPLACE (now64(3, 'UTC') AS log_append_at, 'new' AS log_id, \
+         41 + rowNumberInAllBlocks() AS log_offset) FROM signals WHERE log_partition = 2 LIMIT 2",
+    )
+    .await;
+    let health: (String, String, u64, u64, u64) = warehouse
+        .client()
+        .query("SELECT table_name, toString(log_id), rows, first_offset, last_offset FROM v_health")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(health, ("signals".into(), "new".into(), 2, 41, 42));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -711,39 +722,114 @@ async fn questions_are_answered_with_exact_figures_for_one_tenant() {
     let none = conversation(&warehouse, "other", "c999").await.unwrap();
     assert_eq!(none, zhili_warehouse::query::Conversation::default());
 
-    let totals = summary(&warehouse, "shop").await.unwrap();
+    let totals = summary(&warehouse, "shop", 0).await.unwrap();
     assert_eq!((totals.events, totals.messages_scored, totals.conversations), (16, 16, 2));
     assert_eq!((totals.turns_answered, totals.open_incidents), (11, 1));
     assert_eq!(totals.rt_first_unanswered_p90_ms, Some(9_000.0));
-    let empty = summary(&warehouse, "nobody").await.unwrap();
+    let empty = summary(&warehouse, "nobody", 0).await.unwrap();
     assert_eq!((empty.events, empty.rt_first_unanswered_p50_ms), (0, None));
+    let later = summary(&warehouse, "shop", T0 + 10_000_001).await.unwrap();
+    assert_eq!((later.events, later.turns_answered, later.open_incidents), (0, 0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_views_use_the_indexes_of_time_and_conversation() {
+async fn an_event_that_comes_again_under_another_time_or_conversation_is_one_row() {
+    let Some(engine) = engine("again") else { return };
+    let warehouse = migrated(&engine, "again").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let again = |change: &dyn Fn(&mut Event)| {
+        let mut again = scored(3);
+        change(again.event.as_mut().unwrap());
+        record(topics::SCORES, "one", again.encode_to_vec())
+    };
+    append(
+        &log,
+        vec![
+            record(topics::SCORES, "one", scored(3).encode_to_vec()),
+            again(&|event| event.sent_at = Some(timestamp(T0 + 9_000))),
+            again(&|event| event.conversation_id = "another".into()),
+            again(&|event| event.r#type = EventType::Status.into()),
+            again(&|event| event.source = "shop floor".into()),
+            again(&|event| event.tenant = "other".into()),
+        ],
+    )
+    .await;
+    Sink::start(&log, &warehouse, 100).finish(6).await;
+    for view in ["v_events", "v_messages"] {
+        let rows = "SELECT tenant, source, conversation_id FROM";
+        let first = format!("{rows} {view} WHERE source = 'desk' AND tenant = 'shop'");
+        let first: Vec<(String, String, String)> = warehouse
+            .client()
+            .query(&first.replace("tenant, source", "toString(tenant), toString(source)"))
+            .fetch_all()
+            .await
+            .unwrap();
+        assert_eq!(first, [("shop".into(), "desk".into(), "c0".into())], "{view}");
+        assert_eq!(count(&warehouse, view).await, 3, "{view}");
+    }
+    let query = MetricQuery {
+        metric: Metric::Politeness,
+        from_ms: T0,
+        to_ms: T0 + 60_000,
+        bucket_ms: None,
+        by: None,
+    };
+    assert_eq!(metric(&warehouse, "shop", &query).await.unwrap()[0].n, 2);
+    assert_clean(&log, &warehouse, topics::SCORES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_is_not_explained_by_the_same_id_of_another_source_and_is_repaired() {
+    let Some(engine) = engine("sources") else { return };
+    let warehouse = migrated(&engine, "sources").await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(&folder).await;
+    let mut other = scored(1);
+    other.event.as_mut().unwrap().source = "another".into();
+    let records = [scored(1), other, scored(2)]
+        .map(|event| record(topics::SCORES, "one", event.encode_to_vec()));
+    append(&log, records.to_vec()).await;
+    Sink::start(&log, &warehouse, 100).finish(3).await;
+    run(&warehouse, "DELETE FROM events WHERE log_offset IN (1, 2)").await;
+    let partition = TopicPartition::new(topics::SCORES, partition_of(b"one", PARTITIONS));
+    let found = audit(&log, &warehouse, &partition, 0, 3).await.unwrap();
+    assert_eq!(found.holes.len(), 2, "{found:?}");
+    let mended = repair(&log, &warehouse, &partition, 0, 3).await.unwrap();
+    assert_eq!((mended.repaired, mended.holes.len()), (2, 0), "{mended:?}");
+    assert_clean(&log, &warehouse, topics::SCORES).await;
+    assert_eq!(count(&warehouse, "v_events").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_use_the_indexes_of_tenant_time_and_conversation() {
     let Some(engine) = engine("indexes") else { return };
     let warehouse = migrated(&engine, "indexes").await;
     run(
         &warehouse,
         "INSERT INTO events (tenant, sent_at, conversation_id, event_id, log_offset) \
-         SELECT 'shop', toDateTime64('2026-01-01', 3, 'UTC') + number, toString(intDiv(number, 10)), \
-         toString(number), number FROM numbers(300000)",
+         SELECT if(number < 300000, 'shop', 'other'), toDateTime64('2026-01-01', 3, 'UTC') + number, \
+         toString(intDiv(number, 10)), toString(number), number FROM numbers(600000)",
     )
     .await;
-    let granules = async |condition: &str| -> (u64, u64) {
+    let granules = async |from: &str, condition: &str| -> (u64, u64) {
         let query = format!(
-            "EXPLAIN ESTIMATE SELECT text FROM v_events WHERE tenant = 'shop' AND {condition}"
+            "EXPLAIN ESTIMATE SELECT text FROM {from} WHERE tenant = 'shop' AND {condition}"
         );
         let estimate: Vec<(String, String, u64, u64, u64)> =
             warehouse.client().query(&query).fetch_all().await.unwrap();
         let rows = estimate.iter().map(|part| part.3).sum();
         (rows, 300_000)
     };
-    let (hour, all) =
-        granules("sent_at >= '2026-01-02 00:00:00' AND sent_at < '2026-01-02 01:00:00'").await;
+    let hour = "sent_at >= '2026-01-02 00:00:00' AND sent_at < '2026-01-02 01:00:00'";
+    let (hour, all) = granules("events FINAL", hour).await;
     assert!(hour * 10 < all, "an hour reads {hour} of {all} rows");
-    let (one, all) = granules("conversation_id = '12345'").await;
+    let (one, all) = granules("events FINAL", "conversation_id = '12345'").await;
     assert!(one * 5 < all, "a conversation reads {one} of {all} rows");
+    for view in ["v_events", "v_messages"] {
+        let (tenant, own) = granules(view, "1").await;
+        assert!(tenant < own + own / 10, "{view} reads {tenant} rows of a tenant with {own}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use tonic::{Request, Response, Status};
+use zhili_eventlog::system_clock;
 use zhili_proto::metrics::v1 as proto;
 use zhili_proto::metrics::v1::metrics_service_server::MetricsService;
 use zhili_proto::timestamp;
@@ -11,6 +12,9 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
 use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
 use zhili_warehouse::{Warehouse, WarehouseError};
+
+/// How far a summary looks back unless asked otherwise, milliseconds: 30 days.
+const SUMMARY_MS: i64 = 30 * 86_400_000;
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -67,9 +71,16 @@ impl Service {
     async fn summarise(
         &self,
         caller: &Principal,
+        request: proto::GetSummaryRequest,
     ) -> Result<proto::GetSummaryResponse, ServiceError> {
         caller.require(Permission::Aggregates)?;
-        let summary = summary(&self.warehouse, caller.tenant.as_str()).await.map_err(failed)?;
+        let from_ms = match &request.from {
+            Some(from) => zhili_proto::millis(from)
+                .ok_or_else(|| ServiceError::new(ErrorCode::Invalid, "from: a time"))?,
+            None => (system_clock())() - SUMMARY_MS,
+        };
+        let summary =
+            summary(&self.warehouse, caller.tenant.as_str(), from_ms).await.map_err(failed)?;
         Ok(proto::GetSummaryResponse {
             events: summary.events,
             messages: summary.messages,
@@ -81,6 +92,7 @@ impl Service {
             open_incidents: summary.open_incidents,
             unacknowledged_incidents: summary.unacknowledged_incidents,
             dead_letters: summary.dead_letters,
+            from: Some(timestamp(from_ms)),
         })
     }
 
@@ -165,7 +177,8 @@ impl MetricsService for Service {
         &self,
         request: Request<proto::GetSummaryRequest>,
     ) -> Result<Response<proto::GetSummaryResponse>, Status> {
-        Ok(Response::new(self.summarise(&caller(&request)?).await?))
+        let caller = caller(&request)?;
+        Ok(Response::new(self.summarise(&caller, request.into_inner()).await?))
     }
 
     async fn get_conversation(
@@ -203,7 +216,7 @@ async fn summary_over_http(
     State(service): State<Service>,
     Extension(caller): Extension<Principal>,
 ) -> Result<Json<proto::GetSummaryResponse>, ServiceError> {
-    service.summarise(&caller).await.map(Json)
+    service.summarise(&caller, proto::GetSummaryRequest::default()).await.map(Json)
 }
 
 async fn conversation_over_http(
