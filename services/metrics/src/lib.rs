@@ -63,7 +63,8 @@ pub async fn serve(
         None => Condition::Ready,
         Some(complaint) => Condition::NotReady(complaint),
     });
-    let service = questions::Service::new(warehouse.clone());
+    let service =
+        questions::Service::new(warehouse.clone(), Arc::clone(&log), Arc::clone(&observer));
     let server = Server::default()
         .http(questions::routes(service.clone()))
         .grpc(MetricsServiceServer::new(service));
