@@ -14,6 +14,7 @@ mod server;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 pub mod telemetry;
+mod together;
 
 pub use error::{ErrorCode, ServiceError};
 pub use failure::Failure;
@@ -22,3 +23,4 @@ pub use health::{Condition, Health};
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};
+pub use together::together;

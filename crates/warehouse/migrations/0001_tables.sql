@@ -309,6 +309,6 @@ CREATE TABLE IF NOT EXISTS {db}.dead_letters {on_cluster}
 )
 ENGINE = {replacing precedence}
 PARTITION BY toDate(log_append_at)
-ORDER BY (source_topic, source_partition, source_offset, component, reason)
+ORDER BY (source_topic, source_partition, source_offset, component, reason, log_id)
 SETTINGS {table_settings}
 COMMENT 'Records that can never be processed as they are, from zhili.dead-letters.v1';

@@ -1,7 +1,9 @@
 CREATE OR REPLACE VIEW {db}.v_events {on_cluster} AS
 SELECT * EXCEPT (precedence)
 FROM {db}.events FINAL
-COMMENT 'One row for every accepted event, with its scores where it has any. Identity: tenant, source, event_id. count() equals the events acknowledged by ingest, less those in dead_letters.';
+ORDER BY precedence DESC, log_offset
+LIMIT 1 BY tenant, source, event_id
+COMMENT 'One row for every accepted event, with its scores where it has any. Identity: tenant, source, event_id; of an event that came again the first counts, also if it came under another time or conversation. count() equals the events acknowledged by ingest, less those in dead_letters. Of conditions only that on the tenant narrows what is read.';
 
 CREATE OR REPLACE VIEW {db}.v_messages {on_cluster} AS
 SELECT
@@ -15,7 +17,7 @@ SELECT
     evidence_start, evidence_end, evidence_class, evidence_rule, evidence_points, evidence_target,
     engine, library,
     log_id, log_topic, log_partition, log_offset, log_append_at
-FROM {db}.events FINAL
+FROM {db}.v_events
 WHERE type IN ('message', 'edit')
 COMMENT 'Messages and edits with their scores. An edit is a row of its own that names in supersedes the message whose text it replaces. sentiment is of customers, politeness of agents; NULL or empty where it does not apply.';
 

@@ -1,14 +1,15 @@
-//! Compares what the log holds with what the tables hold.
+//! Compares what the log holds with what the tables hold, and writes what they lack.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use zhili_eventlog::{EventLog, LogError, ReadLimit, TopicPartition};
+use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition};
 
 use crate::column::Instant;
 use crate::rows::rows_of;
-use crate::sink::OffsetRange;
-use crate::{Origin, RowKey, Table, Warehouse, WarehouseError};
+use crate::sink::{Batch, OffsetRange};
+use crate::{Identity, Origin, RowKey, Table, Tables, Warehouse, WarehouseError};
 
 /// A row that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +20,7 @@ pub struct Finding {
     pub key: RowKey,
 }
 
-/// What an audit of a range found. Nothing but `rows` and `replaced` is nothing wrong.
+/// What an audit of a range found. [`Audit::is_clean`] says whether all is well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Records read.
@@ -28,8 +29,10 @@ pub struct Audit {
     pub rows: usize,
     /// Rows that gave way to another row of their identity, as corrections make them.
     pub replaced: usize,
-    /// Rows that are missing.
+    /// Rows that are missing; after a repair, those that still are.
     pub holes: Vec<Finding>,
+    /// Rows that were missing and that a repair wrote.
+    pub repaired: usize,
     /// Rows that are there more than once; the views show them once.
     pub duplicates: Vec<Finding>,
     /// Rows that no record gives.
@@ -57,14 +60,60 @@ pub enum AuditError {
     Warehouse(#[from] WarehouseError),
 }
 
-/// Keeps a statement with its parameters below ClickHouse's 256 KiB of query text.
-const IDENTITIES_AT_ONCE: usize = 1_000;
-
 /// What a row is about, and its rank among those about the same.
-struct Expected {
-    tenant: String,
-    identity: String,
-    version: i64,
+pub(crate) struct Expected {
+    pub(crate) identity: Identity,
+    pub(crate) version: i64,
+}
+
+/// The rows that records of a partition give, and how many records can never be stored.
+pub(crate) fn expected<'a>(
+    log_id: &str,
+    partition: &TopicPartition,
+    records: impl IntoIterator<Item = &'a Record>,
+) -> (BTreeMap<(Table, RowKey), Expected>, usize) {
+    let mut expected = BTreeMap::new();
+    let mut poison = 0;
+    for record in records {
+        let origin = Origin {
+            log_id: log_id.into(),
+            topic: (&*partition.topic).into(),
+            partition: partition.partition,
+            offset: record.offset,
+            append_at: Instant(record.append_ms),
+        };
+        let Ok(rows) = rows_of(&partition.topic, &origin, record) else {
+            poison += 1;
+            continue;
+        };
+        let mut indexes: HashMap<Table, u16> = HashMap::new();
+        for row in rows {
+            let index = indexes.entry(row.table()).or_insert(0);
+            let key = RowKey { offset: record.offset, index: *index };
+            *index += 1;
+            let expects = Expected { identity: row.identity(), version: row.version() };
+            expected.insert((row.table(), key), expects);
+        }
+    }
+    (expected, poison)
+}
+
+/// Of rows that a table lacks, those that no row of their identity has replaced.
+pub(crate) async fn unexplained(
+    tables: &dyn Tables,
+    table: Table,
+    missing: &BTreeMap<RowKey, &Expected>,
+) -> Result<Vec<RowKey>, WarehouseError> {
+    let wanted: Vec<Identity> =
+        missing.values().map(|expected| expected.identity.clone()).collect();
+    let staying = tables.staying(table, &wanted).await?;
+    Ok(missing
+        .iter()
+        .filter(|(_, expected)| {
+            staying.get(&expected.identity).is_none_or(|version| *version < expected.version)
+        })
+        .map(|(key, _)| *key)
+        .collect())
 }
 
 /// Compares the records from `from` to before `to` of a partition with the rows that name them.
@@ -79,48 +128,96 @@ pub async fn audit(
     from: u64,
     to: u64,
 ) -> Result<Audit, AuditError> {
+    look(log, warehouse, partition, from, to, false).await
+}
+
+/// [`audit()`], and writes the rows that are missing, under tokens that no sink uses. The range
+/// must be done, or announced by a sink that is halted: a sink that is still at it would write
+/// the same rows.
+///
+/// # Errors
+/// As of [`audit()`].
+pub async fn repair(
+    log: &dyn EventLog,
+    warehouse: &Warehouse,
+    partition: &TopicPartition,
+    from: u64,
+    to: u64,
+) -> Result<Audit, AuditError> {
+    look(log, warehouse, partition, from, to, true).await
+}
+
+async fn look(
+    log: &dyn EventLog,
+    warehouse: &Warehouse,
+    partition: &TopicPartition,
+    from: u64,
+    to: u64,
+    mend: bool,
+) -> Result<Audit, AuditError> {
     let log_id = log.topic(&partition.topic).await?.log_id;
     let mut total = Audit::default();
     let mut at = from;
     while at < to {
-        let limit = ReadLimit::default();
-        let batch = log.read(partition, at, limit).await?;
+        let batch = log.read(partition, at, ReadLimit::default()).await?;
         let end = batch.next.min(to);
         if end <= at {
             break;
         }
-        let mut expected: BTreeMap<(Table, RowKey), Expected> = BTreeMap::new();
-        for record in batch.records.iter().filter(|record| record.offset < to) {
-            total.records += 1;
-            let origin = Origin {
-                log_id: log_id.as_str().into(),
-                topic: (&*partition.topic).into(),
-                partition: partition.partition,
-                offset: record.offset,
-                append_at: Instant(record.append_ms),
-            };
-            let Ok(rows) = rows_of(&partition.topic, &origin, record) else {
-                total.poison += 1;
-                continue;
-            };
-            let mut indexes: HashMap<Table, u16> = HashMap::new();
-            for row in rows {
-                let index = indexes.entry(row.table()).or_insert(0);
-                let key = RowKey { offset: record.offset, index: *index };
-                *index += 1;
-                let expects = Expected {
-                    tenant: row.tenant().to_owned(),
-                    identity: row.identity().to_owned(),
-                    version: row.version(),
-                };
-                expected.insert((row.table(), key), expects);
-            }
-        }
+        let records: Vec<Record> =
+            batch.records.into_iter().filter(|record| record.offset < to).collect();
+        let (expected, poison) = expected(&log_id, partition, &records);
+        total.records += records.len();
+        total.poison += poison;
         let range = OffsetRange { first: at, last: end - 1 };
-        compare(warehouse, &log_id, partition, range, &expected, &mut total).await?;
+        let mut found = compare(warehouse, &log_id, partition, range, &expected).await?;
+        if mend && !found.holes.is_empty() {
+            write(warehouse, &log_id, partition, &records, &found.holes).await?;
+            let before = found.holes.len();
+            found = compare(warehouse, &log_id, partition, range, &expected).await?;
+            found.repaired = before.saturating_sub(found.holes.len());
+        }
+        total.rows += found.rows;
+        total.replaced += found.replaced;
+        total.repaired += found.repaired;
+        total.holes.extend(found.holes);
+        total.duplicates.extend(found.duplicates);
+        total.strays.extend(found.strays);
         at = end;
     }
     Ok(total)
+}
+
+/// Writes the rows of `holes`, which `records` give.
+async fn write(
+    warehouse: &Warehouse,
+    log_id: &str,
+    partition: &TopicPartition,
+    records: &[Record],
+    holes: &[Finding],
+) -> Result<(), WarehouseError> {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else {
+        return Ok(());
+    };
+    let mut batch = Batch::new(first.offset);
+    for record in records {
+        batch.push(log_id, partition, record, "");
+    }
+    // A token that a table knows without the rows is what a hole comes from.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    for block in batch.blocks() {
+        let there: HashSet<RowKey> = block
+            .keys()
+            .filter(|key| !holes.contains(&Finding { table: block.table(), key: *key }))
+            .collect();
+        let rest = block.without(&there);
+        if rest.rows() > 0 {
+            let token =
+                format!("repair:{log_id}:{partition}:{}-{}:{now}", first.offset, last.offset);
+            warehouse.insert(&token, &rest).await?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(clickhouse::Row, Deserialize)]
@@ -136,14 +233,12 @@ async fn compare(
     partition: &TopicPartition,
     range: OffsetRange,
     expected: &BTreeMap<(Table, RowKey), Expected>,
-    total: &mut Audit,
-) -> Result<(), AuditError> {
-    total.rows += expected.len();
+) -> Result<Audit, AuditError> {
+    let mut found = Audit { rows: expected.len(), ..Audit::default() };
     let fed = Table::ALL.into_iter().filter(|table| table.topic() == &*partition.topic);
     for table in fed {
         let query = warehouse
-            .client()
-            .query(&format!(
+            .written(&format!(
                 "SELECT log_offset, log_index, count() AS copies FROM {table} \
                  WHERE log_id = {{log_id:String}} AND log_topic = {{topic:String}} \
                  AND log_partition = {{partition:UInt32}} \
@@ -166,48 +261,14 @@ async fn compare(
             let key = RowKey { offset: row.log_offset, index: row.log_index };
             let finding = Finding { table, key };
             if missing.remove(&key).is_none() {
-                total.strays.push(finding);
+                found.strays.push(finding);
             } else if row.copies > 1 {
-                total.duplicates.push(finding);
+                found.duplicates.push(finding);
             }
         }
-        let staying = staying(warehouse, table, &missing).await?;
-        for (key, expected) in missing {
-            let identity = (expected.tenant.clone(), expected.identity.clone());
-            match staying.get(&identity) {
-                Some(version) if *version >= expected.version => total.replaced += 1,
-                _ => total.holes.push(Finding { table, key }),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// For each identity that has a row, the version of the one that stays.
-async fn staying(
-    warehouse: &Warehouse,
-    table: Table,
-    missing: &BTreeMap<RowKey, &Expected>,
-) -> Result<HashMap<(String, String), i64>, WarehouseError> {
-    let Some(column) = table.identity() else {
-        return Ok(HashMap::new());
-    };
-    let version = table.version();
-    let wanted: Vec<&str> = missing.values().map(|expected| expected.identity.as_str()).collect();
-    let mut found = HashMap::new();
-    for wanted in wanted.chunks(IDENTITIES_AT_ONCE) {
-        let query = warehouse
-            .client()
-            .query(&format!(
-                "SELECT toString(tenant), {column}, toInt64(max({version})) FROM {table} \
-                 WHERE {column} IN {{wanted:Array(String)}} GROUP BY tenant, {column}"
-            ))
-            .param("wanted", wanted);
-        let doing = format!("audit the identities of table {table}");
-        let rows: Vec<(String, String, i64)> = warehouse.run(&doing, query.fetch_all()).await?;
-        found.extend(
-            rows.into_iter().map(|(tenant, identity, version)| ((tenant, identity), version)),
-        );
+        let holes = unexplained(warehouse, table, &missing).await?;
+        found.replaced += missing.len() - holes.len();
+        found.holes.extend(holes.into_iter().map(|key| Finding { table, key }));
     }
     Ok(found)
 }

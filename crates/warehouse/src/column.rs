@@ -15,6 +15,12 @@ pub(crate) trait Column {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word(pub String);
 
+impl AsRef<str> for Word {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<&str> for Word {
     fn from(word: &str) -> Self {
         Self(word.to_owned())

@@ -2,6 +2,7 @@ use clickhouse::error::Error as ClientError;
 use zhili_eventlog::{LogError, TopicPartition};
 
 use crate::Table;
+use crate::sink::OffsetRange;
 
 /// Why ClickHouse did not do what it was asked, or what it holds is not what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,8 @@ pub enum WarehouseError {
     /// A table's memory of deduplication tokens is too short to cover a late INSERT.
     #[error(
         "table {table} remembers {actual} INSERT tokens, needs {needed} to recognise a late INSERT; \
-         run `zhili migrate`"
+         set non_replicated_deduplication_window, or replicated_deduplication_window of a replicated \
+         table, to that with ALTER TABLE {table} MODIFY SETTING"
     )]
     WindowTooSmall {
         /// Which table.
@@ -69,6 +71,14 @@ pub enum WarehouseError {
         what: &'static str,
         /// What it was.
         value: String,
+    },
+    /// The address of ClickHouse is none.
+    #[error("`{url}` is not the URL of a ClickHouse, such as https://HOST:8443: {cause}")]
+    InvalidUrl {
+        /// The URL, without what stands before its host.
+        url: String,
+        /// What is wrong with it.
+        cause: String,
     },
     /// A metric that this version cannot compute.
     #[error("metric `{0}` is not known here")]
@@ -104,6 +114,7 @@ impl WarehouseError {
             Self::MigrationUnknown { .. } => "migration_unknown",
             Self::WindowTooSmall { .. } => "window_too_small",
             Self::NotAName { .. } => "not_a_name",
+            Self::InvalidUrl { .. } => "invalid_url",
             Self::UnknownMetric(_) => "unknown_metric",
             Self::NoSuchDimension { .. } => "no_such_dimension",
             Self::InvalidRange(_) => "invalid_range",
@@ -133,29 +144,42 @@ impl WarehouseError {
 
 /// ClickHouse's exceptions that pass by themselves. Anything else, above all a schema that does
 /// not fit, would fail for ever.
-const TRANSIENT_CODES: [u32; 22] = [
+const TRANSIENT_CODES: [u32; 34] = [
     3,   // UNEXPECTED_END_OF_FILE: the request was cut off
+    75,  // CANNOT_WRITE_TO_FILE_DESCRIPTOR: a full or failing disk
+    76,  // CANNOT_OPEN_FILE: too many open files
+    88,  // CANNOT_TRUNCATE_FILE
     159, // TIMEOUT_EXCEEDED
     160, // TOO_SLOW
     164, // READONLY: a replica that is recovering, a disk that turned read-only
     173, // CANNOT_ALLOCATE_MEMORY
+    198, // DNS_ERROR
     202, // TOO_MANY_SIMULTANEOUS_QUERIES
     203, // NO_FREE_CONNECTION
+    204, // CANNOT_FSYNC
     209, // SOCKET_TIMEOUT
     210, // NETWORK_ERROR
-    236, // ABORTED
+    225, // NO_ZOOKEEPER: a cluster without its Keeper
+    236, // ABORTED: also a store that is about to start anew
     241, // MEMORY_LIMIT_EXCEEDED
     242, // TABLE_IS_READ_ONLY
     243, // NOT_ENOUGH_SPACE
     252, // TOO_MANY_PARTS
+    279, // ALL_CONNECTION_TRIES_FAILED
     285, // TOO_FEW_LIVE_REPLICAS
     286, // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
     289, // REPLICA_IS_NOT_IN_QUORUM
+    294, // CANNOT_WRITE_TO_FILE
     319, // UNKNOWN_STATUS_OF_INSERT
     394, // QUERY_WAS_CANCELLED
     425, // SYSTEM_ERROR
     439, // CANNOT_SCHEDULE_TASK
+    745, // SERVER_OVERLOADED
     999, // KEEPER_EXCEPTION
+    // What is not ClickHouse's own: errors of the network, of files, of memory.
+    1000, // POCO_EXCEPTION
+    1001, // STD_EXCEPTION
+    1002, // UNKNOWN_EXCEPTION
 ];
 
 /// The number in `Code: 252. DB::Exception: ...`.
@@ -231,9 +255,32 @@ pub enum SinkError {
         /// Next offset of the log.
         end: u64,
     },
-    /// The topic feeds no table.
-    #[error("topic {0} feeds no table")]
-    NoTables(String),
+    /// Rows were accepted again and again, and are not there.
+    #[error(
+        "{partition} is halted: table {table} accepted {rows} rows of the records {range} {times} \
+         times and does not have them; run `zhili doctor --audit --repair` and start metrics again",
+        times = crate::sink::ROUNDS
+    )]
+    Unverified {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Which table.
+        table: Table,
+        /// The range that is announced.
+        range: OffsetRange,
+        /// How many rows are not there and no newer ones in their place.
+        rows: usize,
+    },
+    /// A bug.
+    #[error(
+        "{partition} is halted: its sink panicked: {detail}; start metrics again, and report it"
+    )]
+    Panicked {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The panic's words.
+        detail: String,
+    },
 }
 
 impl SinkError {
@@ -246,7 +293,8 @@ impl SinkError {
             Self::LogChanged { .. } => "log_changed",
             Self::UnreadablePosition { .. } => "unreadable_position",
             Self::PendingBeyondEnd { .. } => "pending_beyond_end",
-            Self::NoTables(_) => "no_tables",
+            Self::Unverified { .. } => "unverified",
+            Self::Panicked { .. } => "panicked",
         }
     }
 }
@@ -263,6 +311,12 @@ mod tests {
     fn an_exception_is_transient_only_if_it_passes_by_itself() {
         assert!(answered("Code: 252. DB::Exception: Too many parts (600)").is_transient());
         assert!(answered("503 Service Unavailable").is_transient());
+        for disk in [75, 76, 88, 204, 294, 1001] {
+            assert!(answered(&format!("Code: {disk}. DB::Exception: no space")).is_transient());
+        }
+        for cluster in [225, 279, 745, 1000, 1002] {
+            assert!(answered(&format!("Code: {cluster}. DB::Exception: away")).is_transient());
+        }
         assert!(!answered("Code: 60. DB::Exception: Table zhili.x does not exist").is_transient());
         assert!(!answered("Code: 516. DB::Exception: Authentication failed").is_transient());
         assert!(WarehouseError::from_client("insert", &ClientError::TimedOut).is_transient());

@@ -2,7 +2,7 @@
 //!
 //! - [`migrate()`] brings the database to this version's schema.
 //! - [`rows`] turns records of the log into rows; pure.
-//! - [`sink`] writes them exactly once; [`audit()`] proves it.
+//! - [`sink`] writes them exactly once; [`audit()`] proves it, [`repair()`] fills the holes.
 //! - [`query`] asks the views.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
@@ -18,7 +18,7 @@ pub mod rows;
 pub mod sink;
 mod table;
 
-pub use audit::{Audit, AuditError, Finding, audit};
+pub use audit::{Audit, AuditError, Finding, audit, repair};
 pub use block::Block;
 pub use client::{Address, CONNECT_TIMEOUT, MAX_EXECUTION, REQUEST_TIMEOUT, Tables, Warehouse};
 pub use column::{Binary, Instant, Word};
@@ -26,4 +26,4 @@ pub use error::{SinkError, WarehouseError};
 pub use migrate::{
     DEDUPLICATION_WINDOW, INSERTS_PER_SECOND, Layout, Migrated, Retention, check_windows, migrate,
 };
-pub use table::{Origin, RowKey, Table};
+pub use table::{Identity, Origin, RowKey, Table};

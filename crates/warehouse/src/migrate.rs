@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::client::{MAX_EXECUTION, REQUEST_TIMEOUT, Warehouse};
@@ -26,8 +26,10 @@ pub struct Layout {
     pub retention: Retention,
 }
 
-/// Days for which rows are kept after their record was appended to the log; `None` for ever.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Days for which rows are kept after their record was appended to the log, 0 for ever. `None`
+/// leaves the table as it is, so that whoever says nothing undoes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Events, turns and cycles.
     pub conversations: Option<u32>,
@@ -253,14 +255,15 @@ async fn retain(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseE
     let database = warehouse.database();
     let on_cluster = layout.on_cluster();
     for table in Table::ALL {
+        let Some(days) = layout.retention.days(table) else {
+            continue;
+        };
         let engine = engine_of(warehouse, table).await?;
-        let wanted = layout.retention.days(table);
-        let present = engine.contains(" TTL ");
-        let change = match wanted {
-            Some(days) if engine.contains(&format!("toIntervalDay({days})")) => continue,
-            Some(days) => format!("MODIFY TTL toDateTime(log_append_at) + toIntervalDay({days})"),
-            None if present => "REMOVE TTL".to_owned(),
-            None => continue,
+        let change = match days {
+            0 if engine.contains(" TTL ") => "REMOVE TTL".to_owned(),
+            0 => continue,
+            days if engine.contains(&format!("toIntervalDay({days})")) => continue,
+            days => format!("MODIFY TTL toDateTime(log_append_at) + toIntervalDay({days})"),
         };
         warehouse
             .execute(

@@ -63,15 +63,17 @@ impl Table {
         }
     }
 
-    /// The column that, with the tenant, names what a row is about. Rows of one identity replace
-    /// each other. `None` for dead letters, whose identity is a place in the log.
+    /// The columns that, with the tenant, name what a row is about, the most telling one last.
+    /// Rows of one identity replace each other. None for dead letters, whose identity is a place
+    /// in the log.
     #[must_use]
-    pub const fn identity(self) -> Option<&'static str> {
+    pub const fn identity(self) -> &'static [&'static str] {
         match self {
-            Self::Events | Self::Incidents | Self::Deliveries => Some("event_id"),
-            Self::Turns | Self::Cycles => Some("fact_id"),
-            Self::Signals => Some("signal_id"),
-            Self::DeadLetters => None,
+            Self::Events => &["source", "event_id"],
+            Self::Incidents | Self::Deliveries => &["event_id"],
+            Self::Turns | Self::Cycles => &["fact_id"],
+            Self::Signals => &["signal_id"],
+            Self::DeadLetters => &[],
         }
     }
 
@@ -89,6 +91,15 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What a row is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Whose it is.
+    pub tenant: String,
+    /// Values of the columns of [`Table::identity`].
+    pub parts: Vec<String>,
 }
 
 /// The record that a row comes from: the `log_*` columns.
@@ -130,7 +141,7 @@ pub(crate) trait TableRow {
     fn columns() -> Vec<(&'static str, String)>;
     fn put(&self, origin: &Origin, index: u16, out: &mut Vec<u8>);
     /// See [`Table::identity`].
-    fn identity(&self) -> &str;
+    fn identity(&self) -> Vec<&str>;
     fn tenant(&self) -> &str;
     /// See [`Table::version`].
     fn version(&self) -> i64;
@@ -161,7 +172,7 @@ pub(crate) fn put_origin(origin: &Origin, index: u16, out: &mut Vec<u8>) {
 macro_rules! table_row {
     (
         $(#[$meta:meta])*
-        $name:ident of $table:ident by $identity:ident, $version:ident { $($field:ident: $type:ty,)* }
+        $name:ident of $table:ident by [$($identity:ident),*], $version:ident { $($field:ident: $type:ty,)* }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
@@ -187,8 +198,8 @@ macro_rules! table_row {
                 $($crate::column::Column::put(&self.$field, out);)*
             }
 
-            fn identity(&self) -> &str {
-                &self.$identity
+            fn identity(&self) -> Vec<&str> {
+                vec![$(self.$identity.as_ref()),*]
             }
 
             fn tenant(&self) -> &str {

@@ -4,8 +4,8 @@
 mod model;
 
 use model::{Fault, Run, Tokens, end_of_one_sink};
-use zhili_warehouse::SinkError;
 use zhili_warehouse::sink::Stopped;
+use zhili_warehouse::{SinkError, Table};
 
 /// Faults that a step can meet, with INSERTs landing up to `latest` steps late.
 fn faults(latest: u32) -> Vec<Fault> {
@@ -86,7 +86,7 @@ fn without_tokens_a_late_insert_doubles_rows_but_no_identity() {
 #[test]
 fn a_refusal_halts_the_partition_and_leaves_its_range_announced() {
     let refused_at = (0..10).find_map(|step| {
-        let (ended, committed) = end_of_one_sink(None, &[(step, Fault::Refused)]);
+        let (ended, committed) = end_of_one_sink(Tokens::Honoured, None, &[(step, Fault::Refused)]);
         match ended {
             Err(SinkError::Halted { partition, .. }) => Some((partition, committed)),
             _ => None,
@@ -99,20 +99,38 @@ fn a_refusal_halts_the_partition_and_leaves_its_range_announced() {
 }
 
 #[test]
+fn rows_that_are_accepted_again_and_again_and_are_not_there_halt_the_partition() {
+    let (ended, committed) = end_of_one_sink(Tokens::Swallowed, Some((0, "pending=0-1")), &[]);
+    assert!(
+        matches!(ended, Err(SinkError::Unverified { table: Table::Turns, rows: 1, .. })),
+        "{ended:?}"
+    );
+    assert_eq!(committed.map(|committed| committed.metadata), Some("pending=0-1".to_owned()));
+}
+
+#[test]
+fn rows_in_whose_place_newer_ones_stand_are_done() {
+    let (ended, committed) = end_of_one_sink(Tokens::Replaced, Some((9, "pending=9-11")), &[]);
+    assert!(matches!(ended, Ok(Stopped::Shutdown)), "{ended:?}");
+    assert_eq!(committed.map(|committed| committed.offset), Some(12));
+}
+
+#[test]
 fn a_position_of_another_log_halts_instead_of_being_mistaken() {
-    let (ended, _) = end_of_one_sink(Some((2, "log=log-b")), &[]);
+    let (ended, _) = end_of_one_sink(Tokens::Honoured, Some((2, "log=log-b")), &[]);
     assert!(matches!(ended, Err(SinkError::LogChanged { .. })), "{ended:?}");
 }
 
 #[test]
 fn a_position_with_foreign_metadata_halts() {
-    let (ended, _) = end_of_one_sink(Some((2, "written by something else")), &[]);
+    let (ended, _) = end_of_one_sink(Tokens::Honoured, Some((2, "written by something else")), &[]);
     assert!(matches!(ended, Err(SinkError::UnreadablePosition { .. })), "{ended:?}");
 }
 
 #[test]
 fn a_range_that_the_log_has_lost_halts() {
-    let (ended, committed) = end_of_one_sink(Some((9, "log=log-a;pending=9-400")), &[]);
+    let (ended, committed) =
+        end_of_one_sink(Tokens::Honoured, Some((9, "log=log-a;pending=9-400")), &[]);
     assert!(
         matches!(ended, Err(SinkError::PendingBeyondEnd { last: 400, end: 12, .. })),
         "{ended:?}"
@@ -122,7 +140,7 @@ fn a_range_that_the_log_has_lost_halts() {
 
 #[test]
 fn a_position_without_a_log_id_is_taken_over() {
-    let (ended, committed) = end_of_one_sink(Some((9, "pending=9-11")), &[]);
+    let (ended, committed) = end_of_one_sink(Tokens::Honoured, Some((9, "pending=9-11")), &[]);
     assert!(matches!(ended, Ok(Stopped::Shutdown)), "{ended:?}");
     let committed = committed.map(|committed| (committed.offset, committed.metadata));
     assert_eq!(committed, Some((12, "log=log-a".to_owned())));

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
-use zhili_warehouse::{Address, Layout, Warehouse};
+use zhili_warehouse::{Address, Layout, Retention, Warehouse};
 
 /// How long ClickHouse may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClickHouseSettings {
-    /// Such as `http://127.0.0.1:7404`.
+    /// Such as `http://127.0.0.1:7404` or `https://clickhouse.example:8443`.
     pub url: String,
     /// User.
     pub user: String,
@@ -27,6 +27,8 @@ pub struct ClickHouseSettings {
     pub cluster: Option<String>,
     /// Make replicated tables; needs ClickHouse Keeper.
     pub replicated: bool,
+    /// Days for which rows are kept; what is not set stays as it is in the tables.
+    pub retention: Retention,
 }
 
 impl Default for ClickHouseSettings {
@@ -39,6 +41,7 @@ impl Default for ClickHouseSettings {
             database: "zhili".to_owned(),
             cluster: None,
             replicated: false,
+            retention: Retention::default(),
         }
     }
 }
@@ -47,7 +50,7 @@ impl ClickHouseSettings {
     /// A client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for a file of the password that cannot be read.
+    /// [`Failure::Usage`] for a URL that is none or a file of the password that cannot be read.
     pub fn warehouse(&self) -> Result<Warehouse, Failure> {
         let password = match &self.password_file {
             None => self.password.expose().to_owned(),
@@ -65,7 +68,8 @@ impl ClickHouseSettings {
             password,
             database: self.database.clone(),
         };
-        Ok(Warehouse::new(&address, self.replicated))
+        Warehouse::new(&address, self.replicated)
+            .map_err(|error| Failure::Usage(format!("clickhouse.url: {error}")))
     }
 
     /// A client to a ClickHouse that answers. Only the start asks for it: later ClickHouse may be
@@ -93,6 +97,10 @@ impl ClickHouseSettings {
     /// How tables are laid out.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        Layout { cluster: self.cluster.clone(), replicated: self.replicated, ..Layout::default() }
+        Layout {
+            cluster: self.cluster.clone(),
+            replicated: self.replicated,
+            retention: self.retention.clone(),
+        }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use zhili_eventlog::EventLog;
 use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
-use zhili_runtime::{Condition, Context, Failure, Server};
+use zhili_runtime::{Condition, Context, Failure, Server, together};
 use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
 
@@ -63,7 +63,8 @@ pub async fn serve(
         None => Condition::Ready,
         Some(complaint) => Condition::NotReady(complaint),
     });
-    let service = questions::Service::new(warehouse.clone());
+    let service =
+        questions::Service::new(warehouse.clone(), Arc::clone(&log), Arc::clone(&observer));
     let server = Server::default()
         .http(questions::routes(service.clone()))
         .grpc(MetricsServiceServer::new(service));
@@ -76,10 +77,7 @@ pub async fn serve(
             .await
             .map_err(|error| Failure::Unavailable(format!("metrics: {error}")))
     };
-    tokio::select! {
-        ended = sinks => ended,
-        outcome = server.serve(listener, &context) => outcome,
-    }
+    together(sinks, server.serve(listener, &context), &context.shutdown).await
 }
 
 /// Brings the schema up to date once ClickHouse answers.

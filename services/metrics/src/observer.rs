@@ -31,7 +31,7 @@ struct Outcome {
 #[derive(Default)]
 struct Trouble {
     waiting: Option<String>,
-    failing: BTreeMap<Table, &'static str>,
+    failing: BTreeMap<(TopicPartition, Table), &'static str>,
     halted: BTreeMap<TopicPartition, String>,
 }
 
@@ -86,11 +86,22 @@ impl Observed {
         let failing = trouble
             .failing
             .iter()
-            .map(|(table, error)| format!("INSERTs into {} fail: {error}", table.name()));
+            .map(|((at, table), error)| format!("INSERTs of {at} into {table} fail: {error}"));
         let halted = trouble.halted.iter().map(|(at, error)| format!("{at} halted: {error}"));
         let all: Vec<String> =
             trouble.waiting.iter().cloned().chain(failing).chain(halted).collect();
         (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Whether the partition's sink stopped here and does not go on by itself.
+    pub(crate) fn is_halted(&self, partition: &TopicPartition) -> bool {
+        self.trouble().halted.contains_key(partition)
+    }
+
+    fn forget(&self, partition: &TopicPartition) {
+        let mut trouble = self.trouble();
+        trouble.halted.remove(partition);
+        trouble.failing.retain(|(at, _), _| at != partition);
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -99,17 +110,28 @@ impl Observed {
 }
 
 impl Observer for Observed {
-    fn inserted(&self, block: &Block, took: Duration, error: Option<&'static str>) {
+    fn started(&self, partition: &TopicPartition) {
+        self.forget(partition);
+    }
+
+    fn inserted(
+        &self,
+        partition: &TopicPartition,
+        block: &Block,
+        took: Duration,
+        error: Option<&'static str>,
+    ) {
         let (table, outcome) = (block.table().name(), error.unwrap_or("ok"));
         self.inserts.get_or_create(&Outcome { table, outcome }).observe(took.as_secs_f64());
+        let at = (partition.clone(), block.table());
         let mut trouble = self.trouble();
         match error {
             None => {
                 self.rows.inc_by(block.rows() as u64);
-                trouble.failing.remove(&block.table());
+                trouble.failing.remove(&at);
             }
             Some(error) => {
-                trouble.failing.insert(block.table(), error);
+                trouble.failing.insert(at, error);
             }
         }
     }
@@ -129,5 +151,42 @@ impl Observer for Observed {
 
     fn halted(&self, partition: &TopicPartition, error: &SinkError) {
         self.trouble().halted.insert(partition.clone(), error.to_string());
+    }
+
+    fn stopped(&self, partition: &TopicPartition) {
+        self.forget(partition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_util::sync::CancellationToken;
+    use zhili_runtime::auth::Authenticator;
+
+    fn observed() -> Observed {
+        let auth = Authenticator::from_records(Vec::new());
+        let observed = Observed::new(&Context::new(CancellationToken::default(), auth));
+        observed.prepared();
+        observed
+    }
+
+    #[test]
+    fn what_was_wrong_with_a_partition_is_over_when_it_moves_or_starts_again() {
+        let observed = observed();
+        let (here, there) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
+        let error = SinkError::Panicked { partition: here.clone(), detail: "a bug".to_owned() };
+        for over in [Observer::started, Observer::stopped] {
+            observed.halted(&here, &error);
+            observed.inserted(&here, &Block::new(Table::Turns), Duration::ZERO, Some("busy"));
+            observed.inserted(&there, &Block::new(Table::Turns), Duration::ZERO, Some("busy"));
+            let complaint = observed.complaint().unwrap_or_default();
+            assert!(complaint.contains("a bug") && observed.is_halted(&here), "{complaint}");
+            over(&observed, &here);
+            let complaint = observed.complaint().unwrap_or_default();
+            assert!(complaint.contains("t[1]") && !complaint.contains("t[0]"), "{complaint}");
+            over(&observed, &there);
+            assert_eq!(observed.complaint(), None);
+        }
     }
 }

@@ -1,25 +1,44 @@
 //! `MetricsService` over gRPC and HTTP: the caller's tenant is bound as a parameter, always.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use tonic::{Request, Response, Status};
+use zhili_eventlog::{EventLog, LogError, TopicPartition, system_clock};
 use zhili_proto::metrics::v1 as proto;
 use zhili_proto::metrics::v1::metrics_service_server::MetricsService;
 use zhili_proto::timestamp;
 use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
 use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
-use zhili_warehouse::{Warehouse, WarehouseError};
+use zhili_warehouse::sink::PositionNote;
+use zhili_warehouse::{AuditError, Warehouse, WarehouseError, audit, repair};
+
+use crate::observer::Observed;
+use crate::{GROUP, TOPICS};
+
+/// How far a summary looks back unless asked otherwise, milliseconds: 30 days.
+const SUMMARY_MS: i64 = 30 * 86_400_000;
+
+/// Offsets that one call audits: a few seconds of work.
+const AUDIT_AT_ONCE: u64 = 20_000;
 
 #[derive(Clone)]
 pub(crate) struct Service {
     warehouse: Warehouse,
+    log: Arc<dyn EventLog>,
+    observer: Arc<Observed>,
 }
 
 impl Service {
-    pub(crate) fn new(warehouse: Warehouse) -> Self {
-        Self { warehouse }
+    pub(crate) fn new(
+        warehouse: Warehouse,
+        log: Arc<dyn EventLog>,
+        observer: Arc<Observed>,
+    ) -> Self {
+        Self { warehouse, log, observer }
     }
 
     async fn answer(
@@ -67,9 +86,16 @@ impl Service {
     async fn summarise(
         &self,
         caller: &Principal,
+        request: proto::GetSummaryRequest,
     ) -> Result<proto::GetSummaryResponse, ServiceError> {
         caller.require(Permission::Aggregates)?;
-        let summary = summary(&self.warehouse, caller.tenant.as_str()).await.map_err(failed)?;
+        let from_ms = match &request.from {
+            Some(from) => zhili_proto::millis(from)
+                .ok_or_else(|| ServiceError::new(ErrorCode::Invalid, "from: a time"))?,
+            None => (system_clock())() - SUMMARY_MS,
+        };
+        let summary =
+            summary(&self.warehouse, caller.tenant.as_str(), from_ms).await.map_err(failed)?;
         Ok(proto::GetSummaryResponse {
             events: summary.events,
             messages: summary.messages,
@@ -81,6 +107,60 @@ impl Service {
             open_incidents: summary.open_incidents,
             unacknowledged_incidents: summary.unacknowledged_incidents,
             dead_letters: summary.dead_letters,
+            from: Some(timestamp(from_ms)),
+        })
+    }
+
+    async fn audit(
+        &self,
+        caller: &Principal,
+        request: proto::AuditRequest,
+    ) -> Result<proto::AuditResponse, ServiceError> {
+        caller.require(Permission::Config)?;
+        let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
+        if !TOPICS.contains(&request.topic.as_str()) {
+            return Err(invalid(format!("topic: one of {}", TOPICS.join(", "))));
+        }
+        let partitions = self.log.topic(&request.topic).await.map_err(unread)?.partitions;
+        if request.partition >= partitions {
+            return Err(invalid(format!("partition: the topic has {partitions}")));
+        }
+        let at = TopicPartition::new(&*request.topic, request.partition);
+        let start = self.log.bounds(&at).await.map_err(unread)?.start;
+        let end = match self.log.committed(GROUP, &at).await.map_err(unread)? {
+            None => start,
+            Some(done) => {
+                let note = PositionNote::parse(&done.metadata, done.offset).unwrap_or_default();
+                // Nobody writes what a halted sink has announced, so it can be looked at too.
+                match note.pending {
+                    Some(range) if self.observer.is_halted(&at) => range.end(),
+                    _ => done.offset,
+                }
+            }
+        };
+        let from = request.from_offset.max(start).min(end);
+        let to = end.min(from.saturating_add(AUDIT_AT_ONCE));
+        let found = if request.repair {
+            repair(&*self.log, &self.warehouse, &at, from, to).await
+        } else {
+            audit(&*self.log, &self.warehouse, &at, from, to).await
+        };
+        let found = found.map_err(|error| match error {
+            AuditError::Log(error) => unread(error),
+            AuditError::Warehouse(error) => failed(error),
+        })?;
+        Ok(proto::AuditResponse {
+            partitions,
+            next_offset: to,
+            end_offset: end,
+            records: found.records as u64,
+            rows: found.rows as u64,
+            replaced: found.replaced as u64,
+            poison: found.poison as u64,
+            holes: found.holes.len() as u64,
+            duplicates: found.duplicates.len() as u64,
+            strays: found.strays.len() as u64,
+            repaired: found.repaired as u64,
         })
     }
 
@@ -132,6 +212,12 @@ impl Service {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unread(error: LogError) -> ServiceError {
+    let code = if error.is_transient() { ErrorCode::Unavailable } else { ErrorCode::Internal };
+    ServiceError::new(code, error.to_string())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: WarehouseError) -> ServiceError {
     let code = match &error {
         WarehouseError::InvalidRange(_)
@@ -165,7 +251,16 @@ impl MetricsService for Service {
         &self,
         request: Request<proto::GetSummaryRequest>,
     ) -> Result<Response<proto::GetSummaryResponse>, Status> {
-        Ok(Response::new(self.summarise(&caller(&request)?).await?))
+        let caller = caller(&request)?;
+        Ok(Response::new(self.summarise(&caller, request.into_inner()).await?))
+    }
+
+    async fn audit(
+        &self,
+        request: Request<proto::AuditRequest>,
+    ) -> Result<Response<proto::AuditResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::audit(self, &caller, request.into_inner()).await?))
     }
 
     async fn get_conversation(
@@ -182,6 +277,7 @@ pub(crate) fn routes(service: Service) -> Router {
     Router::new()
         .route("/v1/metrics/{question}", post(query_over_http))
         .route("/v1/summary", get(summary_over_http))
+        .route("/v1/audit", post(audit_over_http))
         .route("/v1/conversations/{id}", get(conversation_over_http))
         .with_state(service)
 }
@@ -203,7 +299,15 @@ async fn summary_over_http(
     State(service): State<Service>,
     Extension(caller): Extension<Principal>,
 ) -> Result<Json<proto::GetSummaryResponse>, ServiceError> {
-    service.summarise(&caller).await.map(Json)
+    service.summarise(&caller, proto::GetSummaryRequest::default()).await.map(Json)
+}
+
+async fn audit_over_http(
+    State(service): State<Service>,
+    Extension(caller): Extension<Principal>,
+    Json(request): Json<proto::AuditRequest>,
+) -> Result<Json<proto::AuditResponse>, ServiceError> {
+    service.audit(&caller, request).await.map(Json)
 }
 
 async fn conversation_over_http(

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_group};
 use zhili_eventlog::{Clock, EventLog, Membership, TopicPartition, topics};
 use zhili_proto::scoring::v1::scoring_service_server::ScoringServiceServer;
-use zhili_runtime::{Condition, Context, Failure, Server};
+use zhili_runtime::{Condition, Context, Failure, Server, together};
 use zhili_tone::Engine;
 
 pub use fold::ScoringFold;
@@ -112,10 +112,7 @@ pub async fn serve(
     let server = Server::default()
         .http(score::routes(service.clone()))
         .grpc(ScoringServiceServer::new(service));
-    tokio::select! {
-        folded = folding => {
-            folded.map_err(|error| Failure::Unavailable(format!("scoring: {error}")))
-        }
-        outcome = server.serve(listener, &context) => outcome,
-    }
+    let folding =
+        async { folding.await.map_err(|error| Failure::Unavailable(format!("scoring: {error}"))) };
+    together(folding, server.serve(listener, &context), &context.shutdown).await
 }

@@ -24,6 +24,9 @@ const NONE: u8 = 0x02;
 /// Size of the pieces that a decoded body is handed on in.
 const PIECE: usize = 1 << 20;
 
+/// Is asked for room before that many more bytes are held; its refusal ends the work.
+pub(crate) type Room<'a> = &'a mut dyn FnMut(usize) -> Result<(), Exception>;
+
 /// Undoes ClickHouse's native frames.
 ///
 /// # Errors
@@ -31,7 +34,11 @@ const PIECE: usize = 1 << 20;
 /// Code 40 when a checksum differs, 33 when the body ends within a frame, 89 for a method that
 /// is neither LZ4 nor none, 271 for bytes that do not decompress, 229 when more than `limit`
 /// bytes come out.
-pub(crate) fn native_frames(mut body: impl Buf, limit: usize) -> Result<Vec<Bytes>, Exception> {
+pub(crate) fn native_frames(
+    mut body: impl Buf,
+    limit: usize,
+    room: Room<'_>,
+) -> Result<Vec<Bytes>, Exception> {
     let mut pieces = Vec::new();
     let mut size = 0_usize;
     while body.has_remaining() {
@@ -48,6 +55,7 @@ pub(crate) fn native_frames(mut body: impl Buf, limit: usize) -> Result<Vec<Byte
         if size > limit {
             return Err(too_large(limit));
         }
+        room(data_size)?;
         let rest = frame_size.checked_sub(HEADER).ok_or_else(cut_short)?;
         if body.remaining() < rest {
             return Err(cut_short());
@@ -116,16 +124,21 @@ pub(crate) fn content(
     coding: &str,
     mut body: impl Buf + Clone,
     limit: usize,
+    room: Room<'_>,
 ) -> Result<Vec<Bytes>, Exception> {
     let mut pieces = Vec::new();
     match coding {
-        "gzip" | "x-gzip" => read_pieces(MultiGzDecoder::new(body.reader()), &mut pieces, limit)?,
-        "deflate" => read_pieces(ZlibDecoder::new(body.reader()), &mut pieces, limit)?,
+        "gzip" | "x-gzip" => {
+            read_pieces(MultiGzDecoder::new(body.reader()), &mut pieces, limit, room)?;
+        }
+        "deflate" => {
+            read_pieces(ZlibDecoder::new(body.reader()), &mut pieces, limit, room)?;
+        }
         "lz4" => {
             while body.has_remaining() {
                 let length = lz4_frame_length(body.clone()).ok_or_else(cut_short)?;
                 let frame = (&mut body).take(length).reader();
-                read_pieces(FrameDecoder::new(frame), &mut pieces, limit)?;
+                read_pieces(FrameDecoder::new(frame), &mut pieces, limit, room)?;
             }
         }
         other => {
@@ -178,6 +191,7 @@ fn read_pieces(
     mut reader: impl Read,
     pieces: &mut Vec<Bytes>,
     limit: usize,
+    room: Room<'_>,
 ) -> Result<(), Exception> {
     let mut left = limit.saturating_sub(pieces.iter().map(Bytes::len).sum());
     loop {
@@ -192,6 +206,7 @@ fn read_pieces(
             return Ok(());
         }
         left = left.checked_sub(read).ok_or_else(|| too_large(limit))?;
+        room(read)?;
         pieces.push(piece.into());
     }
 }
@@ -244,7 +259,10 @@ mod tests {
         let body = [native_frame(&data), native_frame(b"x")].concat();
         let mut expected = data;
         expected.push(b'x');
-        assert_eq!(joined(&native_frames(&body[..], usize::MAX).unwrap()), expected);
+        assert_eq!(
+            joined(&native_frames(&body[..], usize::MAX, &mut |_| Ok(())).unwrap()),
+            expected
+        );
     }
 
     #[test]
@@ -253,7 +271,7 @@ mod tests {
         for index in [0, 20, frame.len() - 1] {
             let mut broken = frame.to_vec();
             broken[index] ^= 1;
-            let code = native_frames(&broken[..], usize::MAX).unwrap_err().code;
+            let code = native_frames(&broken[..], usize::MAX, &mut |_| Ok(())).unwrap_err().code;
             assert!([33, 40, 229].contains(&code), "byte {index}: code {code}");
         }
     }
@@ -262,14 +280,17 @@ mod tests {
     fn a_frame_that_ends_early_is_refused() {
         let frame = native_frame(&b"zhili ".repeat(100));
         for length in [1, CHECKSUM, CHECKSUM + HEADER, frame.len() - 1] {
-            assert_eq!(native_frames(&frame[..length], usize::MAX).unwrap_err().code, 33);
+            assert_eq!(
+                native_frames(&frame[..length], usize::MAX, &mut |_| Ok(())).unwrap_err().code,
+                33
+            );
         }
     }
 
     #[test]
     fn a_frame_cannot_grow_beyond_the_limit() {
         let frame = native_frame(&vec![0; 1 << 20]);
-        assert_eq!(native_frames(&frame[..], 1 << 19).unwrap_err().code, 229);
+        assert_eq!(native_frames(&frame[..], 1 << 19, &mut |_| Ok(())).unwrap_err().code, 229);
     }
 
     #[test]
@@ -284,7 +305,10 @@ mod tests {
         let body = [frame(&first), frame(b"second")].concat();
         let mut expected = first;
         expected.extend(b"second");
-        assert_eq!(joined(&content("lz4", &body[..], usize::MAX).unwrap()), expected);
+        assert_eq!(
+            joined(&content("lz4", &body[..], usize::MAX, &mut |_| Ok(())).unwrap()),
+            expected
+        );
     }
 
     #[test]
@@ -293,7 +317,8 @@ mod tests {
         encoder.write_all(&[7; 100]).unwrap();
         let frame = encoder.finish().unwrap();
         for length in 1..frame.len() {
-            let refused = content("lz4", &frame[..length], usize::MAX).unwrap_err();
+            let refused =
+                content("lz4", &frame[..length], usize::MAX, &mut |_| Ok(())).unwrap_err();
             assert_eq!(refused.code, 33, "{length} of {} bytes", frame.len());
         }
     }
@@ -302,7 +327,29 @@ mod tests {
     fn gzip_pieces_read_as_one_stream() {
         let mut gzip = Gzip::new();
         let body = [gzip.pack(b"first "), gzip.pack(b"second"), gzip.finish()].concat();
-        assert_eq!(joined(&content("gzip", &body[..], 100).unwrap()), b"first second");
-        assert_eq!(content("gzip", &body[..], 5).unwrap_err().code, 229);
+        assert_eq!(
+            joined(&content("gzip", &body[..], 100, &mut |_| Ok(())).unwrap()),
+            b"first second"
+        );
+        assert_eq!(content("gzip", &body[..], 5, &mut |_| Ok(())).unwrap_err().code, 229);
+    }
+
+    #[test]
+    fn what_comes_out_is_counted_while_it_does() {
+        let mut gzip = Gzip::new();
+        let body = [gzip.pack(&vec![0; 8 * PIECE]), gzip.finish()].concat();
+        let frames = native_frame(&[0; 100]).repeat(8);
+        let mut left = 3;
+        let mut room = |_| {
+            left -= 1;
+            if left > 0 { Ok(()) } else { Err(Exception::new(Code::MemoryLimitExceeded, "full")) }
+        };
+        assert_eq!(content("gzip", &body[..], usize::MAX, &mut room).unwrap_err().code, 241);
+        left = 3;
+        let mut room = |_| {
+            left -= 1;
+            if left > 0 { Ok(()) } else { Err(Exception::new(Code::MemoryLimitExceeded, "full")) }
+        };
+        assert_eq!(native_frames(&frames[..], usize::MAX, &mut room).unwrap_err().code, 241);
     }
 }

@@ -63,8 +63,14 @@ pub(crate) enum Ended {
 
 /// Runs `job`. A client that has gone away ends a SELECT; an INSERT is finished.
 ///
-/// `before_failure` runs before a failure is told to the client.
-pub(crate) fn run(engine: &Engine, job: Job, answer: Answer, before_failure: impl FnOnce(Ended)) {
+/// `before_failure` runs before a failure is told to the client, and may have something else to
+/// tell instead.
+pub(crate) fn run(
+    engine: &Engine,
+    job: Job,
+    answer: Answer,
+    before_failure: impl FnOnce(Ended) -> Result<(), Exception>,
+) {
     let Answer { head, rest, patience } = answer;
     let mut outlet = Outlet {
         head: Some(head),
@@ -80,8 +86,8 @@ pub(crate) fn run(engine: &Engine, job: Job, answer: Answer, before_failure: imp
     match execute(engine, job, &mut outlet) {
         Ok(()) => outlet.complete(),
         Err(Stop::Failed(exception)) => {
-            before_failure(outlet.on_failure);
-            outlet.fail(exception);
+            let told = before_failure(outlet.on_failure).err().unwrap_or(exception);
+            outlet.fail(told);
         }
         Err(Stop::ClientGone) => {}
     }

@@ -173,14 +173,19 @@ impl Facade {
         if announced.is_ok_and(|length| length > limit as u64) {
             return Err(compression::too_large(limit));
         }
-        let (received, held) = self.receive(body).await?;
+        let (received, mut held) = self.receive(body).await?;
+        // What a body holds unpacked counts too: a small one may hold a thousand times its size.
+        let mut room = |bytes: usize| {
+            held.push(self.room(bytes)?);
+            Ok(())
+        };
         let content_encoding = header(&parts.headers, &CONTENT_ENCODING).to_ascii_lowercase();
         let mut body = match content_encoding.as_str() {
             "" | "identity" => received,
-            coding => compression::content(coding, received, limit)?.into(),
+            coding => compression::content(coding, received, limit, &mut room)?.into(),
         };
         if parameters.is_on("decompress") {
-            body = compression::native_frames(body, limit)?.into();
+            body = compression::native_frames(body, limit, &mut room)?.into();
         }
         if header(&parts.headers, &CONTENT_TYPE).starts_with("multipart/form-data") {
             body = form(&parts.headers, body, &mut parameters).await?;
@@ -241,9 +246,7 @@ impl Facade {
         let answer = Answer { head: send_head, rest: send_rest, patience: self.limits.send_time };
         // Detached on purpose: an INSERT whose client has gone away is finished all the same.
         drop(tokio::task::spawn_blocking(move || {
-            run(&facade.engine, job, answer, |ended| {
-                facade.look_after(ended);
-            });
+            run(&facade.engine, job, answer, |ended| facade.look_after(ended));
             drop((turn, held));
         }));
         let begun = first.await.map_err(|_| {
@@ -254,9 +257,14 @@ impl Facade {
 
     /// Ends the store when a failed INSERT has left its token without its rows: sent again under
     /// it, as its writer is about to, the rows would be lost. The next start forgets the token.
-    fn look_after(&self, ended: Ended) {
+    ///
+    /// # Errors
+    /// What a client is then told in place of the engine's own words: those may read like a
+    /// refusal for good (a disk that is full, a file that cannot be written), while the same
+    /// INSERT is welcome as soon as the store is back.
+    fn look_after(&self, ended: Ended) -> Result<(), Exception> {
         if ended == Ended::Plainly {
-            return;
+            return Ok(());
         }
         match lasting_orphan(&self.engine_folder) {
             Ok(false) => {}
@@ -269,6 +277,7 @@ impl Facade {
                 self.unsound.set();
             }
         }
+        self.unsound.check()
     }
 
     fn authenticate(&self, parameters: &Parameters, headers: &HeaderMap) -> Result<(), Exception> {
@@ -287,6 +296,17 @@ impl Facade {
                 given.user
             ),
         ))
+    }
+
+    /// Room for bytes of a body among those of all bodies.
+    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Exception> {
+        let units = bytes.div_ceil(BODY_UNIT) as u32;
+        Arc::clone(&self.bodies).try_acquire_many_owned(units).map_err(|_| {
+            Exception::new(
+                Code::MemoryLimitExceeded,
+                "too many request bodies at once: send again later",
+            )
+        })
     }
 
     /// Takes the whole body before anything of it reaches the engine: a body that breaks off
@@ -308,15 +328,7 @@ impl Facade {
                 if size > self.limits.body_bytes {
                     return Err(compression::too_large(self.limits.body_bytes));
                 }
-                let units = piece.len().div_ceil(BODY_UNIT) as u32;
-                let permit =
-                    Arc::clone(&self.bodies).try_acquire_many_owned(units).map_err(|_| {
-                        Exception::new(
-                            Code::MemoryLimitExceeded,
-                            "too many request bodies at once: send again later",
-                        )
-                    })?;
-                held.push(permit);
+                held.push(self.room(piece.len())?);
                 pieces.push(piece);
             }
             Ok((pieces, held))

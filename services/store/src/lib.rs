@@ -259,7 +259,9 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         .map_err(StoreError::Serve)?;
     let served = runtime.block_on(serve(config, listener, engine, folder.engine(), version, ready));
     runtime.shutdown_timeout(drain_time);
-    drop(folder);
+    // A statement that did not end in time may still write, so the folder stays ours until the
+    // kernel takes the lock back with the process.
+    std::mem::forget(folder);
     served
 }
 

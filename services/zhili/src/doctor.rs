@@ -4,6 +4,8 @@ use zhili_proto::escalation::v1::ListRequest;
 use zhili_proto::escalation::v1::escalation_service_client::EscalationServiceClient;
 use zhili_proto::log::v1::ListDeadLettersRequest;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
+use zhili_proto::metrics::v1::metrics_service_client::MetricsServiceClient;
+use zhili_proto::metrics::v1::{AuditRequest, AuditResponse};
 use zhili_runtime::Failure;
 
 use crate::client::{System, print, said};
@@ -13,6 +15,12 @@ use crate::status;
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
+    /// Also compare all that the log holds with the rows in ClickHouse; takes minutes.
+    #[arg(long)]
+    audit: bool,
+    /// Write the rows that the audit misses.
+    #[arg(long, requires = "audit")]
+    repair: bool,
 }
 
 /// What was found, in words.
@@ -48,6 +56,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 }
             }
             running(&arguments.system, &mut findings).await?;
+            if arguments.audit {
+                audit(&arguments, &mut findings).await?;
+            }
         }
     }
     match findings.problems {
@@ -90,4 +101,61 @@ async fn running(system: &System, findings: &mut Findings) -> Result<(), Failure
         count => findings
             .problem(&format!("{count} dead letters: look at them with `zhili dead-letters list`")),
     }
+}
+
+/// Compares every partition that feeds tables with them, from the start of the log to the sink's
+/// position.
+async fn audit(arguments: &Arguments, findings: &mut Findings) -> Result<(), Failure> {
+    let addresses = arguments.system.addresses()?;
+    let connection = arguments.system.connect(&addresses.metrics).await?;
+    let mut client = MetricsServiceClient::new(connection);
+    for topic in zhili_metrics::TOPICS {
+        let mut total = AuditResponse::default();
+        let mut request = AuditRequest {
+            topic: (*topic).to_owned(),
+            repair: arguments.repair,
+            ..AuditRequest::default()
+        };
+        loop {
+            let answer = client.audit(request.clone()).await.map_err(|s| said(&s))?.into_inner();
+            total.records += answer.records;
+            total.rows += answer.rows;
+            total.holes += answer.holes;
+            total.duplicates += answer.duplicates;
+            total.strays += answer.strays;
+            total.repaired += answer.repaired;
+            if answer.next_offset < answer.end_offset {
+                request.from_offset = answer.next_offset;
+            } else if request.partition + 1 < answer.partitions {
+                request.partition += 1;
+                request.from_offset = 0;
+            } else {
+                break;
+            }
+        }
+        report(topic, &total, findings)?;
+    }
+    Ok(())
+}
+
+fn report(topic: &str, total: &AuditResponse, findings: &mut Findings) -> Result<(), Failure> {
+    let AuditResponse { records, rows, holes, duplicates, strays, repaired, .. } = total;
+    if *holes > 0 {
+        findings.problem(&format!(
+            "{topic}: {holes} of {rows} rows are missing in ClickHouse: write them with `zhili doctor --audit --repair`"
+        ))?;
+    }
+    if *strays > 0 {
+        findings.problem(&format!("{topic}: ClickHouse has {strays} rows that no record gives"))?;
+    }
+    if *repaired > 0 {
+        well(&format!("{topic}: {repaired} missing rows were written"))?;
+    }
+    if *duplicates > 0 {
+        well(&format!("{topic}: {duplicates} rows are there twice; the views show them once"))?;
+    }
+    if *holes == 0 && *strays == 0 {
+        well(&format!("{topic}: the rows of all {records} records are there"))?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `zhili migrate`: brings the schema in ClickHouse up to date.
 
 use zhili_runtime::Failure;
-use zhili_warehouse::{Address, Layout, Warehouse, check_windows, migrate};
+use zhili_warehouse::{Address, Layout, Retention, Warehouse, check_windows, migrate};
 
 use crate::client::{System, print};
 
@@ -9,7 +9,7 @@ use crate::client::{System, print};
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
-    /// ClickHouse, as http://HOST:PORT; else the store of the running system.
+    /// ClickHouse, as http://HOST:PORT or https://HOST:PORT; else the store of the running system.
     #[arg(long)]
     clickhouse_url: Option<String>,
     /// User.
@@ -24,6 +24,15 @@ pub(crate) struct Arguments {
     /// Make replicated tables; needs ClickHouse Keeper.
     #[arg(long)]
     replicated: bool,
+    /// Keep events, turns and cycles for so many days, 0 for ever; else as it is.
+    #[arg(long, value_name = "DAYS")]
+    keep_conversations: Option<u32>,
+    /// Keep signals, incidents and deliveries for so many days, 0 for ever; else as it is.
+    #[arg(long, value_name = "DAYS")]
+    keep_incidents: Option<u32>,
+    /// Keep dead letters for so many days, 0 for ever; else as it is.
+    #[arg(long, value_name = "DAYS")]
+    keep_dead_letters: Option<u32>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -37,11 +46,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let user = arguments.clickhouse_user;
     let address = Address { url, user, password, database: "zhili".to_owned() };
-    let warehouse = Warehouse::new(&address, arguments.replicated);
+    let warehouse = Warehouse::new(&address, arguments.replicated)
+        .map_err(|error| Failure::Usage(format!("--clickhouse-url: {error}")))?;
     let layout = Layout {
         cluster: arguments.cluster,
         replicated: arguments.replicated,
-        ..Layout::default()
+        retention: Retention {
+            conversations: arguments.keep_conversations,
+            incidents: arguments.keep_incidents,
+            dead_letters: arguments.keep_dead_letters,
+        },
     };
     let failed = |error: zhili_warehouse::WarehouseError| {
         let message = error.to_string();

@@ -43,8 +43,9 @@ fn failure(error: &StoreError) -> Failure {
 
 /// First and longest pause before the store is started again.
 const RESTART: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How long the store may take to end by itself.
-const GRACE: Duration = Duration::from_secs(12);
+/// How long the store may take to end by itself: above the 16 s that it gives to requests and then
+/// to statements.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// The store of `zhili up`: a child process that is started again whenever it ends.
 pub(crate) struct Supervised {

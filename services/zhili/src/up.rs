@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// First of five ports: ingest, scoring, escalation, metrics, store.
     #[arg(long, default_value_t = 7400)]
     port_base: u16,
-    /// ClickHouse to use instead of a store of our own, as http://HOST:PORT.
+    /// ClickHouse to use instead of a store of our own, as http://HOST:PORT or https://HOST:PORT.
     #[arg(long)]
     clickhouse_url: Option<String>,
     /// User of that ClickHouse.
@@ -148,7 +148,8 @@ async fn up(
             (Some(store), address)
         }
     };
-    let warehouse = Warehouse::new(&address, false);
+    let warehouse = Warehouse::new(&address, false)
+        .map_err(|error| Failure::Usage(format!("--clickhouse-url: {error}")))?;
     let bundles = Bundles::follow(Arc::clone(&log), context.shutdown.clone())
         .await
         .map_err(|error| unusable(&error))?;

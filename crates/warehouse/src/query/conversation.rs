@@ -56,7 +56,8 @@ pub struct Conversation {
 /// Most events or turns of one answer; a conversation is rarely a hundredth of it.
 const MOST: u32 = 10_000;
 
-/// Looks a conversation up; empty when the tenant has none of that id.
+/// Looks a conversation up, by its index rather than through `v_events`, which reads all that a
+/// tenant has; empty when the tenant has none of that id.
 pub async fn conversation(
     warehouse: &Warehouse,
     tenant: &str,
@@ -74,9 +75,11 @@ pub async fn conversation(
         "SELECT event_id, toString(type) AS type, toUnixTimestamp64Milli(sent_at) AS sent_ms, \
          toString(role) AS role, author, text, toString(sentiment) AS sentiment, \
          politeness_score AS politeness, toString(complaint) AS complaint \
-         FROM v_events \
+         FROM ( \
+         SELECT * FROM events FINAL \
          WHERE tenant = {tenant:String} AND conversation_id = {conversation:String} \
-         ORDER BY event_partition, event_offset LIMIT {most:UInt32}",
+         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id \
+         ) ORDER BY event_partition, event_offset LIMIT {most:UInt32}",
     );
     let turns = bound(
         "SELECT cycle, turn, toUnixTimestamp64Milli(started_at) AS started_ms, agent, \

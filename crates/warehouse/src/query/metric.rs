@@ -21,7 +21,8 @@ pub enum Metric {
     FrtHuman,
     /// `frt.substantive.v1`: first message of a person that is neither greeting nor holding.
     FrtSubstantive,
-    /// `politeness.v1`: score of the agents' messages as first sent, 0 to 100.
+    /// `politeness.v1`: score of the messages that people among the agents sent to customers, as
+    /// first sent, 0 to 100.
     Politeness,
     /// `sentiment.v1`: value of the customers' messages as first sent, -1 to 1.
     Sentiment,
@@ -155,8 +156,15 @@ impl Metric {
             Self::FrtAny => Source::sessions("frt_any_ms"),
             Self::FrtHuman => Source::sessions("frt_human_ms"),
             Self::FrtSubstantive => Source::sessions("frt_substantive_ms"),
-            Self::Politeness => Source::messages("politeness_score"),
-            Self::Sentiment => Source::messages("sentiment_value"),
+            // Of people and to the customer: what a machine says, or one agent to another, is
+            // not the agent's manner.
+            Self::Politeness => Source::messages(
+                "politeness_score",
+                "type = 'message' AND NOT private AND subtype NOT IN ('auto', 'ai')",
+            ),
+            Self::Sentiment => {
+                Source::messages("sentiment_value", "type = 'message' AND NOT private")
+            }
             Self::Mtta => Source::incidents("mtta_ms"),
             Self::Mttr => Source::incidents("mttr_ms"),
         }
@@ -185,8 +193,15 @@ impl Source {
         Self { view: "v_sessions", value, time: "at", filter: "true" }
     }
 
-    const fn messages(value: &'static str) -> Self {
-        Self { view: "v_messages", value, time: "sent_at", filter: "type = 'message'" }
+    /// Messages of the range, each event once. Not through `v_messages`, which has to read all
+    /// that a tenant has to be sure that an event is its first.
+    const fn messages(value: &'static str, filter: &'static str) -> Self {
+        let view = "(SELECT * FROM events FINAL \
+             WHERE tenant = {tenant:String} \
+             AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+             AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+             ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)";
+        Self { view, value, time: "sent_at", filter }
     }
 
     const fn incidents(value: &'static str) -> Self {
@@ -211,8 +226,11 @@ pub struct MetricQuery {
     pub by: Option<Dimension>,
 }
 
-/// Most buckets of one answer.
+/// Most buckets of one answer, and most points when they are split by a dimension.
 const MOST_BUCKETS: i64 = 10_000;
+
+/// Longest range of one question, days: a year and its comparison with the month before it.
+const LONGEST_DAYS: i64 = 400;
 
 /// One figure. Without observations all but `n` are absent: not measured is not zero.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,6 +268,11 @@ impl MetricQuery {
         if length <= 0 {
             return Err(WarehouseError::InvalidRange("the range must end after it begins"));
         }
+        if length > LONGEST_DAYS * 86_400_000 {
+            return Err(WarehouseError::InvalidRange(
+                "the range is longer than 400 days; ask for shorter ones",
+            ));
+        }
         let width = self.bucket_ms.unwrap_or(length);
         if width <= 0 {
             return Err(WarehouseError::InvalidRange("a bucket must be longer than nothing"));
@@ -286,7 +309,7 @@ impl MetricQuery {
              AND {time} >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
              AND {time} < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
              AND isNotNull({value}) AND {filter} \
-             ) GROUP BY bucket, dimension ORDER BY bucket, dimension"
+             ) GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}"
         ))
     }
 }
@@ -305,9 +328,15 @@ pub async fn metric(
         .param("tenant", tenant)
         .param("from", query.from_ms)
         .param("to", query.to_ms)
-        .param("width", width);
+        .param("width", width)
+        .param("most", MOST_BUCKETS + 1);
     let doing = format!("compute {}", query.metric.id());
     let rows: Vec<PointRow> = warehouse.run(&doing, request.fetch_all()).await?;
+    if rows.len() as i64 > MOST_BUCKETS {
+        return Err(WarehouseError::InvalidRange(
+            "the answer has more than 10,000 points; ask for wider buckets or a shorter range",
+        ));
+    }
     Ok(points(query, width, rows))
 }
 
@@ -390,6 +419,8 @@ mod tests {
         assert!(query(0, 10_001, Some(1)).width().is_err());
         assert_eq!(query(0, 10_000, Some(1)).width().ok(), Some(1));
         assert!(query(i64::MIN, i64::MAX, None).width().is_err());
+        assert!(query(0, 400 * 86_400_000 + 1, None).width().is_err());
+        assert!(query(0, 400 * 86_400_000, None).width().is_ok());
     }
 
     #[test]

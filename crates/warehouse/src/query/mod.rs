@@ -6,4 +6,4 @@ mod overview;
 
 pub use conversation::{Conversation, Message, Turn, conversation};
 pub use metric::{Dimension, Metric, MetricPoint, MetricQuery, Unit, metric};
-pub use overview::{Health, Summary, health, summary};
+pub use overview::{Summary, summary};

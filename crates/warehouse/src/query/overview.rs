@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{Warehouse, WarehouseError};
 
-/// What a tenant has in the database.
+/// What a tenant has in the database of a stretch of time.
 #[derive(Clone, Debug, PartialEq, clickhouse::Row, Deserialize)]
 pub struct Summary {
     /// Accepted events.
@@ -21,16 +21,22 @@ pub struct Summary {
     pub rt_first_unanswered_p50_ms: Option<f64>,
     /// 90th percentile of it, milliseconds.
     pub rt_first_unanswered_p90_ms: Option<f64>,
-    /// Incidents that are not resolved.
+    /// Incidents that are not resolved, however old.
     pub open_incidents: u64,
     /// Those of them that nobody has acknowledged.
     pub unacknowledged_incidents: u64,
-    /// Records that could not be processed, of this tenant or of none.
+    /// Records of the tenant that could not be processed. Those that could not even be read belong
+    /// to no tenant and are the operator's.
     pub dead_letters: u64,
 }
 
-/// Counts what a tenant has.
-pub async fn summary(warehouse: &Warehouse, tenant: &str) -> Result<Summary, WarehouseError> {
+/// Counts what came of a tenant since `since_ms`, milliseconds since the Unix epoch, by the time at
+/// which the log took it in: the tables are partitioned by it, so that older days are not read.
+pub async fn summary(
+    warehouse: &Warehouse,
+    tenant: &str,
+    since_ms: i64,
+) -> Result<Summary, WarehouseError> {
     let query = warehouse
         .client()
         .query(
@@ -45,51 +51,27 @@ pub async fn summary(warehouse: &Warehouse, tenant: &str) -> Result<Summary, War
              SELECT count() AS events, countIf(type = 'message') AS messages, \
              countIf(type = 'message' AND (sentiment != '' OR politeness != '')) AS messages_scored, \
              uniqExact(conversation_id) AS conversations \
-             FROM v_events WHERE tenant = {tenant:String} \
+             FROM ( \
+             SELECT type, sentiment, politeness, conversation_id FROM events FINAL \
+             WHERE tenant = {tenant:String} \
+             AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+             ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id \
+             ) \
              ) AS e CROSS JOIN ( \
              SELECT count() AS answered, \
              quantilesExactInclusive(0.5, 0.9)(toFloat64(assumeNotNull(rt_first_unanswered_ms))) AS quantiles \
              FROM v_turns WHERE tenant = {tenant:String} AND isNotNull(rt_first_unanswered_ms) \
+             AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
              ) AS t CROSS JOIN ( \
              SELECT countIf(state != 'resolved') AS open, countIf(state = 'triggered') AS unacknowledged \
              FROM v_incidents WHERE tenant = {tenant:String} \
              ) AS i CROSS JOIN ( \
              SELECT count() AS dead_letters FROM dead_letters FINAL \
-             WHERE tenant IN ({tenant:String}, '') \
+             WHERE tenant = {tenant:String} \
+             AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
              ) AS d",
         )
-        .param("tenant", tenant);
+        .param("tenant", tenant)
+        .param("since", since_ms);
     warehouse.run("summarise", query.fetch_one()).await
-}
-
-/// What a table received from one partition of the log in the last seven days.
-#[derive(Clone, Debug, PartialEq, Eq, clickhouse::Row, Deserialize)]
-pub struct Health {
-    /// Name of the table.
-    pub table_name: String,
-    /// Identity of the log.
-    pub log_id: String,
-    /// Topic.
-    pub log_topic: String,
-    /// Partition.
-    pub log_partition: u32,
-    /// Rows as stored, replaced ones included until they are merged away.
-    pub rows: u64,
-    /// Lowest offset.
-    pub first_offset: u64,
-    /// Highest offset.
-    pub last_offset: u64,
-    /// When the newest record was appended, milliseconds since the Unix epoch.
-    pub last_append_ms: i64,
-}
-
-/// How far each table has come, for every partition of the log that feeds it.
-pub async fn health(warehouse: &Warehouse) -> Result<Vec<Health>, WarehouseError> {
-    let query = warehouse.client().query(
-        "SELECT table_name, toString(log_id) AS log_id, toString(log_topic) AS log_topic, \
-         log_partition, rows, first_offset, last_offset, \
-         toUnixTimestamp64Milli(last_append_at) AS last_append_ms \
-         FROM v_health ORDER BY table_name, log_topic, log_partition, log_id",
-    );
-    warehouse.run("read the health", query.fetch_all()).await
 }

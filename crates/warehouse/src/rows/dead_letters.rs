@@ -9,7 +9,7 @@ use crate::table::table_row;
 
 table_row! {
     /// A row of `dead_letters`.
-    DeadLetterRow of DeadLetters by detail, precedence {
+    DeadLetterRow of DeadLetters by [], precedence {
         precedence: i64,
         tenant: Word,
         source_topic: Word,

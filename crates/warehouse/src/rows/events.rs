@@ -12,7 +12,7 @@ use crate::table::table_row;
 
 table_row! {
     /// A row of `events`.
-    EventRow of Events by event_id, precedence {
+    EventRow of Events by [source, event_id], precedence {
         precedence: i64,
         tenant: Word,
         source: Word,

@@ -6,7 +6,7 @@ use crate::table::table_row;
 
 table_row! {
     /// A row of `turns`.
-    TurnRow of Turns by fact_id, revision {
+    TurnRow of Turns by [fact_id], revision {
         revision: u32,
         tenant: Word,
         conversation_id: String,
@@ -34,7 +34,7 @@ table_row! {
 
 table_row! {
     /// A row of `cycles`.
-    CycleRow of Cycles by fact_id, revision {
+    CycleRow of Cycles by [fact_id], revision {
         revision: u32,
         tenant: Word,
         conversation_id: String,

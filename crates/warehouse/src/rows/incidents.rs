@@ -7,7 +7,7 @@ use crate::table::table_row;
 
 table_row! {
     /// A row of `incidents`.
-    IncidentRow of Incidents by event_id, precedence {
+    IncidentRow of Incidents by [event_id], precedence {
         precedence: i64,
         tenant: Word,
         team: Word,
@@ -41,7 +41,7 @@ table_row! {
 
 table_row! {
     /// A row of `deliveries`.
-    DeliveryRow of Deliveries by event_id, precedence {
+    DeliveryRow of Deliveries by [event_id], precedence {
         precedence: i64,
         tenant: Word,
         team: Word,

@@ -22,7 +22,7 @@ pub use signals::SignalRow;
 
 use crate::column::{Instant, Word};
 use crate::table::TableRow;
-use crate::{Origin, Table};
+use crate::{Identity, Origin, Table};
 
 /// A row of any table.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,10 +68,13 @@ impl Row {
         each_row!(self, row => table_of(row.as_ref()))
     }
 
-    /// Value of [`Table::identity`].
+    /// What it is about.
     #[must_use]
-    pub fn identity(&self) -> &str {
-        each_row!(self, row => row.identity())
+    pub fn identity(&self) -> Identity {
+        Identity {
+            tenant: self.tenant().to_owned(),
+            parts: each_row!(self, row => row.identity()).into_iter().map(str::to_owned).collect(),
+        }
     }
 
     /// Value of [`Table::version`].

@@ -7,7 +7,7 @@ use crate::table::table_row;
 
 table_row! {
     /// A row of `signals`.
-    SignalRow of Signals by signal_id, precedence {
+    SignalRow of Signals by [signal_id], precedence {
         precedence: i64,
         tenant: Word,
         team: Word,

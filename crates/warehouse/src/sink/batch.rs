@@ -19,7 +19,8 @@ use crate::{Origin, Table};
 pub struct Batch {
     first: u64,
     end: u64,
-    records: usize,
+    sources: Vec<Record>,
+    source_bytes: usize,
     blocks: BTreeMap<Table, Arc<Block>>,
     dead_letters: Vec<DeadLetter>,
 }
@@ -28,7 +29,14 @@ impl Batch {
     /// An empty range that begins at `first`.
     #[must_use]
     pub fn new(first: u64) -> Self {
-        Self { first, end: first, records: 0, blocks: BTreeMap::new(), dead_letters: Vec::new() }
+        Self {
+            first,
+            end: first,
+            sources: Vec::new(),
+            source_bytes: 0,
+            blocks: BTreeMap::new(),
+            dead_letters: Vec::new(),
+        }
     }
 
     /// Adds the next record. One that can never be stored becomes a dead letter of `component`.
@@ -64,7 +72,9 @@ impl Batch {
                 self.dead_letters.push(letter);
             }
         }
-        self.records += 1;
+        // Shares the record's bytes; a few of them may have to be read again.
+        self.sources.push(record.clone());
+        self.source_bytes += record.value.as_ref().map_or(0, Bytes::len);
         self.end = record.offset + 1;
     }
 
@@ -94,7 +104,12 @@ impl Batch {
     /// Number of records.
     #[must_use]
     pub fn records(&self) -> usize {
-        self.records
+        self.sources.len()
+    }
+
+    /// The records.
+    pub(super) fn sources(&self) -> &[Record] {
+        &self.sources
     }
 
     /// Rows over all tables.
@@ -103,10 +118,12 @@ impl Batch {
         self.blocks.values().map(|block| block.rows()).sum()
     }
 
-    /// Encoded bytes over all tables.
+    /// Bytes that it holds: of the records, whether they gave rows or dead letters or nothing,
+    /// and of the encoded rows, whichever are more.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.blocks.values().map(|block| block.size()).sum()
+        let encoded = self.blocks.values().map(|block| block.size()).sum();
+        self.source_bytes.max(encoded)
     }
 
     /// The blocks, one for each table that gets rows.
@@ -133,5 +150,29 @@ impl Batch {
                 NewRecord::new(partition, key, Bytes::from(letter.encode_to_vec()))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhili_eventlog::Headers;
+
+    #[test]
+    fn records_that_give_no_rows_count_by_their_number_and_size() {
+        let partition = TopicPartition::new(topics::FACTS, 0);
+        let mut batch = Batch::new(0);
+        for offset in 0..3 {
+            let record = Record {
+                offset,
+                append_ms: 0,
+                key: None,
+                value: Some(Bytes::from(vec![0xff; 1_000])),
+                headers: Headers::default(),
+            };
+            batch.push("log", &partition, &record, "test");
+        }
+        assert_eq!((batch.rows(), batch.dead_letters().len(), batch.records()), (0, 3, 3));
+        assert!(batch.size() >= 3_000, "{}", batch.size());
     }
 }

@@ -20,10 +20,11 @@ use crate::{SinkError, Table};
 /// How a sink gathers and tries.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
-    /// A batch is written at this many rows, whatever the time. Well below 1,048,449, at which
-    /// ClickHouse would make two blocks of one INSERT and the token would cover each by itself.
+    /// A batch is written at this many rows, or records that give none, whatever the time. Well
+    /// below 1,048,449, at which ClickHouse would make two blocks of one INSERT and the token
+    /// would cover each by itself.
     pub rows: usize,
-    /// A batch is written at this many encoded bytes.
+    /// A batch is written at this many bytes, of records or of encoded rows.
     pub bytes: usize,
     /// How long a first record waits for company when nothing was written lately.
     pub linger: Duration,
@@ -63,8 +64,18 @@ pub enum Stopped {
 /// Is told what the sink does, for metrics. Counters of things that must not happen stand beside
 /// counters of the same things going well, so that silence is not mistaken for health.
 pub trait Observer: Send + Sync + 'static {
+    /// The partition is this process's, and its sink starts; whatever was said of it before is
+    /// over.
+    fn started(&self, _partition: &TopicPartition) {}
     /// An INSERT ended; `error` is its kind. Called for failures too, with the time they took.
-    fn inserted(&self, _block: &Block, _took: Duration, _error: Option<&'static str>) {}
+    fn inserted(
+        &self,
+        _partition: &TopicPartition,
+        _block: &Block,
+        _took: Duration,
+        _error: Option<&'static str>,
+    ) {
+    }
     /// A batch is done: its rows are in the tables, its dead letters in the log.
     fn done(&self, _partition: &TopicPartition, _batch: &Batch) {}
     /// A range was taken over unfinished: so many of its rows were in the table already.
@@ -78,8 +89,10 @@ pub trait Observer: Send + Sync + 'static {
     }
     /// A table knew the token of these rows and lacked the rows; they are being written again.
     fn orphaned(&self, _rows: &Block) {}
-    /// The partition's sink stopped for good.
+    /// The partition's sink stopped and does not go on by itself while the partition stays here.
     fn halted(&self, _partition: &TopicPartition, _error: &SinkError) {}
+    /// The partition is not this process's any more.
+    fn stopped(&self, _partition: &TopicPartition) {}
 }
 
 /// Listens to nothing.
@@ -171,7 +184,6 @@ impl PartitionSink {
         if self.revoked.is_cancelled() || matches!(outcome, SinkError::Log(LogError::Revoked(_))) {
             return Ok(Stopped::Revoked);
         }
-        self.observer.halted(&self.partition, &outcome);
         Err(outcome)
     }
 
@@ -232,7 +244,9 @@ impl PartitionSink {
         batch: Batch,
         taken_over: bool,
     ) -> Result<Option<Batch>, Interrupted> {
-        self.pace.written(Instant::now());
+        if batch.rows() > 0 {
+            self.pace.written(Instant::now());
+        }
         let writer = self.writer();
         let written = CancellationToken::new();
         let write = async {
@@ -323,7 +337,7 @@ impl PartitionSink {
             }
             self.fetch(self.options.fetch_wait).await?;
         }
-        let due = self.pace.due(Instant::now());
+        let begun = Instant::now();
         let first = self
             .position
             .or_else(|| self.waiting.front().map(|record| record.offset))
@@ -332,13 +346,20 @@ impl PartitionSink {
         loop {
             while let Some(record) = self.waiting.pop_front() {
                 batch.push(&self.log_id, &self.partition, &record, &self.options.component);
-                if batch.rows() >= self.options.rows || batch.size() >= self.options.bytes {
+                if batch.rows().max(batch.records()) >= self.options.rows
+                    || batch.size() >= self.options.bytes
+                {
                     self.position = Some(batch.end());
                     return Ok(Some(batch));
                 }
             }
             batch.extend_to(self.fetched);
             self.go_on()?;
+            let due = if batch.rows() > 0 {
+                self.pace.due(begun)
+            } else {
+                begun + WITHOUT_ROWS.max(self.options.linger)
+            };
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 self.position = Some(batch.end());
@@ -419,6 +440,10 @@ impl PartitionSink {
         Ok(())
     }
 }
+
+/// How long records that give no rows wait for some that do: nobody waits for them, and each of
+/// their batches is a commit.
+const WITHOUT_ROWS: Duration = Duration::from_secs(1);
 
 /// How often the end of the log is seen before an announced range is taken for lost.
 const ENDS_BEFORE_GIVING_UP: u32 = 20;

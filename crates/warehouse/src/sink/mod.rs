@@ -19,3 +19,4 @@ pub use driver::{Observer, PartitionSink, Shared, Silent, SinkOptions, Stopped};
 pub use pace::{Backoff, Pace};
 pub use position::{OffsetRange, PositionNote, token};
 pub use service::{TOPICS, run_sinks};
+pub(crate) use writer::ROUNDS;

@@ -1,10 +1,10 @@
 //! All partitions that a process owns into their tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::{
@@ -88,7 +88,42 @@ struct Sinks {
     shared: Shared,
 }
 
-type Finished = (TopicPartition, Result<Stopped, SinkError>);
+/// The sinks that run, and the partitions that the member has, running or halted.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Result<Stopped, SinkError>>,
+    partitions: HashMap<Id, TopicPartition>,
+    owned: HashSet<TopicPartition>,
+}
+
+impl Running {
+    /// Waits for the next end of a sink; `None` when none runs.
+    async fn next(&mut self) -> Option<(TopicPartition, Result<Stopped, SinkError>)> {
+        loop {
+            let (id, ended) = match self.tasks.join_next_with_id().await? {
+                Ok((id, ended)) => (id, Ok(ended)),
+                Err(error) => (error.id(), Err(error)),
+            };
+            if let Some(partition) = self.partitions.remove(&id) {
+                let ended = ended.unwrap_or_else(|error| Err(failed(&partition, error)));
+                return Some((partition, ended));
+            }
+        }
+    }
+}
+
+/// A sink that did not end by its own will.
+fn failed(partition: &TopicPartition, error: JoinError) -> SinkError {
+    let detail = match error.try_into_panic() {
+        Ok(panic) => panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default(),
+        Err(cancelled) => cancelled.to_string(),
+    };
+    SinkError::Panicked { partition: partition.clone(), detail }
+}
 
 impl Sinks {
     async fn run(mut self, membership: &Membership) -> Result<Ended, LogError> {
@@ -99,17 +134,20 @@ impl Sinks {
         self.shared.dead_letter_partitions =
             infos.get(topics::DEAD_LETTERS).map_or(1, |info| info.partitions);
         let mut member = self.log.join(membership.clone()).await?;
-        let mut running: JoinSet<Finished> = JoinSet::new();
+        let mut running = Running::default();
         let ended = self.watch(member.as_mut(), &infos, &mut running).await;
         if matches!(ended, Ended::Left) {
             // Leaving kills the handles, which ends the sinks that still run.
             drop(member);
-            while running.join_next().await.is_some() {}
+            while running.next().await.is_some() {}
         } else {
             // The member stays until the last commit is made.
-            while running.join_next().await.is_some() {}
+            while let Some((partition, ended)) = running.next().await {
+                self.halt(&partition, ended);
+            }
             drop(member);
         }
+        running.owned.iter().for_each(|partition| self.shared.observer.stopped(partition));
         Ok(ended)
     }
 
@@ -118,7 +156,7 @@ impl Sinks {
         &self,
         member: &mut dyn GroupMember,
         infos: &HashMap<&str, TopicInfo>,
-        running: &mut JoinSet<Finished>,
+        running: &mut Running,
     ) -> Ended {
         loop {
             // One wait for a change goes on while sinks end, so that no change is lost with it.
@@ -127,12 +165,13 @@ impl Sinks {
                 tokio::select! {
                     () = self.shared.shutdown.cancelled() => return Ended::Shutdown,
                     changed = &mut change => break changed,
-                    Some(finished) = running.join_next() => {
-                        if let Ok((partition, Err(error))) = finished {
-                            tracing::error!(%partition, %error, "the partition is not written any more");
-                            if matches!(&error, SinkError::Log(cause) if cause.is_transient()) {
-                                return Ended::Left;
-                            }
+                    Some((partition, ended)) = running.next() => {
+                        let again = matches!(
+                            &ended, Err(SinkError::Log(cause)) if cause.is_transient()
+                        );
+                        self.halt(&partition, ended);
+                        if again {
+                            return Ended::Left;
                         }
                     }
                 }
@@ -144,7 +183,12 @@ impl Sinks {
                     }
                 }
                 // The handles are dead already, so their sinks end by themselves.
-                Ok(Rebalance::Revoked(_)) => {}
+                Ok(Rebalance::Revoked(partitions)) => {
+                    for partition in partitions {
+                        running.owned.remove(&partition);
+                        self.shared.observer.stopped(&partition);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the group is lost, joining it again");
                     return Ended::Left;
@@ -153,17 +197,28 @@ impl Sinks {
         }
     }
 
+    /// Tells of a sink that ended although the partition is still this process's.
+    fn halt(&self, partition: &TopicPartition, ended: Result<Stopped, SinkError>) {
+        if let Err(error) = ended {
+            tracing::error!(%partition, %error, "the partition is not written any more");
+            self.shared.observer.halted(partition, &error);
+        }
+    }
+
     fn start(
         &self,
         handle: Box<dyn PartitionHandle>,
         infos: &HashMap<&str, TopicInfo>,
-        running: &mut JoinSet<Finished>,
+        running: &mut Running,
     ) {
         let partition = handle.partition().clone();
         let Some(info) = infos.get(&*partition.topic) else {
             return;
         };
         let sink = PartitionSink::new(handle, info, &self.shared);
-        running.spawn(async move { (partition, sink.run().await) });
+        self.shared.observer.started(&partition);
+        let task = running.tasks.spawn(sink.run());
+        running.partitions.insert(task.id(), partition.clone());
+        running.owned.insert(partition);
     }
 }

@@ -1,6 +1,6 @@
 //! One batch into its tables, however often it takes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use zhili_eventlog::TopicPartition;
 
 use super::driver::{Interrupted, Observer, Stopped};
 use super::{Backoff, Batch, OffsetRange, token};
+use crate::audit::{Expected, expected, unexplained};
 use crate::block::Block;
 use crate::client::Tables;
 use crate::{RowKey, SinkError, Table, WarehouseError};
 
 /// How many tokens are tried for one block.
-const ROUNDS: u32 = 3;
+pub(crate) const ROUNDS: u32 = 3;
 
 /// Between two looks for rows whose token is known.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ impl Writer {
         };
         let token = token(&self.log_id, &self.partition, range);
         for block in batch.blocks() {
-            self.write_block(block, range, &token, taken_over).await?;
+            self.write_block(batch, block, range, &token, taken_over).await?;
         }
         Ok(())
     }
@@ -51,6 +52,7 @@ impl Writer {
     /// own.
     async fn write_block(
         &self,
+        batch: &Batch,
         block: &Arc<Block>,
         range: OffsetRange,
         token: &str,
@@ -83,13 +85,46 @@ impl Writer {
                 self.observer.orphaned(&rest);
             }
         }
-        // Rows that are replaced by others of their identity as soon as they land are not found
-        // either, and were written; the audit tells these cases apart.
-        tracing::error!(
-            partition = %self.partition, table = %block.table(), rows = rest.rows(),
-            "rows were accepted and are not found; run the audit"
-        );
-        Ok(())
+        if rest.rows() == 0 {
+            return Ok(());
+        }
+        let rows = self.unexplained(batch, &rest, token).await?;
+        if rows == 0 {
+            return Ok(());
+        }
+        Err(Interrupted::Failed(SinkError::Unverified {
+            partition: self.partition.clone(),
+            table: block.table(),
+            range,
+            rows,
+        }))
+    }
+
+    /// How many of the rows that were accepted and are not found are lost. Rows that others of
+    /// their identity replace as soon as they land are not found either, and were written.
+    async fn unexplained(
+        &self,
+        batch: &Batch,
+        rest: &Block,
+        token: &str,
+    ) -> Result<usize, Interrupted> {
+        let table = rest.table();
+        let keys: Vec<RowKey> = rest.keys().collect();
+        let expected = expected(&self.log_id, &self.partition, batch.sources()).0;
+        let expected = Arc::new(expected);
+        self.insist(token, || {
+            let tables = Arc::clone(&self.tables);
+            let (keys, expected) = (keys.clone(), Arc::clone(&expected));
+            async move {
+                let missing: BTreeMap<RowKey, &Expected> = keys
+                    .into_iter()
+                    .filter_map(|key| expected.get(&(table, key)).map(|expected| (key, expected)))
+                    .collect();
+                unexplained(&*tables, table, &missing).await.map(|lost| lost.len())
+            }
+        })
+        .await
+        .map(|(lost, _)| lost)
     }
 
     /// The rows that the table lacks. Those of an INSERT that has just noted its token come a
@@ -131,11 +166,12 @@ impl Writer {
             let tables = Arc::clone(&self.tables);
             let observer = Arc::clone(&self.observer);
             let (block, token) = (Arc::clone(block), token.to_owned());
+            let partition = self.partition.clone();
             async move {
                 let started = Instant::now();
                 let outcome = tables.insert(&token, &block).await;
                 let error = outcome.as_ref().err().map(WarehouseError::kind);
-                observer.inserted(&block, started.elapsed(), error);
+                observer.inserted(&partition, &block, started.elapsed(), error);
                 outcome
             }
         })

@@ -73,7 +73,32 @@ impl Engine {
     }
 
     pub(crate) fn warehouse(&self, database: &str) -> Warehouse {
-        Warehouse::new(&self.address(database), false)
+        Warehouse::new(&self.address(database), false).unwrap()
+    }
+
+    /// Notes a token without its rows in the store's files, as a commit that fails halfway does.
+    pub(crate) fn plant_orphan_token(&self) {
+        let folders =
+            |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let log = folders(self.folder.path().join("engine/store"))
+            .flat_map(folders)
+            .flat_map(|table| std::fs::read_dir(table.join("deduplication_logs")).into_iter())
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .next()
+            .unwrap();
+        let mut lines = std::fs::read_to_string(&log).unwrap();
+        lines.push_str("1\tall_999999_999999_0\tall_1_2\n");
+        std::fs::write(&log, lines).unwrap();
+    }
+
+    /// Waits until the store has ended by itself and starts another at the same place; returns
+    /// the code it ended with.
+    pub(crate) fn restart_when_ended(&mut self) -> Option<i32> {
+        let code = self.child.wait().unwrap().code();
+        let (child, _) = spawn(&self.program, &self.folder, &self.address).unwrap();
+        self.child = child;
+        code
     }
 
     /// Ends the process as a power cut of its memory would, and starts another at the same place.

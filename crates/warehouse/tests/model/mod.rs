@@ -17,7 +17,7 @@ use zhili_proto::scoring::v1::{Cycle, Fact, Turn, fact};
 use zhili_warehouse::sink::{
     OffsetRange, PartitionSink, PositionNote, Shared, Silent, SinkOptions, Stopped, token,
 };
-use zhili_warehouse::{Block, RowKey, SinkError, Table, Tables, WarehouseError};
+use zhili_warehouse::{Block, Identity, RowKey, SinkError, Table, Tables, WarehouseError};
 
 const LOG_ID: &str = "log-a";
 
@@ -26,6 +26,10 @@ const LOG_ID: &str = "log-a";
 pub(crate) enum Tokens {
     Honoured,
     Ignored,
+    /// They take every token for one that they have seen.
+    Swallowed,
+    /// The same, and they hold newer rows of the same identities.
+    Replaced,
 }
 
 /// What befalls the operation at one step.
@@ -167,7 +171,12 @@ impl World {
         let parts = if in_part { 1 } else { days.len() };
         for (day, keys) in days.into_iter().take(parts) {
             let new = self.seen.insert((table, token.to_owned(), day));
-            if new || self.tokens == Tokens::Ignored {
+            let written = match self.tokens {
+                Tokens::Honoured => new,
+                Tokens::Ignored => true,
+                Tokens::Swallowed | Tokens::Replaced => false,
+            };
+            if written {
                 for key in keys {
                     *self.rows.entry((table, key)).or_default() += 1;
                 }
@@ -363,6 +372,16 @@ impl Tables for Store {
         }
     }
 
+    async fn staying(
+        &self,
+        _: Table,
+        identities: &[Identity],
+    ) -> Result<HashMap<Identity, i64>, WarehouseError> {
+        let newer = with(&self.world, |world| world.tokens == Tokens::Replaced);
+        let newer = identities.iter().filter(|_| newer);
+        Ok(newer.map(|identity| (identity.clone(), i64::MAX)).collect())
+    }
+
     async fn insert(&self, insert_token: &str, block: &Block) -> Result<(), WarehouseError> {
         let keys: Vec<RowKey> = block.keys().collect();
         let table = block.table();
@@ -469,12 +488,13 @@ impl Run {
 
 /// How one sink ends that takes over at `committed`, and what is committed then.
 pub(crate) fn end_of_one_sink(
+    tokens: Tokens,
     committed: Option<(u64, &str)>,
     faults: &[(u32, Fault)],
 ) -> (Result<Stopped, SinkError>, Option<Committed>) {
     let committed =
         committed.map(|(offset, metadata)| Committed { offset, metadata: metadata.to_owned() });
-    let world = World::new(Tokens::Honoured, faults, committed);
+    let world = World::new(tokens, faults, committed);
     let ended = in_paused_time(async {
         let (sink, _) = next_owner(&world);
         sink.run().await

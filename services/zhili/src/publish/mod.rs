@@ -223,7 +223,8 @@ impl Tally {
 /// The short table of what the system holds.
 pub(crate) async fn overview(addresses: &Addresses, token: &Secret) -> Result<String, Failure> {
     let mut client = MetricsServiceClient::new(connect(&addresses.metrics, token).await?);
-    let summary = client.get_summary(GetSummaryRequest {}).await.map_err(|status| said(&status))?;
+    let summary =
+        client.get_summary(GetSummaryRequest::default()).await.map_err(|status| said(&status))?;
     let summary = summary.into_inner();
     let seconds = |ms: Option<f64>| {
         ms.map_or_else(|| "not measured".to_owned(), |ms| format!("{:.1} s", ms / 1_000.0))

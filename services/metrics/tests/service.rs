@@ -1,0 +1,241 @@
+//! The service over gRPC and HTTP on the real store: who may ask what, and of which tenant.
+#![allow(clippy::unwrap_used, reason = "what helps the tests may fail as they may")]
+
+#[allow(dead_code, reason = "the tests of the warehouse use more of it")]
+#[path = "../../../crates/warehouse/tests/engine/mod.rs"]
+mod engine;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use engine::{Engine, engine};
+use prost::Message;
+use reqwest::StatusCode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use zhili_eventlog::embedded::EmbeddedLog;
+use zhili_eventlog::{EventLog, NewRecord, TopicPartition, topics};
+use zhili_metrics::{Config, GROUP, serve};
+use zhili_proto::metrics::v1::metrics_service_client::MetricsServiceClient;
+use zhili_proto::metrics::v1::{
+    AuditRequest, GetConversationRequest, GetSummaryRequest, QueryRequest,
+};
+use zhili_proto::scoring::v1::{Fact, Turn, fact};
+use zhili_proto::timestamp;
+use zhili_runtime::auth::{Authenticator, Role, Tenant, new_token};
+use zhili_runtime::{Context, Failure};
+use zhili_warehouse::{Layout, Warehouse, migrate};
+
+const ROLES: [Role; 7] = [
+    Role::Publisher,
+    Role::Agent,
+    Role::Supervisor,
+    Role::Qa,
+    Role::Analyst,
+    Role::Dpo,
+    Role::Admin,
+];
+
+/// A running service over a store that holds a conversation `c1` of tenant `shop` and another,
+/// `c2`, of tenant `other`.
+struct Running {
+    address: String,
+    tokens: BTreeMap<(&'static str, Role), String>,
+    warehouse: Warehouse,
+    log: EmbeddedLog,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), Failure>>,
+    /// Both end with it.
+    held: (Engine, tempfile::TempDir),
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+impl Running {
+    async fn start(test: &str) -> Option<Self> {
+        let engine = engine(test)?;
+        let warehouse = engine.warehouse("zhili");
+        migrate(&warehouse, &Layout::default()).await.unwrap();
+        for (tenant, conversation, messages) in [("shop", "c1", 3), ("other", "c2", 5)] {
+            let statement = format!(
+                "INSERT INTO events (tenant, source, event_id, conversation_id, type, sent_at, \
+                 role, sentiment, sentiment_value, log_append_at) \
+                 SELECT '{tenant}', 'desk', toString(number), '{conversation}', 'message', \
+                 now64(3), 'customer', 'neg', -0.5, now64(3) FROM numbers({messages})"
+            );
+            warehouse.client().query(&statement).execute().await.unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), Arc::new(now_ms)).unwrap();
+        log.ensure_topics(&topics::all(2)).await.unwrap();
+
+        let mut records = Vec::new();
+        let mut tokens = BTreeMap::new();
+        for tenant in ["shop", "other"] {
+            for role in ROLES {
+                let name = format!("{tenant}-{role:?}");
+                let tenant_of = Tenant::try_from(tenant.to_owned()).unwrap();
+                let (token, record) = new_token(&name, tenant_of, BTreeSet::from([role]), None);
+                records.push(record);
+                tokens.insert((tenant, role), token.expose().to_owned());
+            }
+        }
+        let shutdown = CancellationToken::new();
+        let context = Context::new(shutdown.clone(), Authenticator::from_records(records));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let shared: Arc<dyn EventLog> = Arc::new(log.clone());
+        let serving = warehouse.clone();
+        let task = tokio::spawn(async move {
+            serve(listener, Config::default(), shared, serving, Layout::default(), context).await
+        });
+        let held = (engine, folder);
+        Some(Self { address, tokens, warehouse, log, shutdown, task, held })
+    }
+
+    async fn client(
+        &self,
+        tenant: &'static str,
+        role: Role,
+    ) -> MetricsServiceClient<
+        InterceptedService<Channel, impl FnMut(Request<()>) -> Result<Request<()>, Status> + use<>>,
+    > {
+        let bearer: MetadataValue<Ascii> =
+            format!("Bearer {}", self.tokens[&(tenant, role)]).parse().unwrap();
+        let channel = Channel::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
+        MetricsServiceClient::with_interceptor(channel, move |mut request: Request<()>| {
+            request.metadata_mut().insert("authorization", bearer.clone());
+            Ok(request)
+        })
+    }
+
+    async fn get(&self, tenant: &'static str, role: Role, path: &str) -> reqwest::Response {
+        let token = &self.tokens[&(tenant, role)];
+        let url = format!("{}{path}", self.address);
+        reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+        drop(self.held);
+    }
+}
+
+fn sentiment() -> QueryRequest {
+    QueryRequest {
+        metric_id: "sentiment.v1".into(),
+        from: Some(timestamp(now_ms() - 3_600_000)),
+        to: Some(timestamp(now_ms() + 3_600_000)),
+        ..QueryRequest::default()
+    }
+}
+
+fn conversation(id: &str) -> GetConversationRequest {
+    GetConversationRequest { conversation_id: id.into() }
+}
+
+fn code<T>(answer: Result<T, Status>) -> Code {
+    answer.err().map_or(Code::Ok, |status| status.code())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_may_ask_what_the_role_table_says() {
+    let Some(service) = Running::start("roles").await else { return };
+    for role in ROLES {
+        let aggregates = matches!(role, Role::Supervisor | Role::Qa | Role::Analyst | Role::Admin);
+        let transcripts = matches!(role, Role::Supervisor | Role::Qa);
+        let runs_the_log = role == Role::Admin;
+        let granted = |may: bool| if may { Code::Ok } else { Code::PermissionDenied };
+        let mut client = service.client("shop", role).await;
+        let audit = AuditRequest { topic: topics::SCORES.into(), ..AuditRequest::default() };
+        assert_eq!(code(client.query(sentiment()).await), granted(aggregates), "{role:?}");
+        let summary = client.get_summary(GetSummaryRequest::default()).await;
+        assert_eq!(code(summary), granted(aggregates), "{role:?}");
+        let found = client.get_conversation(conversation("c1")).await;
+        assert_eq!(code(found), granted(transcripts), "{role:?}");
+        assert_eq!(code(client.audit(audit).await), granted(runs_the_log), "{role:?}");
+
+        let granted = |may: bool| if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        let summary = service.get("shop", role, "/v1/summary").await;
+        assert_eq!(summary.status(), granted(aggregates), "{role:?}");
+        let found = service.get("shop", role, "/v1/conversations/c1").await;
+        assert_eq!(found.status(), granted(transcripts), "{role:?}");
+    }
+    let anonymous = reqwest::get(format!("{}/v1/summary", service.address)).await.unwrap();
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_sees_its_own_and_nothing_of_another() {
+    let Some(service) = Running::start("tenants").await else { return };
+    for (tenant, own, foreign, messages) in [("shop", "c1", "c2", 3), ("other", "c2", "c1", 5)] {
+        let mut client = service.client(tenant, Role::Qa).await;
+        let summary = client.get_summary(GetSummaryRequest::default()).await.unwrap();
+        let summary = summary.into_inner();
+        assert_eq!((summary.messages, summary.conversations), (messages, 1), "{tenant}");
+        let answer = client.query(sentiment()).await.unwrap().into_inner();
+        assert_eq!(answer.points[0].n, messages, "{tenant}");
+        let found = client.get_conversation(conversation(own)).await.unwrap().into_inner();
+        assert_eq!(found.messages.len() as u64, messages, "{tenant}");
+        assert_eq!(code(client.get_conversation(conversation(foreign)).await), Code::NotFound);
+        let path = format!("/v1/conversations/{foreign}");
+        let found = service.get(tenant, Role::Qa, &path).await;
+        assert_eq!(found.status(), StatusCode::NOT_FOUND, "{tenant}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_finds_what_is_missing_and_the_repair_writes_it() {
+    let Some(service) = Running::start("audit").await else { return };
+    let at = TopicPartition::new(topics::FACTS, 0);
+    let records: Vec<NewRecord> = (0..10)
+        .map(|n| {
+            let turn = Fact {
+                tenant: "shop".into(),
+                conversation_id: "c1".into(),
+                fact_id: format!("f{n}"),
+                at_ms: now_ms(),
+                fact: Some(fact::Fact::Turn(Turn::default())),
+                ..Fact::default()
+            };
+            NewRecord::new(at.clone(), Bytes::from("c1"), Bytes::from(turn.encode_to_vec()))
+        })
+        .collect();
+    for outcome in service.log.append(records).await {
+        outcome.unwrap();
+    }
+    let done = |committed: Option<zhili_eventlog::Committed>| {
+        committed.is_some_and(|at| at.offset == 10 && !at.metadata.contains("pending"))
+    };
+    // A position has no event of its own to wait for.
+    while !done(service.log.committed(GROUP, &at).await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let lose = "DELETE FROM turns WHERE log_offset IN (3, 4)";
+    service.warehouse.client().query(lose).execute().await.unwrap();
+
+    let mut client = service.client("shop", Role::Admin).await;
+    let request =
+        |repair| AuditRequest { topic: topics::FACTS.into(), repair, ..AuditRequest::default() };
+    let found = client.audit(request(false)).await.unwrap().into_inner();
+    assert_eq!((found.partitions, found.next_offset, found.end_offset), (2, 10, 10));
+    assert_eq!((found.rows, found.holes), (10, 2));
+    let mended = client.audit(request(true)).await.unwrap().into_inner();
+    assert_eq!((mended.holes, mended.repaired), (0, 2));
+    let clean = client.audit(request(false)).await.unwrap().into_inner();
+    assert_eq!((clean.holes, clean.duplicates, clean.strays), (0, 0, 0));
+    let foreign = AuditRequest { topic: topics::EVENTS.into(), ..AuditRequest::default() };
+    assert_eq!(code(client.audit(foreign).await), Code::InvalidArgument);
+    service.stop().await;
+}
