@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use zhili_proto::log::v1::DeadLetter;
 
-use super::snapshots::{Noted, Recreated, Snapshots, note, read_note};
+use super::snapshots::{Noted, Prepared, Recreated, Snapshots, note, read_note};
 use super::{
     Bundles, Entry, Fold, HASH_EVERY, Marker, Observation, Observer, Outputs, Progress, RunError,
     RunnerOptions, Undecodable,
@@ -441,7 +441,8 @@ async fn save<F: Fold>(
     backoff: &mut Backoff,
 ) -> Result<(), LogError> {
     let Cursor { fold, partition, offset, now_ms, log_id, .. } = cursor;
-    let (chunks, closing) = snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
+    let Prepared { chunks, closing, id, manifest, superseded } =
+        snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
     for result in log.append(chunks).await {
         if let Err(error) = result {
             // The next one will do; without its manifest this one does not count.
@@ -450,7 +451,9 @@ async fn save<F: Fold>(
         }
     }
     let commit = Commit { outputs: closing, offset: *offset, metadata: String::new() };
-    commit_surely(handle, commit, progress, backoff).await
+    commit_surely(handle, commit, progress, backoff).await?;
+    snapshots.complete(id, manifest, &superseded);
+    Ok(())
 }
 
 /// Pauses that grow while something keeps failing.
