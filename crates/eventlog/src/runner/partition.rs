@@ -97,7 +97,8 @@ impl<F: Fold> PartitionRun<F> {
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
         // What was asked of the log and has not come back yet.
-        let mut ticked_ms = i64::MIN;
+        let mut tick_offset = None;
+        let mut refused = false;
         let mut asked_for = std::collections::BTreeMap::new();
         let mut backoff = Backoff::default();
         progress.update(&partition, |progress| {
@@ -105,11 +106,14 @@ impl<F: Fold> PartitionRun<F> {
             progress.progressed_ms = snapshot_ms;
         });
         loop {
-            let due = cursor.fold.next_due();
-            let wait = due.map_or(IDLE, |due| {
-                let left = due.max(ticked_ms.saturating_add(1)) - (options.clock)();
-                Duration::from_millis(left.clamp(1, IDLE.as_millis() as i64) as u64)
-            });
+            let wait = match cursor.fold.next_due() {
+                // The tick ends the wait when it can be read.
+                Some(due) if tick_offset.is_none() && !refused => {
+                    let left = due.saturating_sub((options.clock)());
+                    Duration::from_millis(left.clamp(1, IDLE.as_millis() as i64) as u64)
+                }
+                _ => IDLE,
+            };
             let limit = ReadLimit { wait, records: options.batch_records, ..ReadLimit::default() };
             let batch = tokio::select! {
                 biased;
@@ -153,14 +157,19 @@ impl<F: Fold> PartitionRun<F> {
             let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
             observer(&cursor.fold, &seen);
 
+            // Only a tick that was read back says what is still due: a timer may have been set
+            // for a time that had passed already, and asks for a tick of its own.
+            tick_offset = tick_offset.filter(|tick| *tick >= cursor.offset);
+            refused = false;
             if caught_up {
-                let due = cursor.fold.next_due().filter(|due| *due <= clock_ms && *due > ticked_ms);
-                if let Some(due) = due {
+                let due = cursor.fold.next_due().filter(|due| *due <= clock_ms);
+                if let Some(due) = due
+                    && tick_offset.is_none()
+                {
                     // Effective at its due time; the append time says when we got round to it.
                     let tick = cursor.fold.encode_tick(due);
-                    if append_own(&*log, &partition, tick).await {
-                        ticked_ms = due;
-                    }
+                    tick_offset = append_own(&*log, &partition, tick).await;
+                    refused = tick_offset.is_none();
                 }
                 for (tenant, head) in cursor.bundles.heads() {
                     let known = cursor.fold.config_sequence(&tenant);
@@ -169,7 +178,8 @@ impl<F: Fold> PartitionRun<F> {
                         let sequence = head.sequence;
                         let marker =
                             Marker { tenant: tenant.clone(), bundle: head.bundle, sequence };
-                        if append_own(&*log, &partition, cursor.fold.encode_marker(&marker)).await {
+                        let marker = cursor.fold.encode_marker(&marker);
+                        if append_own(&*log, &partition, marker).await.is_some() {
                             asked_for.insert(tenant, sequence);
                         }
                     }
@@ -417,17 +427,16 @@ async fn commit_surely(
     }
 }
 
-/// Appends something to the fold's own input; it counts when it is read back. A failure is tried
-/// again when the fold next looks.
-async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes) -> bool {
+/// Appends something to the fold's own input and says where; it counts when it is read back. A
+/// failure is tried again when the fold next looks.
+async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes) -> Option<u64> {
     let record = NewRecord::new(partition.clone(), None, value);
-    match log.append(vec![record]).await.pop() {
-        Some(Ok(_)) => true,
-        Some(Err(error)) => {
+    match log.append(vec![record]).await.pop()? {
+        Ok(position) => Some(position.offset),
+        Err(error) => {
             tracing::warn!(%partition, %error, "cannot append to the input, trying again");
-            false
+            None
         }
-        None => false,
     }
 }
 
