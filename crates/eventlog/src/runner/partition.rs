@@ -65,8 +65,15 @@ struct Step {
 impl<F: Fold> PartitionRun<F> {
     /// Runs until the partition is revoked or the service shuts down; both are fine.
     pub(super) async fn run(self) -> Result<(), RunError> {
+        let (partition, revoked) = (self.handle.partition().clone(), self.handle.revoked());
         match self.fold_until_stopped().await {
             Err(RunError::Log(LogError::Revoked(_) | LogError::Closed)) => Ok(()),
+            // The log takes a partition back whose last commit it knows nothing of; whoever gets
+            // it next begins at what was stored.
+            Err(RunError::Log(error @ LogError::Ambiguous(_))) if revoked.is_cancelled() => {
+                tracing::warn!(%partition, %error, "partition taken back");
+                Ok(())
+            }
             other => other,
         }
     }
