@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::topics::{Cleanup, TopicSpec};
@@ -15,6 +14,10 @@ use zhili_eventlog::{
     Commit, EventLog, LogError, Membership, NewRecord, ReadLimit, Rebalance, TopicPartition,
     system_clock,
 };
+
+mod disk;
+
+use disk::Disk;
 
 const TOPIC: TopicSpec =
     TopicSpec { name: "t", partitions: 1, cleanup: Cleanup::Delete { retention_ms: 1_000 } };
@@ -106,6 +109,45 @@ async fn retention_removes_whole_batches_from_the_front_only() {
 }
 
 #[tokio::test]
+async fn retention_keeps_up_with_however_much_is_old() {
+    let time = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&time);
+    let log =
+        EmbeddedLog::open_on(InMemoryBackend::new, Arc::new(move || clock.load(Ordering::SeqCst)))
+            .unwrap();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    // Each of them is a batch, since nobody else appends at the same time.
+    for _ in 0..2_100 {
+        log.append(vec![record("a")]).await.remove(0).unwrap();
+    }
+    time.store(1_500, Ordering::SeqCst);
+    log.append(vec![record("b")]).await.remove(0).unwrap();
+    log.apply_retention().await.unwrap();
+    assert_eq!(values(&log).await, ["b"]);
+    assert_eq!(log.bounds(&at()).await.unwrap().start, 2_100);
+}
+
+#[tokio::test]
+async fn tombstones_of_a_large_compacted_topic_all_go() {
+    let time = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&time);
+    let log =
+        EmbeddedLog::open_on(InMemoryBackend::new, Arc::new(move || clock.load(Ordering::SeqCst)))
+            .unwrap();
+    log.ensure_topics(&[TopicSpec { cleanup: Cleanup::Compact, ..TOPIC }]).await.unwrap();
+    let keyed = |number: usize| {
+        let value = number.is_multiple_of(3).then(|| Bytes::from_static(b"1"));
+        NewRecord::new(at(), Bytes::from(number.to_string()), value)
+    };
+    assert!(log.append((0..1_800).map(keyed).collect()).await.iter().all(Result::is_ok));
+    time.store(25 * 60 * 60 * 1000, Ordering::SeqCst);
+    log.apply_retention().await.unwrap();
+    let batch = log.read(&at(), 0, once()).await.unwrap();
+    assert_eq!(batch.records.len(), 600);
+    assert!(batch.records.iter().all(|record| record.value.is_some()));
+}
+
+#[tokio::test]
 async fn tombstones_of_a_compacted_topic_go_after_a_day() {
     let time = Arc::new(AtomicI64::new(0));
     let clock = Arc::clone(&time);
@@ -131,71 +173,6 @@ async fn tombstones_of_a_compacted_topic_go_after_a_day() {
     assert_eq!(batch.records[0].key.as_deref(), Some(b"b".as_ref()));
 }
 
-/// Storage whose faults the test chooses. What was written is kept over re-openings, as a disk
-/// keeps it; `synced` is what would survive a power cut.
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<DiskState>>);
-
-#[derive(Debug, Default)]
-struct DiskState {
-    bytes: Vec<u8>,
-    synced: Vec<u8>,
-    /// Largest size; a write beyond it fails as on a full disk.
-    capacity: Option<usize>,
-    /// So many syncs reach the disk and report an error all the same.
-    lies: usize,
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64, std::io::Error> {
-        Ok(self.0.lock().unwrap().bytes.len() as u64)
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-        let state = self.0.lock().unwrap();
-        let offset = offset as usize;
-        out.copy_from_slice(&state.bytes[offset..offset + out.len()]);
-        Ok(())
-    }
-    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-        let mut state = self.0.lock().unwrap();
-        if state.capacity.is_some_and(|capacity| len as usize > capacity) {
-            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
-        }
-        state.bytes.resize(len as usize, 0);
-        Ok(())
-    }
-    fn sync_data(&self) -> Result<(), std::io::Error> {
-        let mut state = self.0.lock().unwrap();
-        let bytes = state.bytes.clone();
-        state.synced = bytes;
-        if state.lies > 0 {
-            state.lies -= 1;
-            return Err(std::io::Error::other("the answer was lost"));
-        }
-        Ok(())
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-        let mut state = self.0.lock().unwrap();
-        let offset = offset as usize;
-        state.bytes[offset..offset + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
-impl Disk {
-    fn open(&self) -> EmbeddedLog {
-        let disk = self.clone();
-        EmbeddedLog::open_on(move || disk.clone(), system_clock()).unwrap()
-    }
-
-    /// What a machine finds after losing power now.
-    fn after_power_cut(&self) -> Self {
-        let synced = self.0.lock().unwrap().synced.clone();
-        let state = DiskState { bytes: synced.clone(), synced, ..DiskState::default() };
-        Self(Arc::new(Mutex::new(state)))
-    }
-}
-
 #[tokio::test]
 async fn what_a_reader_sees_survives_a_power_cut() {
     let disk = Disk::default();
@@ -219,8 +196,7 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let log = disk.open();
     log.ensure_topics(&[TOPIC]).await.unwrap();
     log.append(vec![record("before")]).await.remove(0).unwrap();
-    let size = disk.0.lock().unwrap().bytes.len();
-    disk.0.lock().unwrap().capacity = Some(size);
+    disk.fill();
     let large = "x".repeat(1_000_000);
     let mut refused = 0;
     for _ in 0..20 {
@@ -233,7 +209,7 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
         }
     }
     assert!(refused > 0);
-    disk.0.lock().unwrap().capacity = None;
+    disk.make_room();
     let stored = log.bounds(&at()).await.unwrap().end;
     log.append(vec![record("after")]).await.remove(0).unwrap();
     assert_eq!(log.bounds(&at()).await.unwrap().end, stored + 1);
@@ -246,7 +222,7 @@ async fn an_append_whose_answer_was_lost_is_looked_up_in_the_file() {
     let disk = Disk::default();
     let log = disk.open();
     log.ensure_topics(&[TOPIC]).await.unwrap();
-    disk.0.lock().unwrap().lies = 1;
+    disk.lie(1);
     // The disk stored it and said no; opened again, the file shows that it is there.
     let position = log.append(vec![record("a")]).await.remove(0).unwrap();
     assert_eq!(position.offset, 0);
@@ -261,14 +237,59 @@ async fn an_outcome_that_cannot_be_looked_up_is_ambiguous_until_the_disk_answers
     let disk = Disk::default();
     let log = disk.open();
     log.ensure_topics(&[TOPIC]).await.unwrap();
-    disk.0.lock().unwrap().lies = usize::MAX;
+    disk.lie(usize::MAX);
     let error = log.append(vec![record("a")]).await.remove(0).unwrap_err();
     assert!(matches!(error, LogError::Ambiguous(_)), "{error}");
-    disk.0.lock().unwrap().lies = 0;
+    disk.lie(0);
     let position = log.append(vec![record("b")]).await.remove(0).unwrap();
-    let read = values(&log).await;
-    assert_eq!(read.last().map(String::as_str), Some("b"));
-    assert_eq!(read.len() as u64, position.offset + 1);
+    // It was stored after all, and what came next did not take its place.
+    assert_eq!((position.offset, values(&log).await), (1, vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_ends_the_ownership_and_begins_another() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(vec![record("in")]).await.remove(0).unwrap();
+    let membership = Membership { group: "g".into(), member: "m".into(), topics: vec!["t".into()] };
+    let mut member = log.join(membership).await.unwrap();
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else { panic!("assigned") };
+    let handle = &mut handles[0];
+    disk.lie(usize::MAX);
+    let commit = Commit { outputs: vec![record("out")], offset: 1, metadata: String::new() };
+    let error = handle.commit(commit.clone()).await.unwrap_err();
+    assert!(matches!(error, LogError::Ambiguous(_)), "{error}");
+    assert!(handle.revoked().is_cancelled());
+    disk.lie(0);
+    let error = handle.commit(commit).await.unwrap_err();
+    assert!(matches!(error, LogError::Revoked(_)), "{error}");
+    let Rebalance::Revoked(gone) = member.next().await.unwrap() else { panic!("revoked") };
+    assert_eq!(gone, [at()]);
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else { panic!("assigned") };
+    // The file says what became of it: all or nothing.
+    let expected: &[&str] =
+        if handles[0].committed().is_some() { &["in", "out", "more"] } else { &["in", "more"] };
+    let again = Commit { outputs: vec![record("more")], offset: 2, metadata: String::new() };
+    handles[0].commit(again).await.unwrap();
+    assert_eq!(values(&log).await, expected);
+}
+
+#[tokio::test]
+async fn a_file_that_could_not_be_opened_again_is_tried_without_anybody_writing() {
+    let disk = Disk::default();
+    let log = disk.open();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(vec![record("a")]).await.remove(0).unwrap();
+    disk.lie(usize::MAX);
+    log.append(vec![record("b")]).await.remove(0).unwrap_err();
+    assert!(matches!(log.committed("g", &at()).await, Err(LogError::Unavailable(_))));
+    disk.lie(0);
+    // What was stored shows as soon as the file is open again.
+    let wait = ReadLimit { wait: Duration::from_secs(60), ..ReadLimit::default() };
+    let batch = log.read(&at(), 1, wait).await.unwrap();
+    assert_eq!(batch.records[0].value.as_deref(), Some(&b"b"[..]));
+    assert_eq!(log.committed("g", &at()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -281,15 +302,14 @@ async fn a_commit_on_a_full_disk_changes_nothing_and_can_be_made_again() {
     let mut member = log.join(membership).await.unwrap();
     let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else { panic!("assigned") };
     let handle = &mut handles[0];
-    let size = disk.0.lock().unwrap().bytes.len();
-    disk.0.lock().unwrap().capacity = Some(size);
+    disk.fill();
     let outputs: Vec<_> = (0..8).map(|_| record(&"x".repeat(1_000_000))).collect();
     let commit = Commit { outputs, offset: 1, metadata: String::new() };
     let error = handle.commit(commit.clone()).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(log.committed("g", &at()).await.unwrap(), None);
     assert_eq!(values(&log).await, ["in"]);
-    disk.0.lock().unwrap().capacity = None;
+    disk.make_room();
     handle.commit(commit).await.unwrap();
     assert_eq!(log.bounds(&at()).await.unwrap().end, 9);
 }

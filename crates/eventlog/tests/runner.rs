@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use redb::backends::InMemoryBackend;
 use sha2::{Digest, Sha256};
@@ -19,22 +18,26 @@ use zhili_eventlog::runner::{
     Bundles, Entry, Fold, Marker, Observation, Outputs, Progress, RunnerOptions, Undecodable,
     publish_bundle, run_group,
 };
-use zhili_eventlog::topics::{self, TopicSpec};
+use zhili_eventlog::testkit::fused::{Fuse, Fused};
+use zhili_eventlog::topics;
 use zhili_eventlog::{
-    Batch, Bounds, Commit, Committed, EventLog, GroupMember, LogError, Membership, NewRecord,
-    PartitionHandle, Position, ReadLimit, Rebalance, Record, TopicInfo, TopicPartition,
+    Clock, EventLog, LogError, Membership, NewRecord, ReadLimit, Record, TopicPartition,
 };
+
+mod disk;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sums what it is given and says each sum; 1,000 ms after a name was first seen says its total
-/// and forgets it.
+/// and forgets it. What comes late has its total due 500 ms ago.
 #[derive(Clone, Default)]
 struct Sums {
     greeting: String,
     sequence: u64,
     /// Name to (sum, due).
     open: BTreeMap<String, (i64, i64)>,
+    /// Totals said in this life.
+    fired: usize,
     /// Makes the engine lie about being the same.
     crooked: bool,
 }
@@ -46,7 +49,7 @@ impl Sums {
 }
 
 impl Fold for Sums {
-    type Input = (String, i64);
+    type Input = (String, i64, i64);
 
     fn name(&self) -> &'static str {
         "sums"
@@ -59,9 +62,10 @@ impl Fold for Sums {
         let words: Vec<&str> = text.split(' ').collect();
         let poison = || Undecodable::Poison { reason: "undecodable", detail: "not a sum".into() };
         match words.as_slice() {
-            ["add", name, value] => {
+            [kind @ ("add" | "late"), name, value] => {
                 let value = value.parse().map_err(|_| poison())?;
-                Ok(Entry::Input(((*name).to_owned(), value)))
+                let after_ms = if *kind == "add" { 1_000 } else { -500 };
+                Ok(Entry::Input(((*name).to_owned(), value, after_ms)))
             }
             ["tick", at] => Ok(Entry::Tick { at_ms: at.parse().map_err(|_| poison())? }),
             ["marker", tenant, bundle, sequence] => Ok(Entry::Marker(Marker {
@@ -83,12 +87,13 @@ impl Fold for Sums {
         while let Some(due) = self.next_due().filter(|due| *due <= now_ms) {
             let name = self.open.iter().find(|(_, (_, d))| *d == due).unwrap().0.clone();
             let (sum, _) = self.open.remove(&name).unwrap();
+            self.fired += 1;
             self.say(&format!("{name} is {sum} at {due}"), outputs);
         }
     }
     fn apply(&mut self, now_ms: i64, _: &Record, input: Self::Input, outputs: &mut Outputs) {
-        let (name, value) = input;
-        let entry = self.open.entry(name.clone()).or_insert((0, now_ms + 1_000));
+        let (name, value, after_ms) = input;
+        let entry = self.open.entry(name.clone()).or_insert((0, now_ms + after_ms));
         entry.0 += value;
         let sum = entry.0;
         self.say(&format!("{name} has {sum} at {now_ms}"), outputs);
@@ -137,121 +142,6 @@ impl Fold for Sums {
     }
 }
 
-/// Blows at the n-th boundary: whoever reaches it hangs for ever, as a dead process does.
-#[derive(Default)]
-struct Fuse {
-    /// Boundaries left; never blows when negative from the start.
-    left: AtomicI64,
-    passed: AtomicI64,
-    blown: Notify,
-}
-
-impl Fuse {
-    fn never() -> Arc<Self> {
-        Self::at(-1)
-    }
-    fn at(boundary: i64) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(boundary), ..Self::default() })
-    }
-    async fn boundary(&self) {
-        self.passed.fetch_add(1, Ordering::SeqCst);
-        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            self.blown.notify_one();
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// A log whose every write has a boundary before and after it.
-struct Fused {
-    log: EmbeddedLog,
-    fuse: Arc<Fuse>,
-}
-
-struct FusedMember(Box<dyn GroupMember>, Arc<Fuse>);
-struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>);
-
-#[async_trait]
-impl EventLog for Fused {
-    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), LogError> {
-        self.log.ensure_topics(specs).await
-    }
-    async fn topic(&self, name: &str) -> Result<TopicInfo, LogError> {
-        self.log.topic(name).await
-    }
-    async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
-        self.fuse.boundary().await;
-        let results = self.log.append(records).await;
-        self.fuse.boundary().await;
-        results
-    }
-    async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds, LogError> {
-        self.log.bounds(partition).await
-    }
-    async fn read(
-        &self,
-        partition: &TopicPartition,
-        from: u64,
-        limit: ReadLimit,
-    ) -> Result<Batch, LogError> {
-        self.log.read(partition, from, limit).await
-    }
-    async fn committed(
-        &self,
-        group: &str,
-        partition: &TopicPartition,
-    ) -> Result<Option<Committed>, LogError> {
-        self.log.committed(group, partition).await
-    }
-    async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
-        let member = self.log.join(membership).await?;
-        Ok(Box::new(FusedMember(member, Arc::clone(&self.fuse))))
-    }
-    async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
-        self.log.trim(partition, offset).await
-    }
-}
-
-#[async_trait]
-impl GroupMember for FusedMember {
-    async fn next(&mut self) -> Result<Rebalance, LogError> {
-        let fuse = &self.1;
-        Ok(match self.0.next().await? {
-            Rebalance::Assigned(handles) => Rebalance::Assigned(
-                handles
-                    .into_iter()
-                    .map(|handle| {
-                        Box::new(FusedHandle(handle, Arc::clone(fuse))) as Box<dyn PartitionHandle>
-                    })
-                    .collect(),
-            ),
-            revoked @ Rebalance::Revoked(_) => revoked,
-        })
-    }
-}
-
-#[async_trait]
-impl PartitionHandle for FusedHandle {
-    fn partition(&self) -> &TopicPartition {
-        self.0.partition()
-    }
-    fn committed(&self) -> Option<&Committed> {
-        self.0.committed()
-    }
-    fn revoked(&self) -> CancellationToken {
-        self.0.revoked()
-    }
-    async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
-        self.0.fetch(limit).await
-    }
-    async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
-        self.1.boundary().await;
-        let result = self.0.commit(commit).await;
-        self.1.boundary().await;
-        result
-    }
-}
-
 /// A log with its clock in the test's hand.
 struct Bench {
     log: EmbeddedLog,
@@ -260,10 +150,13 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::on(|clock| EmbeddedLog::open_on(InMemoryBackend::new, clock).unwrap()).await
+    }
+
+    async fn on(open: impl FnOnce(Clock) -> EmbeddedLog) -> Self {
         let time = Arc::new(AtomicI64::new(10_000));
         let clock = Arc::clone(&time);
-        let clock = Arc::new(move || clock.load(Ordering::SeqCst));
-        let log = EmbeddedLog::open_on(InMemoryBackend::new, clock).unwrap();
+        let log = open(Arc::new(move || clock.load(Ordering::SeqCst)));
         log.ensure_topics(&topics::all(1)).await.unwrap();
         Self { log, time }
     }
@@ -290,8 +183,20 @@ impl Bench {
     }
 
     async fn run_with(&self, fuse: &Arc<Fuse>, fold: Sums, options: RunnerOptions) -> Progress {
-        let log: Arc<dyn EventLog> =
-            Arc::new(Fused { log: self.log.clone(), fuse: Arc::clone(fuse) });
+        let log = Fused::new(Arc::new(self.log.clone()), Arc::clone(fuse));
+        self.run_on(log, fuse, fold, options, 0).await
+    }
+
+    /// Runs on a log of the caller's own, until that many timers have fired too.
+    async fn run_on(
+        &self,
+        log: Fused,
+        fuse: &Arc<Fuse>,
+        fold: Sums,
+        options: RunnerOptions,
+        fired: usize,
+    ) -> Progress {
+        let log: Arc<dyn EventLog> = Arc::new(log);
         let shutdown = CancellationToken::new();
         let idle = Arc::new(Notify::new());
         let progress = Progress::default();
@@ -309,7 +214,7 @@ impl Bench {
             let observer = Box::new(move |fold: &Sums, seen: &Observation<'_>| {
                 let due = fold.next_due().is_some_and(|due| due <= time.load(Ordering::SeqCst));
                 let behind = heads.heads().values().any(|h| h.sequence > fold.sequence);
-                if seen.caught_up && !due && !behind {
+                if seen.caught_up && !due && !behind && fold.fired >= fired {
                     quiet.notify_one();
                 }
             });
@@ -334,10 +239,10 @@ impl Bench {
                     // The closing snapshot may meet the fuse as well.
                     tokio::select! {
                         ended = task => ended.unwrap().unwrap(),
-                        () = blown.blown.notified() => {}
+                        () = blown.blown() => {}
                     }
                 }
-                () = blown.blown.notified() => {}
+                () = blown.blown() => {}
                 () = until_halted(&halted) => stop.cancel(),
             }
         })
@@ -401,7 +306,7 @@ async fn a_crash_at_any_boundary_changes_nothing() {
     assert!(expected.iter().any(|said| said == "b is 13 at 14900"), "{expected:?}");
     let letters = clean.read(topics::DEAD_LETTERS).await.len();
     assert_eq!(letters, 1);
-    let boundaries = fuse.passed.load(Ordering::SeqCst);
+    let boundaries = fuse.passed();
     assert!(boundaries > 20, "{boundaries}");
 
     for boundary in 0..boundaries {
@@ -455,6 +360,54 @@ async fn a_timer_fires_without_a_further_record_through_a_tick() {
 }
 
 #[tokio::test]
+async fn a_timer_set_for_a_time_that_has_passed_gets_a_tick_of_its_own() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.time.store(11_000, Ordering::SeqCst);
+    let fuse = Fuse::never();
+    let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+    let late = async {
+        let at = TopicPartition::new(topics::EVENTS, 0);
+        let wait = ReadLimit { wait: PATIENCE, ..ReadLimit::default() };
+        let tick = bench.log.read(&at, 1, wait).await.unwrap();
+        assert_eq!(tick.records[0].value.as_deref(), Some(&b"tick 11000"[..]));
+        bench.put(11_000, "late b 2").await;
+    };
+    tokio::join!(bench.run_on(log, &fuse, Sums::default(), bench.options(), 2), late);
+    assert_eq!(
+        bench.said().await,
+        ["a has 1 at 10000", "a is 1 at 11000", "b has 2 at 11000", "b is 2 at 10500"]
+    );
+    assert_eq!(
+        bench.read(topics::EVENTS).await,
+        ["add a 1", "tick 11000", "late b 2", "tick 10500"]
+    );
+}
+
+#[tokio::test]
+async fn a_fold_goes_on_when_a_disk_that_kept_its_answers_back_gives_them_again() {
+    let disk = disk::Disk::default();
+    let bench = Bench::on(|clock| disk.open_at(clock)).await;
+    bench.put(10_000, "add a 1").await;
+    bench.time.store(11_000, Ordering::SeqCst);
+    let fuse = Fuse::never();
+    let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+    let recovery = async {
+        disk.lie(usize::MAX);
+        // The first commit closes the file and cannot open it again.
+        let at = TopicPartition::new(topics::EVENTS, 0);
+        while !matches!(bench.log.committed("sums", &at).await, Err(LogError::Unavailable(_))) {
+            tokio::task::yield_now().await;
+        }
+        disk.lie(0);
+    };
+    let run = bench.run_on(log, &fuse, Sums::default(), bench.options(), 1);
+    let (progress, ()) = tokio::join!(run, recovery);
+    assert!(progress.complaints(0, 0).is_empty(), "{:?}", progress.all());
+    assert_eq!(bench.said().await, ["a has 1 at 10000", "a is 1 at 11000"]);
+}
+
+#[tokio::test]
 async fn time_never_runs_backward_for_the_fold() {
     let bench = Bench::new().await;
     bench.put(10_000, "add a 1").await;
@@ -489,11 +442,8 @@ async fn a_record_of_an_unknown_kind_halts_the_partition_and_skips_nothing() {
     assert_eq!(bench.log.committed("sums", &at).await.unwrap().unwrap().offset, 1);
 }
 
-#[tokio::test]
-async fn only_the_two_newest_snapshots_are_kept() {
-    let bench = Bench::new().await;
-    story(&bench).await;
-    let progress = bench.run(&Fuse::never(), Sums::default()).await;
+/// Keys of all manifests that were ever written, and whether they still are there.
+async fn manifests(bench: &Bench) -> BTreeMap<String, bool> {
     let at = TopicPartition::new(topics::SNAPSHOTS, 0);
     let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
     let mut manifests = BTreeMap::new();
@@ -503,10 +453,42 @@ async fn only_the_two_newest_snapshots_are_kept() {
             manifests.insert(key, record.value.is_some());
         }
     }
+    manifests
+}
+
+#[tokio::test]
+async fn only_the_two_newest_snapshots_are_kept() {
+    let bench = Bench::new().await;
+    story(&bench).await;
+    let progress = bench.run(&Fuse::never(), Sums::default()).await;
+    let manifests = manifests(&bench).await;
     // More were made than are left.
     assert!(progress.all().values().all(|progress| progress.records > 15));
     assert_eq!(manifests.values().filter(|kept| **kept).count(), 2, "{manifests:?}");
     assert!(manifests.values().rev().take(2).all(|kept| *kept));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_could_not_be_saved_does_not_count_as_one_of_the_two() {
+    for refused in 2..4 {
+        let bench = Bench::new().await;
+        for step in 0..30 {
+            bench.put(10_000 + step, "add a 1").await;
+        }
+        let fuse = Fuse::never();
+        let saved = AtomicI64::new(0);
+        let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse)).refusing(move |new| {
+            &*new[0].partition.topic == topics::SNAPSHOTS
+                && (2..=refused).contains(&saved.fetch_add(1, Ordering::SeqCst))
+        });
+        // The last one, at the end, is saved.
+        bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
+        let manifests = manifests(&bench).await;
+        assert!(manifests.len() > 2, "{manifests:?}");
+        let kept = manifests.values().rev().take_while(|kept| **kept).count();
+        assert_eq!(kept, manifests.values().filter(|kept| **kept).count(), "{manifests:?}");
+        assert_eq!(kept, 2, "{manifests:?}");
+    }
 }
 
 #[tokio::test]

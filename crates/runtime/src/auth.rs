@@ -224,7 +224,8 @@ impl Authenticator {
         Self::new(None, false, Tokens { records, read: None })
     }
 
-    /// Everybody is an administrator of tenant `default`. Only for a server on loopback.
+    /// Everybody is administrator, supervisor and quality assurance of tenant `default`. Only for
+    /// a server on loopback.
     ///
     /// # Errors
     /// [`Failure::Usage`] when the address is not loopback.

@@ -1,6 +1,8 @@
 //! `zhili.log.v1.LogService`: reading the log for people and tools.
+//!
+//! The log holds the records of all tenants; a caller is shown those of their own. What a record
+//! tells decides which permission it needs, as it does for the services that show the same.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use zhili_eventlog::{
     EventLog, LogError, NewRecord, ReadLimit, Record, TopicPartition, partition_of, topics,
 };
 use zhili_proto::conversation::v1::{LogEntry, log_entry};
+use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::log_service_server::LogService;
 use zhili_proto::log::v1::{
     DeadLetter, DeadLetterRecord, GroupPosition, ListDeadLettersRequest, ListDeadLettersResponse,
@@ -21,7 +24,7 @@ use zhili_proto::log::v1::{
     Topic,
 };
 
-use crate::auth::{Permission, Principal};
+use crate::auth::{Permission, Principal, Tenant};
 use crate::{ErrorCode, ServiceError};
 
 /// Records read at once for a tail.
@@ -49,35 +52,57 @@ impl LogReader {
         Self { log, partitions, groups: groups.into() }
     }
 
-    async fn letters(&self, limit: usize) -> Result<Vec<DeadLetterRecord>, LogError> {
+    /// The newest dead letters that the caller may know of.
+    async fn letters(
+        &self,
+        tenant: &Tenant,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRecord>, LogError> {
         let info = self.log.topic(topics::DEAD_LETTERS).await?;
         let mut found = Vec::new();
         for number in 0..info.partitions {
             let partition = TopicPartition::new(topics::DEAD_LETTERS, number);
             let bounds = self.log.bounds(&partition).await?;
-            let mut last = VecDeque::new();
-            let mut next = bounds.start.max(bounds.end.saturating_sub(limit as u64));
-            while next < bounds.end {
-                let batch = self.log.read(&partition, next, ReadLimit::default()).await?;
-                if batch.next == next {
+            let mut window = limit as u64;
+            // Letters of others lie between; so it looks further back until it has enough.
+            loop {
+                let from = bounds.start.max(bounds.end.saturating_sub(window));
+                let letters = self.letters_between(&partition, from, bounds.end, tenant).await?;
+                if letters.len() >= limit || from == bounds.start {
+                    found.extend(letters);
                     break;
                 }
-                next = batch.next;
-                for record in batch.records {
-                    if last.len() == limit {
-                        last.pop_front();
-                    }
-                    last.push_back(record);
-                }
+                window = window.saturating_mul(4);
             }
-            found.extend(last.into_iter().filter_map(|record| {
-                let letter = DeadLetter::decode(record.value.as_deref()?).ok()?;
-                let id = format!("{number}:{}", record.offset);
-                Some((record.append_ms, DeadLetterRecord { id, dead_letter: Some(letter) }))
-            }));
         }
         found.sort_by_key(|(append_ms, _)| std::cmp::Reverse(*append_ms));
         Ok(found.into_iter().take(limit).map(|(_, letter)| letter).collect())
+    }
+
+    async fn letters_between(
+        &self,
+        partition: &TopicPartition,
+        mut next: u64,
+        end: u64,
+        tenant: &Tenant,
+    ) -> Result<Vec<(i64, DeadLetterRecord)>, LogError> {
+        let mut found = Vec::new();
+        while next < end {
+            let batch = self.log.read(partition, next, ReadLimit::default()).await?;
+            if batch.next == next {
+                break;
+            }
+            next = batch.next;
+            found.extend(batch.records.into_iter().filter_map(|record| {
+                let letter = DeadLetter::decode(record.value.as_deref()?).ok()?;
+                let id = format!("{}:{}", partition.partition, record.offset);
+                concerns(&letter, tenant).then_some((
+                    record.append_ms,
+                    DeadLetterRecord { id, dead_letter: Some(letter) },
+                ))
+            }));
+        }
+        Ok(found)
     }
 
     /// How long the first record from `offset` on has been in the log. `None` when there is none:
@@ -91,7 +116,7 @@ impl LogReader {
 
     /// Publishes a dead letter's event again, under an id of its own: the first id may be taken.
     /// Doing so twice is recognised as a duplicate.
-    async fn replay(&self, id: &str) -> Result<(), String> {
+    async fn replay(&self, tenant: &Tenant, id: &str) -> Result<(), String> {
         let (partition, offset) = id
             .split_once(':')
             .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)))
@@ -102,6 +127,8 @@ impl LogReader {
         let record = batch.records.first().filter(|record| record.offset == offset);
         let letter = record
             .and_then(|record| DeadLetter::decode(record.value.as_deref()?).ok())
+            // Of another tenant's not even that it is there is said.
+            .filter(|letter| concerns(letter, tenant))
             .ok_or("there is no such dead letter")?;
         if letter.topic != topics::EVENTS || letter.payload.is_empty() {
             return Err("its payload was not kept, because it could not be read and so could not \
@@ -112,6 +139,9 @@ impl LogReader {
         let Some(log_entry::Entry::Event(mut event)) = entry else {
             return Err("its payload is not an event".to_owned());
         };
+        if event.tenant != tenant.as_str() {
+            return Err("its event belongs to another tenant than the letter says".to_owned());
+        }
         event.event_id = format!("{}~replay-{partition}-{offset}", event.event_id);
         let key = format!("{}/{}", event.tenant, event.conversation_id);
         let partition = partition_of(key.as_bytes(), self.partitions);
@@ -129,12 +159,68 @@ impl LogReader {
     }
 }
 
-fn allowed<T>(request: &Request<T>) -> Result<(), ServiceError> {
-    request
+/// The caller, if they may do all of this.
+fn allowed<T>(request: &Request<T>, permissions: &[Permission]) -> Result<Principal, ServiceError> {
+    let principal = request
         .extensions()
         .get::<Principal>()
-        .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))?
-        .require(Permission::Config)
+        .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))?;
+    for permission in permissions {
+        principal.require(*permission)?;
+    }
+    Ok(principal.clone())
+}
+
+/// What reading a topic needs.
+fn needed(topic: &str) -> Result<&'static [Permission], ServiceError> {
+    match topic {
+        // Masked texts, and what was found out about single conversations.
+        topics::EVENTS | topics::SCORES | topics::FACTS => Ok(&[Permission::Transcripts]),
+        topics::ESCALATION | topics::INCIDENTS => Ok(&[Permission::Incidents]),
+        topics::CONFIG => Ok(&[Permission::Config]),
+        topics::DEAD_LETTERS => Ok(&[Permission::Config, Permission::Transcripts]),
+        // What platforms publish before anything is masked, and states of all tenants in one.
+        _ => Err(ServiceError::new(
+            ErrorCode::Denied,
+            format!("{topic} is shown to nobody: its records are raw, or of no single tenant"),
+        )),
+    }
+}
+
+/// Whether a tenant may see a record of a topic.
+fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
+    let name = tenant.as_str();
+    let key = record.key.as_deref().map(|key| std::str::from_utf8(key).unwrap_or_default());
+    let value = || record.value.as_deref().unwrap_or_default();
+    match (topic, key) {
+        (topics::DEAD_LETTERS, _) => {
+            DeadLetter::decode(value()).is_ok_and(|letter| concerns(&letter, tenant))
+        }
+        // Bundles are named by their content, which does not say whose they are.
+        (topics::CONFIG, key) => key.and_then(|key| key.strip_prefix("head/")) == Some(name),
+        // The runner's own records: time belongs to everybody, a configuration to its tenant.
+        (topics::EVENTS, None) => match LogEntry::decode(value()).ok().and_then(|e| e.entry) {
+            Some(log_entry::Entry::Tick(_)) => true,
+            Some(log_entry::Entry::Marker(marker)) => marker.tenant == name,
+            _ => false,
+        },
+        (topics::ESCALATION, None) => {
+            use escalation::log_entry::Entry;
+            match escalation::LogEntry::decode(value()).ok().and_then(|entry| entry.entry) {
+                Some(Entry::Tick(_)) => true,
+                Some(Entry::Marker(marker)) => marker.tenant == name,
+                _ => false,
+            }
+        }
+        (_, None) => false,
+        (_, Some(key)) => key.split('/').next() == Some(name),
+    }
+}
+
+/// Whether a dead letter is for a tenant to see. One that could not be read belongs to nobody and
+/// holds nothing of what it was: everybody who runs a part of the log may know of it.
+fn concerns(letter: &DeadLetter, tenant: &Tenant) -> bool {
+    letter.tenant == tenant.as_str() || letter.tenant.is_empty() && letter.payload.is_empty()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -167,7 +253,7 @@ impl LogService for LogReader {
         &self,
         request: Request<TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        allowed(&request)?;
+        let principal = allowed(&request, needed(&request.get_ref().topic)?)?;
         let TailRequest { topic, last, until_now } = request.into_inner();
         let info = self.log.topic(&topic).await.map_err(failed)?;
         let (found, results) = tokio::sync::mpsc::channel(TAIL_RECORDS);
@@ -175,6 +261,7 @@ impl LogService for LogReader {
             let partition = TopicPartition::new(topic.as_str(), number);
             let bounds = self.log.bounds(&partition).await.map_err(failed)?;
             let (log, found) = (Arc::clone(&self.log), found.clone());
+            let tenant = principal.tenant.clone();
             tokio::spawn(async move {
                 let mut next = bounds.start.max(bounds.end.saturating_sub(last));
                 let wait = Duration::from_millis(500);
@@ -184,6 +271,9 @@ impl LogService for LogReader {
                         Ok(batch) => {
                             next = batch.next;
                             for record in batch.records {
+                                if !shown(&partition.topic, &record, &tenant) {
+                                    continue;
+                                }
                                 let record = tailed(&partition.topic, number, record);
                                 if found.send(Ok(record)).await.is_err() {
                                     return;
@@ -209,7 +299,7 @@ impl LogService for LogReader {
         &self,
         request: Request<ListTopicsRequest>,
     ) -> Result<Response<ListTopicsResponse>, Status> {
-        allowed(&request)?;
+        allowed(&request, &[Permission::Config])?;
         let mut listed = Vec::new();
         for spec in topics::all(self.partitions) {
             let info = self.log.topic(spec.name).await.map_err(failed)?;
@@ -233,7 +323,7 @@ impl LogService for LogReader {
         &self,
         request: Request<ListGroupsRequest>,
     ) -> Result<Response<ListGroupsResponse>, Status> {
-        allowed(&request)?;
+        allowed(&request, &[Permission::Config])?;
         let mut positions = Vec::new();
         for (group, names) in self.groups.iter() {
             for name in *names {
@@ -270,12 +360,19 @@ impl LogService for LogReader {
         &self,
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
-        allowed(&request)?;
+        let principal = allowed(&request, &[Permission::Config])?;
         let limit = match request.get_ref().limit {
             0 => LETTERS.0,
             limit => limit.min(LETTERS.1),
         };
-        let dead_letters = self.letters(limit as usize).await.map_err(failed)?;
+        let mut dead_letters =
+            self.letters(&principal.tenant, limit as usize).await.map_err(failed)?;
+        if principal.require(Permission::Transcripts).is_err() {
+            // That and why it failed is for who runs the log; what was said is not.
+            for letter in dead_letters.iter_mut().filter_map(|record| record.dead_letter.as_mut()) {
+                letter.payload.clear();
+            }
+        }
         Ok(Response::new(ListDeadLettersResponse { dead_letters }))
     }
 
@@ -283,10 +380,10 @@ impl LogService for LogReader {
         &self,
         request: Request<ReplayDeadLettersRequest>,
     ) -> Result<Response<ReplayDeadLettersResponse>, Status> {
-        allowed(&request)?;
+        let principal = allowed(&request, &[Permission::Config, Permission::Publish])?;
         let mut results = Vec::new();
         for id in &request.get_ref().ids {
-            let error = self.replay(id).await.err().unwrap_or_default();
+            let error = self.replay(&principal.tenant, id).await.err().unwrap_or_default();
             results.push(ReplayResult { id: id.clone(), error });
         }
         Ok(Response::new(ReplayDeadLettersResponse { results }))

@@ -75,17 +75,20 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, context: &Context) -> Result<(), Failure> {
         let (reporter, health) = tonic_health::server::health_reporter();
         // The overall service; what it says follows readiness.
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(zhili_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(|error| Failure::Problems(format!("gRPC reflection: {error}")))?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(zhili_proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let unreflected = |error| Failure::Problems(format!("gRPC reflection: {error}"));
         let grpc = match context.log.clone() {
             Some(log) => self.grpc.add_service(LogServiceServer::new(log)),
             None => self.grpc,
         };
         let protected = grpc
-            .add_service(reflection)
+            .add_service(reflection().build_v1().map_err(unreflected)?)
+            // What the clients of most languages ask for, some of them nothing else.
+            .add_service(reflection().build_v1alpha().map_err(unreflected)?)
             .prepare()
             .into_axum_router()
             // What nobody serves is 404, which gRPC clients read as UNIMPLEMENTED.

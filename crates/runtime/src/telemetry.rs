@@ -1,5 +1,7 @@
 //! Logs to standard error, traces to a collector if one is configured, W3C context everywhere.
 
+use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -71,7 +73,10 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetr
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|error| Failure::Usage(format!("telemetry.filter: {error}")))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let no_color = std::env::var_os("NO_COLOR");
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(coloured(std::io::stderr().is_terminal(), no_color.as_deref()));
     let lines = match config.format {
         LogFormat::Pretty => lines.with_target(false).compact().boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -89,6 +94,11 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetr
     Ok(Telemetry { provider })
 }
 
+/// Colours are for people who look on, unless they asked for none (no-color.org).
+fn coloured(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
 fn provider(service: &'static str, config: &TelemetryConfig) -> Result<SdkTracerProvider, Failure> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -101,4 +111,17 @@ fn provider(service: &'static str, config: &TelemetryConfig) -> Result<SdkTracer
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample))))
         .with_resource(Resource::builder().with_service_name(service).build())
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_of_people_who_want_them() {
+        assert!(coloured(true, None));
+        assert!(coloured(true, Some(OsStr::new(""))));
+        assert!(!coloured(true, Some(OsStr::new("1"))));
+        assert!(!coloured(false, None));
+    }
 }

@@ -108,6 +108,10 @@ fn words(record: &DeadLetterRecord) -> String {
             text += &serde_json::to_string_pretty(&event).unwrap_or_default();
             text.push('\n');
         }
+        // Of what was not kept there is a hash.
+        _ if letter.payload_sha256.is_empty() => {
+            text += "payload      withheld, since reading it needs the role supervisor or qa\n";
+        }
         _ => text += "payload      not kept, since what cannot be read cannot be masked\n",
     }
     text

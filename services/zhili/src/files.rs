@@ -83,7 +83,9 @@ impl Folder {
         self.path.join("running.json")
     }
 
-    /// The administrator's token; made on the first start.
+    /// The token of whoever runs the system on this machine; made on the first start. An
+    /// administrator alone reads no transcripts, and who starts `zhili up` is also who looks at
+    /// what it found, so the token has the roles of a supervisor and of quality assurance too.
     pub(crate) fn ensure_token(&self) -> Result<Secret, Failure> {
         if self.token_file().exists() && self.tokens().exists() {
             return self.token();

@@ -20,6 +20,34 @@ impl StoredBatch {
     }
 }
 
+/// What a stored batch tells without being decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) append_ms: i64,
+    pub(super) records: u32,
+    /// The first record has a key and no value.
+    pub(super) tombstone: bool,
+}
+
+pub(super) fn head(mut bytes: &[u8]) -> Result<Head, LogError> {
+    let input = &mut bytes;
+    let early = || damaged("a batch ends early");
+    if input.try_get_u8().map_err(|_| early())? != VERSION {
+        return Err(damaged("unknown batch version"));
+    }
+    let append_ms = input.try_get_i64_le().map_err(|_| early())?;
+    let records = input.try_get_u32_le().map_err(|_| early())?;
+    let mut tombstone = false;
+    if records > 0 {
+        let key = input.try_get_u32_le().map_err(|_| early())?;
+        if key != u32::MAX {
+            *input = input.get(key as usize..).ok_or_else(early)?;
+            tombstone = input.try_get_u32_le().map_err(|_| early())? == u32::MAX;
+        }
+    }
+    Ok(Head { append_ms, records, tombstone })
+}
+
 pub(super) fn encode(append_ms: i64, records: &[Record]) -> BytesMut {
     let mut out = BytesMut::with_capacity(64 * records.len() + 16);
     out.put_u8(VERSION);
@@ -126,12 +154,17 @@ mod tests {
                 record.offset = base + index as u64;
                 record.append_ms = append_ms;
             }
-            let batch = decode(base, encode(append_ms, &records).freeze()).unwrap();
+            let encoded = encode(append_ms, &records).freeze();
+            let tombstone = records.first().is_some_and(|r| r.key.is_some() && r.value.is_none());
+            let expected = Head { append_ms, records: records.len() as u32, tombstone };
+            prop_assert_eq!(head(&encoded).unwrap(), expected);
+            let batch = decode(base, encoded).unwrap();
             prop_assert_eq!(batch.records, records);
         }
 
         #[test]
         fn damaged_bytes_are_an_error_not_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = head(&bytes);
             let _ = decode(0, Bytes::from(bytes));
         }
     }

@@ -73,6 +73,23 @@ impl Groups {
         entry.rebalance(&mut self.last_epoch);
     }
 
+    /// Ends the ownership of a partition and gives it out again, under another epoch. It may well
+    /// go to the same member.
+    pub(super) fn lose(&mut self, group: &str, slot: Slot) {
+        let Some(entry) = self.groups.get_mut(group) else {
+            return;
+        };
+        let Some((owner, grant)) = entry.grants.remove(&slot) else {
+            return;
+        };
+        grant.revoked.cancel();
+        if let Some(member) = entry.members.get(&owner) {
+            // A member that is gone will leave in its own time.
+            let _ = member.changes.send(Change::Revoked(vec![slot]));
+        }
+        entry.rebalance(&mut self.last_epoch);
+    }
+
     /// Whether a commit under this epoch may pass.
     pub(super) fn owns(&self, group: &str, slot: Slot, epoch: u64) -> bool {
         self.groups

@@ -214,29 +214,30 @@ impl Inner {
                 std::thread::yield_now();
             }
         }
-        match (self.open)() {
+        let opened = (self.open)().map_err(storage).and_then(|database| {
+            self.resync(&database)?;
+            Ok(database)
+        });
+        match opened {
             Ok(database) => {
                 *self.database.write().unwrap_or_else(PoisonError::into_inner) =
                     Some(Arc::new(database));
-                self.resync();
             }
             Err(error) => tracing::error!(%error, "cannot open the log file again"),
         }
     }
 
-    fn resync(&self) {
-        let Ok(database) = self.database() else {
-            return;
-        };
+    /// Takes the bounds that the file has: without them the next offsets are not known.
+    fn resync(&self, database: &Database) -> Result<(), LogError> {
         for state in self.topics.read().unwrap_or_else(PoisonError::into_inner).values() {
             for (partition, tail) in state.tails.iter().enumerate() {
-                match tables::bounds(&database, state.topic.number, partition as u32) {
-                    Ok(bounds) if bounds != tail.bounds() => tail.reset(bounds),
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "cannot read the log file"),
+                let bounds = tables::bounds(database, state.topic.number, partition as u32)?;
+                if bounds != tail.bounds() {
+                    tail.reset(bounds);
                 }
             }
         }
+        Ok(())
     }
 
     fn topic(&self, name: &str) -> Option<Arc<TopicState>> {

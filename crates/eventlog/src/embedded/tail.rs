@@ -68,6 +68,17 @@ impl Tail {
         self.end.send_replace(end);
     }
 
+    /// What is before `start` is gone.
+    pub(super) fn trim(&self, start: u64) {
+        let mut recent = self.lock();
+        recent.start = start;
+        while recent.batches.front().is_some_and(|batch| batch.end() <= start) {
+            if let Some(old) = recent.batches.pop_front() {
+                recent.bytes -= old.bytes;
+            }
+        }
+    }
+
     /// Forgets what is in memory: the file is the truth again.
     pub(super) fn reset(&self, bounds: Bounds) {
         let mut recent = self.lock();

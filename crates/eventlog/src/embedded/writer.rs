@@ -1,9 +1,9 @@
 //! The one thread that writes: it gathers what was asked for since its last commit into the next
 //! one, so the cost of making it durable is shared (group commit) and nobody waits for a timer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableTable, WriteTransaction};
@@ -22,8 +22,13 @@ const COMMIT_BYTES: usize = 8 << 20;
 const BATCH_BYTES: usize = 256 << 10;
 /// How often old records are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
-/// Batches removed in one go, so that retention never holds up appends for long.
-const RETENTION_BATCHES: usize = 2_000;
+/// How often old tombstones are looked for: all of a compacted topic is read for it, and they stay
+/// a day.
+const TOMBSTONES_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Batches, and bytes of them, looked at in one go, so that nobody waits long behind it.
+const SLICE: (usize, usize) = (500, 8 << 20);
+/// How often a file that could not be opened again is tried when nobody asks for anything.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// Tombstones of compacted topics stay this long, as Kafka's `delete.retention.ms` does.
 const TOMBSTONE_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -107,50 +112,98 @@ pub(super) struct Writer {
     inner: Arc<Inner>,
     groups: Groups,
     next_retention: Instant,
+    next_tombstones: Instant,
+    sweep: Option<Sweep>,
+}
+
+/// A search for what is too old, done slice by slice between other work.
+#[derive(Default)]
+struct Sweep {
+    /// What is left to look through, and for tombstones from which offset on.
+    todo: VecDeque<(Slot, Old, u64)>,
+    /// Who waits for the end of it.
+    replies: Vec<oneshot::Sender<Result<(), LogError>>>,
+}
+
+/// What a partition throws away: what was appended before a time.
+#[derive(Clone, Copy)]
+enum Old {
+    Records(i64),
+    Tombstones(i64),
 }
 
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, groups: Groups::default(), next_retention: Instant::now() + RETENTION_EVERY }
+        let now = Instant::now();
+        Self {
+            inner,
+            groups: Groups::default(),
+            next_retention: now + RETENTION_EVERY,
+            // With the first retention: not every process lives an hour.
+            next_tombstones: now,
+            sweep: None,
+        }
     }
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        let mut pending: Option<Request> = None;
         loop {
-            let request = match pending.take() {
-                Some(request) => request,
-                None => match requests
-                    .recv_timeout(self.next_retention.saturating_duration_since(Instant::now()))
-                {
-                    Ok(request) => request,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.next_retention = Instant::now() + RETENTION_EVERY;
-                        if let Err(error) = self.retain() {
-                            tracing::warn!(%error, "cannot remove old records, trying again later");
-                        }
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => return,
-                },
+            let request = match self.next(requests) {
+                Ok(request) => request,
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
             };
-            let mut gathered = Gathered::default();
-            let mut next = Some(request);
-            while let Some(request) = next.take() {
-                // Membership and topics change between commits only, so that whoever is told of
-                // a partition finds in the file what its last owner committed.
-                if let Some(other) = self.gather(request, &mut gathered) {
-                    pending = Some(other);
-                    break;
-                }
-                if gathered.bytes < COMMIT_BYTES {
-                    next = requests.try_recv().ok();
-                }
+            // Before anything gets an offset: what the file really holds decides which is next.
+            if self.inner.database().is_err() {
+                self.inner.reopen();
             }
-            self.write(gathered);
-            if let Some(request) = pending.take() {
-                self.change(request);
+            if let Some(request) = request {
+                self.serve(request, requests);
             }
+            let now = Instant::now();
+            if now >= self.next_retention {
+                self.next_retention = now + RETENTION_EVERY;
+                let tombstones = now >= self.next_tombstones;
+                if tombstones {
+                    self.next_tombstones = now + TOMBSTONES_EVERY;
+                }
+                self.begin_sweep(tombstones);
+            }
+            self.sweep();
+        }
+    }
+
+    /// What is asked for next; at once if there is other work meanwhile.
+    fn next(&self, requests: &Receiver<Request>) -> Result<Option<Request>, RecvTimeoutError> {
+        if self.sweep.is_some() {
+            return match requests.try_recv() {
+                Ok(request) => Ok(Some(request)),
+                Err(TryRecvError::Empty) => Ok(None),
+                Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            };
+        }
+        let mut wait = self.next_retention.saturating_duration_since(Instant::now());
+        if self.inner.database().is_err() {
+            wait = wait.min(REOPEN_EVERY);
+        }
+        requests.recv_timeout(wait).map(Some)
+    }
+
+    fn serve(&mut self, request: Request, requests: &Receiver<Request>) {
+        let mut gathered = Gathered::default();
+        let mut next = Some(request);
+        let mut other = None;
+        while let Some(request) = next.take() {
+            // Membership and topics change between commits only, so that whoever is told of
+            // a partition finds in the file what its last owner committed.
+            other = self.gather(request, &mut gathered);
+            if other.is_none() && gathered.bytes < COMMIT_BYTES {
+                next = requests.try_recv().ok();
+            }
+        }
+        self.write(gathered);
+        if let Some(request) = other {
+            self.change(request);
         }
     }
 
@@ -217,14 +270,11 @@ impl Writer {
         Ok(positions)
     }
 
-    fn write(&self, gathered: Gathered) {
+    fn write(&mut self, gathered: Gathered) {
         if gathered.answers.is_empty() {
             return;
         }
         let Gathered { records, positions, answers, budgets, .. } = gathered;
-        if self.inner.database().is_err() {
-            self.inner.reopen();
-        }
         let mut number = None;
         let outcome = self.inner.with_database(|database| {
             let mut batches = Vec::new();
@@ -257,6 +307,14 @@ impl Writer {
                 self.outcome_after(error, number)
             }
         };
+        if matches!(outcome, Err(LogError::Ambiguous(_))) {
+            // Whoever asked cannot know where they are: the partitions are given out again, and
+            // the next owner begins at what the file says. Before the answers, so that nobody
+            // commits anything under the old right any more.
+            for (group, topic, partition) in positions.keys() {
+                self.groups.lose(group, (*topic, *partition));
+            }
+        }
         for answer in answers {
             answer.send(outcome.as_ref().copied());
         }
@@ -337,7 +395,10 @@ impl Writer {
                 let _ = reply.send(self.trim(slot, offset));
             }
             Request::Retain { reply } => {
-                let _ = reply.send(self.retain());
+                self.begin_sweep(true);
+                if let Some(sweep) = &mut self.sweep {
+                    sweep.replies.push(reply);
+                }
             }
             Request::Append { .. } | Request::Commit(_) => {}
         }
@@ -386,63 +447,115 @@ impl Writer {
             transaction.commit().map_err(storage)?;
             Ok(bounds)
         })?;
-        self.inner.tail(slot, |tail| tail.reset(bounds));
+        self.inner.tail(slot, |tail| tail.trim(bounds.start));
         Ok(())
     }
 
-    /// Removes batches older than their topic keeps them, and old tombstones.
-    fn retain(&self) -> Result<(), LogError> {
+    /// Begins to look for records older than their topic keeps them, and for old tombstones if
+    /// wanted. One that is still at it goes on first.
+    fn begin_sweep(&mut self, tombstones: bool) {
         let now = (self.inner.clock)();
+        let sweep = self.sweep.get_or_insert_default();
         for state in self.inner.states() {
-            for partition in 0..state.topic.info.partitions {
-                let slot = (state.topic.number, partition);
-                if let Some(retention) = state.topic.info.retention_ms {
-                    self.expire(slot, now - retention)?;
-                } else if state.topic.info.compacted {
-                    self.drop_tombstones(slot, now - TOMBSTONE_MS)?;
-                }
+            let info = &state.topic.info;
+            let old = match info.retention_ms {
+                Some(retention) => Old::Records(now - retention),
+                None if info.compacted && tombstones => Old::Tombstones(now - TOMBSTONE_MS),
+                None => continue,
+            };
+            for partition in 0..info.partitions {
+                sweep.todo.push_back(((state.topic.number, partition), old, 0));
             }
         }
-        Ok(())
     }
 
-    fn expire(&self, slot: Slot, before_ms: i64) -> Result<(), LogError> {
-        let start = self.inner.with_database(|database| {
+    /// Looks through the next slice, if there is something to look through.
+    fn sweep(&mut self) {
+        let Some(mut sweep) = self.sweep.take() else { return };
+        let result = match sweep.todo.pop_front() {
+            None => Ok(()),
+            Some((slot, old, from)) => {
+                let left = match old {
+                    Old::Records(before_ms) => self.expire(slot, before_ms),
+                    Old::Tombstones(before_ms) => self.drop_tombstones(slot, from, before_ms),
+                };
+                left.map(|left| {
+                    if let Some(from) = left {
+                        sweep.todo.push_front((slot, old, from));
+                    }
+                })
+            }
+        };
+        if let Err(error) = &result {
+            tracing::warn!(%error, "cannot remove old records, trying again later");
+        } else if !sweep.todo.is_empty() {
+            self.sweep = Some(sweep);
+            return;
+        }
+        for reply in sweep.replies {
+            // A caller that is gone does not need the answer.
+            let _ = reply.send(result.clone());
+        }
+    }
+
+    /// Removes a slice of old records from the front; says where to go on if there may be more.
+    fn expire(&self, slot: Slot, before_ms: i64) -> Result<Option<u64>, LogError> {
+        let (start, more) = self.inner.with_database(|database| {
             let table = tables::read(database)?.open_table(BATCHES).map_err(storage)?;
-            let mut start = None;
+            let (mut start, mut bytes) = (None, 0);
             let range = (slot.0, slot.1, 0)..=(slot.0, slot.1, u64::MAX);
-            for entry in table.range(range).map_err(storage)?.take(RETENTION_BATCHES) {
+            for (count, entry) in table.range(range).map_err(storage)?.enumerate() {
                 let (key, value) = entry.map_err(storage)?;
-                let batch = codec::decode(key.value().2, value.value().to_vec().into())?;
+                let head = codec::head(value.value())?;
                 // Only whole batches go, and only from the front.
-                match batch.records.first() {
-                    Some(first) if first.append_ms < before_ms => start = Some(batch.end()),
-                    _ => break,
+                if head.append_ms >= before_ms {
+                    return Ok((start, false));
+                }
+                start = Some(key.value().2 + u64::from(head.records));
+                bytes += value.value().len();
+                if count + 1 >= SLICE.0 || bytes >= SLICE.1 {
+                    return Ok((start, true));
                 }
             }
-            Ok(start)
+            Ok((start, false))
         })?;
-        start.map_or(Ok(()), |start| self.trim(slot, start))
+        let Some(start) = start else { return Ok(None) };
+        self.trim(slot, start)?;
+        Ok(more.then_some(start))
     }
 
-    fn drop_tombstones(&self, slot: Slot, before_ms: i64) -> Result<(), LogError> {
-        self.inner.with_database(|database| {
+    /// Removes the old tombstones of a slice; says where to go on if there may be more.
+    fn drop_tombstones(
+        &self,
+        slot: Slot,
+        from: u64,
+        before_ms: i64,
+    ) -> Result<Option<u64>, LogError> {
+        let (dropped, next) = self.inner.with_database(|database| {
             let mut old = Vec::new();
+            let mut next = None;
             {
                 let table = tables::read(database)?.open_table(BATCHES).map_err(storage)?;
-                let range = (slot.0, slot.1, 0)..=(slot.0, slot.1, u64::MAX);
-                for entry in table.range(range).map_err(storage)? {
+                let range = (slot.0, slot.1, from)..=(slot.0, slot.1, u64::MAX);
+                let mut bytes = 0;
+                for (count, entry) in table.range(range).map_err(storage)?.enumerate() {
                     let (key, value) = entry.map_err(storage)?;
-                    let batch = codec::decode(key.value().2, value.value().to_vec().into())?;
-                    for record in batch.records {
-                        if record.value.is_none() && record.append_ms < before_ms {
-                            old.push((record.offset, record.key));
-                        }
+                    let (base, value) = (key.value().2, value.value());
+                    if count >= SLICE.0 || bytes >= SLICE.1 {
+                        next = Some(base);
+                        break;
+                    }
+                    bytes += value.len();
+                    let head = codec::head(value)?;
+                    // Batches of compacted topics hold one record each.
+                    if head.tombstone && head.append_ms < before_ms {
+                        let batch = codec::decode(base, value.to_vec().into())?;
+                        old.extend(batch.records.into_iter().map(|r| (r.offset, r.key)));
                     }
                 }
             }
             if old.is_empty() {
-                return Ok(());
+                return Ok((false, next));
             }
             let transaction = database.begin_write().map_err(storage)?;
             {
@@ -455,11 +568,14 @@ impl Writer {
                     }
                 }
             }
-            transaction.commit().map_err(storage)
+            transaction.commit().map_err(storage)?;
+            Ok((true, next))
         })?;
-        // What is in memory may hold them still.
-        self.inner.tail(slot, |tail| tail.reset(tail.bounds()));
-        Ok(())
+        if dropped {
+            // What is in memory may hold them still.
+            self.inner.tail(slot, |tail| tail.reset(tail.bounds()));
+        }
+        Ok(next)
     }
 }
 

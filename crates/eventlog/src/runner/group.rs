@@ -74,20 +74,17 @@ async fn session<F: Fold>(
         };
         match change {
             Ok(Rebalance::Assigned(handles)) => {
+                let again = handles.iter().filter_map(|handle| running.remove(handle.partition()));
+                stop(again.collect()).await;
                 for handle in handles {
                     let partition = handle.partition().clone();
-                    if let Some(old) = running.remove(&partition) {
-                        stop(old).await;
-                    }
                     let task = start(log, handle, make, bundles, options, progress, shutdown);
                     running.insert(partition, task);
                 }
             }
             Ok(Rebalance::Revoked(gone)) => {
+                stop(gone.iter().filter_map(|gone| running.remove(gone)).collect()).await;
                 for partition in gone {
-                    if let Some(task) = running.remove(&partition) {
-                        stop(task).await;
-                    }
                     progress.remove(&partition);
                 }
             }
@@ -98,9 +95,10 @@ async fn session<F: Fold>(
     if outcome.is_err() {
         drop(member);
     }
-    for (partition, task) in running {
-        stop(task).await;
-        if outcome.is_err() {
+    let (partitions, tasks): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+    stop(tasks).await;
+    if outcome.is_err() {
+        for partition in partitions {
             progress.remove(&partition);
         }
     }
@@ -118,7 +116,7 @@ fn start<F: Fold>(
 ) -> JoinHandle<()> {
     let partition = handle.partition().clone();
     let (fold, observer) = make(&partition);
-    tracing::info!(%partition, fold = fold.name(), "partition assigned");
+    tracing::debug!(%partition, fold = fold.name(), "partition assigned");
     let run = PartitionRun {
         log: Arc::clone(log),
         handle,
@@ -145,8 +143,36 @@ fn start<F: Fold>(
     })
 }
 
-async fn stop(mut task: JoinHandle<()>) {
-    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
-        task.abort();
+/// Waits for folds that are to end, all of them under one deadline.
+async fn stop(mut tasks: Vec<JoinHandle<()>>) {
+    // Those that are through are not waited for again.
+    let ended = async {
+        while let Some(task) = tasks.last_mut() {
+            // A panic was reported by whoever ran the fold.
+            let _ = task.await;
+            tasks.pop();
+        }
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        for task in tasks {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn stuck_folds_share_one_deadline() {
+        let stuck = || tokio::spawn(std::future::pending());
+        let (tasks, started) = (vec![stuck(), stuck(), stuck()], tokio::time::Instant::now());
+        let handles: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        stop(tasks).await;
+        // The clock is the test's own, so this is exact.
+        assert_eq!(started.elapsed(), GRACE);
+        tokio::task::yield_now().await;
+        assert!(handles.iter().all(tokio::task::AbortHandle::is_finished));
     }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use zhili_proto::log::v1::DeadLetter;
 
-use super::snapshots::{Noted, Recreated, Snapshots, note, read_note};
+use super::snapshots::{Noted, Prepared, Recreated, Snapshots, note, read_note};
 use super::{
     Bundles, Entry, Fold, HASH_EVERY, Marker, Observation, Observer, Outputs, Progress, RunError,
     RunnerOptions, Undecodable,
@@ -65,8 +65,15 @@ struct Step {
 impl<F: Fold> PartitionRun<F> {
     /// Runs until the partition is revoked or the service shuts down; both are fine.
     pub(super) async fn run(self) -> Result<(), RunError> {
+        let (partition, revoked) = (self.handle.partition().clone(), self.handle.revoked());
         match self.fold_until_stopped().await {
             Err(RunError::Log(LogError::Revoked(_) | LogError::Closed)) => Ok(()),
+            // The log takes a partition back whose last commit it knows nothing of; whoever gets
+            // it next begins at what was stored.
+            Err(RunError::Log(error @ LogError::Ambiguous(_))) if revoked.is_cancelled() => {
+                tracing::warn!(%partition, %error, "partition taken back");
+                Ok(())
+            }
             other => other,
         }
     }
@@ -97,7 +104,8 @@ impl<F: Fold> PartitionRun<F> {
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
         // What was asked of the log and has not come back yet.
-        let mut ticked_ms = i64::MIN;
+        let mut tick_offset = None;
+        let mut refused = false;
         let mut asked_for = std::collections::BTreeMap::new();
         let mut backoff = Backoff::default();
         progress.update(&partition, |progress| {
@@ -105,11 +113,14 @@ impl<F: Fold> PartitionRun<F> {
             progress.progressed_ms = snapshot_ms;
         });
         loop {
-            let due = cursor.fold.next_due();
-            let wait = due.map_or(IDLE, |due| {
-                let left = due.max(ticked_ms.saturating_add(1)) - (options.clock)();
-                Duration::from_millis(left.clamp(1, IDLE.as_millis() as i64) as u64)
-            });
+            let wait = match cursor.fold.next_due() {
+                // The tick ends the wait when it can be read.
+                Some(due) if tick_offset.is_none() && !refused => {
+                    let left = due.saturating_sub((options.clock)());
+                    Duration::from_millis(left.clamp(1, IDLE.as_millis() as i64) as u64)
+                }
+                _ => IDLE,
+            };
             let limit = ReadLimit { wait, records: options.batch_records, ..ReadLimit::default() };
             let batch = tokio::select! {
                 biased;
@@ -153,14 +164,19 @@ impl<F: Fold> PartitionRun<F> {
             let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
             observer(&cursor.fold, &seen);
 
+            // Only a tick that was read back says what is still due: a timer may have been set
+            // for a time that had passed already, and asks for a tick of its own.
+            tick_offset = tick_offset.filter(|tick| *tick >= cursor.offset);
+            refused = false;
             if caught_up {
-                let due = cursor.fold.next_due().filter(|due| *due <= clock_ms && *due > ticked_ms);
-                if let Some(due) = due {
+                let due = cursor.fold.next_due().filter(|due| *due <= clock_ms);
+                if let Some(due) = due
+                    && tick_offset.is_none()
+                {
                     // Effective at its due time; the append time says when we got round to it.
                     let tick = cursor.fold.encode_tick(due);
-                    if append_own(&*log, &partition, tick).await {
-                        ticked_ms = due;
-                    }
+                    tick_offset = append_own(&*log, &partition, tick).await;
+                    refused = tick_offset.is_none();
                 }
                 for (tenant, head) in cursor.bundles.heads() {
                     let known = cursor.fold.config_sequence(&tenant);
@@ -169,7 +185,8 @@ impl<F: Fold> PartitionRun<F> {
                         let sequence = head.sequence;
                         let marker =
                             Marker { tenant: tenant.clone(), bundle: head.bundle, sequence };
-                        if append_own(&*log, &partition, cursor.fold.encode_marker(&marker)).await {
+                        let marker = cursor.fold.encode_marker(&marker);
+                        if append_own(&*log, &partition, marker).await.is_some() {
                             asked_for.insert(tenant, sequence);
                         }
                     }
@@ -417,17 +434,16 @@ async fn commit_surely(
     }
 }
 
-/// Appends something to the fold's own input; it counts when it is read back. A failure is tried
-/// again when the fold next looks.
-async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes) -> bool {
+/// Appends something to the fold's own input and says where; it counts when it is read back. A
+/// failure is tried again when the fold next looks.
+async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes) -> Option<u64> {
     let record = NewRecord::new(partition.clone(), None, value);
-    match log.append(vec![record]).await.pop() {
-        Some(Ok(_)) => true,
-        Some(Err(error)) => {
+    match log.append(vec![record]).await.pop()? {
+        Ok(position) => Some(position.offset),
+        Err(error) => {
             tracing::warn!(%partition, %error, "cannot append to the input, trying again");
-            false
+            None
         }
-        None => false,
     }
 }
 
@@ -441,7 +457,8 @@ async fn save<F: Fold>(
     backoff: &mut Backoff,
 ) -> Result<(), LogError> {
     let Cursor { fold, partition, offset, now_ms, log_id, .. } = cursor;
-    let (chunks, closing) = snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
+    let Prepared { chunks, closing, id, manifest, superseded } =
+        snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
     for result in log.append(chunks).await {
         if let Err(error) = result {
             // The next one will do; without its manifest this one does not count.
@@ -450,7 +467,9 @@ async fn save<F: Fold>(
         }
     }
     let commit = Commit { outputs: closing, offset: *offset, metadata: String::new() };
-    commit_surely(handle, commit, progress, backoff).await
+    commit_surely(handle, commit, progress, backoff).await?;
+    snapshots.complete(id, manifest, &superseded);
+    Ok(())
 }
 
 /// Pauses that grow while something keeps failing.

@@ -178,7 +178,8 @@ impl Snapshots {
     }
 
     /// Splits a state into chunk records and the manifest that completes it. The manifest comes
-    /// with tombstones of what it makes unnecessary; both go into the owner's next commit.
+    /// with tombstones of what it makes unnecessary; both go into the owner's next commit. Until
+    /// that commit is [`completed`](Self::complete) the snapshot does not count.
     pub(super) fn prepare<F: Fold>(
         &mut self,
         fold: &F,
@@ -186,20 +187,21 @@ impl Snapshots {
         offset: u64,
         now_ms: i64,
         log_id: &str,
-    ) -> (Vec<NewRecord>, Vec<NewRecord>) {
+    ) -> Prepared {
         let id = format!("{offset:020}");
         let place = place(input);
         let state = Bytes::from(fold.save());
         let mut chunks = Vec::new();
         let mut hashes = Vec::new();
-        let mut numbers = BTreeMap::new();
+        // Some of the chunks may reach the log even if not all do, and are to be forgotten then.
+        let snapshot = self.kept.entry(id.clone()).or_default();
         for (number, from) in (0..state.len().max(1)).step_by(CHUNK_BYTES).enumerate() {
             let data = state.slice(from..state.len().min(from + CHUNK_BYTES));
             hashes.push(Bytes::copy_from_slice(&Sha256::digest(&data)));
             let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Data(data)) };
             let key = key(fold.name(), input.partition, &id, &number.to_string());
             chunks.push(NewRecord::new(place.clone(), key, Bytes::from(value.encode_to_vec())));
-            numbers.insert(number as u32, Bytes::new());
+            snapshot.chunks.insert(number as u32, Bytes::new());
         }
         let manifest = SnapshotManifest {
             offset,
@@ -209,40 +211,58 @@ impl Snapshots {
             log_id: log_id.to_owned(),
             state_hash: Bytes::copy_from_slice(&fold.hash()),
         };
-        self.kept
-            .insert(id.clone(), Snapshot { manifest: Some(manifest.clone()), chunks: numbers });
-        let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest)) };
+        let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest.clone())) };
         let mut closing = vec![NewRecord::new(
             place.clone(),
             key(fold.name(), input.partition, &id, MANIFEST),
             Bytes::from(value.encode_to_vec()),
         )];
-        for id in self.superseded() {
-            let Some(old) = self.kept.remove(&id) else {
-                continue;
-            };
-            let names = old.chunks.keys().map(ToString::to_string).chain([MANIFEST.to_owned()]);
+        let superseded = self.superseded_by(&id);
+        for id in &superseded {
+            let chunks = self.kept.get(id).into_iter().flat_map(|old| old.chunks.keys());
+            let names = chunks.map(ToString::to_string).chain([MANIFEST.to_owned()]);
             closing.extend(names.map(|chunk| {
-                let key = key(fold.name(), input.partition, &id, &chunk);
+                let key = key(fold.name(), input.partition, id, &chunk);
                 NewRecord::new(place.clone(), key, None)
             }));
         }
-        (chunks, closing)
+        Prepared { chunks, closing, id, manifest, superseded }
     }
 
-    /// All but the newest complete ones; incomplete ones older than those too.
-    fn superseded(&self) -> Vec<String> {
+    /// The chunks are in the log and the closing records were committed.
+    pub(super) fn complete(&mut self, id: String, manifest: SnapshotManifest, gone: &[String]) {
+        self.kept.entry(id).or_default().manifest = Some(manifest);
+        for id in gone {
+            self.kept.remove(id);
+        }
+    }
+
+    /// All but the newest complete ones, once the one named `id` is complete; incomplete ones
+    /// older than those too.
+    fn superseded_by(&self, id: &str) -> Vec<String> {
         let oldest_kept = self
             .kept
             .iter()
             .rev()
-            .filter(|(_, snapshot)| snapshot.manifest.is_some())
+            .filter(|(known, snapshot)| known.as_str() == id || snapshot.manifest.is_some())
             .nth(KEEP - 1)
             .map(|(id, _)| id.clone());
         oldest_kept.map_or_else(Vec::new, |oldest| {
             self.kept.range(..oldest).map(|(id, _)| id.clone()).collect()
         })
     }
+}
+
+/// A snapshot on its way into the log.
+pub(super) struct Prepared {
+    /// To be appended first.
+    pub(super) chunks: Vec<NewRecord>,
+    /// To be committed when all chunks are in the log.
+    pub(super) closing: Vec<NewRecord>,
+    pub(super) id: String,
+    pub(super) manifest: SnapshotManifest,
+    /// What `closing` forgets.
+    pub(super) superseded: Vec<String>,
 }
 
 impl Snapshot {

@@ -1,3 +1,4 @@
 //! What tests need besides the log itself.
 
+pub mod fused;
 pub mod kafka_server;

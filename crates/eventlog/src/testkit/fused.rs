@@ -1,0 +1,190 @@
+//! A log that dies: at the n-th boundary around a write, everything that its process asks of it
+//! hangs for ever.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::topics::TopicSpec;
+use crate::{
+    Batch, Bounds, Commit, Committed, EventLog, GroupMember, LogError, Membership, NewRecord,
+    PartitionHandle, Position, ReadLimit, Rebalance, TopicInfo, TopicPartition,
+};
+
+/// Blows at a boundary, of which every write has one before and one after it.
+#[derive(Debug)]
+pub struct Fuse {
+    /// Boundaries left; never blows when negative from the start.
+    left: AtomicI64,
+    passed: AtomicI64,
+    blown: CancellationToken,
+}
+
+impl Fuse {
+    /// One that holds.
+    #[must_use]
+    pub fn never() -> Arc<Self> {
+        Self::at(-1)
+    }
+
+    /// One that blows at this boundary, counted from 0.
+    #[must_use]
+    pub fn at(boundary: i64) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicI64::new(boundary),
+            passed: AtomicI64::new(0),
+            blown: CancellationToken::new(),
+        })
+    }
+
+    /// Boundaries reached so far.
+    #[must_use]
+    pub fn passed(&self) -> i64 {
+        self.passed.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has blown.
+    pub async fn blown(&self) {
+        self.blown.cancelled().await;
+    }
+
+    async fn boundary(&self) {
+        self.passed.fetch_add(1, Ordering::SeqCst);
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.blown.cancel();
+        }
+        self.alive().await;
+    }
+
+    async fn alive(&self) {
+        if self.blown.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Another log, behind a fuse.
+#[derive(Clone)]
+pub struct Fused {
+    log: Arc<dyn EventLog>,
+    fuse: Arc<Fuse>,
+    refuse: Arc<Refuse>,
+}
+
+type Refuse = dyn Fn(&[NewRecord]) -> bool + Send + Sync;
+
+impl Fused {
+    /// Puts a log behind a fuse.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>, fuse: Arc<Fuse>) -> Self {
+        Self { log, fuse, refuse: Arc::new(|_| false) }
+    }
+
+    /// Refuses the appends that `which` says, as a full disk does; nothing of them is stored.
+    #[must_use]
+    pub fn refusing(self, which: impl Fn(&[NewRecord]) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuse: Arc::new(which), ..self }
+    }
+}
+
+impl fmt::Debug for Fused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fused").field("fuse", &self.fuse).finish_non_exhaustive()
+    }
+}
+
+struct FusedMember(Box<dyn GroupMember>, Arc<Fuse>);
+struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>);
+
+#[async_trait]
+impl EventLog for Fused {
+    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), LogError> {
+        self.log.ensure_topics(specs).await
+    }
+    async fn topic(&self, name: &str) -> Result<TopicInfo, LogError> {
+        self.log.topic(name).await
+    }
+    async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
+        self.fuse.boundary().await;
+        let results = if (self.refuse)(&records) {
+            let refused = || LogError::Storage("the test says so".to_owned());
+            records.iter().map(|_| Err(refused())).collect()
+        } else {
+            self.log.append(records).await
+        };
+        self.fuse.boundary().await;
+        results
+    }
+    async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds, LogError> {
+        self.log.bounds(partition).await
+    }
+    async fn read(
+        &self,
+        partition: &TopicPartition,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Batch, LogError> {
+        let batch = self.log.read(partition, from, limit).await;
+        self.fuse.alive().await;
+        batch
+    }
+    async fn committed(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+    ) -> Result<Option<Committed>, LogError> {
+        self.log.committed(group, partition).await
+    }
+    async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
+        let member = self.log.join(membership).await?;
+        Ok(Box::new(FusedMember(member, Arc::clone(&self.fuse))))
+    }
+    async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
+        self.log.trim(partition, offset).await
+    }
+}
+
+#[async_trait]
+impl GroupMember for FusedMember {
+    async fn next(&mut self) -> Result<Rebalance, LogError> {
+        let fuse = &self.1;
+        Ok(match self.0.next().await? {
+            Rebalance::Assigned(handles) => Rebalance::Assigned(
+                handles
+                    .into_iter()
+                    .map(|handle| {
+                        Box::new(FusedHandle(handle, Arc::clone(fuse))) as Box<dyn PartitionHandle>
+                    })
+                    .collect(),
+            ),
+            revoked @ Rebalance::Revoked(_) => revoked,
+        })
+    }
+}
+
+#[async_trait]
+impl PartitionHandle for FusedHandle {
+    fn partition(&self) -> &TopicPartition {
+        self.0.partition()
+    }
+    fn committed(&self) -> Option<&Committed> {
+        self.0.committed()
+    }
+    fn revoked(&self) -> CancellationToken {
+        self.0.revoked()
+    }
+    async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
+        let batch = self.0.fetch(limit).await;
+        self.1.alive().await;
+        batch
+    }
+    async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
+        self.1.boundary().await;
+        let result = self.0.commit(commit).await;
+        self.1.boundary().await;
+        result
+    }
+}
