@@ -109,7 +109,7 @@ impl Process {
             log,
             bundles,
             clock,
-            warehouse: Warehouse::new(&address, false),
+            warehouse: Warehouse::new(&address, false).unwrap(),
             webhook,
             context,
             ingest,

@@ -95,7 +95,8 @@ CREATE TABLE IF NOT EXISTS {db}.turns {on_cluster}
     log_offset UInt64,
     log_index UInt16,
     log_append_at DateTime64(3, 'UTC'),
-    revision UInt32 COMMENT '0 for the first statement, one more for each correction; the highest stays',
+    precedence Int64 COMMENT 'of two rows of one fact the one with the higher value stays: a live one, then the last correction, then the first appended',
+    revision UInt32 COMMENT '0 for the first statement, one more for each correction',
     tenant LowCardinality(String),
     conversation_id String,
     fact_id String COMMENT 'identity',
@@ -120,7 +121,7 @@ CREATE TABLE IF NOT EXISTS {db}.turns {on_cluster}
     INDEX by_conversation conversation_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_offset log_offset TYPE minmax GRANULARITY 4
 )
-ENGINE = {replacing revision}
+ENGINE = {replacing precedence}
 PARTITION BY toDate(log_append_at)
 PRIMARY KEY (tenant, at)
 ORDER BY (tenant, at, conversation_id, fact_id)
@@ -135,7 +136,8 @@ CREATE TABLE IF NOT EXISTS {db}.cycles {on_cluster}
     log_offset UInt64,
     log_index UInt16,
     log_append_at DateTime64(3, 'UTC'),
-    revision UInt32 COMMENT '0 for the first statement, one more for each correction; the highest stays',
+    precedence Int64 COMMENT 'of two rows of one fact the one with the higher value stays: a live one, then the last correction, then the first appended',
+    revision UInt32 COMMENT '0 for the first statement, one more for each correction',
     tenant LowCardinality(String),
     conversation_id String,
     fact_id String COMMENT 'identity',
@@ -161,7 +163,7 @@ CREATE TABLE IF NOT EXISTS {db}.cycles {on_cluster}
     INDEX by_conversation conversation_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_offset log_offset TYPE minmax GRANULARITY 4
 )
-ENGINE = {replacing revision}
+ENGINE = {replacing precedence}
 PARTITION BY toDate(log_append_at)
 PRIMARY KEY (tenant, at)
 ORDER BY (tenant, at, conversation_id, fact_id)

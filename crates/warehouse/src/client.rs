@@ -235,14 +235,14 @@ impl Tables for Warehouse {
         };
         let columns: Vec<String> =
             table.identity().iter().map(|column| format!("toString({column})")).collect();
-        let (columns, version) = (columns.join(", "), table.version());
+        let columns = columns.join(", ");
         for wanted in identities.chunks(IDENTITIES_AT_ONCE) {
             let telling_values: Vec<&str> =
                 wanted.iter().filter_map(|identity| identity.parts.last().map(|p| &**p)).collect();
             let query = self
                 .written(&format!(
                     "SELECT toString(tenant) AS whose, [{columns}] AS parts, \
-                     toInt64(max({version})) AS newest FROM {table} \
+                     max(precedence) AS newest FROM {table} \
                      WHERE {telling} IN {{wanted:Array(String)}} GROUP BY whose, parts"
                 ))
                 .param("wanted", telling_values);

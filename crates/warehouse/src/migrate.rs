@@ -364,8 +364,8 @@ mod tests {
     #[test]
     fn a_cluster_gets_replicated_engines_with_the_same_version_column() {
         let layout = Layout { replicated: true, ..Layout::default() };
-        let rendered = layout.render("ENGINE = {replacing revision}", "zhili");
-        assert_eq!(rendered, "ENGINE = ReplicatedReplacingMergeTree(revision)");
+        let rendered = layout.render("ENGINE = {replacing precedence}", "zhili");
+        assert_eq!(rendered, "ENGINE = ReplicatedReplacingMergeTree(precedence)");
     }
 
     #[test]
@@ -374,7 +374,7 @@ mod tests {
         assert!(DEDUPLICATION_WINDOW >= needed_window());
         let settings = Layout::default().table_settings();
         assert_eq!(window(&settings), DEDUPLICATION_WINDOW);
-        assert_eq!(window("ReplacingMergeTree(revision) ORDER BY a"), 0);
+        assert_eq!(window("ReplacingMergeTree(precedence) ORDER BY a"), 0);
     }
 
     #[test]

@@ -76,15 +76,6 @@ impl Table {
             Self::DeadLetters => &[],
         }
     }
-
-    /// The column by which one of several rows of an identity is chosen: the highest value stays.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        match self {
-            Self::Turns | Self::Cycles => "revision",
-            _ => "precedence",
-        }
-    }
 }
 
 impl fmt::Display for Table {

@@ -443,6 +443,9 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
         records.push(record(topics::FACTS, &key, turn(n, 0, None).encode_to_vec()));
         records.push(record(topics::FACTS, &key, cycle(n).encode_to_vec()));
         records.push(record(topics::FACTS, &key, turn(n, 1, Some(n as i64 * 100)).encode_to_vec()));
+        // Published again when it had been forgotten, and only in part.
+        let again = Fact { historical: true, ..turn(n, 3, None) };
+        records.push(record(topics::FACTS, &key, again.encode_to_vec()));
     }
     for n in 0..10 {
         let key = format!("team{n}");

@@ -1,12 +1,14 @@
 use zhili_proto::scoring::v1::{Fact, fact};
 
 use super::{Poison, Row, instant};
+use crate::Origin;
 use crate::column::{Instant, Word};
 use crate::table::table_row;
 
 table_row! {
     /// A row of `turns`.
-    TurnRow of Turns by [fact_id], revision {
+    TurnRow of Turns by [fact_id], precedence {
+        precedence: i64,
         revision: u32,
         tenant: Word,
         conversation_id: String,
@@ -34,7 +36,8 @@ table_row! {
 
 table_row! {
     /// A row of `cycles`.
-    CycleRow of Cycles by [fact_id], revision {
+    CycleRow of Cycles by [fact_id], precedence {
+        precedence: i64,
         revision: u32,
         tenant: Word,
         conversation_id: String,
@@ -61,11 +64,28 @@ table_row! {
     }
 }
 
-pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
+/// Bits of an append time in milliseconds: enough until the year 2109.
+const APPEND_BITS: u32 = 42;
+/// Bits of a revision; a fact with more corrections than this can count has other problems.
+const REVISION_BITS: u32 = 20;
+
+/// Which of several statements about one fact stays. A conversation that is published again after
+/// it was forgotten is folded anew as a historical one, from whatever part of it is published, and
+/// states facts under the same ids: what was found out live must outlive that.
+fn precedence(fact: &Fact, origin: &Origin) -> i64 {
+    let live = i64::from(!fact.historical) << (APPEND_BITS + REVISION_BITS - 1);
+    let revision = i64::from(fact.revision).min((1 << (REVISION_BITS - 1)) - 1) << APPEND_BITS;
+    let earlier = (1 << APPEND_BITS) - 1 - origin.append_at.0.clamp(0, (1 << APPEND_BITS) - 1);
+    live + revision + earlier
+}
+
+pub(super) fn row(fact: Fact, origin: &Origin) -> Result<Row, Poison> {
+    let precedence = precedence(&fact, origin);
     let tenant = fact.tenant.as_str();
     let at = instant(tenant, "at_ms", fact.at_ms)?;
     match fact.fact {
         Some(fact::Fact::Turn(turn)) => Ok(Row::Turn(Box::new(TurnRow {
+            precedence,
             revision: fact.revision,
             started_at: instant(tenant, "turn.started_ms", turn.started_ms)?,
             tenant: fact.tenant.into(),
@@ -90,6 +110,7 @@ pub(super) fn row(fact: Fact) -> Result<Row, Poison> {
             customer_messages: turn.customer_messages,
         }))),
         Some(fact::Fact::Cycle(cycle)) => Ok(Row::Cycle(Box::new(CycleRow {
+            precedence,
             revision: fact.revision,
             started_at: instant(tenant, "cycle.started_ms", cycle.started_ms)?,
             ended_at: cycle.ended_ms.map(|ms| instant(tenant, "cycle.ended_ms", ms)).transpose()?,

@@ -179,7 +179,7 @@ pub fn rows_of(topic: &str, origin: &Origin, record: &Record) -> Result<Vec<Row>
         }
         topics::FACTS => {
             let fact: Fact = decode("zhili.scoring.v1.Fact", value)?;
-            Ok(vec![facts::row(fact)?])
+            Ok(vec![facts::row(fact, origin)?])
         }
         topics::ESCALATION => {
             let entry: LogEntry = decode("zhili.escalation.v1.LogEntry", value)?;
