@@ -1,6 +1,6 @@
 //! E-mail addresses, found from their at sign outwards.
 
-use crate::fold::{TAKEN, Unit};
+use crate::fold::{TAKEN, Unit, run_length};
 
 /// Endings that make an address of `name @ host . com`, where blanks leave room for doubt.
 const KNOWN_ENDINGS: [&str; 24] = [
@@ -42,7 +42,7 @@ fn blanks<'a>(units: impl Iterator<Item = &'a Unit>) -> usize {
 /// Where the part before the at sign begins: at its first letter or digit.
 fn local_start(units: &[Unit], floor: usize, end: usize) -> Option<usize> {
     let is_local = |ch: char| ch.is_ascii_alphanumeric() || "._%+-".contains(ch);
-    let length = units[floor..end].iter().rev().take_while(|unit| is_local(unit.ch)).count();
+    let length = run_length(units[floor..end].iter().rev(), is_local);
     (end - length..end).find(|&i| units[i].ch.is_ascii_alphanumeric())
 }
 
@@ -52,8 +52,7 @@ fn local_start(units: &[Unit], floor: usize, end: usize) -> Option<usize> {
 /// `me@example.com13800138000` gives up its address and leaves the number to be found.
 fn domain_end(units: &[Unit], start: usize) -> Option<(usize, String)> {
     let is_label = |ch: char| ch.is_ascii_alphanumeric() || ch == '-';
-    let label_end =
-        |from: usize| from + units[from..].iter().take_while(|unit| is_label(unit.ch)).count();
+    let label_end = |from: usize| from + run_length(units[from..].iter(), is_label);
     let mut end = None;
     let mut here = label_end(start);
     if here == start {
@@ -61,8 +60,7 @@ fn domain_end(units: &[Unit], start: usize) -> Option<(usize, String)> {
     }
     while let Some(next) = after_dot(units, here, end.is_some()) {
         let stop = label_end(next);
-        let letters =
-            units[next..stop].iter().take_while(|unit| unit.ch.is_ascii_alphabetic()).count();
+        let letters = run_length(units[next..stop].iter(), |ch| ch.is_ascii_alphabetic());
         if letters >= 2 {
             let ending: String = units[next..next + letters]
                 .iter()

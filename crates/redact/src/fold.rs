@@ -61,6 +61,18 @@ fn fold(ch: char) -> Option<char> {
     })
 }
 
+/// How many units come first for which `is_part` holds. Every search that may go on for as long as
+/// the text does is one of these, so that what a text costs can be counted.
+pub(crate) fn run_length<'a>(
+    units: impl Iterator<Item = &'a Unit>,
+    is_part: impl Fn(char) -> bool,
+) -> usize {
+    let length = units.take_while(|unit| is_part(unit.ch)).count();
+    #[cfg(test)]
+    tests::READ.with(|read| read.set(read.get() + length + 1));
+    length
+}
+
 /// Whether `ch` belongs to an alphabet written with letters, so that it glues to digits.
 ///
 /// Chinese characters do not: `电话13800138000` is a number after a word.
@@ -90,4 +102,60 @@ pub(crate) fn worth_reading(text: &str, digits: usize) -> bool {
         }
     }
     seen >= digits
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::mask;
+
+    thread_local! {
+        /// Units that [`run_length`](super::run_length) has read in this thread.
+        pub(super) static READ: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Sixteen times the text is read in sixteen times the steps; a quadratic reader would take
+    /// 256 times as many.
+    #[test]
+    fn hostile_texts_are_read_in_steps_linear_in_their_length() {
+        for unit in [
+            "1",
+            "1 ",
+            "1-",
+            "@",
+            "a@",
+            "a@b.",
+            "a.",
+            "1@",
+            "138 ",
+            "6222 ",
+            "电话1",
+            "订单号1 ",
+            "(0",
+            "+1",
+            "://1/",
+            "www.1",
+            "1\u{200b}",
+            "１ ",
+            "1380013800",
+            "13800138000 ",
+            "x@ ",
+            "@ . ",
+            "a@b.c@",
+            "1@1.",
+            "a-@",
+            "@a",
+        ] {
+            let steps = |length: usize| {
+                let text = unit.repeat(length / unit.len() + 1);
+                READ.set(0);
+                std::hint::black_box(mask(&text));
+                READ.get()
+            };
+            let (short, long) = (steps(4 << 10), steps(64 << 10));
+            assert!(long <= 17 * short + 100, "{unit:?}: {short} for 4 KiB, {long} for 64 KiB");
+            assert!(long <= 4 * (64 << 10) + 100, "{unit:?}: {long} for 64 KiB");
+        }
+    }
 }

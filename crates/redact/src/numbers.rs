@@ -10,7 +10,7 @@ mod phone;
 
 use crate::Kind;
 use crate::cues::{self, Context};
-use crate::fold::{TAKEN, Unit, is_letter};
+use crate::fold::{TAKEN, Unit, is_letter, run_length};
 
 /// The shortest number masked: seven digits after a telephone cue.
 pub(crate) const FEWEST_DIGITS: usize = 7;
@@ -327,7 +327,7 @@ fn runs(units: &[Unit]) -> Vec<Run> {
     while at < units.len() {
         let ch = units[at].ch;
         if ch.is_ascii_digit() {
-            let length = units[at..].iter().take_while(|unit| unit.ch.is_ascii_digit()).count();
+            let length = run_length(units[at..].iter(), |ch| ch.is_ascii_digit());
             runs.push(Run { start: at, end: at + length, place });
             at += length;
             continue;

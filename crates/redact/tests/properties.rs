@@ -1,7 +1,6 @@
 //! What holds for every text.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use zhili_redact::{Kind, PseudonymKey, Subject, mask, pseudonym};
@@ -126,50 +125,5 @@ fn no_token_is_masked_and_none_looks_like_personal_data() {
         assert!(!mask(token).changed());
         assert!(!token.contains(|ch: char| ch.is_ascii_digit() || ch == '@'));
         assert!(token.is_ascii());
-    }
-}
-
-/// Sixteen times the text may take sixteen times as long, with room for a busy machine; a
-/// quadratic reader would take 256 times as long.
-#[test]
-fn hostile_texts_take_time_linear_in_their_length() {
-    for unit in [
-        "1",
-        "1 ",
-        "1-",
-        "@",
-        "a@",
-        "a@b.",
-        "a.",
-        "1@",
-        "138 ",
-        "6222 ",
-        "电话1",
-        "订单号1 ",
-        "(0",
-        "+1",
-        "://1/",
-        "www.1",
-        "1\u{200b}",
-        "１ ",
-        "1380013800",
-        "13800138000 ",
-        "x@ ",
-        "@ . ",
-    ] {
-        let time = |length: usize| {
-            let text = unit.repeat(length / unit.len() + 1);
-            (0..3)
-                .map(|_| {
-                    let start = Instant::now();
-                    std::hint::black_box(mask(std::hint::black_box(&text)));
-                    start.elapsed()
-                })
-                .min()
-                .unwrap_or_default()
-        };
-        let (short, long) = (time(4 << 10), time(64 << 10));
-        let allowed = short * 16 * 6 + Duration::from_millis(5);
-        assert!(long < allowed, "{unit:?}: {short:?} for 4 KiB, {long:?} for 64 KiB");
     }
 }

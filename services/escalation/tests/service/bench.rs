@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zhili_escalation::Config;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::{Bundles, publish_bundle};
+use zhili_eventlog::testkit::fused::{Fuse, Fused};
 use zhili_eventlog::{
     Clock, EventLog, NewRecord, ReadLimit, Record, TopicPartition, partition_of, system_clock,
     topics,
@@ -23,7 +24,6 @@ use zhili_runtime::auth::{Authenticator, Role, Tenant, TokenRecord, new_token};
 use zhili_runtime::config::Secret;
 use zhili_runtime::{Context, Failure};
 
-use crate::fused::{Fuse, Fused};
 use crate::receiver::{PATIENCE, Receiver};
 
 const PARTITIONS: u32 = 2;
@@ -117,7 +117,7 @@ impl Bench {
     /// Starts the service and waits until it answers or the fuse blows.
     pub(crate) async fn start_with(&self, fuse: &Arc<Fuse>, config: Config) -> Service {
         let log: Arc<dyn EventLog> =
-            Arc::new(Fused { log: self.log.clone(), fuse: Arc::clone(fuse) });
+            Arc::new(Fused::new(Arc::new(self.log.clone()), Arc::clone(fuse)));
         let shutdown = CancellationToken::new();
         let auth = Authenticator::from_records(self.tokens.clone());
         let context = Context::new(shutdown.clone(), auth);

@@ -1,10 +1,10 @@
 //! The owner dies at every boundary around a write to the log.
 
 use zhili_escalation::Config;
+use zhili_eventlog::testkit::fused::Fuse;
 use zhili_proto::escalation::v1::incident_event::Type;
 
 use crate::bench::Bench;
-use crate::fused::Fuse;
 
 /// Lets the service go until its page is told as delivered or the fuse blows.
 async fn until_paged_or_dead(bench: &Bench, fuse: &std::sync::Arc<Fuse>) {

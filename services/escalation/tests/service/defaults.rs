@@ -2,11 +2,11 @@
 
 use standardwebhooks::Webhook;
 use zhili_escalation::{Config, DefaultWebhook, Published, publish_default};
+use zhili_eventlog::testkit::fused::Fuse;
 use zhili_eventlog::topics;
 use zhili_runtime::config::Secret;
 
 use crate::bench::{Bench, SECRET};
-use crate::fused::Fuse;
 
 fn config(bench: &Bench, path: &str) -> Config {
     Config {

@@ -6,7 +6,6 @@ mod answers;
 mod bench;
 mod crash;
 mod defaults;
-mod fused;
 mod pages;
 mod receiver;
 mod replay;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use standardwebhooks::Webhook;
+use zhili_eventlog::testkit::fused::Fuse;
 use zhili_eventlog::{NewRecord, TopicPartition, topics};
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::escalation::v1::incident_event::Type;
@@ -20,7 +21,7 @@ async fn a_signal_becomes_a_page_that_a_stock_verifier_accepts() {
         link: "https://zhili.example/i/{incident_id}".into(),
         ..zhili_escalation::Config::default()
     };
-    let service = bench.start_with(&crate::fused::Fuse::never(), config).await;
+    let service = bench.start_with(&Fuse::never(), config).await;
     bench.signal(bench.urgent("s1", "c1")).await;
     let page = bench.receiver.next().await;
 
@@ -179,7 +180,7 @@ async fn a_private_address_is_refused_unless_it_is_meant() {
         allow_private_destinations: true,
         ..zhili_escalation::Config::default()
     };
-    let _service = bench.start_with(&crate::fused::Fuse::never(), operator).await;
+    let _service = bench.start_with(&Fuse::never(), operator).await;
     bench.signal(bench.urgent("s2", "c2")).await;
     assert_eq!(bench.receiver.next().await.json()["data"]["conversation_id"], "c2");
 }
