@@ -144,6 +144,8 @@ struct Fuse {
     left: AtomicI64,
     passed: AtomicI64,
     blown: Notify,
+    /// Every commit is the last before the partition goes to somebody else.
+    revokes: bool,
 }
 
 impl Fuse {
@@ -169,7 +171,7 @@ struct Fused {
 }
 
 struct FusedMember(Box<dyn GroupMember>, Arc<Fuse>);
-struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>);
+struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>, CancellationToken);
 
 #[async_trait]
 impl EventLog for Fused {
@@ -221,7 +223,9 @@ impl GroupMember for FusedMember {
                 handles
                     .into_iter()
                     .map(|handle| {
-                        Box::new(FusedHandle(handle, Arc::clone(fuse))) as Box<dyn PartitionHandle>
+                        let revoked = handle.revoked().child_token();
+                        let handle = FusedHandle(handle, Arc::clone(fuse), revoked);
+                        Box::new(handle) as Box<dyn PartitionHandle>
                     })
                     .collect(),
             ),
@@ -239,7 +243,7 @@ impl PartitionHandle for FusedHandle {
         self.0.committed()
     }
     fn revoked(&self) -> CancellationToken {
-        self.0.revoked()
+        self.2.clone()
     }
     async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
         self.0.fetch(limit).await
@@ -247,6 +251,10 @@ impl PartitionHandle for FusedHandle {
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
         self.1.boundary().await;
         let result = self.0.commit(commit).await;
+        if self.1.revokes {
+            self.2.cancel();
+            self.1.blown.notify_one();
+        }
         self.1.boundary().await;
         result
     }
@@ -574,4 +582,34 @@ async fn a_waiting_partition_is_a_complaint_and_an_idle_one_is_not() {
     assert_eq!(complaints(12_000).len(), 1);
     let seen = Mutex::new(complaints(12_000));
     assert!(seen.lock().unwrap()[0].contains("t[0] has not moved"));
+}
+
+#[tokio::test]
+async fn a_state_committed_right_before_the_partition_was_revoked_is_shown_to_nobody() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    let fuse = Arc::new(Fuse { left: AtomicI64::new(-1), revokes: true, ..Fuse::default() });
+    let shown = Arc::new(AtomicI64::new(0));
+    let log: Arc<dyn EventLog> =
+        Arc::new(Fused { log: bench.log.clone(), fuse: Arc::clone(&fuse) });
+    let shutdown = CancellationToken::new();
+    let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
+    let counter = Arc::clone(&shown);
+    let make = move |_: &TopicPartition| {
+        let counter = Arc::clone(&counter);
+        let observer = Box::new(move |fold: &Sums, _: &Observation<'_>| {
+            counter.fetch_add(fold.open.len() as i64, Ordering::SeqCst);
+        });
+        (Sums::default(), observer as _)
+    };
+    let membership = Membership {
+        group: "sums".into(),
+        member: "m".into(),
+        topics: vec![topics::EVENTS.into()],
+    };
+    let (options, progress) = (bench.options(), Progress::default());
+    let task = tokio::spawn(run_group(log, membership, make, bundles, options, progress, shutdown));
+    tokio::time::timeout(PATIENCE, fuse.blown.notified()).await.unwrap();
+    assert_eq!(shown.load(Ordering::SeqCst), 0);
+    task.abort();
 }

@@ -151,7 +151,10 @@ impl<F: Fold> PartitionRun<F> {
                 }
             });
             let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
-            observer(&cursor.fold, &seen);
+            // Nobody is to act for a partition that somebody else may own by now.
+            if !revoked.is_cancelled() {
+                observer(&cursor.fold, &seen);
+            }
 
             if caught_up {
                 let due = cursor.fold.next_due().filter(|due| *due <= clock_ms && *due > ticked_ms);

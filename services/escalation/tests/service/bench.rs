@@ -1,4 +1,4 @@
-//! A log with its clock in the test's hand, and the service on it.
+//! A log whose clock the test can put forward, and the service on it.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -32,7 +32,10 @@ pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub(crate) struct Bench {
     pub(crate) log: EmbeddedLog,
     pub(crate) receiver: Receiver,
-    time: Arc<AtomicI64>,
+    /// What the clock of log and service is ahead of the real one, ms. It must not stand still:
+    /// the lease of a claim is measured in real time by its owner and in log time by the fold,
+    /// and with a clock that stands a claim of somebody who has died is never let go.
+    ahead_ms: Arc<AtomicI64>,
     supervisor: Secret,
     stranger: Secret,
     publisher: Secret,
@@ -40,7 +43,7 @@ pub(crate) struct Bench {
     secret: tempfile::NamedTempFile,
 }
 
-/// A running service; dropping it is its sudden death.
+/// A running service.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
@@ -50,15 +53,15 @@ pub(crate) struct Service {
     task: AbortOnDropHandle<Result<(), Failure>>,
 }
 
+fn clock(ahead_ms: &Arc<AtomicI64>) -> Clock {
+    let (ahead_ms, real) = (Arc::clone(ahead_ms), system_clock());
+    Arc::new(move || real() + ahead_ms.load(Ordering::SeqCst))
+}
+
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let time = Arc::new(AtomicI64::new((system_clock())()));
-        let clock = Arc::clone(&time);
-        let log = EmbeddedLog::open_on(
-            InMemoryBackend::new,
-            Arc::new(move || clock.load(Ordering::SeqCst)),
-        )
-        .unwrap();
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, clock(&ahead_ms)).unwrap();
         log.ensure_topics(&topics::all(PARTITIONS)).await.unwrap();
         let mut tokens = Vec::new();
         let mut token = |name: &str, tenant: &str, role| {
@@ -73,7 +76,7 @@ impl Bench {
         let mut secret = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut secret, SECRET.as_bytes()).unwrap();
         let receiver = Receiver::start().await;
-        Self { log, receiver, time, supervisor, stranger, publisher, tokens, secret }
+        Self { log, receiver, ahead_ms, supervisor, stranger, publisher, tokens, secret }
     }
 
     /// As `new`, with the receiver as the only destination of tenant `default`.
@@ -98,16 +101,16 @@ impl Bench {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        let time = Arc::clone(&self.time);
-        Arc::new(move || time.load(Ordering::SeqCst))
+        clock(&self.ahead_ms)
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.time.load(Ordering::SeqCst)
+        self.clock()()
     }
 
+    /// Puts the clock forward.
     pub(crate) fn wait_ms(&self, ms: i64) {
-        self.time.fetch_add(ms, Ordering::SeqCst);
+        self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
     pub(crate) async fn start(&self) -> Service {
@@ -329,6 +332,14 @@ impl Service {
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("never answered as wanted")
+    }
+
+    /// Dies suddenly. When this returns it has left its group: what it had not done by then, it
+    /// will not do, except for requests and appends that were under way.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let died = tokio::time::timeout(PATIENCE, self.task).await.unwrap();
+        assert!(died.is_err_and(|error| error.is_cancelled()), "it had ended before");
     }
 
     /// Stops as a signal to the process would.

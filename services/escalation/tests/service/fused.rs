@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
+use prost::Message;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
@@ -13,6 +14,7 @@ use zhili_eventlog::{
     Batch, Bounds, Commit, Committed, EventLog, GroupMember, LogError, Membership, NewRecord,
     PartitionHandle, Position, ReadLimit, Rebalance, TopicInfo, TopicPartition,
 };
+use zhili_proto::escalation::v1 as pb;
 
 #[derive(Default)]
 pub(crate) struct Fuse {
@@ -20,6 +22,8 @@ pub(crate) struct Fuse {
     left: AtomicI64,
     passed: AtomicI64,
     is_blown: AtomicBool,
+    /// Blows when a claim of a page has been appended.
+    after_claim: bool,
     blown: Notify,
 }
 
@@ -30,6 +34,11 @@ impl Fuse {
 
     pub(crate) fn at(boundary: i64) -> Arc<Self> {
         Arc::new(Self { left: AtomicI64::new(boundary), ..Self::default() })
+    }
+
+    /// Of a process that dies before it reads its first claim back.
+    pub(crate) fn after_claim() -> Arc<Self> {
+        Arc::new(Self { left: AtomicI64::new(-1), after_claim: true, ..Self::default() })
     }
 
     pub(crate) fn passed(&self) -> i64 {
@@ -45,10 +54,14 @@ impl Fuse {
     async fn boundary(&self) {
         self.passed.fetch_add(1, Ordering::SeqCst);
         if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            self.is_blown.store(true, Ordering::SeqCst);
-            self.blown.notify_one();
+            self.blow();
         }
         self.alive().await;
+    }
+
+    fn blow(&self) {
+        self.is_blown.store(true, Ordering::SeqCst);
+        self.blown.notify_one();
     }
 
     async fn alive(&self) {
@@ -56,6 +69,11 @@ impl Fuse {
             std::future::pending::<()>().await;
         }
     }
+}
+
+fn is_claim(record: &NewRecord) -> bool {
+    let entry = record.value.as_deref().and_then(|value| pb::LogEntry::decode(value).ok());
+    matches!(entry.and_then(|entry| entry.entry), Some(pb::log_entry::Entry::Claim(_)))
 }
 
 #[derive(Clone)]
@@ -77,7 +95,11 @@ impl EventLog for Fused {
     }
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
         self.fuse.boundary().await;
+        let claims = records.iter().any(is_claim);
         let results = self.log.append(records).await;
+        if claims && self.fuse.after_claim {
+            self.fuse.blow();
+        }
         self.fuse.boundary().await;
         results
     }

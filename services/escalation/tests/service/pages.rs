@@ -94,14 +94,14 @@ async fn a_page_that_failed_is_tried_again_under_the_same_id() {
 async fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
     let bench = Bench::with_floor().await;
     let _service = bench.start().await;
-    bench.receiver.answer(&[(429, Some("30"))]);
+    bench.receiver.answer(&[(429, Some("200"))]);
     bench.signal(bench.urgent("s1", "c1")).await;
     let first = bench.receiver.next().await;
     bench.entry(result_of(1)).await;
-    bench.wait_ms(20_000);
+    bench.wait_ms(100_000);
     bench.signal(bench.urgent("s2", "c2")).await;
     assert_eq!(bench.receiver.next().await.json()["data"]["conversation_id"], "c2");
-    bench.wait_ms(11_000);
+    bench.wait_ms(101_000);
     assert_eq!(bench.receiver.next().await.id(), first.id());
 }
 
