@@ -6,7 +6,8 @@ use crate::config::{Config, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT, St
 use crate::signal::Family;
 
 /// A policy at the moment an incident started. Later changes of the configuration do not touch
-/// its order and delays; what a destination's name stands for is looked up at every attempt, so
+/// its order and delays, unless none of its destinations is left: then the incident takes the
+/// policy of now. What a destination's name stands for is looked up at every attempt, so
 /// that a corrected address or a new secret serves pages that are still being tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
