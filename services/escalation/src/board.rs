@@ -100,6 +100,13 @@ impl Board {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(BACKOFF.1);
                 }
+                // The topic was there when the service started: a broker that does not know it
+                // now will know it again, and until then the list goes stale.
+                Err(error @ (LogError::UnknownTopic(_) | LogError::UnknownPartition(_))) => {
+                    tracing::error!(partition = %at, %error, "cannot follow the incidents, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
                 Err(error) => return error,
             }
         }
@@ -257,4 +264,34 @@ fn is_open(incident: &pb::Incident) -> bool {
 
 pub(crate) fn place(partition: u32) -> TopicPartition {
     TopicPartition::new(topics::INCIDENTS, partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use zhili_eventlog::embedded::EmbeddedLog;
+    use zhili_eventlog::system_clock;
+
+    use super::*;
+    use crate::faulty::Faulty;
+
+    #[tokio::test]
+    async fn a_topic_that_cannot_be_found_for_a_while_is_followed_again() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let faulty = Faulty::new(&log);
+        let board = Board::open(faulty.clone(), 4).await.unwrap();
+        faulty.fail(LogError::UnknownTopic(topics::INCIDENTS.into()));
+        faulty.fail(LogError::UnknownPartition(place(0)));
+        let complete = async {
+            let mut moved = board.moved.subscribe();
+            while !board.is_complete() {
+                moved.changed().await.unwrap();
+            }
+        };
+        tokio::select! {
+            error = board.follow(0) => panic!("it has ended: {error}"),
+            () = complete => {}
+        }
+    }
 }

@@ -367,8 +367,22 @@ struct Job {
     triggered_ms: Option<i64>,
 }
 
+/// Ends a job in any case, also when it panics: as long as it counts as under way, nobody tries
+/// its page again.
+struct Ending<'a> {
+    job: &'a Job,
+    noted: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.job.end(self.noted);
+    }
+}
+
 impl Job {
     async fn run(self) {
+        let mut ending = Ending { job: &self, noted: false };
         let id = self.page_id.to_string();
         let request = Send {
             webhook: &self.webhook,
@@ -385,7 +399,6 @@ impl Job {
                 "the lease ended before the page could be sent, it will be claimed again"
             );
             self.pager.metrics.late_sends.inc();
-            self.end(false);
             return;
         };
         self.count(&sent);
@@ -402,8 +415,7 @@ impl Job {
             duration_ms: started.elapsed().as_millis() as i64,
             retry_after_ms: sent.retry_after_ms,
         };
-        let noted = self.note(result).await;
-        self.end(noted);
+        ending.noted = self.note(result).await;
     }
 
     /// A noted send counts as under way until its result is read back, by whoever owns the
@@ -433,8 +445,10 @@ impl Job {
                 // A second copy of a result has no effect.
                 Some(Err(error)) if error.is_transient() => {
                     tracing::warn!(%error, "cannot note what came of a page, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                // The topic was there when the service started and will be there again.
+                Some(Err(error @ (LogError::UnknownTopic(_) | LogError::UnknownPartition(_)))) => {
+                    tracing::error!(%error, "cannot note what came of a page, trying again");
                 }
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot note what came of a page, it may be sent again");
@@ -442,6 +456,8 @@ impl Job {
                 }
                 Some(Ok(_)) | None => return true,
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 
@@ -478,6 +494,7 @@ mod tests {
     use zhili_incident::Family;
 
     use super::*;
+    use crate::faulty::Faulty;
 
     fn place() -> TopicPartition {
         TopicPartition::new(topics::ESCALATION, 0)
@@ -580,5 +597,66 @@ mod tests {
             assert_eq!(entries(&log).await.len() - before, usize::from(!goes));
             drop(owner);
         }
+    }
+
+    /// The job of the page of `fold`, once its claim counts as under way and its partition as
+    /// owned.
+    fn job(pager: &Pager, fold: &mut Incidents, now_ms: i64) -> Job {
+        let incident = fold.partition().incidents().next().unwrap();
+        let page_id = incident.pages[0].page_id;
+        let claim = Claim { page_id, attempt: 1, owner: "one".into() };
+        pager.measured(&place(), Some(Figures::default()));
+        let claimed = Instant::now();
+        let under_way = UnderWay {
+            partition: place(),
+            destination: ("default".into(), "default".into(), "floor".into()),
+            claimed,
+            asked: claimed,
+            stage: Stage::Sending,
+        };
+        pager.lock().insert((page_id, 1), under_way);
+        let body = bytes::Bytes::from_static(b"{}");
+        apply(fold, now_ms, zhili_incident::Entry::Claim(claim));
+        Job {
+            pager: pager.clone(),
+            partition: place(),
+            tenant: "default".into(),
+            team: "default".into(),
+            page_id,
+            attempt: 1,
+            // Refused without any request.
+            webhook: Webhook { url: "http://[::1]/".into(), secret: None, allow_private: false },
+            body,
+            claimed,
+            traceparent: None,
+            triggered_ms: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_send_that_panics_is_given_up_so_that_its_page_is_tried_again() {
+        let pager = pager(Arc::new(log().await), Arc::new(|| panic!("as wanted"))).await;
+        let mut fold = triggered("http://[::1]/", 0);
+        let job = job(&pager, &mut fold, 0);
+        let attempt = (job.page_id, job.attempt);
+        assert!(tokio::spawn(job.run()).await.unwrap_err().is_panic());
+        assert_eq!(pager.lock()[&attempt].stage, Stage::GivenUp);
+    }
+
+    #[tokio::test]
+    async fn a_result_is_noted_though_the_topic_could_not_be_found_for_a_while() {
+        let log = log().await;
+        let faulty = Faulty::new(&log);
+        let mut pager = pager(Arc::new(log.clone()), system_clock()).await;
+        pager.log = faulty.clone();
+        pager.allow_private = false;
+        let mut fold = triggered("http://[::1]/", 0);
+        let job = job(&pager, &mut fold, 0);
+        let attempt = (job.page_id, job.attempt);
+        faulty.fail(LogError::UnknownTopic(topics::ESCALATION.into()));
+        faulty.fail(LogError::UnknownPartition(place()));
+        job.run().await;
+        assert_eq!(entries(&log).await.len(), 1);
+        assert_eq!(pager.lock()[&attempt].stage, Stage::Sending, "until the result is read back");
     }
 }
