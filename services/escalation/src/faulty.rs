@@ -1,6 +1,7 @@
 //! A log that fails as it is told, for tests.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -15,16 +16,22 @@ pub(crate) struct Faulty {
     log: EmbeddedLog,
     /// Of the next appends and reads, in this order.
     errors: Mutex<VecDeque<LogError>>,
+    hangs: AtomicBool,
 }
 
 impl Faulty {
     pub(crate) fn new(log: &EmbeddedLog) -> Arc<Self> {
-        Arc::new(Self { log: log.clone(), errors: Mutex::default() })
+        Arc::new(Self { log: log.clone(), errors: Mutex::default(), hangs: AtomicBool::new(false) })
     }
 
     /// Fails an append or a read after those that are to fail already.
     pub(crate) fn fail(&self, error: LogError) {
         self.errors.lock().unwrap().push_back(error);
+    }
+
+    /// Answers no append any more.
+    pub(crate) fn hang(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
     }
 
     fn next(&self) -> Option<LogError> {
@@ -41,6 +48,9 @@ impl EventLog for Faulty {
         self.log.topic(name).await
     }
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         match self.next() {
             Some(error) => records.iter().map(|_| Err(error.clone())).collect(),
             None => self.log.append(records).await,
