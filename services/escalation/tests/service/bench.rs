@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
@@ -27,6 +28,8 @@ use crate::fused::{Fuse, Fused};
 use crate::receiver::{PATIENCE, Receiver};
 
 const PARTITIONS: u32 = 2;
+/// Between two questions to a service, so that it comes to work on what they are about.
+const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 pub(crate) struct Bench {
@@ -49,6 +52,7 @@ pub(crate) struct Service {
     pub(crate) token: String,
     pub(crate) stranger: String,
     pub(crate) publisher: String,
+    client: reqwest::Client,
     context: Context,
     task: AbortOnDropHandle<Result<(), Failure>>,
 }
@@ -134,12 +138,13 @@ impl Bench {
             token: self.supervisor.expose().to_owned(),
             stranger: self.stranger.expose().to_owned(),
             publisher: self.publisher.expose().to_owned(),
+            client: reqwest::Client::new(),
             context,
             task: AbortOnDropHandle::new(tokio::spawn(serving)),
         };
         let ready = async {
             while service.get("/v1/incidents").await.0 != 200 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::select! {
@@ -230,7 +235,7 @@ impl Bench {
             loop {
                 for partition in 0..PARTITIONS {
                     let at = TopicPartition::new(topic, partition);
-                    let wait = std::time::Duration::from_millis(10);
+                    let wait = Duration::from_millis(10);
                     let limit = ReadLimit { wait, ..ReadLimit::default() };
                     let next = &mut next[partition as usize];
                     let batch = self.log.read(&at, *next, limit).await.unwrap();
@@ -258,7 +263,7 @@ impl Bench {
             let mut records = Vec::new();
             let at = TopicPartition::new(topic, partition);
             let mut next = self.log.bounds(&at).await.unwrap().start;
-            let limit = ReadLimit { wait: std::time::Duration::ZERO, ..ReadLimit::default() };
+            let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
             loop {
                 let batch = self.log.read(&at, next, limit).await.unwrap();
                 next = batch.next;
@@ -293,14 +298,14 @@ impl Service {
     }
 
     pub(crate) async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
-        let request = reqwest::Client::new().get(self.url(path)).bearer_auth(token);
+        let request = self.client.get(self.url(path)).bearer_auth(token);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
     pub(crate) async fn text(&self, path: &str) -> (u16, String) {
-        let response = reqwest::get(self.url(path)).await.unwrap();
+        let response = self.client.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
@@ -309,7 +314,7 @@ impl Service {
     }
 
     pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
-        let request = reqwest::Client::new().post(self.url(path)).bearer_auth(token).json(&body);
+        let request = self.client.post(self.url(path)).bearer_auth(token).json(&body);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or(Value::Null))
@@ -321,7 +326,7 @@ impl Service {
         body["incidents"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Asks until the answer is as wanted.
+    /// Asks until the answer is as wanted: what it is made of is not told anywhere else.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let asking = async {
             loop {
@@ -329,6 +334,7 @@ impl Service {
                 if wanted(&body) {
                     return body;
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("never answered as wanted")
