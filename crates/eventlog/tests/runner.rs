@@ -557,3 +557,33 @@ async fn a_waiting_partition_is_a_complaint_and_an_idle_one_is_not() {
     let seen = Mutex::new(complaints(12_000));
     assert!(seen.lock().unwrap()[0].contains("t[0] has not moved"));
 }
+
+#[tokio::test]
+async fn a_state_committed_right_before_the_partition_was_revoked_is_shown_to_nobody() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    let fuse = Fuse::never();
+    let shown = Arc::new(AtomicI64::new(0));
+    let log: Arc<dyn EventLog> =
+        Arc::new(Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse)).revoking());
+    let shutdown = CancellationToken::new();
+    let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
+    let counter = Arc::clone(&shown);
+    let make = move |_: &TopicPartition| {
+        let counter = Arc::clone(&counter);
+        let observer = Box::new(move |fold: &Sums, _: &Observation<'_>| {
+            counter.fetch_add(fold.open.len() as i64, Ordering::SeqCst);
+        });
+        (Sums::default(), observer as _)
+    };
+    let membership = Membership {
+        group: "sums".into(),
+        member: "m".into(),
+        topics: vec![topics::EVENTS.into()],
+    };
+    let (options, progress) = (bench.options(), Progress::default());
+    let task = tokio::spawn(run_group(log, membership, make, bundles, options, progress, shutdown));
+    tokio::time::timeout(PATIENCE, fuse.blown()).await.unwrap();
+    assert_eq!(shown.load(Ordering::SeqCst), 0);
+    task.abort();
+}

@@ -25,7 +25,7 @@ pub struct Command {
 }
 
 /// The things that can be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The actor answers for the incident from now on: nobody else is paged until the

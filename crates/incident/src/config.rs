@@ -21,6 +21,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Policy;
 use crate::signal::Family;
 
 /// The team that a tenant's other teams fall back to.
@@ -221,6 +222,16 @@ impl Config {
 }
 
 impl Team {
+    /// Families whose incidents page no person: their policy names nothing but `watch`, where
+    /// nobody may be looking, or there is no destination at all.
+    pub fn silent_families(&self) -> Vec<Family> {
+        let pages =
+            |name: &str| matches!(self.destinations.get(name), Some(Destination::Webhook(_)));
+        let mut families = Vec::from(Family::ALL);
+        families.retain(|family| !Policy::of("", self, *family).destinations().any(pages));
+        families
+    }
+
     fn check(&self, field: &str) -> Result<(), ConfigError> {
         for (name, destination) in &self.destinations {
             let field = format!("{field}.destinations.{name}");

@@ -103,7 +103,8 @@ pub enum Reason {
     SeverityRise,
     /// The acknowledgement timed out.
     AckTimeout,
-    /// The team can be reached since the last change of its configuration.
+    /// The team can be reached since the last change of its configuration, or all destinations
+    /// of the policy before are gone.
     Reconfigured,
 }
 

@@ -400,9 +400,10 @@ impl Partition {
             replies: &mut self.durable.replies,
             events,
         };
-        tracked.destinations_changed(&mut context);
-        if !tracked.incident.policy.has_destination() {
-            tracked.policy_changed(policy, &mut context);
+        let stranded = tracked.is_stranded(context.configs);
+        let lost = tracked.destinations_changed(stranded, &mut context);
+        if stranded {
+            tracked.policy_changed(policy, lost, &mut context);
         }
         self.refresh(id);
     }

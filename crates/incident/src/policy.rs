@@ -6,7 +6,8 @@ use crate::config::{Config, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT, St
 use crate::signal::Family;
 
 /// A policy at the moment an incident started. Later changes of the configuration do not touch
-/// its order and delays; what a destination's name stands for is looked up at every attempt, so
+/// its order and delays, unless none of its destinations is left: then the incident takes the
+/// policy of now. What a destination's name stands for is looked up at every attempt, so
 /// that a corrected address or a new secret serves pages that are still being tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -32,10 +33,15 @@ impl Policy {
     /// The policy of a family in a team, from the tenant's configuration if there is one.
     pub(crate) fn resolve(config: Option<(&str, &Config)>, team: &str, family: Family) -> Self {
         let built_in = Team::default();
-        let (bundle, team) = match config {
-            Some((bundle, config)) => (bundle, config.team(team).unwrap_or(&built_in)),
-            None => ("", &built_in),
-        };
+        match config {
+            Some((bundle, config)) => {
+                Self::of(bundle, config.team(team).unwrap_or(&built_in), family)
+            }
+            None => Self::of("", &built_in, family),
+        }
+    }
+
+    pub(crate) fn of(bundle: &str, team: &Team, family: Family) -> Self {
         let name = team.by_family.get(&family).unwrap_or(&team.policy);
         let steps = team.policies.get(name).cloned().unwrap_or_else(|| every_destination(team));
         Self {
@@ -53,6 +59,12 @@ impl Policy {
     /// Whether there is anybody to page at all.
     pub fn has_destination(&self) -> bool {
         !self.steps.is_empty()
+    }
+
+    /// Names of all destinations, of the steps and of the fallback.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        let steps = self.steps.iter().flat_map(|step| &step.destinations);
+        steps.chain(&self.fallback).map(String::as_str)
     }
 }
 

@@ -21,6 +21,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Complaint, Self::Wording, Self::Sla, Self::Crisis];
+
     /// The name used in configuration, on the wire and as a metric label.
     pub fn name(self) -> &'static str {
         match self {

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use crate::config::Destination;
+use crate::configs::Configs;
 use crate::event::{Cause, EventKind};
 use crate::id::PageId;
-use crate::incident::{Exhausted, KEPT_PAGES, State};
+use crate::incident::{Exhausted, Incident, KEPT_PAGES, State};
 use crate::lifecycle::{Context, Notices, Tracked};
 use crate::page::{Channel, Page, PageState, Reason, Settled, Stop};
 use crate::policy::Policy;
 
 const REMOVED: &str = "the destination is no longer configured as it was";
+const REPLACED: &str =
+    "no destination of its policy is configured any more: it starts again with the policy of now";
 
 impl Tracked {
     /// Starts again at the first step, in a pass of its own so that its pages have ids of their
@@ -171,9 +174,21 @@ impl Tracked {
         self.emit_escalated(Cause::default(), notices, context);
     }
 
+    /// Whether there is nobody left whom the policy could page: every destination that it names
+    /// is gone, or it names none.
+    pub(crate) fn is_stranded(&self, configs: &Configs) -> bool {
+        let Incident { tenant, team, policy, .. } = &self.incident;
+        policy.destinations().all(|name| configs.destination(tenant, team, name).is_none())
+    }
+
     /// Destinations may have been removed or become another kind: pages that still wanted to go
-    /// there fail.
-    pub(crate) fn destinations_changed(&mut self, context: &mut Context<'_>) {
+    /// there fail; whether there were any. The next step is left alone if its destinations are
+    /// gone as well.
+    pub(crate) fn destinations_changed(
+        &mut self,
+        stranded: bool,
+        context: &mut Context<'_>,
+    ) -> bool {
         let incident = &mut self.incident;
         let mut failed = Vec::new();
         for page in incident.pages.iter_mut().filter(|page| !page.is_settled()) {
@@ -184,23 +199,54 @@ impl Tracked {
                 failed.push(page.page_id);
             }
         }
-        for page_id in failed {
-            let cause = Cause { page: Some(page_id), note: REMOVED.to_owned(), ..Cause::default() };
+        for page_id in &failed {
+            let cause =
+                Cause { page: Some(*page_id), note: REMOVED.to_owned(), ..Cause::default() };
             self.emit(EventKind::DeliveryFailed, cause, context);
-            self.leave_failed_step(page_id, context);
+            if !stranded {
+                self.leave_failed_step(*page_id, context);
+            }
         }
+        !failed.is_empty()
     }
 
-    /// The team had nobody to page when the incident started; now it takes its new policy, and
-    /// starts if nobody has acknowledged meanwhile.
-    pub(crate) fn policy_changed(&mut self, policy: Arc<Policy>, context: &mut Context<'_>) {
-        self.incident.policy = policy;
-        if self.incident.policy.has_destination() && self.incident.exhausted.is_some() {
+    /// Takes the policy of now, because nobody is left whom the one before could page, and starts
+    /// it unless somebody has acknowledged.
+    ///
+    /// A policy that has come to its end does not start again for a change of configuration,
+    /// unless it took pages with it (`lost`) that might still have arrived.
+    pub(crate) fn policy_changed(
+        &mut self,
+        policy: Arc<Policy>,
+        lost: bool,
+        context: &mut Context<'_>,
+    ) {
+        let incident = &mut self.incident;
+        if incident.exhausted == Some(Exhausted::PolicyEnded) && !lost {
+            return;
+        }
+        let before = incident.exhausted;
+        incident.policy = policy;
+        if incident.state != State::Triggered {
+            return;
+        }
+        if incident.policy.has_destination() {
+            let (kind, note) = match before {
+                Some(Exhausted::NobodyReachable) => {
+                    (EventKind::Triggered, "the team can be paged since its configuration changed")
+                }
+                Some(Exhausted::PolicyEnded) => (EventKind::Triggered, REPLACED),
+                None => (EventKind::Escalated, REPLACED),
+            };
             let mut notices = Notices::new();
             self.restart(Reason::Reconfigured, &mut notices, context);
-            let note = "the team can be paged since its configuration changed".to_owned();
-            let cause = Cause { note, ..Cause::default() };
-            self.emit_triggered(EventKind::Triggered, cause, notices, context);
+            let cause = Cause { note: note.to_owned(), ..Cause::default() };
+            self.emit_triggered(kind, cause, notices, context);
+        } else if before != Some(Exhausted::NobodyReachable) {
+            incident.next_at_ms = None;
+            incident.exhausted = Some(Exhausted::NobodyReachable);
+            let note = Exhausted::NobodyReachable.words().to_owned();
+            self.emit(EventKind::Exhausted, Cause { note, ..Cause::default() }, context);
         }
     }
 

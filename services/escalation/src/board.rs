@@ -10,8 +10,9 @@ use std::time::Duration;
 use prost::Message;
 use tokio::sync::{broadcast, oneshot, watch};
 use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition, topics};
-use zhili_incident::RESOLVED_FOR_MS;
+use zhili_incident::{Action, Command, RESOLVED_FOR_MS};
 use zhili_proto::escalation::v1 as pb;
+use zhili_proto::escalation::v1::incident_event::Type;
 use zhili_proto::millis;
 
 /// Pauses before a read is tried again, growing from the first to the second.
@@ -40,7 +41,7 @@ struct State {
     /// Resolved incidents by when they are to be forgotten.
     forget: BTreeSet<(i64, String)>,
     partitions: Vec<Place>,
-    waiting: HashMap<Command, Vec<oneshot::Sender<Arc<pb::IncidentEvent>>>>,
+    waiting: HashMap<Asked, Vec<oneshot::Sender<Arc<pb::IncidentEvent>>>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -50,8 +51,32 @@ struct Place {
     caught_up: bool,
 }
 
-/// Names one command: tenant, incident, command id.
-type Command = (String, String, String);
+/// What somebody waits for the answer to. Others may have given the same command id to something
+/// else, for which theirs is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    tenant: String,
+    incident_id: String,
+    command_id: String,
+    actor: String,
+    action: Action,
+}
+
+impl Asked {
+    fn is_answered_by(&self, event: &pb::IncidentEvent) -> bool {
+        // A refusal for an unknown incident names none: whoever asked under that id is meant.
+        let named = event.incident.as_ref().map(|incident| incident.incident_id.as_str());
+        self.tenant == event.tenant
+            && self.command_id == event.command_id
+            && self.actor == event.actor
+            && named.is_none_or(|named| named == self.incident_id)
+            && match event.r#type() {
+                Type::Acknowledged => self.action == Action::Acknowledge,
+                Type::Resolved => self.action == Action::Resolve,
+                _ => true,
+            }
+    }
+}
 
 impl Board {
     pub(crate) async fn open(log: Arc<dyn EventLog>, buffer: usize) -> Result<Arc<Self>, LogError> {
@@ -97,6 +122,13 @@ impl Board {
                 }
                 Err(error) if error.is_transient() => {
                     tracing::warn!(partition = %at, %error, "cannot follow the incidents, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                // The topic was there when the service started: a broker that does not know it
+                // now will know it again, and until then the list goes stale.
+                Err(error @ (LogError::UnknownTopic(_) | LogError::UnknownPartition(_))) => {
+                    tracing::error!(partition = %at, %error, "cannot follow the incidents, trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(BACKOFF.1);
                 }
@@ -186,16 +218,17 @@ impl Board {
     }
 
     /// The event that answers a command, once it is read. Ask before the command is appended.
-    pub(crate) fn answer(
-        &self,
-        tenant: &str,
-        incident_id: &str,
-        command_id: &str,
-    ) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
-        let command = (tenant.to_owned(), incident_id.to_owned(), command_id.to_owned());
+    pub(crate) fn answer(&self, command: &Command) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
+        let asked = Asked {
+            tenant: command.tenant.clone(),
+            incident_id: command.incident_id.clone(),
+            command_id: command.command_id.clone(),
+            actor: command.actor.clone(),
+            action: command.action,
+        };
         let (answer, answered) = oneshot::channel();
         let mut state = self.write();
-        let waiting = state.waiting.entry(command).or_default();
+        let waiting = state.waiting.entry(asked).or_default();
         waiting.retain(|waiting| !waiting.is_closed());
         waiting.push(answer);
         // Those who gave up are forgotten when somebody asks.
@@ -237,13 +270,7 @@ impl State {
     }
 
     fn answer(&mut self, event: &Arc<pb::IncidentEvent>) {
-        // A refusal for an unknown incident names none: whoever asked under that id is meant.
-        let named = event.incident.as_ref().map(|incident| incident.incident_id.as_str());
-        let answered = self.waiting.extract_if(|(tenant, incident_id, command_id), _| {
-            *tenant == event.tenant
-                && *command_id == event.command_id
-                && named.is_none_or(|named| named == incident_id)
-        });
+        let answered = self.waiting.extract_if(|asked, _| asked.is_answered_by(event));
         for waiting in answered.flat_map(|(_, waiting)| waiting) {
             // Who has given up waiting does not mind.
             let _ = waiting.send(Arc::clone(event));
@@ -257,4 +284,73 @@ fn is_open(incident: &pb::Incident) -> bool {
 
 pub(crate) fn place(partition: u32) -> TopicPartition {
     TopicPartition::new(topics::INCIDENTS, partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use zhili_eventlog::embedded::EmbeddedLog;
+    use zhili_eventlog::system_clock;
+
+    use super::*;
+    use crate::faulty::Faulty;
+
+    #[tokio::test]
+    async fn a_topic_that_cannot_be_found_for_a_while_is_followed_again() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let faulty = Faulty::new(&log);
+        let board = Board::open(faulty.clone(), 4).await.unwrap();
+        faulty.fail(LogError::UnknownTopic(topics::INCIDENTS.into()));
+        faulty.fail(LogError::UnknownPartition(place(0)));
+        let complete = async {
+            let mut moved = board.moved.subscribe();
+            while !board.is_complete() {
+                moved.changed().await.unwrap();
+            }
+        };
+        tokio::select! {
+            error = board.follow(0) => panic!("it has ended: {error}"),
+            () = complete => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_goes_to_whoever_asked_for_that_under_a_command_id_of_two() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let board = Board::open(Arc::new(log), 4).await.unwrap();
+        let ask = |actor: &str, action| {
+            board.answer(&Command {
+                command_id: "click".into(),
+                tenant: "acme".into(),
+                team: "default".into(),
+                incident_id: "inc_1".into(),
+                expected_version: 0,
+                actor: actor.into(),
+                note: String::new(),
+                action,
+            })
+        };
+        let mut first = ask("ann", Action::Acknowledge);
+        let mut again = ask("ann", Action::Acknowledge);
+        let mut other = ask("bob", Action::Acknowledge);
+        let mut reused = ask("ann", Action::Resolve);
+        let event = |kind: Type, actor: &str| {
+            Arc::new(pb::IncidentEvent {
+                r#type: kind.into(),
+                tenant: "acme".into(),
+                command_id: "click".into(),
+                actor: actor.into(),
+                ..pb::IncidentEvent::default()
+            })
+        };
+        board.write().answer(&event(Type::Acknowledged, "ann"));
+        assert!(first.try_recv().is_ok() && again.try_recv().is_ok());
+        assert!(other.try_recv().is_err() && reused.try_recv().is_err());
+        board.write().answer(&event(Type::Refused, "bob"));
+        assert_eq!(other.try_recv().unwrap().r#type(), Type::Refused);
+        board.write().answer(&event(Type::Refused, "ann"));
+        assert_eq!(reused.try_recv().unwrap().r#type(), Type::Refused);
+    }
 }

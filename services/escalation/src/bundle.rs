@@ -26,6 +26,8 @@ use crate::config::{Config, DefaultWebhook};
 /// when it is to go.
 const DESTINATION: &str = "default_webhook";
 const SECTION: &str = "escalation";
+/// Longest text that is taken for a name when a parser quotes it.
+const LONGEST_WORD: usize = 32;
 
 /// A bundle that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +66,61 @@ fn invalid(text: &str, error: &toml::de::Error) -> BundleError {
     let line = error.span().map_or(0, |span| {
         1 + text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count()
     });
-    BundleError::Invalid { line, problem: error.message().to_owned() }
+    BundleError::Invalid { line, problem: blanked(text, error.message()) }
+}
+
+/// What parsers quote of the document goes: any value may be the address of a webhook in the
+/// wrong place, and what remains still names the line and the field.
+fn blanked(text: &str, message: &str) -> String {
+    const BLANK: &str = "...";
+    let Ok(document) = toml::from_str::<toml::Value>(text) else {
+        // Then there is no telling what is a value. Syntax errors quote keys at most.
+        let about = if message.contains("://") { "not valid TOML" } else { message };
+        return about.to_owned();
+    };
+    let mut quoted = Vec::new();
+    quotable(document, &mut quoted);
+    quoted.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    let mut message = message.to_owned();
+    for text in quoted {
+        for text in [text.escape_debug().to_string(), text] {
+            if text.len() > LONGEST_WORD || !is_word(&text) {
+                message = message.replace(&text, BLANK);
+            } else {
+                // Field names and the like are not quotations.
+                for quote in ['"', '`'] {
+                    let blank = format!("{quote}{BLANK}{quote}");
+                    message = message.replace(&format!("{quote}{text}{quote}"), &blank);
+                }
+            }
+        }
+    }
+    message
+}
+
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// The strings of a document, and keys that cannot be names of fields.
+fn quotable(value: toml::Value, found: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) if !text.is_empty() => found.push(text),
+        toml::Value::Array(values) => {
+            for value in values {
+                quotable(value, found);
+            }
+        }
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                if !is_word(&key) {
+                    found.push(key);
+                }
+                quotable(value, found);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What came of [`publish_default`].
@@ -198,8 +254,38 @@ secret = "env:FLOOR_SECRET"
         assert!(!error.contains("t0ken"), "{error}");
         let text = format!("{FLOOR}\n[escalation.teams.default]\npolicy = \"night\"");
         let error = parse(text.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("teams.default.policy") && error.contains("night"), "{error}");
+        assert!(error.contains("teams.default.policy: no policy is called \"...\""), "{error}");
         assert_eq!(parse(&[b'a', 0xff]), Err(BundleError::NotText(1)));
+    }
+
+    #[test]
+    fn an_address_in_the_wrong_place_is_not_quoted() {
+        const HOOK: &str = "https://hooks.example/t0ken";
+        let destinations = "[escalation.teams.default.destinations]";
+        for (wrong, told) in [
+            (format!("{destinations}\nfloor.webhook = \"{HOOK}\""), "invalid type: string"),
+            (
+                format!("[escalation.teams.default]\ndestinations = {{ floor = \"{HOOK}\" }}"),
+                "unknown variant",
+            ),
+            (format!("{destinations}\n\"{HOOK}\".watch = {{}}"), "names are 1 to 64 characters"),
+            (format!("{destinations}\nfloor = {{ \"{HOOK}\" = 1 }}"), "unknown variant"),
+            (
+                format!(
+                    "{destinations}\na.watch = {{}}\n\
+                     [[escalation.teams.default.policies.p.steps]]\ndestinations = ['{HOOK}']"
+                ),
+                "no destination is called",
+            ),
+            (format!("{destinations}\nfloor = 't0ken'"), "unknown variant"),
+            (format!("{destinations}\nfloor.webhook = 'say \"t0ken\"'"), "invalid type"),
+            (format!("{destinations}\n\"{HOOK}\" = 1\n\"{HOOK}\" = 1"), "line "),
+            (format!("{destinations}\nfloor.webhook.url = {HOOK}"), "line "),
+        ] {
+            let error = parse(wrong.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("t0ken"), "{error}");
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod card;
 mod config;
 mod convert;
 mod cursor;
+#[cfg(test)]
+mod faulty;
 mod fold;
 mod metrics;
 mod owner;

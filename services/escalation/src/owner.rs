@@ -182,17 +182,23 @@ impl Owner {
         if claims.is_empty() {
             return;
         }
-        let mut attempts = Vec::new();
-        let mut records = Vec::new();
+        let mut appends = Vec::new();
         for (incident, claim) in claims {
-            attempts.push((claim.page_id, claim.attempt));
+            let attempt = (claim.page_id, claim.attempt);
             let (tenant, team) = (&incident.tenant, &incident.team);
             let parent = headers(fold.traceparent(incident.incident_id));
             let value = convert::claim_record(tenant, team, claim);
-            records.push(record(&self.partition, tenant, team, value, parent));
+            appends.push((attempt, record(&self.partition, tenant, team, value, parent)));
         }
         let pager = self.pager.clone();
         pager.tasks.clone().spawn(async move {
+            // Appends are not fenced: a claim for a partition that has gone meanwhile would keep
+            // its new owner from the page until the lease ends.
+            appends.retain(|(attempt, _)| pager.lock().contains_key(attempt));
+            if appends.is_empty() {
+                return;
+            }
+            let (attempts, records): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
             let results = pager.log.append(records).await;
             for (attempt, result) in attempts.into_iter().zip(results) {
                 match result {
@@ -361,8 +367,22 @@ struct Job {
     triggered_ms: Option<i64>,
 }
 
+/// Ends a job in any case, also when it panics: as long as it counts as under way, nobody tries
+/// its page again.
+struct Ending<'a> {
+    job: &'a Job,
+    noted: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.job.end(self.noted);
+    }
+}
+
 impl Job {
     async fn run(self) {
+        let mut ending = Ending { job: &self, noted: false };
         let id = self.page_id.to_string();
         let request = Send {
             webhook: &self.webhook,
@@ -379,7 +399,6 @@ impl Job {
                 "the lease ended before the page could be sent, it will be claimed again"
             );
             self.pager.metrics.late_sends.inc();
-            self.end(false);
             return;
         };
         self.count(&sent);
@@ -396,8 +415,7 @@ impl Job {
             duration_ms: started.elapsed().as_millis() as i64,
             retry_after_ms: sent.retry_after_ms,
         };
-        let noted = self.note(result).await;
-        self.end(noted);
+        ending.noted = self.note(result).await;
     }
 
     /// A noted send counts as under way until its result is read back, by whoever owns the
@@ -427,8 +445,10 @@ impl Job {
                 // A second copy of a result has no effect.
                 Some(Err(error)) if error.is_transient() => {
                     tracing::warn!(%error, "cannot note what came of a page, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                // The topic was there when the service started and will be there again.
+                Some(Err(error @ (LogError::UnknownTopic(_) | LogError::UnknownPartition(_)))) => {
+                    tracing::error!(%error, "cannot note what came of a page, trying again");
                 }
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot note what came of a page, it may be sent again");
@@ -436,6 +456,8 @@ impl Job {
                 }
                 Some(Ok(_)) | None => return true,
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 
@@ -458,5 +480,183 @@ impl Job {
         } else {
             metrics.failed.get_or_create(&channel).inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use redb::backends::InMemoryBackend;
+    use tokio_util::sync::CancellationToken;
+    use zhili_eventlog::embedded::EmbeddedLog;
+    use zhili_eventlog::runner::{Bundles, Marker, Outputs};
+    use zhili_eventlog::{ReadLimit, Record, system_clock, topics};
+    use zhili_incident::Family;
+
+    use super::*;
+    use crate::faulty::Faulty;
+
+    fn place() -> TopicPartition {
+        TopicPartition::new(topics::ESCALATION, 0)
+    }
+
+    async fn log() -> EmbeddedLog {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        log
+    }
+
+    async fn pager(log: Arc<dyn EventLog>, clock: Clock) -> Pager {
+        let bundles = Bundles::follow(Arc::clone(&log), CancellationToken::new()).await.unwrap();
+        Pager {
+            log,
+            clock,
+            name: Arc::from("one"),
+            webhooks: Webhooks::new(zhili_runtime::config::Secret::default()).unwrap(),
+            link: Arc::from(""),
+            allow_private: true,
+            max_sends: 8,
+            max_sends_per_destination: 8,
+            metrics: Metrics::register(&mut Registry::default()),
+            reach: Reach::new(bundles),
+            tasks: TaskTracker::new(),
+            under_way: Arc::default(),
+            owned: Arc::default(),
+        }
+    }
+
+    /// A fold with one incident, whose page goes to `url`.
+    fn triggered(url: &str, now_ms: i64) -> Incidents {
+        let mut fold = Incidents::default();
+        let mut outputs = Outputs::new(1);
+        let bundle = format!("escalation.teams.default.destinations.floor.webhook.url = '{url}'");
+        let marker = Marker { tenant: "default".into(), bundle: String::new(), sequence: 1 };
+        fold.configure(now_ms, &marker, bundle.as_bytes(), &mut outputs).unwrap();
+        let signal = zhili_incident::Signal {
+            signal_id: "s1".into(),
+            tenant: "default".into(),
+            team: "default".into(),
+            conversation_id: "c1".into(),
+            family: Family::Complaint,
+            kind: "urgent_complaint".into(),
+            category: "regulator".into(),
+            severity: Severity::High,
+            event_id: "e1".into(),
+            effective_ms: now_ms,
+            probability: 0.9,
+            rules: Vec::new(),
+            excerpt: String::new(),
+            agent: String::new(),
+            customer: String::new(),
+            channel: String::new(),
+            queue: String::new(),
+            historical: false,
+            engine: String::new(),
+        };
+        apply(&mut fold, now_ms, zhili_incident::Entry::Signal(signal));
+        fold
+    }
+
+    fn apply(fold: &mut Incidents, now_ms: i64, entry: zhili_incident::Entry) {
+        let record = Record {
+            offset: 0,
+            append_ms: now_ms,
+            key: None,
+            value: None,
+            headers: Headers::default(),
+        };
+        fold.apply(now_ms, &record, entry, &mut Outputs::new(1));
+    }
+
+    fn see(owner: &mut Owner, fold: &Incidents, now_ms: i64) {
+        let partition = place();
+        owner.observe(fold, &Observation { partition: &partition, now_ms, caught_up: true });
+    }
+
+    async fn entries(log: &dyn EventLog) -> Vec<Record> {
+        let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
+        log.read(&place(), 0, limit).await.unwrap().records
+    }
+
+    async fn idle(pager: &Pager) {
+        pager.tasks.close();
+        pager.tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_claimed_for_a_partition_that_has_gone() {
+        let log = log().await;
+        for goes in [false, true] {
+            let pager = pager(Arc::new(log.clone()), system_clock()).await;
+            let now_ms = (pager.clock)();
+            let mut owner = Owner::new(pager.clone(), place());
+            see(&mut owner, &triggered("http://127.0.0.1:9/", now_ms), now_ms);
+            let before = entries(&log).await.len();
+            let owner = (!goes).then_some(owner);
+            idle(&pager).await;
+            assert_eq!(entries(&log).await.len() - before, usize::from(!goes));
+            drop(owner);
+        }
+    }
+
+    /// The job of the page of `fold`, once its claim counts as under way and its partition as
+    /// owned.
+    fn job(pager: &Pager, fold: &mut Incidents, now_ms: i64) -> Job {
+        let incident = fold.partition().incidents().next().unwrap();
+        let page_id = incident.pages[0].page_id;
+        let claim = Claim { page_id, attempt: 1, owner: "one".into() };
+        pager.measured(&place(), Some(Figures::default()));
+        let claimed = Instant::now();
+        let under_way = UnderWay {
+            partition: place(),
+            destination: ("default".into(), "default".into(), "floor".into()),
+            claimed,
+            asked: claimed,
+            stage: Stage::Sending,
+        };
+        pager.lock().insert((page_id, 1), under_way);
+        let body = bytes::Bytes::from_static(b"{}");
+        apply(fold, now_ms, zhili_incident::Entry::Claim(claim));
+        Job {
+            pager: pager.clone(),
+            partition: place(),
+            tenant: "default".into(),
+            team: "default".into(),
+            page_id,
+            attempt: 1,
+            // Refused without any request.
+            webhook: Webhook { url: "http://[::1]/".into(), secret: None, allow_private: false },
+            body,
+            claimed,
+            traceparent: None,
+            triggered_ms: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_send_that_panics_is_given_up_so_that_its_page_is_tried_again() {
+        let pager = pager(Arc::new(log().await), Arc::new(|| panic!("as wanted"))).await;
+        let mut fold = triggered("http://[::1]/", 0);
+        let job = job(&pager, &mut fold, 0);
+        let attempt = (job.page_id, job.attempt);
+        assert!(tokio::spawn(job.run()).await.unwrap_err().is_panic());
+        assert_eq!(pager.lock()[&attempt].stage, Stage::GivenUp);
+    }
+
+    #[tokio::test]
+    async fn a_result_is_noted_though_the_topic_could_not_be_found_for_a_while() {
+        let log = log().await;
+        let faulty = Faulty::new(&log);
+        let mut pager = pager(Arc::new(log.clone()), system_clock()).await;
+        pager.log = faulty.clone();
+        pager.allow_private = false;
+        let mut fold = triggered("http://[::1]/", 0);
+        let job = job(&pager, &mut fold, 0);
+        let attempt = (job.page_id, job.attempt);
+        faulty.fail(LogError::UnknownTopic(topics::ESCALATION.into()));
+        faulty.fail(LogError::UnknownPartition(place()));
+        job.run().await;
+        assert_eq!(entries(&log).await.len(), 1);
+        assert_eq!(pager.lock()[&attempt].stage, Stage::Sending, "until the result is read back");
     }
 }

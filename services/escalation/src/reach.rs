@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zhili_eventlog::TopicPartition;
 use zhili_eventlog::runner::Bundles;
-use zhili_incident::{ANY_TENANT, Config, Destination, Unreachable, UnreachableCause};
+use zhili_incident::{
+    ANY_TENANT, Config, DEFAULT_TEAM, Destination, Family, Unreachable, UnreachableCause,
+};
 
 use crate::bundle::{self, BundleError};
 
@@ -108,14 +110,67 @@ fn of_config(tenant: &str, config: Option<&Config>) -> Vec<String> {
              destination under [escalation] or set default_webhook"
         )];
     };
-    let pages = |destination: &Destination| matches!(destination, Destination::Webhook(_));
-    let silent = teams.iter().filter(|(_, team)| !team.destinations.values().any(pages));
-    silent
-        .map(|(team, _)| {
-            format!(
-                "nobody is reachable in team {team} for {whose}: {}",
-                UnreachableCause::NoDestination
-            )
-        })
-        .collect()
+    let mut warnings = Vec::new();
+    if !teams.contains_key(DEFAULT_TEAM) {
+        warnings.push(format!(
+            "nobody is reachable for {whose} in teams without settings of their own; add \
+             [escalation.teams.{DEFAULT_TEAM}]"
+        ));
+    }
+    for (name, team) in teams {
+        let silent = team.silent_families();
+        let pages = |destination: &Destination| matches!(destination, Destination::Webhook(_));
+        if silent.is_empty() {
+            continue;
+        }
+        let about = if silent.len() == Family::ALL.len() {
+            String::new()
+        } else {
+            let names: Vec<&str> = silent.into_iter().map(Family::name).collect();
+            format!(" about {}", names.join(", "))
+        };
+        let cause = if team.destinations.values().any(pages) {
+            "its policy names no destination that pages a person; add a webhook to a step"
+                .to_owned()
+        } else {
+            UnreachableCause::NoDestination.to_string()
+        };
+        warnings.push(format!("nobody is reachable in team {name} for {whose}{about}: {cause}"));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings(bundle: &str) -> Vec<String> {
+        of_config("acme", bundle::parse(bundle.as_bytes()).unwrap().as_ref())
+    }
+
+    const VIP: &str = "[escalation.teams.vip.destinations]\n\
+        floor.webhook.url = 'https://h/x'\nscreen.watch = {}\n";
+    const DEFAULT: &str = "[escalation.teams.default.destinations]\n\
+        floor.webhook.url = 'https://h/x'\n";
+
+    #[test]
+    fn teams_without_settings_reach_nobody_where_there_is_no_default_team() {
+        let [warning] = &warnings(VIP)[..] else { panic!() };
+        assert!(warning.contains("tenant acme in teams without settings"), "{warning}");
+        assert!(warning.contains("[escalation.teams.default]"), "{warning}");
+        assert_eq!(warnings(&format!("{VIP}{DEFAULT}")), [""; 0]);
+    }
+
+    #[test]
+    fn a_policy_that_names_only_watchers_reaches_nobody() {
+        let watch = "[[escalation.teams.vip.policies.default.steps]]\ndestinations = ['screen']\n";
+        let [warning] = &warnings(&format!("{VIP}{watch}{DEFAULT}"))[..] else { panic!() };
+        assert!(warning.contains("in team vip for tenant acme: its policy"), "{warning}");
+        let fallback = "[escalation.teams.vip.policies.default]\nfallback = ['floor']\n";
+        assert_eq!(warnings(&format!("{VIP}{fallback}{watch}{DEFAULT}")), [""; 0]);
+        let crisis = "[escalation.teams.vip.by_family]\ncrisis = 'crisis'\n\
+            [[escalation.teams.vip.policies.crisis.steps]]\ndestinations = ['screen']\n";
+        let [warning] = &warnings(&format!("{VIP}{crisis}{DEFAULT}"))[..] else { panic!() };
+        assert!(warning.contains("tenant acme about crisis: its policy"), "{warning}");
+    }
 }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 use zhili_runtime::config::Secret;
 
@@ -12,6 +13,8 @@ use crate::config::OWN_SECRET;
 const PREFIX: &str = "whsec_";
 /// The specification asks for 24 to 64 bytes; shorter ones are guessable.
 const LEAST_BYTES: usize = 24;
+/// Largest file of secrets; hundreds fit.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// Why a request cannot be signed. Never quotes the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +45,13 @@ pub(crate) async fn keys(
         Some(("env", name)) => {
             std::env::var(name).map_err(|_| SecretError::NoVariable(name.to_owned()))?
         }
-        Some(("file", file)) => tokio::fs::read_to_string(file).await.map_err(|error| {
-            SecretError::NoFile { file: file.to_owned(), cause: error.kind().to_string() }
+        Some(("file", file)) => read(file).await.map_err(|error| SecretError::NoFile {
+            file: file.to_owned(),
+            cause: match error.kind() {
+                // Our own words; those of others may quote the content.
+                std::io::ErrorKind::Unsupported => error.to_string(),
+                kind => kind.to_string(),
+            },
         })?,
         _ if reference == OWN_SECRET && !own.is_empty() => own.expose().to_owned(),
         _ => {
@@ -52,6 +60,22 @@ pub(crate) async fn keys(
         }
     };
     parse(&Zeroizing::new(text))
+}
+
+/// Reads a small regular file: a pipe would never end, and a device may not either.
+async fn read(file: &str) -> std::io::Result<String> {
+    let unsupported = |cause| std::io::Error::new(std::io::ErrorKind::Unsupported, cause);
+    // Before it is opened, because opening a pipe waits for its other end.
+    if !tokio::fs::metadata(file).await?.is_file() {
+        return Err(unsupported("not a regular file"));
+    }
+    let mut text = String::new();
+    let file = tokio::fs::File::open(file).await?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).await?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(unsupported("over 64 KiB, which is no secret"));
+    }
+    Ok(text)
 }
 
 fn parse(text: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
@@ -122,6 +146,16 @@ mod tests {
         assert!(error.contains("ZHILI_TEST_NO_SUCH_VARIABLE"), "{error}");
         let error = keys("file:/no/such/file", &none).await.unwrap_err().to_string();
         assert!(error.contains("/no/such/file"), "{error}");
+        let error = keys("file:/dev/null", &none).await.unwrap_err().to_string();
+        assert!(error.contains("/dev/null: not a regular file"), "{error}");
+        let large = tempfile::NamedTempFile::new().unwrap();
+        let file = format!("file:{}", large.path().display());
+        let padded = |blanks: usize| format!("{SECRET}{}", " ".repeat(blanks));
+        std::fs::write(large.path(), padded((64 << 10) - SECRET.len())).unwrap();
+        assert!(keys(&file, &none).await.is_ok());
+        std::fs::write(large.path(), padded(64 << 10)).unwrap();
+        let error = keys(&file, &none).await.unwrap_err().to_string();
+        assert!(error.contains("over 64 KiB"), "{error}");
         let error = keys(OWN_SECRET, &none).await.unwrap_err().to_string();
         assert!(error.contains("default_webhook.secret"), "{error}");
         assert!(keys(OWN_SECRET, &Secret::new(SECRET)).await.is_ok());

@@ -174,6 +174,8 @@ impl Watcher {
         mut live: broadcast::Receiver<Told>,
         now: Vec<u64>,
     ) -> Result<(), Stop> {
+        // Whoever is cut off before anything happens knows where to go on.
+        self.send(None, self.cursor.clone()).await?;
         for (partition, end) in now.into_iter().enumerate() {
             self.replay(partition, end).await?;
         }
@@ -193,7 +195,7 @@ impl Watcher {
                     Err(broadcast::error::RecvError::Lagged(_)) => return Err(self.too_slow()),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
-                _ = beat.tick() => self.send(None).await?,
+                _ = beat.tick() => self.send(None, self.cursor.clone()).await?,
                 () = self.sender.closed() => return Err(Stop::Gone),
             }
         }
@@ -234,20 +236,20 @@ impl Watcher {
         next: u64,
         event: &pb::IncidentEvent,
     ) -> Result<bool, Stop> {
-        let before = std::mem::replace(&mut self.cursor.next[partition], next);
-        if event.tenant != self.tenant {
-            return Ok(false);
+        let mut cursor = self.cursor.clone();
+        cursor.next[partition] = next;
+        let concerns = event.tenant == self.tenant;
+        if concerns {
+            // Until it is sent the cursor stays, also when this is cancelled: whoever goes on
+            // from there must hear of it.
+            self.send(Some(event.clone()), cursor.clone()).await?;
         }
-        let sent = self.send(Some(event.clone())).await;
-        if sent.is_err() {
-            // Not told: whoever goes on from here must hear of it.
-            self.cursor.next[partition] = before;
-        }
-        sent.map(|()| true)
+        self.cursor = cursor;
+        Ok(concerns)
     }
 
-    async fn send(&self, event: Option<pb::IncidentEvent>) -> Result<(), Stop> {
-        let response = pb::WatchResponse { event, cursor: self.cursor.encode() };
+    async fn send(&self, event: Option<pb::IncidentEvent>, cursor: Cursor) -> Result<(), Stop> {
+        let response = pb::WatchResponse { event, cursor: cursor.encode() };
         match self.sender.send_timeout(response, PATIENCE).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(self.too_slow()),
@@ -336,6 +338,48 @@ mod tests {
         following.abort();
     }
 
+    #[tokio::test]
+    async fn an_event_that_waits_to_be_sent_at_shutdown_is_told_to_whoever_goes_on() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        tell(&log, 0..60).await;
+        let shared: Arc<dyn EventLog> = Arc::new(log);
+        let board = Board::open(Arc::clone(&shared), 4).await.unwrap();
+        let following = Arc::clone(&board);
+        let following = tokio::spawn(async move { following.follow(0).await });
+        board.catch_up().await.unwrap();
+        let watching = Watching {
+            log: shared,
+            board,
+            metrics: Metrics::register(&mut Registry::default()),
+            shutdown: CancellationToken::new(),
+        };
+        let mut stream = watching.start("default".into(), START).await.unwrap();
+        // Nobody takes anything until the next one has to wait.
+        while stream.responses.len() < AHEAD {
+            tokio::task::yield_now().await;
+        }
+        watching.shutdown.cancel();
+        let mut seen = Vec::new();
+        let cursor = loop {
+            match stream.next().await.unwrap() {
+                Ok(response) => seen.extend(response.event.map(|event| event.event_id)),
+                Err(ended) => break ended.cursor,
+            }
+        };
+        assert!(seen.len() < 60, "it ended before all was told");
+
+        let watching = Watching { shutdown: CancellationToken::new(), ..watching };
+        let mut again = watching.start("default".into(), &cursor).await.unwrap();
+        while seen.len() < 60 {
+            let response = again.next().await.unwrap().unwrap();
+            let Some(event) = response.event else { continue };
+            assert_eq!(event.event_id, format!("evt_{}", seen.len()));
+            seen.push(event.event_id);
+        }
+        following.abort();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_tells_a_silent_watcher_where_it_is() {
         let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
@@ -351,6 +395,9 @@ mod tests {
         };
         let mut stream = watching.start("default".into(), "").await.unwrap();
         let before = tokio::time::Instant::now();
+        let first = stream.next().await.unwrap().unwrap();
+        assert!(first.event.is_none() && !first.cursor.is_empty());
+        assert_eq!(before.elapsed(), Duration::ZERO);
         let beat = stream.next().await.unwrap().unwrap();
         assert!(beat.event.is_none() && !beat.cursor.is_empty());
         assert_eq!(before.elapsed(), HEARTBEAT);

@@ -20,6 +20,9 @@ use crate::signature;
 /// From the look-up of the name to the first line of the answer. Pagers are quick; who needs
 /// longer gets another attempt.
 const TIMEOUT: Duration = Duration::from_secs(8);
+/// Less than the lease of a claim: a page that was called off for its lease would be claimed
+/// again at once, for ever and untold.
+const SIGNING_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections are kept for the pages of one incident, not longer.
 const IDLE: Duration = Duration::from_secs(30);
@@ -77,7 +80,7 @@ impl Webhooks {
         started: impl FnOnce() -> bool,
     ) -> Option<Sent> {
         let guard = Guard { allow_private: send.allow_private || send.webhook.allow_private };
-        let request = match request(&send, guard, &self.own_secret).await {
+        let request = match in_time(request(&send, guard, &self.own_secret)).await {
             Ok(request) => request,
             Err(refused) => return Some(refused),
         };
@@ -124,6 +127,15 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
             Ok(builder()?.with_root_certificates(none).with_no_client_auth())
         }
     }
+}
+
+/// Gives up on a request that cannot even be made: whatever a secret is read from may hang.
+async fn in_time<T>(made: impl Future<Output = Result<T, Sent>>) -> Result<T, Sent> {
+    let late = |_| {
+        let seconds = SIGNING_TIMEOUT.as_secs();
+        Sent::new(Outcome::Failed, format!("cannot read the signing secret within {seconds} s"))
+    };
+    tokio::time::timeout(SIGNING_TIMEOUT, made).await.map_err(late)?
 }
 
 async fn request(
@@ -283,6 +295,15 @@ mod tests {
             assert_eq!(sent.outcome, Outcome::Rejected);
             assert!(sent.detail.contains("allow_private"), "{}", sent.detail);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_that_cannot_be_read_in_time_is_a_failure_before_the_lease_ends() {
+        let begun = tokio::time::Instant::now();
+        let sent = in_time(std::future::pending::<Result<(), Sent>>()).await.unwrap_err();
+        assert_eq!(sent.outcome, Outcome::Failed);
+        assert!(sent.detail.contains("signing secret"), "{}", sent.detail);
+        assert!(begun.elapsed().as_millis() < zhili_incident::LEASE_MS as u128);
     }
 
     #[tokio::test]

@@ -162,7 +162,10 @@ impl<F: Fold> PartitionRun<F> {
                 }
             });
             let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
-            observer(&cursor.fold, &seen);
+            // Nobody is to act for a partition that somebody else may own by now.
+            if !revoked.is_cancelled() {
+                observer(&cursor.fold, &seen);
+            }
 
             // Only a tick that was read back says what is still due: a timer may have been set
             // for a time that had passed already, and asks for a tick of its own.

@@ -71,16 +71,32 @@ impl Fuse {
 pub struct Fused {
     log: Arc<dyn EventLog>,
     fuse: Arc<Fuse>,
-    refuse: Arc<Refuse>,
+    refuse: Arc<Which>,
+    dies_after: Arc<Which>,
+    revokes: bool,
 }
 
-type Refuse = dyn Fn(&[NewRecord]) -> bool + Send + Sync;
+/// Tells some appends from others.
+type Which = dyn Fn(&[NewRecord]) -> bool + Send + Sync;
 
 impl Fused {
     /// Puts a log behind a fuse.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, fuse: Arc<Fuse>) -> Self {
-        Self { log, fuse, refuse: Arc::new(|_| false) }
+        let none: Arc<Which> = Arc::new(|_| false);
+        Self { log, fuse, refuse: Arc::clone(&none), dies_after: none, revokes: false }
+    }
+
+    /// Blows the fuse when an append is stored that `which` says, before anybody hears of it.
+    #[must_use]
+    pub fn dying_after(self, which: impl Fn(&[NewRecord]) -> bool + Send + Sync + 'static) -> Self {
+        Self { dies_after: Arc::new(which), ..self }
+    }
+
+    /// Takes every partition away right after its first commit, and blows the fuse then.
+    #[must_use]
+    pub fn revoking(self) -> Self {
+        Self { revokes: true, ..self }
     }
 
     /// Refuses the appends that `which` says, as a full disk does; nothing of them is stored.
@@ -96,8 +112,18 @@ impl fmt::Debug for Fused {
     }
 }
 
-struct FusedMember(Box<dyn GroupMember>, Arc<Fuse>);
-struct FusedHandle(Box<dyn PartitionHandle>, Arc<Fuse>);
+struct FusedMember {
+    member: Box<dyn GroupMember>,
+    fuse: Arc<Fuse>,
+    revokes: bool,
+}
+
+struct FusedHandle {
+    handle: Box<dyn PartitionHandle>,
+    fuse: Arc<Fuse>,
+    revoked: CancellationToken,
+    revokes: bool,
+}
 
 #[async_trait]
 impl EventLog for Fused {
@@ -109,12 +135,16 @@ impl EventLog for Fused {
     }
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
         self.fuse.boundary().await;
+        let last = (self.dies_after)(&records);
         let results = if (self.refuse)(&records) {
             let refused = || LogError::Storage("the test says so".to_owned());
             records.iter().map(|_| Err(refused())).collect()
         } else {
             self.log.append(records).await
         };
+        if last {
+            self.fuse.blown.cancel();
+        }
         self.fuse.boundary().await;
         results
     }
@@ -140,7 +170,8 @@ impl EventLog for Fused {
     }
     async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
         let member = self.log.join(membership).await?;
-        Ok(Box::new(FusedMember(member, Arc::clone(&self.fuse))))
+        let fuse = Arc::clone(&self.fuse);
+        Ok(Box::new(FusedMember { member, fuse, revokes: self.revokes }))
     }
     async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
         self.log.trim(partition, offset).await
@@ -150,13 +181,18 @@ impl EventLog for Fused {
 #[async_trait]
 impl GroupMember for FusedMember {
     async fn next(&mut self) -> Result<Rebalance, LogError> {
-        let fuse = &self.1;
-        Ok(match self.0.next().await? {
+        Ok(match self.member.next().await? {
             Rebalance::Assigned(handles) => Rebalance::Assigned(
                 handles
                     .into_iter()
                     .map(|handle| {
-                        Box::new(FusedHandle(handle, Arc::clone(fuse))) as Box<dyn PartitionHandle>
+                        let fused = FusedHandle {
+                            revoked: handle.revoked().child_token(),
+                            handle,
+                            fuse: Arc::clone(&self.fuse),
+                            revokes: self.revokes,
+                        };
+                        Box::new(fused) as Box<dyn PartitionHandle>
                     })
                     .collect(),
             ),
@@ -168,23 +204,27 @@ impl GroupMember for FusedMember {
 #[async_trait]
 impl PartitionHandle for FusedHandle {
     fn partition(&self) -> &TopicPartition {
-        self.0.partition()
+        self.handle.partition()
     }
     fn committed(&self) -> Option<&Committed> {
-        self.0.committed()
+        self.handle.committed()
     }
     fn revoked(&self) -> CancellationToken {
-        self.0.revoked()
+        self.revoked.clone()
     }
     async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
-        let batch = self.0.fetch(limit).await;
-        self.1.alive().await;
+        let batch = self.handle.fetch(limit).await;
+        self.fuse.alive().await;
         batch
     }
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
-        self.1.boundary().await;
-        let result = self.0.commit(commit).await;
-        self.1.boundary().await;
+        self.fuse.boundary().await;
+        let result = self.handle.commit(commit).await;
+        if self.revokes {
+            self.revoked.cancel();
+            self.fuse.blown.cancel();
+        }
+        self.fuse.boundary().await;
         result
     }
 }

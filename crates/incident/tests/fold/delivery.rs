@@ -336,6 +336,70 @@ fn pages_to_a_removed_destination_fail_and_the_next_step_does_not_wait() {
     assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
 }
 
+/// As `two_steps`, with other names for its destinations.
+fn renamed() -> Config {
+    let text = serde_json::to_string(&two_steps()).expect("writable");
+    config(&text.replace("\"floor\"", "\"ground\"").replace("\"managers\"", "\"bosses\""))
+}
+
+#[test]
+fn an_incident_whose_destinations_are_all_gone_starts_again_with_the_policy_of_now() {
+    let (mut desk, page_id) = triggered(two_steps());
+    desk.configure(2, renamed());
+    assert_eq!(page(&desk, page_id).state, PageState::Failed);
+    assert_eq!(desk.kinds(), [E::Triggered, E::DeliveryFailed, E::Escalated]);
+    assert_eq!(desk.incident().policy.bundle, "bundle-2");
+    let next = desk.incident().pages.last().expect("a page");
+    assert_eq!((next.reason, next.step), (Reason::Reconfigured, 0));
+    assert_eq!(desk.send_all(Outcome::Delivered), ["ground"]);
+    desk.wait(MINUTE);
+    assert_eq!(desk.send_all(Outcome::Delivered), ["bosses"]);
+}
+
+#[test]
+fn a_destination_that_is_replaced_between_two_steps_loses_no_page() {
+    let (mut desk, _) = triggered(two_steps());
+    desk.send_all(Outcome::Delivered);
+    desk.configure(2, renamed());
+    assert_eq!(desk.send_all(Outcome::Delivered), ["ground"]);
+}
+
+#[test]
+fn an_acknowledged_incident_takes_the_policy_of_now_for_when_it_comes_back() {
+    let (mut desk, _) = triggered(two_steps());
+    desk.send_all(Outcome::Delivered);
+    desk.command(Action::Acknowledge, "ann");
+    desk.configure(2, renamed());
+    assert_eq!(desk.wanted(), []);
+    desk.wait(10 * MINUTE);
+    assert_eq!(desk.send_all(Outcome::Delivered), ["ground"]);
+}
+
+#[test]
+fn an_incident_that_lost_everybody_says_so_and_starts_when_there_is_somebody_again() {
+    let (mut desk, _) = triggered(two_steps());
+    desk.configure(2, Config::default());
+    assert_eq!(desk.kinds(), [E::Triggered, E::DeliveryFailed, E::Exhausted]);
+    assert_eq!(desk.incident().exhausted, Some(Exhausted::NobodyReachable));
+    desk.configure(3, renamed());
+    assert_eq!(desk.send_all(Outcome::Delivered), ["ground"]);
+}
+
+#[test]
+fn a_policy_that_had_ended_starts_again_only_if_a_page_was_still_being_tried() {
+    let ended = |outcome: Outcome| {
+        let (mut desk, _) = triggered(two_steps());
+        while desk.incident().exhausted.is_none() {
+            desk.send_all(outcome);
+            desk.wait(MINUTE);
+        }
+        desk.configure(2, renamed());
+        desk.send_all(Outcome::Delivered)
+    };
+    assert_eq!(ended(Outcome::Delivered), [""; 0]);
+    assert_eq!(ended(Outcome::Failed), ["ground"]);
+}
+
 #[test]
 fn a_page_whose_destination_has_become_another_kind_fails() {
     let mut team = two_steps().teams()["default"].clone();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::Span;
 use zhili_eventlog::{Headers, LogError, NewRecord, TopicPartition, partition_of, topics, trace};
 use zhili_incident::{Action, Command};
@@ -13,8 +14,10 @@ use zhili_runtime::{ErrorCode, ServiceError};
 use super::Api;
 use crate::{convert, metrics};
 
-/// How long a caller waits for the owner of the incident. A takeover takes less.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a caller waits in all, from the search for the incident to the answer of its owner.
+/// Less than the 30 s after which proxies and clients give up, so that it hears what to do. A
+/// takeover may take longer: then the command is carried out after it.
+const PATIENCE: Duration = Duration::from_secs(25);
 /// How long to look for an incident that is not known here yet.
 const SEARCH: Duration = Duration::from_secs(2);
 const LONGEST_ID: usize = 128;
@@ -74,6 +77,7 @@ impl Api {
         let caller = self.admit(caller)?;
         check_length("command_id", &request.command_id, LONGEST_ID)?;
         check_length("note", &request.note, LONGEST_NOTE)?;
+        let deadline = Instant::now() + PATIENCE;
         let tenant = caller.tenant.as_str();
         let incident = self.find(tenant, &request.incident_id).await?;
         let command_id = if request.command_id.is_empty() {
@@ -92,9 +96,16 @@ impl Api {
             note: zhili_redact::mask(&request.note).text.into_owned(),
             action: request.action,
         };
-        let answered = self.board.answer(tenant, &incident.incident_id, &command_id);
-        self.append(&incident, command).await?;
-        let Ok(Ok(event)) = tokio::time::timeout(PATIENCE, answered).await else {
+        let answered = self.board.answer(&command);
+        let asked = async {
+            self.append(&incident, command).await?;
+            Ok(answered.await)
+        };
+        let event = match tokio::time::timeout_at(deadline, asked).await {
+            Ok(event) => event?.ok(),
+            Err(_) => None,
+        };
+        let Some(event) = event else {
             let seconds = PATIENCE.as_secs();
             return Err(ServiceError::new(
                 ErrorCode::Timeout,
@@ -165,4 +176,78 @@ fn check_length(field: &str, value: &str, most: usize) -> Result<(), ServiceErro
     }
     let message = format!("{field}: {length} characters, at most {most}");
     Err(ServiceError::new(ErrorCode::Invalid, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+    use prometheus_client::registry::Registry;
+    use prost::Message;
+    use redb::backends::InMemoryBackend;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::AbortOnDropHandle;
+    use zhili_eventlog::embedded::EmbeddedLog;
+    use zhili_eventlog::runner::Bundles;
+    use zhili_eventlog::{EventLog, system_clock};
+    use zhili_runtime::auth::{Role, Tenant};
+
+    use super::*;
+    use crate::board::{Board, place};
+    use crate::faulty::Faulty;
+    use crate::metrics::Metrics;
+    use crate::reach::Reach;
+    use crate::watch::Watching;
+
+    #[tokio::test]
+    async fn a_log_that_hangs_holds_nobody_longer_than_they_would_wait_for_an_answer() {
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+        log.ensure_topics(&topics::all(1)).await.unwrap();
+        let incident = pb::Incident {
+            incident_id: "inc_1".into(),
+            tenant: "default".into(),
+            team: "default".into(),
+            ..pb::Incident::default()
+        };
+        let event = pb::IncidentEvent { incident: Some(incident), ..pb::IncidentEvent::default() };
+        let record = NewRecord::new(place(0), None, Bytes::from(event.encode_to_vec()));
+        assert!(log.append(vec![record]).await[0].is_ok());
+        let faulty = Faulty::new(&log);
+        let log: Arc<dyn EventLog> = faulty.clone();
+        let board = Board::open(Arc::clone(&log), 4).await.unwrap();
+        let followed = Arc::clone(&board);
+        let following = AbortOnDropHandle::new(tokio::spawn(async move {
+            followed.follow(0).await;
+        }));
+        board.catch_up().await.unwrap();
+        drop(following);
+        let shutdown = CancellationToken::new();
+        let metrics = Metrics::register(&mut Registry::default());
+        let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
+        let watching = Watching {
+            log: Arc::clone(&log),
+            board: Arc::clone(&board),
+            metrics: metrics.clone(),
+            shutdown,
+        };
+        let api = Api { log, board, reach: Reach::new(bundles), watching, metrics, partitions: 1 };
+        let caller = Principal {
+            name: "mei".into(),
+            tenant: Tenant::try_from("default".to_owned()).unwrap(),
+            roles: BTreeSet::from([Role::Supervisor]),
+        };
+        faulty.hang();
+        tokio::time::pause();
+        let begun = Instant::now();
+        let request = pb::AcknowledgeRequest {
+            incident_id: "inc_1".into(),
+            command_id: "click".into(),
+            ..pb::AcknowledgeRequest::default()
+        };
+        let late = api.command(Some(&caller), request.into()).await.unwrap_err();
+        assert_eq!(late.code, ErrorCode::Timeout);
+        assert!(late.message.contains("command_id click"), "{}", late.message);
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+    }
 }

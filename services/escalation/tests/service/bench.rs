@@ -1,9 +1,10 @@
-//! A log with its clock in the test's hand, and the service on it.
+//! A log whose clock the test can put forward, and the service on it.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
@@ -27,12 +28,17 @@ use zhili_runtime::{Context, Failure};
 use crate::receiver::{PATIENCE, Receiver};
 
 const PARTITIONS: u32 = 2;
+/// Between two questions to a service, so that it comes to work on what they are about.
+const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 pub(crate) struct Bench {
     pub(crate) log: EmbeddedLog,
     pub(crate) receiver: Receiver,
-    time: Arc<AtomicI64>,
+    /// What the clock of log and service is ahead of the real one, ms. It must not stand still:
+    /// the lease of a claim is measured in real time by its owner and in log time by the fold,
+    /// and with a clock that stands a claim of somebody who has died is never let go.
+    ahead_ms: Arc<AtomicI64>,
     supervisor: Secret,
     stranger: Secret,
     publisher: Secret,
@@ -40,25 +46,26 @@ pub(crate) struct Bench {
     secret: tempfile::NamedTempFile,
 }
 
-/// A running service; dropping it is its sudden death.
+/// A running service.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
     pub(crate) stranger: String,
     pub(crate) publisher: String,
+    client: reqwest::Client,
     context: Context,
     task: AbortOnDropHandle<Result<(), Failure>>,
 }
 
+fn clock(ahead_ms: &Arc<AtomicI64>) -> Clock {
+    let (ahead_ms, real) = (Arc::clone(ahead_ms), system_clock());
+    Arc::new(move || real() + ahead_ms.load(Ordering::SeqCst))
+}
+
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let time = Arc::new(AtomicI64::new((system_clock())()));
-        let clock = Arc::clone(&time);
-        let log = EmbeddedLog::open_on(
-            InMemoryBackend::new,
-            Arc::new(move || clock.load(Ordering::SeqCst)),
-        )
-        .unwrap();
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let log = EmbeddedLog::open_on(InMemoryBackend::new, clock(&ahead_ms)).unwrap();
         log.ensure_topics(&topics::all(PARTITIONS)).await.unwrap();
         let mut tokens = Vec::new();
         let mut token = |name: &str, tenant: &str, role| {
@@ -73,7 +80,7 @@ impl Bench {
         let mut secret = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut secret, SECRET.as_bytes()).unwrap();
         let receiver = Receiver::start().await;
-        Self { log, receiver, time, supervisor, stranger, publisher, tokens, secret }
+        Self { log, receiver, ahead_ms, supervisor, stranger, publisher, tokens, secret }
     }
 
     /// As `new`, with the receiver as the only destination of tenant `default`.
@@ -98,16 +105,16 @@ impl Bench {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        let time = Arc::clone(&self.time);
-        Arc::new(move || time.load(Ordering::SeqCst))
+        clock(&self.ahead_ms)
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.time.load(Ordering::SeqCst)
+        self.clock()()
     }
 
+    /// Puts the clock forward.
     pub(crate) fn wait_ms(&self, ms: i64) {
-        self.time.fetch_add(ms, Ordering::SeqCst);
+        self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
     pub(crate) async fn start(&self) -> Service {
@@ -116,8 +123,18 @@ impl Bench {
 
     /// Starts the service and waits until it answers or the fuse blows.
     pub(crate) async fn start_with(&self, fuse: &Arc<Fuse>, config: Config) -> Service {
-        let log: Arc<dyn EventLog> =
-            Arc::new(Fused::new(Arc::new(self.log.clone()), Arc::clone(fuse)));
+        let fused = Fused::new(Arc::new(self.log.clone()), Arc::clone(fuse));
+        self.start_on(fused, fuse, config).await
+    }
+
+    /// Starts a service that dies before it reads its first claim of a page back.
+    pub(crate) async fn start_until_claim(&self, fuse: &Arc<Fuse>, config: Config) -> Service {
+        let fused = Fused::new(Arc::new(self.log.clone()), Arc::clone(fuse));
+        self.start_on(fused.dying_after(|records| records.iter().any(is_claim)), fuse, config).await
+    }
+
+    async fn start_on(&self, log: Fused, fuse: &Arc<Fuse>, config: Config) -> Service {
+        let log: Arc<dyn EventLog> = Arc::new(log);
         let shutdown = CancellationToken::new();
         let auth = Authenticator::from_records(self.tokens.clone());
         let context = Context::new(shutdown.clone(), auth);
@@ -131,12 +148,13 @@ impl Bench {
             token: self.supervisor.expose().to_owned(),
             stranger: self.stranger.expose().to_owned(),
             publisher: self.publisher.expose().to_owned(),
+            client: reqwest::Client::new(),
             context,
             task: AbortOnDropHandle::new(tokio::spawn(serving)),
         };
         let ready = async {
             while service.get("/v1/incidents").await.0 != 200 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::select! {
@@ -227,7 +245,7 @@ impl Bench {
             loop {
                 for partition in 0..PARTITIONS {
                     let at = TopicPartition::new(topic, partition);
-                    let wait = std::time::Duration::from_millis(10);
+                    let wait = Duration::from_millis(10);
                     let limit = ReadLimit { wait, ..ReadLimit::default() };
                     let next = &mut next[partition as usize];
                     let batch = self.log.read(&at, *next, limit).await.unwrap();
@@ -255,7 +273,7 @@ impl Bench {
             let mut records = Vec::new();
             let at = TopicPartition::new(topic, partition);
             let mut next = self.log.bounds(&at).await.unwrap().start;
-            let limit = ReadLimit { wait: std::time::Duration::ZERO, ..ReadLimit::default() };
+            let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
             loop {
                 let batch = self.log.read(&at, next, limit).await.unwrap();
                 next = batch.next;
@@ -276,6 +294,11 @@ impl Bench {
     }
 }
 
+fn is_claim(record: &NewRecord) -> bool {
+    let entry = record.value.as_deref().and_then(|value| pb::LogEntry::decode(value).ok());
+    matches!(entry.and_then(|entry| entry.entry), Some(pb::log_entry::Entry::Claim(_)))
+}
+
 impl Service {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -290,14 +313,14 @@ impl Service {
     }
 
     pub(crate) async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
-        let request = reqwest::Client::new().get(self.url(path)).bearer_auth(token);
+        let request = self.client.get(self.url(path)).bearer_auth(token);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
     pub(crate) async fn text(&self, path: &str) -> (u16, String) {
-        let response = reqwest::get(self.url(path)).await.unwrap();
+        let response = self.client.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
@@ -306,7 +329,7 @@ impl Service {
     }
 
     pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
-        let request = reqwest::Client::new().post(self.url(path)).bearer_auth(token).json(&body);
+        let request = self.client.post(self.url(path)).bearer_auth(token).json(&body);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or(Value::Null))
@@ -318,7 +341,7 @@ impl Service {
         body["incidents"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Asks until the answer is as wanted.
+    /// Asks until the answer is as wanted: what it is made of is not told anywhere else.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let asking = async {
             loop {
@@ -326,9 +349,18 @@ impl Service {
                 if wanted(&body) {
                     return body;
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("never answered as wanted")
+    }
+
+    /// Dies suddenly. When this returns it has left its group: what it had not done by then, it
+    /// will not do, except for requests and appends that were under way.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let died = tokio::time::timeout(PATIENCE, self.task).await.unwrap();
+        assert!(died.is_err_and(|error| error.is_cancelled()), "it had ended before");
     }
 
     /// Stops as a signal to the process would.

@@ -13,7 +13,7 @@ async fn until_paged_or_dead(bench: &Bench, fuse: &std::sync::Arc<Fuse>) {
         _ = bench.told(Type::Paged, "c1") => {}
         () = fuse.blown() => {}
     }
-    drop(service);
+    service.kill().await;
 }
 
 #[tokio::test]
@@ -55,11 +55,28 @@ async fn another_replica_answers_and_takes_over() {
         let (status, answer) = service.post(&path, serde_json::json!({})).await;
         assert_eq!(status, 200, "{answer}");
     }
-    drop(one);
+    one.kill().await;
     bench.signal(bench.urgent("s2", "c2")).await;
     let incident = bench.told(Type::Paged, "c2").await.incident.unwrap();
     let path = format!("/v1/incidents/{}:resolve", incident.incident_id);
     assert_eq!(two.post(&path, serde_json::json!({})).await.0, 200);
     let received = bench.receiver.rest().await;
     assert_eq!(received.len(), 2, "each page was sent once");
+}
+
+#[tokio::test]
+async fn a_page_claimed_by_a_replica_that_died_is_sent_by_another_after_the_lease() {
+    let bench = Bench::with_floor().await;
+    let config = |member: &str| Config { member: member.to_owned(), ..Config::default() };
+    let fuse = Fuse::never();
+    let one = bench.start_until_claim(&fuse, config("one")).await;
+    bench.signal(bench.urgent("s1", "c1")).await;
+    fuse.blown().await;
+    one.kill().await;
+    assert!(bench.receiver.rest().await.is_empty(), "it died before it knew that it may send");
+    let _two = bench.start_with(&Fuse::never(), config("two")).await;
+    bench.wait_ms(4_000);
+    let page = bench.told(Type::Paged, "c1").await.page.unwrap();
+    assert_eq!(page.attempts, 2);
+    assert_eq!(bench.receiver.rest().await.len(), 1);
 }

@@ -95,14 +95,14 @@ async fn a_page_that_failed_is_tried_again_under_the_same_id() {
 async fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
     let bench = Bench::with_floor().await;
     let _service = bench.start().await;
-    bench.receiver.answer(&[(429, Some("30"))]);
+    bench.receiver.answer(&[(429, Some("200"))]);
     bench.signal(bench.urgent("s1", "c1")).await;
     let first = bench.receiver.next().await;
     bench.entry(result_of(1)).await;
-    bench.wait_ms(20_000);
+    bench.wait_ms(100_000);
     bench.signal(bench.urgent("s2", "c2")).await;
     assert_eq!(bench.receiver.next().await.json()["data"]["conversation_id"], "c2");
-    bench.wait_ms(11_000);
+    bench.wait_ms(101_000);
     assert_eq!(bench.receiver.next().await.id(), first.id());
 }
 
@@ -156,12 +156,13 @@ async fn with_nobody_to_page_the_incident_is_exhausted_and_everybody_is_warned()
 async fn a_destination_that_keeps_failing_is_in_the_warnings_until_it_works() {
     let bench = Bench::with_floor().await;
     let service = bench.start().await;
-    bench.receiver.answer(&[(503, None)]);
+    // Not before the warning was seen.
+    bench.receiver.answer(&[(503, Some("200"))]);
     bench.signal(bench.urgent("s1", "c1")).await;
     bench.entry(result_of(1)).await;
     let warned = |body: &serde_json::Value| body["warnings"].to_string().contains("HTTP 503");
     service.until("/v1/incidents", warned).await;
-    bench.wait_ms(3_000);
+    bench.wait_ms(201_000);
     bench.told(Type::Paged, "c1").await;
     service.until("/v1/incidents", |body| body["warnings"] == serde_json::json!([])).await;
 }
@@ -225,7 +226,24 @@ async fn neither_address_nor_secret_of_a_webhook_gets_into_what_is_told() {
     bench.receiver.answer(&[(404, None)]);
     bench.signal(bench.urgent("s1", "c1")).await;
     bench.told(Type::DeliveryFailed, "c1").await;
+    let warned = |body: &serde_json::Value| body["warnings"].to_string().contains("HTTP 404");
+    let body = service.until("/v1/incidents", warned).await;
+    let (_, ready) = service.text("/readyz").await;
+    assert!(ready.contains("HTTP 404"), "{ready}");
+    let mut told = vec![body.to_string(), ready];
+    for wrong in ["floor.webhook = 'https://hooks.example/t0ken'", "floor = 't0ken'"] {
+        let bundle = format!("[escalation.teams.default.destinations]\n{wrong}");
+        bench.configure("default", &bundle).await;
+        let refused = |body: &serde_json::Value| body["warnings"].to_string().contains("line 2");
+        told.push(service.until("/v1/incidents", refused).await.to_string());
+        let (_, ready) = service.text("/readyz").await;
+        assert!(ready.contains("line 2"), "{ready}");
+        told.push(ready);
+    }
     service.stop().await;
+    for text in told {
+        assert!(!text.contains("t0ken") && !text.contains("C2FVsBQ"), "{text}");
+    }
     for topic in [topics::ESCALATION, topics::INCIDENTS] {
         for value in bench.all(topic).await {
             let text = String::from_utf8_lossy(&value).into_owned();

@@ -107,7 +107,9 @@ async fn a_browser_watches_by_server_sent_events() {
         text.contains("event: triggered") && text.contains("\"conversation_id\":\"c1\""),
         "{text}"
     );
-    let cursor = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    assert!(text.contains("event: heartbeat"), "told at once where it is: {text}");
+    let triggered = text.split("\n\n").find(|it| it.contains("event: triggered")).unwrap();
+    let cursor = triggered.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
     let mut stream = watch(&service, &service.token, cursor).await;
     assert_eq!(next(&mut stream).await.0.r#type(), Type::Paged);
 }
