@@ -214,15 +214,15 @@ impl Inner {
                 std::thread::yield_now();
             }
         }
-        let opened = (self.open)().map_err(storage).and_then(|database| {
+        let opened = (self.open)().map_err(storage);
+        // Held until the bounds are right: who learns of a new end finds the file open.
+        let mut current = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = opened.and_then(|database| {
             self.resync(&database)?;
             Ok(database)
         });
         match opened {
-            Ok(database) => {
-                *self.database.write().unwrap_or_else(PoisonError::into_inner) =
-                    Some(Arc::new(database));
-            }
+            Ok(database) => *current = Some(Arc::new(database)),
             Err(error) => tracing::error!(%error, "cannot open the log file again"),
         }
     }
