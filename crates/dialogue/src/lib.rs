@@ -11,8 +11,9 @@
 //! - A conversation with an open live cycle. The cycle ends by itself after
 //!   [`Config::idle_close_ms`] of silence, but not while a customer message waits for an answer.
 //! - Any other conversation until [`Config::horizon_ms`] of log time have passed since its last
-//!   accepted event or the end of its last cycle, whichever is later. Its event ids, by which
-//!   duplicates are known, live as long as it does.
+//!   accepted event, the latest `sent_ms` of any (a clock may be ahead) or the end of its last
+//!   cycle, whichever is latest. Its event ids, by which duplicates are known, live as long as
+//!   it does.
 //! - An ended cycle, and an answered turn of an open one, until a horizon after it ended or was
 //!   answered: a reply that comes later than that corrects it no more.
 //! - A conversation with historical events alone has no idle timer. When it leaves memory, an
