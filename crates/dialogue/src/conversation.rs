@@ -331,7 +331,7 @@ impl Conversation {
                 let kind = SignalKind::UrgentComplaint;
                 (kind, family, severity, category, urgent.probability, place.agent())
             } else {
-                if !event.marks.forbidden {
+                if !event.marks.forbidden || author.role != Role::Agent {
                     return;
                 }
                 // A rule matched or it did not: certain either way.

@@ -27,8 +27,9 @@
 //!   turn's number and the other part becomes a turn of its own.
 //! - A record's log time is the largest seen so far in the partition.
 //! - A state sent before its cycle began ends the cycle at its beginning.
-//! - Bots, machines and supervisors raise `forbidden_wording` like agents; private messages
-//!   raise nothing. An edit is judged by its new text and is an event of its own.
+//! - Only texts of role agent raise `forbidden_wording`, machines under an agent's name (`auto`,
+//!   `ai`) included; bots and supervisors do not. Private messages raise nothing. An edit is
+//!   judged by its new text and is an event of its own.
 //! - Turns and cycles are historical while every customer message, or every event, of them is.
 
 mod config;
