@@ -41,7 +41,8 @@ pub struct Config {
     /// Partitions of the keyed topics: a property of the log, told by whoever opens it.
     #[serde(skip)]
     pub partitions: u32,
-    /// When conversations leave memory, and how long silence ends one.
+    /// When conversations leave memory, and how long silence ends one. For a new log: a partition
+    /// that has a snapshot goes on with the settings that it began with, and says so.
     pub dialogue: zhili_dialogue::Config,
 }
 
