@@ -11,7 +11,7 @@ use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::ScoredEvent;
 use zhili_tone::{Assessment, Engine, Message as Text};
 
-use crate::convert;
+use crate::{convert, text};
 
 /// Conversations of one partition: scores each text, folds what it means.
 #[derive(Clone)]
@@ -127,7 +127,7 @@ impl Fold for ScoringFold {
                     self.engine.assess(&Text {
                         role,
                         text: &event.text,
-                        lang: zhili_tone::Lang::from_name(&event.lang),
+                        lang: text::language(&event.lang),
                         context: &[],
                     })
                 });

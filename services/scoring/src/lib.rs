@@ -6,6 +6,7 @@
 mod convert;
 mod fold;
 mod score;
+pub mod text;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use zhili_runtime::{Condition, Context, Failure, Server};
 use zhili_tone::Engine;
 
 pub use fold::ScoringFold;
-pub use score::score;
 pub use zhili_dialogue::Config as DialogueConfig;
 
 /// Group whose positions say how far scoring has come.
