@@ -8,7 +8,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How long what has ended stays in memory, in milliseconds of log time, default 24 h; also
+    /// How long what has ended stays in memory, in milliseconds of log time, default 24 h, longer
+    /// by as much as a publisher's clock was ahead; also
     /// the age beyond which an event of an unknown conversation is historical. Below 1 acts as 1.
     pub horizon_ms: i64,
     /// Silence that ends a care cycle, in milliseconds of log time, default 24 h. Below 1 acts

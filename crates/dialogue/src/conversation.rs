@@ -33,6 +33,8 @@ pub(crate) struct Conversation {
     idle_from_ms: i64,
     /// Log time of the last record or end of a cycle.
     last_log_ms: i64,
+    /// Latest `sent_ms` as it was given, ahead of the log where a clock is.
+    latest_sent_ms: i64,
     /// Due time of this conversation's entry in the timer queue; never after `deadline`.
     pub(crate) armed_ms: Option<i64>,
 }
@@ -81,6 +83,7 @@ impl Conversation {
             latest_ms: i64::MIN,
             idle_from_ms: i64::MIN,
             last_log_ms: i64::MIN,
+            latest_sent_ms: i64::MIN,
             armed_ms: None,
         }
     }
@@ -109,7 +112,11 @@ impl Conversation {
         match &self.open {
             Some(cycle) if !cycle.historical => (!cycle.is_waiting())
                 .then(|| (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)),
-            _ => Some((self.last_log_ms.saturating_add(config.horizon()), Deadline::Forget)),
+            // While an event could come again and not be historical, its id has to be known.
+            _ => {
+                let last_ms = self.last_log_ms.max(self.latest_sent_ms);
+                Some((last_ms.saturating_add(config.horizon()), Deadline::Forget))
+            }
         }
     }
 
@@ -162,6 +169,7 @@ impl Conversation {
         let place = self.place_of(event, sent_ms);
         self.latest_ms = self.latest_ms.max(sent_ms);
         self.last_log_ms = now_ms;
+        self.latest_sent_ms = self.latest_sent_ms.max(event.sent_ms);
 
         match event.kind {
             EventKind::Message => {
@@ -323,7 +331,7 @@ impl Conversation {
                 let kind = SignalKind::UrgentComplaint;
                 (kind, family, severity, category, urgent.probability, place.agent())
             } else {
-                if !event.marks.forbidden {
+                if !event.marks.forbidden || author.role != Role::Agent {
                     return;
                 }
                 // A rule matched or it did not: certain either way.

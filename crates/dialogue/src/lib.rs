@@ -11,8 +11,9 @@
 //! - A conversation with an open live cycle. The cycle ends by itself after
 //!   [`Config::idle_close_ms`] of silence, but not while a customer message waits for an answer.
 //! - Any other conversation until [`Config::horizon_ms`] of log time have passed since its last
-//!   accepted event or the end of its last cycle, whichever is later. Its event ids, by which
-//!   duplicates are known, live as long as it does.
+//!   accepted event, the latest `sent_ms` of any (a clock may be ahead) or the end of its last
+//!   cycle, whichever is latest. Its event ids, by which duplicates are known, live as long as
+//!   it does.
 //! - An ended cycle, and an answered turn of an open one, until a horizon after it ended or was
 //!   answered: a reply that comes later than that corrects it no more.
 //! - A conversation with historical events alone has no idle timer. When it leaves memory, an
@@ -26,8 +27,9 @@
 //!   turn's number and the other part becomes a turn of its own.
 //! - A record's log time is the largest seen so far in the partition.
 //! - A state sent before its cycle began ends the cycle at its beginning.
-//! - Bots, machines and supervisors raise `forbidden_wording` like agents; private messages
-//!   raise nothing. An edit is judged by its new text and is an event of its own.
+//! - Only texts of role agent raise `forbidden_wording`, machines under an agent's name (`auto`,
+//!   `ai`) included; bots and supervisors do not. Private messages raise nothing. An edit is
+//!   judged by its new text and is an event of its own.
 //! - Turns and cycles are historical while every customer message, or every event, of them is.
 
 mod config;

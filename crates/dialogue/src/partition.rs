@@ -72,6 +72,11 @@ impl Partition {
         self.now_ms
     }
 
+    /// The settings it was made with, which a snapshot keeps.
+    pub fn config(&self) -> Config {
+        self.config
+    }
+
     /// Conversations in memory.
     pub fn conversations(&self) -> usize {
         self.index.len()

@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) cue: Option<Cue>,
     /// How closely that cue and the number belong together.
     pub(crate) bond: Bond,
+    /// Nothing but a blank or what makes it a name stands between that cue and the number.
+    pub(crate) adjacent: bool,
     /// Letters touch the number, and they are no cue: part of a code such as `SF1380...`.
     pub(crate) glued: bool,
     /// A currency sign or a plus or minus of an amount touches the number.
@@ -55,9 +57,14 @@ impl Context {
         self.bond == Bond::Name
     }
 
-    /// A reference cue stands in front, whatever is between.
+    /// A reference cue stands in front in the same clause.
     pub(crate) fn is_reference(self) -> bool {
-        matches!(self.cue, Some(Cue::Reference | Cue::Parcel))
+        matches!(self.cue, Some(Cue::Reference | Cue::Parcel)) && self.bond != Bond::Near
+    }
+
+    /// A reference cue stands right in front: `运单 6222...`, `tracking 9400...`.
+    pub(crate) fn touches_reference(self) -> bool {
+        self.is_reference() && self.adjacent
     }
 }
 
@@ -95,9 +102,13 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
             Cue::Parcel => names(rest, false),
             _ => false,
         };
-        context.bond = if named && is_filler(rest) {
+        context.adjacent = is_filler(rest);
+        // The dot of `order no. 138...` is filler; behind other words it ends a sentence.
+        let sentence =
+            matches!(cue, Cue::Reference | Cue::Parcel) && !context.adjacent && rest.contains(&'.');
+        context.bond = if named && context.adjacent {
             Bond::Name
-        } else if rest.iter().any(|&ch| "。,;!?\n".contains(ch)) {
+        } else if sentence || rest.iter().any(|&ch| "。,;!?\n".contains(ch)) {
             Bond::Near
         } else {
             Bond::Clause
@@ -180,7 +191,7 @@ const CUES: &[(&str, Cue)] = &[
     ("帳號", Cue::Card), ("账户", Cue::Card), ("打款", Cue::Card), ("转账", Cue::Card),
     ("汇款", Cue::Card), ("收款", Cue::Card), ("card", Cue::Card), ("visa", Cue::Card),
     ("mastercard", Cue::Card), ("amex", Cue::Card), ("unionpay", Cue::Card),
-    ("account", Cue::Card),
+    ("account", Cue::Card), ("卡", Cue::Card), ("退到", Cue::Card), ("refund to", Cue::Card),
 
     ("身份证", Cue::Id), ("身份證", Cue::Id), ("身分證", Cue::Id), ("证件", Cue::Id),
     ("證件", Cue::Id), ("id card", Cue::Id), ("id number", Cue::Id), ("identity", Cue::Id),

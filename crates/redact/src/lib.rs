@@ -35,10 +35,11 @@
 //!
 //! A leaked number costs more than a masked order number, so doubt is resolved towards
 //! masking. One order number in ten of a card's length passes Luhn; the issuer's prefix
-//! keeps most of them, and a cue such as 订单号, 运单 or `tracking` in front keeps the rest,
-//! unless a card cue stands nearer. An 11-digit number that looks like a mobile stays only
+//! keeps most of them, and a cue such as 订单号, 运单 or `tracking` right in front keeps the
+//! rest. A landline or an old identity number stays after such a cue of its clause. An 11-digit number that looks like a mobile stays only
 //! when the words before it name it a reference (`订单号：`, `order no.`, `order_id=`).
-//! Digits that touch letters (`SF13800138000`) are part of a code and stay, as do amounts
+//! Digits that touch letters (`SF13800138000`) are part of a code and stay, unless the letters
+//! are a word that people write onto a number (`13800138000vx`), as do amounts
 //! with a currency sign or unit and numbers in the path of a link.
 
 mod cues;

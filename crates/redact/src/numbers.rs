@@ -18,6 +18,16 @@ pub(crate) const FEWEST_DIGITS: usize = 7;
 /// More digits than any number masked has; bounds the work at one run.
 const MOST_DIGITS: usize = 20;
 
+/// Words that are written onto the end of a number and make no code of it.
+const SEQUELS: [&str; 27] = [
+    "v", "vx", "wx", "vv", "weixin", "wechat", "qq", "tel", "phone", "mobile", "whatsapp", "thx",
+    "thanks", "thank", "tks", "ty", "pls", "plz", "please", "ok", "call", "and", "or", "is", "my",
+    "me", "asap",
+];
+
+/// Letters of the longest of [`SEQUELS`].
+const LONGEST_SEQUEL: usize = 8;
+
 /// Where in a link a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -33,6 +43,8 @@ struct Run {
     start: usize,
     end: usize,
     place: Place,
+    /// Which link of the text, counted from one; zero outside of links.
+    link: usize,
 }
 
 /// What stands between two joined runs, as a set.
@@ -186,9 +198,27 @@ impl<'u> Reading<'u> {
         self.units.get(self.end(digits)).map(|unit| unit.ch)
     }
 
-    /// Whether letters touch the end, so that the digits are part of a code.
+    /// Whether letters touch the end, so that the digits are part of a code. People in a hurry
+    /// write on without a blank, too: `13800138000vx同号`, `13800138000thx`.
     fn runs_into_letters(&self, digits: usize) -> bool {
-        self.next(digits).is_some_and(is_letter)
+        let mut letters = self.units[self.end(digits)..]
+            .iter()
+            .map(|unit| unit.ch.to_ascii_lowercase())
+            .take_while(|&ch| is_letter(ch))
+            .peekable();
+        if letters.peek().is_none() {
+            return false;
+        }
+        let mut word = ['\0'; LONGEST_SEQUEL];
+        let mut length = 0;
+        for letter in letters {
+            let Some(slot) = word.get_mut(length) else {
+                return true;
+            };
+            *slot = letter;
+            length += 1;
+        }
+        !SEQUELS.iter().any(|sequel| sequel.chars().eq(word[..length].iter().copied()))
     }
 
     /// Whether a unit of money follows, perhaps after a blank.
@@ -247,7 +277,7 @@ fn joint(units: &[Unit], left: &Run, right: &Run) -> Option<Joint> {
 /// The numbers in `units`, left to right, as kind, first unit and one past the last. Their
 /// units are taken.
 pub(crate) fn find(units: &mut [Unit]) -> Vec<(Kind, usize, usize)> {
-    let runs = runs(units);
+    let mut runs = runs(units);
     let mut found = Vec::new();
     let mut at = 0;
     while at < runs.len() {
@@ -264,12 +294,25 @@ pub(crate) fn find(units: &mut [Unit]) -> Vec<(Kind, usize, usize)> {
             }
             found.push((kind, start, end));
             past = end;
+            leave_link(&mut runs[at..]);
         }
         while runs.get(at).is_some_and(|run| run.start < past) {
             at += 1;
         }
     }
     found
+}
+
+/// A token ends with a bracket, and a bracket ends a link: what follows the first of `runs`,
+/// which is masked, in its link is text, as a second pass would read it.
+fn leave_link(runs: &mut [Run]) {
+    let Some(link) = runs.first().map(|run| run.link).filter(|&link| link > 0) else {
+        return;
+    };
+    for run in runs.iter_mut().take_while(|run| run.link == link) {
+        run.place = Place::Text;
+        run.link = 0;
+    }
 }
 
 fn recognise(reading: &Reading<'_>) -> Option<(Kind, usize, usize)> {
@@ -323,30 +366,42 @@ fn first_unit(reading: &Reading<'_>, found: Found) -> usize {
 fn runs(units: &[Unit]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut place = Place::Text;
+    let mut links = 0;
     let mut at = 0;
     while at < units.len() {
         let ch = units[at].ch;
         if ch.is_ascii_digit() {
             let length = run_length(units[at..].iter(), |ch| ch.is_ascii_digit());
-            runs.push(Run { start: at, end: at + length, place });
+            let link = if place == Place::Text { 0 } else { links };
+            runs.push(Run { start: at, end: at + length, place, link });
             at += length;
             continue;
         }
         if begins(&units[at..], "://") {
             place = Place::Host;
+            links += 1;
             at += 3;
             continue;
         }
         place = match (place, ch) {
-            (Place::Text, 'w' | 'W') if begins(&units[at..], "www.") => Place::Host,
+            (Place::Text, 'w' | 'W') if begins(&units[at..], "www.") => {
+                links += 1;
+                Place::Host
+            }
             (Place::Host, '/') => Place::Path,
-            (_, '?' | '#' | ' ' | '"' | '<' | '>') => Place::Text,
-            (_, ch) if !ch.is_ascii() => Place::Text,
+            (_, ch) if ends_link(ch) => Place::Text,
             (place, _) => place,
         };
         at += 1;
     }
     runs
+}
+
+/// Whether a link, or the path of one, is over: at blanks, line breaks and what RFC 3986 lets no
+/// link hold, and at the brackets, commas and semicolons that it does but that people end one
+/// with. A page's number read as text is masked at worst; a person's read as a page is not.
+fn ends_link(ch: char) -> bool {
+    !ch.is_ascii_graphic() || "?#\"<>,;()[]{}|'`^\\".contains(ch)
 }
 
 fn begins(units: &[Unit], word: &str) -> bool {

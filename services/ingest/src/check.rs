@@ -27,7 +27,6 @@ pub(crate) fn check(event: &Event, tenant: &str, now_ms: i64, limits: &Limits) -
             format!("the tenant comes from the token, which is for {tenant}; leave it empty"),
         ));
     }
-    bytes("event", event.encoded_len(), limits.event_bytes)?;
     needed("source", &event.source, SOURCE_CHARS)?;
     needed("event_id", &event.event_id, ID_CHARS)?;
     needed("conversation_id", &event.conversation_id, ID_CHARS)?;
@@ -72,7 +71,8 @@ pub(crate) fn check(event: &Event, tenant: &str, now_ms: i64, limits: &Limits) -
     if event.target.is_empty() && matches!(kind, EventType::Edit | EventType::Delete) {
         return Err(missing("target", "an edit or delete names the event_id that it is about"));
     }
-    Ok(())
+    // Last, for a field that is too long says more of what to do.
+    bytes("event", event.encoded_len(), limits.event_bytes)
 }
 
 fn missing(field: &'static str, what: &str) -> Rejection {
@@ -149,8 +149,17 @@ fn sent_at(value: Option<&Timestamp>, now_ms: i64, limits: &Limits) -> Checked {
     let Some(sent_ms) = millis(value).filter(|sent_ms| *sent_ms >= 0) else {
         return refuse("must not be before 1970; give the time at which it happened");
     };
-    if sent_ms > now_ms.saturating_add(i64::from(limits.ahead_seconds) * 1000) {
-        return refuse("is more than 24 hours in the future; check the clock of the platform");
+    let ahead = limits.ahead_seconds;
+    if sent_ms > now_ms.saturating_add(i64::from(ahead) * 1000) {
+        let much = match ahead {
+            hours if hours >= 3600 && hours.is_multiple_of(3600) => {
+                format!("{} hours", hours / 3600)
+            }
+            seconds => format!("{seconds} seconds"),
+        };
+        return refuse(&format!(
+            "is more than {much} in the future; check the clock of the platform"
+        ));
     }
     Ok(())
 }

@@ -17,6 +17,10 @@ pub struct Config {
     /// come over the wire; memory needed is a small multiple. Beyond, publishers are told to come
     /// again.
     pub budget_bytes: u32,
+    /// How long a publisher may leave a request half sent, or the answers of a stream unread, in
+    /// milliseconds; then the call ends, for it holds a part of the budget. Beyond what a network
+    /// that lost packets needs to go on.
+    pub idle_timeout_ms: u64,
     /// Batches of one stream that are read ahead while the log is busy, and that are appended
     /// together when it no longer is.
     pub stream_in_flight: usize,
@@ -31,6 +35,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7400)),
             limits: Limits::default(),
             budget_bytes: 32 << 20,
+            idle_timeout_ms: 10_000,
             stream_in_flight: 8,
             append_timeout_ms: 15_000,
         }
@@ -104,10 +109,28 @@ impl Config {
                 return wrong(format!("{name} must be at least 1"));
             }
         }
-        if self.append_timeout_ms == 0 {
-            return wrong("append_timeout_ms must be at least 1".to_owned());
+        for (name, value) in [
+            ("append_timeout_ms", self.append_timeout_ms),
+            ("idle_timeout_ms", self.idle_timeout_ms),
+        ] {
+            if value == 0 {
+                return wrong(format!("{name} must be at least 1"));
+            }
         }
         Ok(())
+    }
+
+    /// How much of the budget one call may hold: a quarter, so that a stream whose answers nobody
+    /// reads leaves room for others, but no less than the largest batch and the beginning of
+    /// the next, or a stream would wait for itself.
+    pub(crate) fn share_bytes(&self) -> u32 {
+        /// The largest piece that HTTP/2 hands on at once, four times.
+        const NEXT: u32 = 64 << 10;
+        (self.budget_bytes / 4).max(self.limits.batch_bytes.saturating_add(NEXT))
+    }
+
+    pub(crate) const fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
     }
 
     pub(crate) const fn append_timeout(&self) -> Duration {

@@ -4,10 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Body as AxumBody;
+use axum::body::{Body as AxumBody, BodyDataStream};
+use bytes::Bytes;
 use futures::future::ready;
 use futures::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,6 +26,7 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
 
 use crate::budget::Meter;
+use crate::count::{EventCount, TooMany};
 use crate::parse::Element;
 use crate::publish::{Answer, Batch, Pending, Publisher};
 
@@ -63,28 +66,16 @@ impl Caller {
     }
 }
 
-/// Puts one message of a call in the form of all batches.
-fn batch<'a>(
-    publisher: &Publisher,
-    caller: &'a Caller,
-    events: Vec<Event>,
-    protocol: &'static str,
-) -> Result<Batch<'a>, Status> {
-    let limit = publisher.limits.batch_events;
-    if events.len() > limit {
-        publisher.metrics.refused("size");
-        return Err(Status::invalid_argument(format!(
-            "{} events in one batch, at most {limit} are taken; send fewer",
-            events.len()
-        )));
-    }
-    Ok(Batch {
+/// Puts one message of a call in the form of all batches. That it has no more events than are
+/// taken was seen while it came in.
+fn batch<'a>(caller: &'a Caller, events: Vec<Event>, protocol: &'static str) -> Batch<'a> {
+    Batch {
         principal: &caller.principal,
         elements: events.into_iter().map(Element::from).collect(),
         traceparent: caller.traceparent.as_deref(),
         held: caller.meter.as_ref().and_then(|meter| meter.hand_over()),
         protocol,
-    })
+    }
 }
 
 #[tonic::async_trait]
@@ -96,29 +87,32 @@ impl IngestService for Api {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let batch = batch(&self.publisher, &caller, request.into_inner().events, "grpc")?;
+        let batch = batch(&caller, request.into_inner().events, "grpc");
         let Answer { results, accepted } = self.publisher.publish(batch).await?;
         Ok(Response::new(PublishResponse { results, accepted }))
     }
 
     /// Reads on while the log is busy, up to a number of batches, and then appends them together:
     /// only one append of a stream is under way, so what a stream says stays in its order. The
-    /// first failure ends the stream: what was not answered is to be published again.
+    /// first failure ends the stream: what was not answered is to be published again. Batches are
+    /// appended whether or not the publisher reads its answers, for they hold a part of the
+    /// budget; if it reads none for too long, the stream ends.
     async fn publish_stream(
         &self,
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let caller = Caller::of(&request)?;
-        let (read, waiting) = mpsc::channel(self.publisher.stream_in_flight);
+        let in_flight = self.publisher.stream_in_flight;
+        let (read, waiting) = mpsc::channel(in_flight);
         let reading = read_ahead(request.into_inner(), Arc::clone(&self.publisher), caller, read);
-        // Ends with the stream: a client that is gone ends the batches, or the channel.
+        // Each ends with the other: a client that is gone ends the batches, or the answers.
         tokio::spawn(reading.instrument(Span::current()));
-        let publisher = Arc::clone(&self.publisher);
-        let answers = ReceiverStream::new(waiting)
-            .ready_chunks(self.publisher.stream_in_flight)
-            .then(move |batches| append(Arc::clone(&publisher), batches))
-            .flat_map(stream::iter);
-        Ok(Response::new(answers.boxed()))
+        let (answer, answers) = mpsc::channel(in_flight);
+        let (end, ended) = oneshot::channel();
+        let appending = append_in_turn(Arc::clone(&self.publisher), waiting, answer, end);
+        tokio::spawn(appending.instrument(Span::current()));
+        let ending = stream::once(ended).filter_map(|end| ready(end.ok().map(Err)));
+        Ok(Response::new(ReceiverStream::new(answers).map(Ok).chain(ending).boxed()))
     }
 }
 
@@ -130,11 +124,15 @@ async fn read_ahead(
     waiting: mpsc::Sender<Result<Pending, Status>>,
 ) {
     let mut batches = pin!(until_stopped(batches, &publisher.shutdown));
-    while let Some(next) = batches.next().await {
+    loop {
+        let next = tokio::select! {
+            next = batches.next() => next,
+            () = waiting.closed() => return,
+        };
+        let Some(next) = next else { return };
         let pending = next
             .map_err(|status| in_our_words(status, &publisher))
-            .and_then(|next| batch(&publisher, &caller, next.events, "stream"))
-            .map(|batch| publisher.prepare(batch));
+            .map(|next| publisher.prepare(batch(&caller, next.events, "stream")));
         let last = pending.is_err();
         if waiting.send(pending).await.is_err() || last {
             return;
@@ -142,8 +140,34 @@ async fn read_ahead(
     }
 }
 
-async fn append(
+/// Appends what is waiting and passes the answers on. `end` is why the stream ends, if not
+/// because the publisher ended it.
+async fn append_in_turn(
     publisher: Arc<Publisher>,
+    waiting: mpsc::Receiver<Result<Pending, Status>>,
+    answers: mpsc::Sender<PublishStreamResponse>,
+    end: oneshot::Sender<Status>,
+) {
+    let mut waiting = ReceiverStream::new(waiting).ready_chunks(publisher.stream_in_flight);
+    while let Some(batches) = waiting.next().await {
+        for answer in append(&publisher, batches).await {
+            let fault = match answer {
+                Ok(answer) => match timeout(publisher.idle_timeout, answers.send(answer)).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) => return,
+                    Err(_) => publisher.stalled("no answer of the stream was read").into(),
+                },
+                Err(fault) => fault,
+            };
+            // The receiver is gone with its client, who needs no reason.
+            let _ = end.send(fault);
+            return;
+        }
+    }
+}
+
+async fn append(
+    publisher: &Publisher,
     batches: Vec<Result<Pending, Status>>,
 ) -> Vec<Result<PublishStreamResponse, Status>> {
     let mut fault = None;
@@ -193,8 +217,45 @@ fn too_large(publisher: &Publisher) -> Status {
     ))
 }
 
-/// Counts the bytes of every call against the budget while they come in, before they are
-/// decoded, refuses the call when there is no room, and puts gRPC's refusal of a large message
+/// What comes in of one call.
+struct Incoming {
+    chunks: BodyDataStream,
+    meter: Arc<Meter>,
+    count: EventCount,
+    publisher: Arc<Publisher>,
+}
+
+impl Incoming {
+    /// The next bytes, once they are counted against the budget and found to hold no more events
+    /// than are taken. A publisher may be silent between messages for as long as it likes, but
+    /// not within one.
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Status> {
+        let publisher = &self.publisher;
+        let next = if self.count.is_between_messages() {
+            self.chunks.next().await
+        } else {
+            timeout(publisher.idle_timeout, self.chunks.next())
+                .await
+                .map_err(|_| publisher.stalled("nothing came of the rest of a message"))?
+        };
+        let Some(chunk) = next else { return Ok(None) };
+        let chunk = chunk.map_err(|error| Status::from_error(Box::new(error)))?;
+        let taken = self.meter.take(chunk.len()).await;
+        taken.inspect_err(|_| publisher.metrics.refused("budget"))?;
+        publisher.metrics.bytes.inc_by(chunk.len() as u64);
+        self.count.read(&chunk).map_err(|TooMany| {
+            publisher.metrics.refused("size");
+            let limit = publisher.limits.batch_events;
+            Status::invalid_argument(format!(
+                "more than {limit} events in one batch; send fewer at once"
+            ))
+        })?;
+        Ok(Some((chunk, self)))
+    }
+}
+
+/// Counts the bytes and events of every call while they come in, before they are decoded,
+/// refuses the call when there is no room, and puts gRPC's refusal of a large message
 /// in the contract's words.
 #[derive(Clone)]
 pub(crate) struct Metered<S> {
@@ -224,13 +285,10 @@ where
         let meter = Arc::new(self.publisher.budget.meter());
         parts.extensions.insert(Arc::clone(&meter));
         let publisher = Arc::clone(&self.publisher);
-        let chunks = AxumBody::new(body).into_data_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|error| Status::from_error(Box::new(error)))?;
-            meter.take(chunk.len()).inspect_err(|_| publisher.metrics.refused("budget"))?;
-            publisher.metrics.bytes.inc_by(chunk.len() as u64);
-            Ok::<_, Status>(chunk)
-        });
-        let body = Body::new(AxumBody::from_stream(chunks));
+        let count = EventCount::new(publisher.limits.batch_events);
+        let chunks = AxumBody::new(body).into_data_stream();
+        let incoming = Incoming { chunks, meter, count, publisher };
+        let body = Body::new(AxumBody::from_stream(stream::try_unfold(incoming, Incoming::next)));
         let answer = self.inner.call(http::Request::from_parts(parts, body));
         let publisher = Arc::clone(&self.publisher);
         Box::pin(async move {

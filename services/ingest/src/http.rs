@@ -10,6 +10,7 @@ use axum::routing::post;
 use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
+use tokio::time::timeout;
 use zhili_eventlog::trace::TRACEPARENT;
 use zhili_proto::conversation::v1::PublishResponse;
 use zhili_runtime::auth::{Permission, Principal};
@@ -29,12 +30,15 @@ async fn events(State(publisher): State<Arc<Publisher>>, request: Request) -> Re
         Ok(answer) => answered(answer),
         Err(Refusal::Service(error)) => error.into_response(),
         Err(Refusal::MediaType) => unsupported(),
+        Err(Refusal::Stalled(error)) => stalled(&error),
     }
 }
 
 enum Refusal {
     Service(ServiceError),
     MediaType,
+    /// The publisher's silence, not ours: 408, where the code alone would say 504.
+    Stalled(ServiceError),
 }
 
 impl From<ServiceError> for Refusal {
@@ -88,21 +92,26 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
     Ok(publisher.publish(batch).await?)
 }
 
-async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8>, ServiceError> {
+async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8>, Refusal> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let next = timeout(publisher.idle_timeout, chunks.next()).await;
+        let Some(chunk) =
+            next.map_err(|_| Refusal::Stalled(publisher.stalled("nothing came of the body")))?
+        else {
+            return Ok(bytes);
+        };
         let chunk = chunk.map_err(|error| {
             ServiceError::new(ErrorCode::Invalid, format!("the body ended early: {error}"))
         })?;
         if bytes.len() + chunk.len() > publisher.limits.batch_bytes as usize {
-            return Err(too_large(publisher));
+            return Err(too_large(publisher).into());
         }
-        meter.take(chunk.len()).inspect_err(|_| publisher.metrics.refused("budget"))?;
+        meter.take(chunk.len()).await.inspect_err(|_| publisher.metrics.refused("budget"))?;
         publisher.metrics.bytes.inc_by(chunk.len() as u64);
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
 }
 
 fn too_large(publisher: &Publisher) -> ServiceError {
@@ -146,6 +155,18 @@ fn unsupported() -> Response {
             "title": "Unsupported Media Type",
             "status": 415,
             "detail": format!("the Content-Type must be one of {}", Form::ACCEPTED),
+        }),
+    )
+}
+
+fn stalled(error: &ServiceError) -> Response {
+    problem(
+        StatusCode::REQUEST_TIMEOUT,
+        &json!({
+            "type": "about:blank",
+            "title": "Request Timeout",
+            "status": 408,
+            "detail": error.message,
         }),
     )
 }

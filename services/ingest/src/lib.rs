@@ -9,6 +9,7 @@ pub mod accept;
 mod budget;
 mod check;
 mod config;
+mod count;
 mod grpc;
 mod http;
 mod log_health;

@@ -1,11 +1,11 @@
 //! Events as they come over HTTP: JSON, lines of JSON, CloudEvents. Every element is parsed on
 //! its own, so that one that cannot be read leaves the others standing.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zhili_proto::Timestamp;
 use zhili_proto::conversation::v1::Event;
@@ -17,6 +17,8 @@ use crate::rejection::{Code, Rejection};
 const MESSAGE_CHARS: usize = 200;
 /// Longest id that is repeated to tell which element could not be read, in characters.
 const ID_CHARS: usize = 128;
+/// How deep messages lie in an event, and then some: an author, a rating or a customer.
+const MESSAGES_DEEP: usize = 4;
 
 /// One element of a request.
 #[derive(Debug)]
@@ -167,7 +169,7 @@ impl<'de> Visitor<'de> for Items {
 }
 
 fn event(json: &str) -> Element {
-    match parse::<Event>(json) {
+    match parse_event(json) {
         Ok(event) => event.into(),
         Err(rejection) => unreadable(id_in(json, &["event_id", "eventId"]), rejection),
     }
@@ -201,7 +203,7 @@ fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
     let Some(data) = envelope.data else {
         return Err(Rejection::new("data", Code::Missing, "must hold the event as a JSON object"));
     };
-    let mut event: Event = parse(data.get())?;
+    let mut event = parse_event(data.get())?;
     if event.event_id.is_empty() {
         event.event_id = envelope.id.unwrap_or_default();
     }
@@ -212,6 +214,59 @@ fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
         event.sent_at = envelope.time;
     }
     Ok(Element { traceparent: envelope.traceparent, ..event.into() })
+}
+
+fn parse_event(json: &str) -> Result<Event, Rejection> {
+    let set = json.contains("null").then(|| without_nulls(json, MESSAGES_DEEP)).flatten();
+    parse(set.as_deref().unwrap_or(json))
+}
+
+/// The object without its members that are null and without those of the objects within, down
+/// to `depth`: the JSON mapping of protobuf says that such a member is not set, which the types
+/// made from the contract do not know. `None` for what is no object.
+fn without_nulls(json: &str, depth: usize) -> Option<String> {
+    let Members(members) = serde_json::from_str(json).ok()?;
+    let mut set = String::with_capacity(json.len());
+    for (name, value) in members {
+        let (name, value) = (name.get(), value.get());
+        if value == "null" {
+            continue;
+        }
+        let inner = (depth > 0 && value.starts_with('{'))
+            .then(|| without_nulls(value, depth - 1))
+            .flatten();
+        set.push(if set.is_empty() { '{' } else { ',' });
+        set.extend([name, ":", inner.as_deref().unwrap_or(value)]);
+    }
+    set.push_str(if set.is_empty() { "{}" } else { "}" });
+    Some(set)
+}
+
+/// The members of an object as they stand there, repeated ones too.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
 }
 
 fn parse<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Rejection> {
@@ -241,11 +296,48 @@ fn unreadable(event_id: String, rejection: Rejection) -> Element {
     Element { event_id, traceparent: None, event: Err(rejection) }
 }
 
-/// The id of an element that is no event, so that its publisher finds it again.
+/// The id of an element that is no event, so that its publisher finds it again: the value of the
+/// first of `names` that is there. Of the rest, which may be anything, nothing is kept.
 fn id_in(json: &str, names: &[&str]) -> String {
-    let value: Value = serde_json::from_str(json).unwrap_or_default();
-    let id = names.iter().find_map(|name| value.get(name)?.as_str());
-    id.unwrap_or_default().chars().take(ID_CHARS).collect()
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    Id { names }.deserialize(&mut deserializer).unwrap_or_default()
+}
+
+struct Id<'n> {
+    names: &'n [&'n str],
+}
+
+impl<'de> DeserializeSeed<'de> for Id<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Id<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut found: Option<(usize, String)> = None;
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let place = self.names.iter().position(|wanted| *wanted == name);
+            let better = |place: &usize| found.as_ref().is_none_or(|(best, _)| place <= best);
+            let Some(place) = place.filter(better) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value::<&RawValue>()?.get();
+            if let Ok(id) = serde_json::from_str::<Cow<'_, str>>(value) {
+                found = Some((place, id.chars().take(ID_CHARS).collect()));
+            }
+        }
+        Ok(found.map(|(_, id)| id).unwrap_or_default())
+    }
 }
 
 /// A parser's message without what must not be repeated.
@@ -295,6 +387,43 @@ mod tests {
         let body = format!(r#"{{"type":"{}"}}"#, "x".repeat(5000));
         let rejection = one(Form::Json, &body).event.unwrap_err();
         assert!(rejection.message.chars().count() <= MESSAGE_CHARS);
+    }
+
+    #[test]
+    fn members_that_are_null_go_and_the_rest_stays_as_it_is() {
+        for (json, expected) in [
+            (r#"{"a":null}"#, "{}"),
+            (r#"{"a": null, "b" : "null" , "c": 1}"#, r#"{"b":"null","c":1}"#),
+            (r#"{"a":{"b":null,"c":{"d":null}},"e":[null]}"#, r#"{"a":{"c":{}},"e":[null]}"#),
+            (r#"{"\u0061":1,"a":2,"n":null}"#, r#"{"\u0061":1,"a":2}"#),
+        ] {
+            assert_eq!(without_nulls(json, MESSAGES_DEEP).as_deref(), Some(expected));
+        }
+        for json in ["null", "[null]", "{", r#"{"a":null"#] {
+            assert_eq!(without_nulls(json, MESSAGES_DEEP), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_null_hides_no_repeated_field() {
+        let rejection = one(Form::Json, r#"{"text":"a","queue":null,"text":"b"}"#).event;
+        assert_eq!(rejection.unwrap_err().code, Code::Malformed);
+    }
+
+    #[test]
+    fn the_id_of_what_is_no_event_is_found_among_anything_else() {
+        for (body, id) in [
+            (r#"{"x":[{"event_id":"no"}],"event_id":"m-1"}"#, "m-1"),
+            (r#"{"eventId":"m-2","x":1}"#, "m-2"),
+            (r#"{"event_id":"m-3","eventId":"m-4","x":1}"#, "m-3"),
+            (r#"{"eventId":"m-4","event_id":"m-3","x":1}"#, "m-3"),
+            (r#"{"event_id":3,"eventId":"m-4"}"#, "m-4"),
+            (r#"{"event_id":"m-\u0031","x":1}"#, "m-1"),
+            (r#"{"event_id":"m-1""#, ""),
+            (r#"["event_id"]"#, ""),
+        ] {
+            assert_eq!(id_in(body, &["event_id", "eventId"]), id, "{body}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(crate) struct Publisher {
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
     pub(crate) stream_in_flight: usize,
+    pub(crate) idle_timeout: Duration,
     log: Arc<dyn EventLog>,
     topic: Arc<str>,
     partitions: u32,
@@ -89,10 +90,15 @@ impl Publisher {
     ) -> Self {
         Self {
             limits: config.limits.clone(),
-            budget: Budget::new(config.budget_bytes, metrics.in_flight.clone()),
+            budget: Budget::new(
+                config.budget_bytes,
+                config.share_bytes(),
+                metrics.in_flight.clone(),
+            ),
             metrics,
             shutdown,
             stream_in_flight: config.stream_in_flight,
+            idle_timeout: config.idle_timeout(),
             log,
             topic: topics::EVENTS.into(),
             partitions,
@@ -101,6 +107,16 @@ impl Publisher {
             health,
             patience: config.append_timeout(),
         }
+    }
+
+    /// The refusal of a publisher that went silent while it held a part of the budget.
+    pub(crate) fn stalled(&self, what: &str) -> ServiceError {
+        self.metrics.refused("stalled");
+        let message = format!(
+            "{what} for {} ms; publish what was not answered again",
+            self.idle_timeout.as_millis()
+        );
+        ServiceError::new(ErrorCode::Timeout, message)
     }
 
     /// Checks, masks and appends; answers when everything taken is durable.

@@ -108,6 +108,21 @@ fn each_event_of_the_table_becomes_what_the_table_says() {
 }
 
 #[test]
+fn limits_that_were_set_are_the_ones_that_are_told() {
+    let refused = |with: &Value, limits: &Limits| {
+        prepare(event(with), &Tenant::default_tenant(), NOW_MS, &key(), limits).unwrap_err()
+    };
+    let small = Limits { event_bytes: 100, ..Limits::default() };
+    let rejection = refused(&json!({"text": "x".repeat(101)}), &small);
+    assert_eq!((rejection.field.as_ref(), rejection.code), ("event", Code::TooLong));
+    let late = json!({"sent_at": "2023-11-14T23:13:20.001Z"});
+    for (ahead_seconds, told) in [(3600, "1 hours"), (90, "90 seconds"), (0, "0 seconds")] {
+        let rejection = refused(&late, &Limits { ahead_seconds, ..Limits::default() });
+        assert!(rejection.message.contains(&format!("more than {told} in")), "{rejection}");
+    }
+}
+
+#[test]
 fn an_enum_value_that_the_contract_does_not_know_is_out_of_range() {
     type Spoil = fn(&mut Event);
     let breaks: [(&str, Spoil); 6] = [

@@ -11,7 +11,7 @@ use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::ScoredEvent;
 use zhili_tone::{Assessment, Engine, Message as Text};
 
-use crate::convert;
+use crate::{convert, text};
 
 /// Conversations of one partition: scores each text, folds what it means.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub struct ScoringFold {
     version: Arc<str>,
     number: u32,
     partition: Partition,
+    /// As configured. A partition restored from a snapshot goes on with those of its first day.
+    configured: Config,
     /// Kept so that a batch does not allocate it anew.
     stated: Vec<Output>,
 }
@@ -48,8 +50,27 @@ impl ScoringFold {
             version: Arc::from(version),
             number,
             partition: Partition::new(config),
+            configured: config,
             stated: Vec::new(),
         }
+    }
+
+    /// What a person who changed the settings has to know: that conversations in memory, and so
+    /// this partition, go on as before.
+    fn unheeded_settings(&self) -> Option<String> {
+        let (kept, configured) = (self.partition.config(), self.configured);
+        (kept != configured).then(|| {
+            format!(
+                "dialogue.horizon_ms {} and dialogue.idle_close_ms {} are not heeded: partition {} \
+                 goes on with the {} and {} that it began with, or its replay would differ; set \
+                 them back, or begin with a new log",
+                configured.horizon_ms,
+                configured.idle_close_ms,
+                self.number,
+                kept.horizon_ms,
+                kept.idle_close_ms
+            )
+        })
     }
 
     fn state(&mut self, text: &str, outputs: &mut Outputs) {
@@ -106,7 +127,7 @@ impl Fold for ScoringFold {
                     self.engine.assess(&Text {
                         role,
                         text: &event.text,
-                        lang: zhili_tone::Lang::from_name(&event.lang),
+                        lang: text::language(&event.lang),
                         context: &[],
                     })
                 });
@@ -202,10 +223,34 @@ impl Fold for ScoringFold {
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
         self.partition = Partition::restore(state).map_err(|error| error.to_string())?;
+        if let Some(warning) = self.unheeded_settings() {
+            tracing::warn!("{warning}");
+        }
         Ok(())
     }
 
     fn hash(&self) -> [u8; 32] {
         self.partition.hash()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_a_snapshot_overrules_are_named() {
+        let engine = Arc::new(Engine::new().unwrap());
+        let first = Config { horizon_ms: 1_000, ..Config::default() };
+        let state = ScoringFold::new(Arc::clone(&engine), first, 3).save();
+        let mut same = ScoringFold::new(Arc::clone(&engine), first, 3);
+        same.load(&state).unwrap();
+        assert_eq!(same.unheeded_settings(), None);
+        let changed = Config { horizon_ms: 2_000, ..Config::default() };
+        let mut other = ScoringFold::new(engine, changed, 3);
+        assert_eq!(other.unheeded_settings(), None);
+        other.load(&state).unwrap();
+        let warning = other.unheeded_settings().unwrap();
+        assert!(warning.contains("horizon_ms 2000") && warning.contains("the 1000"), "{warning}");
     }
 }

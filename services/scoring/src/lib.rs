@@ -6,6 +6,7 @@
 mod convert;
 mod fold;
 mod score;
+pub mod text;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use zhili_runtime::{Condition, Context, Failure, Server, together};
 use zhili_tone::Engine;
 
 pub use fold::ScoringFold;
-pub use score::score;
 pub use zhili_dialogue::Config as DialogueConfig;
 
 /// Group whose positions say how far scoring has come.
@@ -41,7 +41,8 @@ pub struct Config {
     /// Partitions of the keyed topics: a property of the log, told by whoever opens it.
     #[serde(skip)]
     pub partitions: u32,
-    /// When conversations leave memory, and how long silence ends one.
+    /// When conversations leave memory, and how long silence ends one. For a new log: a partition
+    /// that has a snapshot goes on with the settings that it began with, and says so.
     pub dialogue: zhili_dialogue::Config,
 }
 

@@ -142,11 +142,17 @@ async fn publishing_again_has_no_effect() {
     let mut bench = Bench::new().await;
     let event = bench.says(0, Role::Customer, "我要去法院起诉你们");
     bench.publish(&event).await;
+    let answer = bench.says(40, Role::Agent, "我马上为您核实退款进度。");
+    bench.publish(&answer).await;
     bench.score_all().await;
-    bench.publish(&event).await;
-    bench.publish(&event).await;
+    let facts: Vec<Fact> = bench.read(topics::FACTS).await;
+    assert!(!facts.is_empty());
+    for again in [&event, &answer, &event] {
+        bench.publish(again).await;
+    }
     bench.score_all().await;
-    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 1);
+    assert_eq!(bench.read::<Fact>(topics::FACTS).await, facts);
+    assert_eq!(bench.read::<ScoredEvent>(topics::SCORES).await.len(), 2);
     assert_eq!(bench.read::<escalation::LogEntry>(topics::ESCALATION).await.len(), 1);
     assert!(bench.read::<DeadLetter>(topics::DEAD_LETTERS).await.is_empty());
 }

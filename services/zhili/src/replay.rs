@@ -23,6 +23,12 @@ use crate::client::{Connection, System, print, print_json, said};
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
+    /// `dialogue.horizon_ms` that scoring began with.
+    #[arg(long, value_name = "MS", default_value_t = DialogueConfig::default().horizon_ms)]
+    horizon_ms: i64,
+    /// `dialogue.idle_close_ms` that scoring began with.
+    #[arg(long, value_name = "MS", default_value_t = DialogueConfig::default().idle_close_ms)]
+    idle_close_ms: i64,
     /// One JSON object instead of words.
     #[arg(long)]
     json: bool,
@@ -65,7 +71,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
-    let (folded, partitions) = fold_again(&connection).await?;
+    let Arguments { horizon_ms, idle_close_ms, .. } = arguments;
+    let settings = DialogueConfig { horizon_ms, idle_close_ms };
+    let (folded, partitions) = fold_again(&connection, settings).await?;
     let mut stored = Sums::new();
     for topic in WRITTEN {
         for (_, _, headers, key, value) in read(&connection, topic).await? {
@@ -78,7 +86,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     report(&folded, &stored, partitions, arguments.json)
 }
 
-async fn fold_again(connection: &Connection) -> Result<(Sums, u32), Failure> {
+async fn fold_again(
+    connection: &Connection,
+    settings: DialogueConfig,
+) -> Result<(Sums, u32), Failure> {
     let engine = Engine::new()
         .map(Arc::new)
         .map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
@@ -87,9 +98,9 @@ async fn fold_again(connection: &Connection) -> Result<(Sums, u32), Failure> {
     let mut partitions = 0;
     for (number, record, ..) in read(connection, topics::EVENTS).await? {
         partitions = partitions.max(number + 1);
-        let (fold, now_ms) = folds.entry(number).or_insert_with(|| {
-            (ScoringFold::new(Arc::clone(&engine), DialogueConfig::default(), number), 0)
-        });
+        let (fold, now_ms) = folds
+            .entry(number)
+            .or_insert_with(|| (ScoringFold::new(Arc::clone(&engine), settings, number), 0));
         *now_ms = (*now_ms).max(record.append_ms);
         let mut outputs = Outputs::new(1);
         let entry = fold.decode(&record);

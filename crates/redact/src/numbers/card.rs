@@ -7,10 +7,12 @@ use crate::cues::{Context, Cue};
 /// A card number, the longest that fits.
 ///
 /// Without a cue both the issuer and the Luhn digit must be right; after a card cue one of
-/// them is enough, since customers mistype and new issuers appear.
+/// them is enough, since customers mistype and new issuers appear. Orders are talked about
+/// where cards are given (`item broken, refund to 4111...`), so only a reference cue right in
+/// front makes a right number something else; a number in groups, only one that names it.
 pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
     if reading.total() < 13
-        || context.is_reference()
+        || context.names_reference()
         || context.glued
         || context.amount
         || reading.continues_leftwards()
@@ -22,6 +24,7 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
         reading.shape(0, digits).is_some_and(|(shape, joints)| {
             is_grouping(shape.lengths(), announced)
                 && matches!(joints, Joint::NONE | Joint::BLANK | Joint::HYPHEN | Joint::DOT)
+                && !(shape.is_single() && context.touches_reference())
         }) && !reading.runs_into_letters(digits)
             && !reading.is_money(digits)
     };

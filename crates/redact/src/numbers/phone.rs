@@ -203,8 +203,8 @@ fn british(reading: &Reading<'_>, context: Context) -> Option<Found> {
     fits.then(|| Found::new(Kind::Phone, 11))
 }
 
-/// A run without groups is a reference after any reference cue, a grouped number only when
-/// the cue names it.
+/// A run without groups is a reference after any reference cue of its clause, a grouped number
+/// only when the cue names it.
 fn no_reference(shape: &super::Shape, context: Context) -> bool {
     !(context.names_reference() || shape.is_single() && context.is_reference())
 }

@@ -71,6 +71,8 @@ async fn a_batch_beyond_a_limit_is_an_invalid_argument_that_names_it() {
     let status = client.publish(many).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("1000"), "{status}");
+    let fit = client.publish(batch(vec![Event::default(); 1000])).await.unwrap().into_inner();
+    assert_eq!(fit.results.len(), 1000);
     let large = Event { text: "x".repeat(4 << 20), ..event("m-1", "c-1") };
     let status = client.publish(batch(vec![large.clone()])).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
@@ -184,4 +186,52 @@ async fn a_stream_ends_with_a_reason_when_the_service_stops() {
     let status = ended.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("stopping"), "{status}");
+}
+
+/// The beginning of a message of 4 MB.
+fn beginning(of: &[u8]) -> Vec<u8> {
+    let length = 4_000_000_u32.to_be_bytes();
+    [&[0], length.as_slice(), of].concat()
+}
+
+#[tokio::test]
+async fn too_many_events_are_refused_before_the_rest_of_them_is_there() {
+    let service = Running::start().await;
+    let begun = beginning(&[0x0a, 0x00].repeat(1001));
+    for call in ["Publish", "PublishStream"] {
+        let status = service.publish_and_stall(call, begun.clone()).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains("more than 1000 events"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_stops_half_way_ends_its_call_and_gives_its_bytes_back() {
+    let service = Running::with(Config { idle_timeout_ms: 20, ..Config::default() }).await;
+    for call in ["Publish", "PublishStream"] {
+        let status = service.publish_and_stall(call, beginning(&[0x0a, 0x7f, 0x0a])).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+        assert!(status.message().contains("nothing came"), "{status}");
+    }
+    service.metric("zhili_ingest_in_flight_bytes 0").await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_answers_nobody_reads_ends_and_gives_its_bytes_back() {
+    let config = Config { idle_timeout_ms: 20, stream_in_flight: 1, ..Config::default() };
+    let service = Running::with(config).await;
+    let mut client = service.client().await;
+    // Answers for a thousand events fill the window of a stream of HTTP/2, which has 64 KiB.
+    let full = PublishStreamRequest { events: vec![Event::default(); 1000] };
+    let mut answers = client.publish_stream(stream::repeat(full)).await.unwrap().into_inner();
+    service.metric("zhili_ingest_requests_refused_total{reason=\"stalled\"} 1").await;
+    service.metric("zhili_ingest_in_flight_bytes 0").await;
+    let status = loop {
+        match answers.message().await {
+            Ok(answer) => assert!(answer.is_some(), "the stream ended as if all was well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(status.message().contains("no answer of the stream was read"), "{status}");
 }

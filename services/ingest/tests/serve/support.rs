@@ -2,19 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::body::HttpBody;
+use futures::{StreamExt, stream};
 use prost::Message;
 use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -241,6 +249,45 @@ impl Running {
         }
     }
 
+    /// Waits until `/metrics` has this line.
+    pub(crate) async fn metric(&self, line: &str) {
+        let shown =
+            async { while !self.get("/metrics").await.body.lines().any(|found| found == line) {} };
+        timeout(Duration::from_secs(20), shown).await.unwrap_or_else(|_| panic!("never {line}"));
+    }
+
+    /// How a call of `IngestService` ends whose request begins with `bytes` and never goes on.
+    pub(crate) async fn publish_and_stall(&self, call: &str, bytes: Vec<u8>) -> Status {
+        let begun = stream::iter([Ok::<_, Status>(bytes)]).chain(stream::pending());
+        let request = http::Request::post(format!(
+            "http://{}/zhili.conversation.v1.IngestService/{call}",
+            self.address
+        ))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", &self.publisher)
+        .body(Body::new(axum::body::Body::from_stream(begun)))
+        .unwrap();
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let mut channel = endpoint.connect().await.unwrap();
+        let answered = async {
+            poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+            let answer = channel.call(request).await.unwrap();
+            if let Some(status) = Status::from_header_map(answer.headers()) {
+                return status;
+            }
+            // A stream is answered with 200 first and says in its trailers how it ended.
+            let mut body = pin!(answer.into_body());
+            loop {
+                let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
+                if let Ok(trailers) = frame.unwrap().unwrap().into_trailers() {
+                    return Status::from_header_map(&trailers).unwrap();
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), answered).await.unwrap()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         self.client_as(&self.publisher).await
     }
@@ -263,10 +310,7 @@ pub(crate) type Client = IngestServiceClient<InterceptedService<Channel, Bearer>
 pub(crate) struct Bearer(MetadataValue<tonic::metadata::Ascii>);
 
 impl Interceptor for Bearer {
-    fn call(
-        &mut self,
-        mut request: tonic::Request<()>,
-    ) -> Result<tonic::Request<()>, tonic::Status> {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }

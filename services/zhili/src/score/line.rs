@@ -7,11 +7,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use zhili_redact::mask;
-use zhili_tone::{Assessment, ContextLine, Engine, Lang, Message, Role};
-
-/// Longest text and longest line of context in bytes, as for events.
-pub(crate) const MAX_TEXT_BYTES: usize = 16 << 10;
+use zhili_scoring::text::{Fault, assess, quoted};
+use zhili_tone::{Assessment, Engine, Role};
 
 const FIELDS: [&str; 5] = ["id", "role", "text", "lang", "context"];
 
@@ -119,6 +116,12 @@ impl Refusal {
     }
 }
 
+impl From<Fault> for Refusal {
+    fn from(Fault { field, message }: Fault) -> Self {
+        Self { field, message }
+    }
+}
+
 /// What a line asks, as far as it is of the right types.
 #[derive(Deserialize)]
 struct Request<'a> {
@@ -175,17 +178,9 @@ pub(crate) fn refuse_too_long(start: &[u8], limit: usize, out: &mut Vec<u8>) {
 fn score(engine: &Engine, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let canonical = id(request.id)?;
     let role = role(&request.role)?;
-    bounded("text", &request.text)?;
-    let lang = request.lang.as_deref().map(lang).transpose()?;
     let context = request.context.as_deref().unwrap_or_default();
-    let context: Vec<Cow<'_, str>> = context
-        .iter()
-        .map(|line| bounded("context", line).map(|()| mask(line).text))
-        .collect::<Result<_, _>>()?;
-    let context =
-        context.iter().map(|line| context_line(line)).collect::<Result<Vec<_>, Refusal>>()?;
-    let masked = mask(&request.text);
-    let assessment = engine.assess(&Message { role, text: &masked.text, lang, context: &context });
+    let (masked, assessment) =
+        assess(engine, role, &request.text, request.lang.as_deref(), context)?;
     let changed = masked.changed().then_some(&*masked.text);
     write(&Answer::new(canonical.as_deref().unwrap_or(request.id), &assessment, changed), out);
     Ok(())
@@ -209,60 +204,6 @@ fn role(name: &str) -> Result<Role, Refusal> {
     Role::from_name(name).ok_or_else(|| {
         Refusal::new("role", format!("customer or agent is needed, not {}", quoted(name)))
     })
-}
-
-/// Reads a language by our names, or as a BCP 47 tag of Chinese or English.
-pub(crate) fn language(name: &str) -> Option<Lang> {
-    if let Some(lang) = Lang::from_name(name) {
-        return Some(lang);
-    }
-    let mut parts = name.split(['-', '_']);
-    let primary = parts.next()?;
-    let is = |part: &str, other: &[&str]| other.iter().any(|tag| part.eq_ignore_ascii_case(tag));
-    if is(primary, &["en"]) {
-        return Some(Lang::En);
-    }
-    if !is(primary, &["zh"]) {
-        return None;
-    }
-    let rest: Vec<&str> = parts.collect();
-    let traditional = !rest.iter().any(|part| is(part, &["hans"]))
-        && rest.iter().any(|part| is(part, &["hant", "tw", "hk", "mo"]));
-    Some(if traditional { Lang::ZhHant } else { Lang::Zh })
-}
-
-fn lang(name: &str) -> Result<Lang, Refusal> {
-    language(name).ok_or_else(|| {
-        let message = format!("zh, zh-Hant, en, mixed or unknown is needed, not {}", quoted(name));
-        Refusal::new("lang", message)
-    })
-}
-
-fn bounded(field: &'static str, text: &str) -> Result<(), Refusal> {
-    if text.len() <= MAX_TEXT_BYTES {
-        return Ok(());
-    }
-    let message = format!("at most {MAX_TEXT_BYTES} bytes are allowed, not {}", text.len());
-    Err(Refusal::new(field, message))
-}
-
-/// Reads `C:...` or `A:...`.
-pub(crate) fn context_line(line: &str) -> Result<ContextLine<'_>, Refusal> {
-    let (role, text) = match line.split_once(':') {
-        Some(("C", text)) => (Role::Customer, text),
-        Some(("A", text)) => (Role::Agent, text),
-        _ => return Err(Refusal::new("context", "each line has to start with C: or A:")),
-    };
-    Ok(ContextLine { role, text: text.trim_start() })
-}
-
-/// A value quoted for a message, cut where it says enough.
-fn quoted(value: &str) -> String {
-    const ENOUGH: usize = 40;
-    match value.char_indices().nth(ENOUGH) {
-        None => format!("{value:?}"),
-        Some((end, _)) => format!("{:?}...", &value[..end]),
-    }
 }
 
 /// Scores what could not be read in one go: says which field is wrong, or scores a line whose

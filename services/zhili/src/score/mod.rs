@@ -9,9 +9,10 @@ use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 
 use serde_json::value::{RawValue, to_raw_value};
 use zhili_runtime::Failure;
+use zhili_scoring::text::{MAX_TEXT_BYTES, context_line, language};
 use zhili_tone::{ContextLine, Engine, Lang, Message, Role};
 
-use self::line::{Answer, MAX_TEXT_BYTES};
+use self::line::Answer;
 use self::paint::{Color, Paint};
 use self::report::Report;
 
@@ -70,11 +71,11 @@ fn parse_role(name: &str) -> Result<Role, String> {
 }
 
 fn parse_lang(name: &str) -> Result<Lang, String> {
-    line::language(name).ok_or_else(|| "zh, zh-Hant, en, mixed or unknown is needed".to_owned())
+    language(name).ok_or_else(|| "zh, zh-Hant, en, mixed or unknown is needed".to_owned())
 }
 
 fn parse_context(given: &str) -> Result<String, String> {
-    match line::context_line(given) {
+    match context_line(given) {
         Ok(_) => Ok(zhili_redact::mask(given).text.into_owned()),
         Err(_) => Err("each line has to start with C: or A:".to_owned()),
     }
@@ -94,7 +95,7 @@ impl About {
         }
         let masked = zhili_redact::mask(text);
         let context: Vec<ContextLine<'_>> =
-            self.context.iter().filter_map(|given| line::context_line(given).ok()).collect();
+            self.context.iter().filter_map(|given| context_line(given).ok()).collect();
         let role = self.role.unwrap_or(Role::Customer);
         let message = Message { role, text: &masked.text, lang: self.lang, context: &context };
         Ok(Scored { role, assessment: engine.assess(&message), masked })
