@@ -86,9 +86,35 @@ fn main() -> Result<(), Box<dyn Error>> {
             report(name, &engine, &all, *question);
         }
     }
+    checklist(&engine);
     agents(&engine, &data)?;
     customers(&engine, &data)?;
     throughput(&engine, &data)
+}
+
+/// Lines of our own by half, language and phenomenon; of the held half only the shares.
+fn checklist(engine: &Engine) {
+    const LINES: &str = include_str!("../tests/lines/checklist.tsv");
+    let mut halves = BTreeMap::<(&str, &str), Vec<Value>>::new();
+    let mut kinds = BTreeMap::<&str, [usize; 4]>::new();
+    for line in LINES.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [half, lang, phenomenon, label, text] = columns[..] else { continue };
+        let row = serde_json::json!({"label": label, "text": text});
+        let right = answer(&assess(engine, &row, Read3::Sentiment), Read3::Sentiment) == label;
+        let kind = kinds.entry(phenomenon).or_default();
+        let at = if half == "tune" { 0 } else { 2 };
+        kind[at] += 1;
+        kind[at + 1] += usize::from(right);
+        halves.entry((lang, half)).or_default().push(row);
+    }
+    for ((lang, half), rows) in &halves {
+        let rows: Vec<&Value> = rows.iter().collect();
+        report(&format!("checklist of our own, {lang} ({half})"), engine, &rows, Read3::Sentiment);
+    }
+    for (kind, [tuned, right, held, held_right]) in kinds {
+        println!("    {kind:<20} tuned {right:>3} of {tuned:<3} held {held_right:>3} of {held}");
+    }
 }
 
 /// Every second row, from `first`.
