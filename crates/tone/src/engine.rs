@@ -1,12 +1,19 @@
 //! The engine: one message in, its assessment out.
 
-use crate::assessment::{Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target};
+use crate::assessment::{
+    Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
+};
+use crate::grams::{self, Cut};
+use crate::head::Head;
 use crate::library::{Library, LibraryError};
 use crate::normalize::Normalized;
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
-use crate::{acts, lang, politeness, sentiment, urgency};
+use crate::{acts, cues, lang, politeness, sentiment, urgency};
+
+const ZH_SENTIMENT: &[u8] = include_bytes!("../model/zh_sentiment.head");
+const EN_SENTIMENT: &[u8] = include_bytes!("../model/en_sentiment.head");
 
 /// Of the lines before, only the latest of the customer's weigh on satisfaction.
 const LINES: usize = 3;
@@ -33,10 +40,51 @@ pub struct Message<'a> {
     pub context: &'a [ContextLine<'a>],
 }
 
+/// What the trained heads see of a customer's message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Read by the Chinese heads or by the English ones; `None` if by neither.
+    pub chinese: Option<bool>,
+    /// Buckets of the n-grams, repeats included, in the order of the text.
+    pub grams: Vec<u32>,
+    /// Cues of the rules, each once, in order.
+    pub cues: Vec<u8>,
+    /// Sentiment by the rules alone, -1 to 1.
+    pub rules: f64,
+}
+
 /// The compiled library and the rules. Shared freely between threads.
 pub struct Engine {
     library: Library,
+    heads: Heads,
     names: RuleNames,
+}
+
+/// The trained heads, by language.
+struct Heads {
+    chinese: Option<Head>,
+    english: Option<Head>,
+}
+
+impl Heads {
+    const NONE: Heads = Heads { chinese: None, english: None };
+
+    fn embedded() -> Result<Heads, LibraryError> {
+        let parse = |name, bytes| {
+            Head::parse(bytes).map(Some).map_err(|problem| LibraryError::Head { name, problem })
+        };
+        Ok(Heads {
+            chinese: parse("zh_sentiment", ZH_SENTIMENT)?,
+            english: parse("en_sentiment", EN_SENTIMENT)?,
+        })
+    }
+
+    fn sentiment(&self, lang: Lang) -> Option<&Head> {
+        match Cut::of(lang)? {
+            Cut::Chinese => self.chinese.as_ref(),
+            Cut::English => self.english.as_ref(),
+        }
+    }
 }
 
 impl Engine {
@@ -47,7 +95,18 @@ impl Engine {
     /// A line of the library that cannot be read. The embedded library is tested, so
     /// this does not happen to a released program.
     pub fn new() -> Result<Engine, LibraryError> {
-        Ok(Engine { library: Library::embedded()?, names: RuleNames::new() })
+        Ok(Engine { heads: Heads::embedded()?, ..Engine::without_heads()? })
+    }
+
+    /// The rules alone, as they are without the trained heads: to train those, and to
+    /// see what they add.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn without_heads() -> Result<Engine, LibraryError> {
+        let library = Library::embedded()?;
+        Ok(Engine { library, heads: Heads::NONE, names: RuleNames::new() })
     }
 
     /// Version of the engine's rules.
@@ -92,7 +151,7 @@ impl Engine {
             }
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
-                let mood = sentiment::assess(&reading, sum);
+                let mood = self.mood(&reading, acts, assessment.lang, sum);
                 let sum =
                     Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
                 let complaint = urgency::assess(&reading, &mood, sum);
@@ -104,6 +163,37 @@ impl Engine {
         }
         assessment.evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
         assessment
+    }
+
+    /// What the trained heads see of a customer's message: for training them.
+    pub fn features(&self, text: &str) -> Features {
+        let normalized = self.library.normalizer.normalize(text);
+        let reading = Reading::new(&self.library, &normalized.text);
+        let mut unused = Vec::new();
+        let mut sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, &mut unused);
+        let verdict = sentiment::rules(&reading, &mut sum);
+        let bits = cues::of(&reading, &verdict, acts::of(&reading));
+        let cut = Cut::of(lang::detect(&normalized, None));
+        let mut grams = Vec::new();
+        if let Some(cut) = cut {
+            grams::grams(cut, &normalized.text, |bucket, _, _| grams.push(bucket));
+        }
+        Features {
+            chinese: cut.map(|cut| cut == Cut::Chinese),
+            grams,
+            cues: (0..128).filter(|cue| bits & (1 << cue) != 0).collect(),
+            rules: f64::from(verdict.value) / 1000.0,
+        }
+    }
+
+    /// Sentiment by the rules and, where they leave it open, by the head.
+    fn mood(&self, reading: &Reading<'_, '_>, acts: Acts, lang: Lang, mut sum: Sum<'_>) -> Mood {
+        let verdict = sentiment::rules(reading, &mut sum);
+        if let Some(head) = self.heads.sentiment(lang) {
+            let bits = cues::of(reading, &verdict, acts);
+            sentiment::ask(head, reading.text, bits, &verdict, &mut sum);
+        }
+        sentiment::mood(&verdict, sum)
     }
 
     /// Satisfaction with the service so far: the message itself, coloured by the mood
@@ -129,7 +219,8 @@ impl Engine {
             let mut unused = Vec::new();
             let reading = Reading::new(&self.library, &before.text);
             let sum = Sum::new(Target::Sentiment, 0, &before, &self.names, &mut unused);
-            value += sentiment::assess(&reading, sum).value / (4 << age);
+            let lang = lang::detect(&before, message.lang);
+            value += self.mood(&reading, acts::of(&reading), lang, sum).value / (4 << age);
         }
         sentiment::label(value)
     }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use daachorse::charwise::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
 
 use crate::assessment::{Act, Acts, UrgentCategory};
+use crate::head::HeadProblem;
 use crate::normalize::Normalizer;
 
 /// Longest stretch that `…` stands for, in bytes of normalised text: about 14
@@ -102,6 +103,14 @@ pub enum LibraryError {
         line: usize,
         /// What is wrong.
         problem: Problem,
+    },
+    /// A trained head that cannot be read.
+    #[error("head {name}: {problem}")]
+    Head {
+        /// Name of the head.
+        name: &'static str,
+        /// What is wrong.
+        problem: HeadProblem,
     },
     /// The entries do not make an automaton.
     #[error("cannot compile the phrase library: {0}")]
