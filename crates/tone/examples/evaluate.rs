@@ -174,18 +174,30 @@ fn assess(engine: &Engine, row: &Value, question: Read3) -> Assessment {
         Read3::Politeness => Role::Agent,
         _ => Role::Customer,
     };
-    let context: Vec<ContextLine<'_>> = row["context"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(|line| ContextLine {
-            role: if line.starts_with("A:") { Role::Agent } else { Role::Customer },
-            text: line.get(2..).unwrap_or_default(),
-        })
-        .collect();
+    let context = context(row);
     let text = row["text"].as_str().unwrap_or_default();
     engine.assess(&Message { role, text, lang: None, context: &context })
+}
+
+/// The lines before a row: `C:` and `A:` name who wrote one, or a customer's and the
+/// agent's stand together with `|||` between them.
+fn context(row: &Value) -> Vec<ContextLine<'_>> {
+    let lines = row["context"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let line = |role, text| ContextLine { role, text };
+    lines
+        .flat_map(|text| {
+            let (first, second) = match text.split_once("|||") {
+                Some((first, second)) => (first, Some(line(Role::Agent, second))),
+                None => (text, None),
+            };
+            let first = match first.split_at_checked(2) {
+                Some(("A:", rest)) => line(Role::Agent, rest),
+                Some(("C:", rest)) => line(Role::Customer, rest),
+                _ => line(Role::Customer, first),
+            };
+            [Some(first), second].into_iter().flatten()
+        })
+        .collect()
 }
 
 fn answer(assessment: &Assessment, question: Read3) -> &'static str {

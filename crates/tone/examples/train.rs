@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use zhili_tone::Engine;
+use zhili_tone::{ContextLine, Engine, Message, Role};
 
 // As in `src/grams.rs` and `src/head.rs`.
 const BITS: u32 = 18;
@@ -41,6 +41,8 @@ const DRAWS: usize = 48;
 struct Recipe {
     name: &'static str,
     chinese: bool,
+    /// Whether it sees cues of the lines before.
+    context: bool,
     /// Sets with the weight of a row; 0 is only measured.
     sources: &'static [(&'static str, f64)],
     /// Labels by class; the last class is the base.
@@ -60,6 +62,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "zh_sentiment",
         chinese: true,
+        context: false,
         sources: &[
             ("zh_sent_shopping_train", 1.0),
             ("zh_sent_hotel_train", 1.0),
@@ -82,6 +85,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "en_sentiment",
         chinese: false,
+        context: false,
         sources: &[
             ("en_sent3_vader_movie", 0.5),
             ("en_sent3_vader_nyt", 0.5),
@@ -100,6 +104,35 @@ const RECIPES: &[Recipe] = &[
         l1: 0.3,
         l2: 1.0,
         bits: 18,
+    },
+    Recipe {
+        name: "zh_satisfaction",
+        chinese: true,
+        context: true,
+        sources: &[("zh_satisfaction_jddc_valid", 1.0), ("templates", 1.0), ("checklist", 1.0)],
+        classes: SENTIMENT,
+        epochs: 4,
+        alpha: 0.1,
+        l1: 0.3,
+        l2: 1.0,
+        bits: 16,
+    },
+    Recipe {
+        name: "en_satisfaction",
+        chinese: false,
+        context: true,
+        sources: &[
+            ("en_satisfaction_sgd_valid", 1.0),
+            ("en_satisfaction_mwoz_valid", 1.0),
+            ("templates", 0.2),
+            ("checklist", 0.5),
+        ],
+        classes: SENTIMENT,
+        epochs: 4,
+        alpha: 0.3,
+        l1: 0.3,
+        l2: 1.0,
+        bits: 16,
     },
 ];
 
@@ -205,9 +238,10 @@ struct Set<'a> {
 
 impl Set<'_> {
     /// The row of a text; none if it is another language's or has no class.
-    fn row(&self, text: &str, label: &str, dev: bool) -> Option<Row> {
+    fn row(&self, text: &str, label: &str, context: &[ContextLine<'_>], dev: bool) -> Option<Row> {
         let class = self.recipe.classes.iter().position(|labels| labels.contains(&label))?;
-        let features = self.engine.features(text);
+        let message = Message { role: Role::Customer, text, lang: None, context };
+        let features = self.engine.features(&message);
         (features.chinese == Some(self.recipe.chinese)).then_some(Row {
             grams: features.grams,
             cues: features.cues,
@@ -219,7 +253,10 @@ impl Set<'_> {
 
     fn load(&self, data: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
         let own = |lines: Vec<(&str, &str)>| {
-            lines.into_iter().filter_map(|(label, text)| self.row(text, label, false)).collect()
+            lines
+                .into_iter()
+                .filter_map(|(label, text)| self.row(text, label, &[], false))
+                .collect()
         };
         match self.name {
             "checklist" => {
@@ -260,10 +297,32 @@ impl Set<'_> {
                 || is_dev(&key),
                 |domain| text("domain") == domain || self.name.contains(domain),
             );
-            rows.extend(self.row(text("text"), text("label"), held));
+            let context = if self.recipe.context { context(&row) } else { Vec::new() };
+            rows.extend(self.row(text("text"), text("label"), &context, held));
         }
         Ok(rows)
     }
+}
+
+/// The lines before a row: `C:` and `A:` name who wrote one, or a customer's and the
+/// agent's stand together with `|||` between them.
+fn context(row: &Value) -> Vec<ContextLine<'_>> {
+    let lines = row["context"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let line = |role, text| ContextLine { role, text };
+    lines
+        .flat_map(|text| {
+            let (first, second) = match text.split_once("|||") {
+                Some((first, second)) => (first, Some(line(Role::Agent, second))),
+                None => (text, None),
+            };
+            let first = match first.split_at_checked(2) {
+                Some(("A:", rest)) => line(Role::Agent, rest),
+                Some(("C:", rest)) => line(Role::Customer, rest),
+                _ => line(Role::Customer, first),
+            };
+            [Some(first), second].into_iter().flatten()
+        })
+        .collect()
 }
 
 /// Draws lines from a file of templates.

@@ -1,6 +1,6 @@
 //! What the rules saw in a customer's message, as bits that the trained heads weigh.
 
-use crate::assessment::{Act, Acts};
+use crate::assessment::{Act, Acts, Polarity};
 use crate::library::Class;
 use crate::reading::Reading;
 use crate::sentiment::Verdict;
@@ -12,6 +12,7 @@ const HITS: u32 = 20;
 const RULES: u32 = 40;
 const ACTS: u32 = 56;
 const MARKS: u32 = 72;
+const CONTEXT: u32 = 90;
 
 /// Upper edges of the bands of the rules' value, in thousandths.
 const VALUES: [i32; 9] = [-600, -400, -240, -150, 0, 149, 239, 399, 599];
@@ -72,6 +73,53 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
         }
     }
     bits
+}
+
+/// Cues of the lines before a message.
+pub(crate) struct Context(u128);
+
+impl Context {
+    /// For a message after `lines` others.
+    pub(crate) fn new(lines: usize) -> Context {
+        // The first line has nothing before it, and no cue that says so.
+        Context(if lines == 0 { 0 } else { 1 << (CONTEXT + lines.min(3) as u32) })
+    }
+
+    /// A line of the customer's: the `nth` of theirs going back, `age` lines before.
+    pub(crate) fn customer(&mut self, nth: usize, age: usize, label: Polarity, same: bool) {
+        let at = CONTEXT + 4;
+        let side = match label {
+            Polarity::Neg => Some(0),
+            Polarity::Pos => Some(1),
+            Polarity::Neutral => None,
+        };
+        if let Some(side) = side {
+            // The last line and those before it are told apart.
+            self.0 |= 1 << (at + side + if nth == 0 { 0 } else { 2 });
+        }
+        self.0 |= u128::from(same) << (at + 4);
+        // Nobody has answered what was said last.
+        self.0 |= u128::from(age == 0) << (at + 5);
+        self.0 |= u128::from(age == 1 && nth == 1) << (at + 6);
+    }
+
+    /// The agent's last line, `age` lines before.
+    pub(crate) fn agent(&mut self, age: usize, acts: Acts) {
+        let at = CONTEXT + 11;
+        self.0 |= u128::from(age == 0) << at;
+        for (nth, act) in Act::ALL.iter().enumerate() {
+            self.0 |= u128::from(acts.contains(*act)) << (at + 1 + nth as u32);
+        }
+    }
+
+    pub(crate) fn bits(&self) -> u128 {
+        self.0
+    }
+
+    /// Whether one of the customer's lines was the same.
+    pub(crate) fn repeated(bits: u128) -> bool {
+        bits & (1 << (CONTEXT + 8)) != 0
+    }
 }
 
 /// The bits of idioms and emoji among [`Verdict::hits`].
