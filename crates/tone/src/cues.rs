@@ -3,6 +3,7 @@
 use crate::assessment::{Act, Acts, Polarity};
 use crate::library::Class;
 use crate::reading::Reading;
+use crate::rules::Side;
 use crate::sentiment::Verdict;
 
 /// Where each group of bits begins.
@@ -124,6 +125,15 @@ impl Context {
 
 /// The bits of idioms and emoji among [`Verdict::hits`].
 pub(crate) const SAYINGS: u32 = 0b1111 << 4;
+
+/// The bit of a hit before or after a contrast word among [`Verdict::hits`].
+pub(crate) fn conceded(side: Side, value: i32) -> u32 {
+    let first = if side == Side::Before { 12 } else { 14 };
+    match value.signum() {
+        0 => 0,
+        sign => 1 << (first + u32::from(sign > 0)),
+    }
+}
 
 /// The bit of a hit among [`Verdict::hits`]: its class and its sign.
 pub(crate) fn kind(class: Class, points: i32) -> u32 {

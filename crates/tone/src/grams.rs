@@ -140,3 +140,55 @@ fn letter_grams(word: &[u8], start: usize, each: &mut impl FnMut(u32, usize, usi
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn cut(how: Cut, text: &str) -> Vec<(u32, &str)> {
+        let mut all = Vec::new();
+        grams(how, text, |bucket, start, end| all.push((bucket, &text[start..end])));
+        all
+    }
+
+    fn buckets(how: Cut, text: &str) -> BTreeSet<u32> {
+        cut(how, text).into_iter().map(|(bucket, _)| bucket).collect()
+    }
+
+    #[test]
+    fn chinese_is_cut_into_runs_of_up_to_three_characters() {
+        let spans: BTreeSet<&str> =
+            cut(Cut::Chinese, "发货慢").into_iter().map(|(_, span)| span).collect();
+        assert_eq!(spans, BTreeSet::from(["发", "货", "慢", "发货", "货慢", "发货慢"]));
+    }
+
+    #[test]
+    fn english_is_cut_into_words_their_pairs_and_their_letters() {
+        let spans: BTreeSet<&str> =
+            cut(Cut::English, "too slow").into_iter().map(|(_, span)| span).collect();
+        for span in ["too", "slow", "too slow", "slo", "low"] {
+            assert!(spans.contains(span), "{span}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_all_the_same_number() {
+        assert_eq!(buckets(Cut::Chinese, "等了3天"), buckets(Cut::Chinese, "等了15天"));
+        assert_eq!(buckets(Cut::English, "waited 3 days"), buckets(Cut::English, "waited 15 days"));
+    }
+
+    #[test]
+    fn order_matters_beyond_one_character() {
+        assert_ne!(buckets(Cut::Chinese, "不好"), buckets(Cut::Chinese, "好不"));
+    }
+
+    #[test]
+    fn any_text_is_cut_within_itself() {
+        for text in ["", " ", "?", "é's", "'", "a'", "👍🏽", "x\u{0}y", "好a好 b"] {
+            for how in [Cut::Chinese, Cut::English] {
+                cut(how, text);
+            }
+        }
+    }
+}

@@ -96,25 +96,25 @@ impl Head {
     /// Logits of a normalised text with the cues that the rules saw in it, by output,
     /// in thousandths.
     pub(crate) fn score(&self, text: &str, cues: u128) -> [i32; OUTPUTS] {
-        let mut sums = [0_i32; OUTPUTS];
+        let mut sums = [0_i64; OUTPUTS];
         let mut count = 0_u32;
         if self.outputs == 2 {
             grams::grams(self.cut, text, |bucket, _, _| {
                 let at = (bucket >> self.shift) as usize * 2;
-                sums[0] += i32::from(self.weights[at] as i8);
-                sums[1] += i32::from(self.weights[at + 1] as i8);
+                sums[0] += i64::from(self.weights[at] as i8);
+                sums[1] += i64::from(self.weights[at + 1] as i8);
                 count += 1;
             });
         } else {
             grams::grams(self.cut, text, |bucket, _, _| {
-                sums[0] += self.weight(bucket, 0);
+                sums[0] += i64::from(self.weight(bucket, 0));
                 count += 1;
             });
         }
         let mut logits = self.bias;
         let root = f64::from(count.max(1)).sqrt();
         for output in 0..self.outputs {
-            let grams = f64::from(sums[output]) * self.scale[output] / root;
+            let grams = sums[output] as f64 * self.scale[output] / root;
             logits[output] += grams as i32;
         }
         let mut left = cues;
@@ -218,4 +218,53 @@ fn heaviest(words: &[(usize, usize, i64)]) -> Option<(usize, usize, i64)> {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head of 2 outputs and one bit for which every n-gram speaks for the second output.
+    fn head() -> Head {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([0, 2, 1, 0]);
+        for bias in [-100_i32, 300] {
+            bytes.extend(10.0_f32.to_le_bytes());
+            bytes.extend(bias.to_le_bytes());
+        }
+        bytes.extend(vec![0; CUES * 4]);
+        let cue = HEADER + 7 * 4;
+        bytes[cue..cue + 2].copy_from_slice(&(-50_i16).to_le_bytes());
+        bytes.extend([0, 10, 0, 10]);
+        Head::parse(Vec::leak(bytes)).unwrap()
+    }
+
+    #[test]
+    fn bytes_that_are_no_head_are_refused() {
+        assert_eq!(Head::parse(b"").err(), Some(HeadProblem::Format));
+        assert_eq!(Head::parse(&[0; 64]).err(), Some(HeadProblem::Format));
+        let short = Vec::leak([MAGIC.as_slice(), &[0, 2, 18, 0], &[0; 16]].concat());
+        let problem = Head::parse(short).err().unwrap();
+        assert_eq!(problem.to_string(), "the head has 24 bytes, not 524824");
+    }
+
+    #[test]
+    fn a_logit_is_bias_plus_ngrams_by_the_root_of_their_number_plus_cues() {
+        // One character makes 3 n-grams: itself, and with each edge; both edges a fourth.
+        assert_eq!(head().score("好", 0), [-100, 300 + 4 * 10 * 10 / 2]);
+        assert_eq!(head().score("好", 1 << 7), [-150, 500]);
+        assert_eq!(head().score("", 0), [-100, 400]);
+    }
+
+    #[test]
+    fn reasons_lie_on_words_and_share_no_more_than_there_is() {
+        let text = "a, 好的 ok 物流很快客服也很有耐心";
+        let reasons = head().reasons(text, Some(1), None);
+        assert!(!reasons.is_empty());
+        for (start, end, _) in &reasons {
+            assert!(text.is_char_boundary(*start) && text.is_char_boundary(*end) && start < end);
+        }
+        assert!(reasons.iter().map(|(_, _, share)| share).sum::<i32>() <= 1000);
+        assert!(head().reasons(text, Some(0), Some(1)).is_empty());
+    }
 }

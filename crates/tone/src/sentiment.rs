@@ -16,6 +16,9 @@ pub(crate) const SIDED: i32 = 150;
 /// thousandths of a logit: most short messages to a service are neutral.
 const ABSTAIN: i32 = 250;
 
+/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
+const FURTHEST: i32 = 100_000;
+
 /// A head that is this sure beyond [`ABSTAIN`] gives half of the points there are.
 const HALFWAY: i32 = 1500;
 
@@ -58,6 +61,9 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
     for hit in &hits {
         let value = judge(reading, hit, after, reproachful, sum);
         kinds |= cues::kind(hit.entry.class, hit.entry.sentiment);
+        if let Some((_, side)) = rules::contrast(reading, hit) {
+            kinds |= cues::conceded(side, value);
+        }
         if hit.entry.class == Class::Complaint {
             complaint += value.min(0);
         }
@@ -73,7 +79,7 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
 /// What the head makes of a message, as a value in thousandths.
 fn head_value(logits: [i32; 2], short: bool) -> i32 {
     let (most, sign) = if logits[1] > logits[0] { (logits[1], 1) } else { (logits[0], -1) };
-    let beyond = most - if short { ABSTAIN } else { 0 };
+    let beyond = (most - if short { ABSTAIN } else { 0 }).clamp(-FURTHEST, FURTHEST);
     // Both branches grow with `beyond` and never reach their bounds.
     let size = if beyond > 0 {
         SIDED + (1000 - SIDED) * beyond / (beyond + HALFWAY)
@@ -171,6 +177,14 @@ fn judge(
         && let Some(cue) = rules::sarcasm(reading, hit, reproachful)
     {
         becomes(Rule::Sarcasm, cue, -value, &mut value);
+    }
+    // What is mended is no reproach any more.
+    if value < 0
+        && matches!(hit.entry.class, Class::Negative | Class::Complaint)
+        && let Some(cue) = rules::resolved(reading, hit)
+    {
+        becomes(Rule::Resolved, cue, 0, &mut value);
+        return value;
     }
     match rules::contrast(reading, hit) {
         Some((cue, Side::Before)) => becomes(Rule::Contrast, cue, value / 2, &mut value),
