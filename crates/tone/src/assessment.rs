@@ -281,9 +281,10 @@ pub struct Evidence {
     pub start: usize,
     /// One past the last Unicode scalar.
     pub end: usize,
-    /// Class of the library entry, or `rule` for a named rule.
+    /// Class of the library entry, `rule` for a named rule, `head` for a trained head.
     pub class: &'static str,
-    /// The entry as the library writes it, or the name of the rule.
+    /// The entry as the library writes it, or the name of the rule; of a head `n-grams` for
+    /// a span that spoke most, `rest` for all else it saw.
     pub rule: Arc<str>,
     /// Points given to `target`, in steps of 0.001.
     pub points: f64,

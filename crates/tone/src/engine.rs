@@ -1,15 +1,29 @@
 //! The engine: one message in, its assessment out.
 
-use crate::assessment::{Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target};
+use crate::assessment::{
+    Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
+};
+use crate::grams::{self, Cut};
+use crate::head::Head;
 use crate::library::{Library, LibraryError};
-use crate::normalize::Normalized;
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
-use crate::{acts, lang, politeness, sentiment, urgency};
+use crate::{acts, cues, lang, politeness, sentiment, urgency};
 
-/// Of the lines before, only the latest of the customer's weigh on satisfaction.
-const LINES: usize = 3;
+/// The files of the heads, in the order of [`Heads`].
+const HEADS: [(&str, &[u8]); 4] = [
+    ("zh_sentiment", include_bytes!("../model/zh_sentiment.head")),
+    ("en_sentiment", include_bytes!("../model/en_sentiment.head")),
+    ("zh_satisfaction", include_bytes!("../model/zh_satisfaction.head")),
+    ("en_satisfaction", include_bytes!("../model/en_satisfaction.head")),
+];
+
+/// Of the lines before, only the latest weigh on satisfaction.
+const LINES: usize = 6;
+
+/// A shorter message (bytes) may be said twice without being asked twice.
+const REPEAT: usize = 12;
 
 /// A line that came before the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +47,60 @@ pub struct Message<'a> {
     pub context: &'a [ContextLine<'a>],
 }
 
+/// What the trained heads see of a customer's message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Read by the Chinese heads or by the English ones; `None` if by neither.
+    pub chinese: Option<bool>,
+    /// Buckets of the n-grams, repeats included, in the order of the text.
+    pub grams: Vec<u32>,
+    /// Cues of the rules, each once, in order.
+    pub cues: Vec<u8>,
+    /// Sentiment by the rules alone, -1 to 1.
+    pub rules: f64,
+}
+
 /// The compiled library and the rules. Shared freely between threads.
 pub struct Engine {
     library: Library,
+    heads: Heads,
     names: RuleNames,
+}
+
+/// A message with what was found in it.
+struct Read<'r, 't> {
+    reading: &'r Reading<'r, 't>,
+    acts: Acts,
+    lang: Lang,
+}
+
+/// The trained heads: Chinese, English.
+struct Heads {
+    sentiment: Option<[Head; 2]>,
+    satisfaction: Option<[Head; 2]>,
+}
+
+impl Heads {
+    const NONE: Heads = Heads { sentiment: None, satisfaction: None };
+
+    fn embedded() -> Result<Heads, LibraryError> {
+        let parse = |file: usize| {
+            let (name, bytes) = HEADS[file];
+            Head::parse(bytes).map_err(|problem| LibraryError::Head { name, problem })
+        };
+        Ok(Heads {
+            sentiment: Some([parse(0)?, parse(1)?]),
+            satisfaction: Some([parse(2)?, parse(3)?]),
+        })
+    }
+
+    fn of(heads: Option<&[Head; 2]>, lang: Lang) -> Option<&Head> {
+        let [chinese, english] = heads?;
+        match Cut::of(lang)? {
+            Cut::Chinese => Some(chinese),
+            Cut::English => Some(english),
+        }
+    }
 }
 
 impl Engine {
@@ -47,7 +111,25 @@ impl Engine {
     /// A line of the library that cannot be read. The embedded library is tested, so
     /// this does not happen to a released program.
     pub fn new() -> Result<Engine, LibraryError> {
-        Ok(Engine { library: Library::embedded()?, names: RuleNames::new() })
+        let mut engine = Engine { heads: Heads::embedded()?, ..Engine::without_heads()? };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(engine.library.hash.as_bytes());
+        for (_, bytes) in HEADS {
+            hasher.update(bytes);
+        }
+        engine.library.hash = hasher.finalize().to_hex().to_string();
+        Ok(engine)
+    }
+
+    /// The rules alone, as they are without the trained heads: to train those, and to
+    /// see what they add.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn without_heads() -> Result<Engine, LibraryError> {
+        let library = Library::embedded()?;
+        Ok(Engine { library, heads: Heads::NONE, names: RuleNames::new() })
     }
 
     /// Version of the engine's rules.
@@ -55,7 +137,7 @@ impl Engine {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// BLAKE3 of the phrase library, in hex: with [`Engine::version`] it pins every score.
+    /// BLAKE3 of the phrase library and the heads, in hex: with [`Engine::version`] it pins every score.
     pub fn library_hash(&self) -> &str {
         &self.library.hash
     }
@@ -92,11 +174,12 @@ impl Engine {
             }
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
-                let mood = sentiment::assess(&reading, sum);
+                let read = Read { reading: &reading, acts, lang: assessment.lang };
+                let (mood, bits) = self.mood(&read, sum);
                 let sum =
                     Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
                 let complaint = urgency::assess(&reading, &mood, sum);
-                let satisfaction = self.satisfaction(message, &normalized, &mood, &complaint);
+                let satisfaction = self.satisfaction(message, &read, bits, &mood, &complaint);
                 assessment.sentiment = Some(mood.sentiment);
                 assessment.satisfaction = Some(satisfaction);
                 assessment.complaint = Some(complaint);
@@ -106,31 +189,93 @@ impl Engine {
         assessment
     }
 
-    /// Satisfaction with the service so far: the message itself, coloured by the mood
-    /// of the customer's last lines and by having to say the same again.
+    /// What the trained heads see of a customer's message: for training them.
+    pub fn features(&self, message: &Message<'_>) -> Features {
+        let normalized = self.library.normalizer.normalize(message.text);
+        let reading = Reading::new(&self.library, &normalized.text);
+        let mut unused = Vec::new();
+        let mut sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, &mut unused);
+        let verdict = sentiment::rules(&reading, &mut sum);
+        let bits = cues::of(&reading, &verdict, acts::of(&reading))
+            | self.context(message, &normalized.text);
+        let cut = Cut::of(lang::detect(&normalized, message.lang));
+        let mut grams = Vec::new();
+        if let Some(cut) = cut {
+            grams::grams(cut, &normalized.text, |bucket, _, _| grams.push(bucket));
+        }
+        Features {
+            chinese: cut.map(|cut| cut == Cut::Chinese),
+            grams,
+            cues: (0..128).filter(|cue| bits & (1 << cue) != 0).collect(),
+            rules: f64::from(verdict.value) / 1000.0,
+        }
+    }
+
+    /// Sentiment by the rules and, where they leave it open, by the head.
+    fn mood(&self, read: &Read<'_, '_>, mut sum: Sum<'_>) -> (Mood, u128) {
+        let verdict = sentiment::rules(read.reading, &mut sum);
+        let bits = cues::of(read.reading, &verdict, read.acts);
+        if let Some(head) = Heads::of(self.heads.sentiment.as_ref(), read.lang) {
+            sentiment::ask(head, read.reading.text, bits, &verdict, &mut sum);
+        }
+        (sentiment::mood(&verdict, sum), bits)
+    }
+
+    /// Satisfaction with the service so far: the message itself in the light of the lines
+    /// before. Whoever must be escalated is not satisfied, whatever the head says.
     fn satisfaction(
         &self,
         message: &Message<'_>,
-        normalized: &Normalized,
+        read: &Read<'_, '_>,
+        bits: u128,
         mood: &Mood,
         complaint: &Complaint,
     ) -> Polarity {
-        if complaint.label != ComplaintLabel::Normal {
+        if complaint.label == ComplaintLabel::Urgent {
             return Polarity::Neg;
         }
-        let mut value = mood.value;
-        let earlier =
-            message.context.iter().rev().filter(|line| line.role == Role::Customer).take(LINES);
-        for (age, line) in earlier.enumerate() {
-            let before = self.library.normalizer.normalize(line.text);
-            if normalized.text.len() > 12 && before.text == normalized.text {
-                value -= 300;
-            }
-            let mut unused = Vec::new();
-            let reading = Reading::new(&self.library, &before.text);
-            let sum = Sum::new(Target::Sentiment, 0, &before, &self.names, &mut unused);
-            value += sentiment::assess(&reading, sum).value / (4 << age);
+        let Some(head) = Heads::of(self.heads.satisfaction.as_ref(), read.lang) else {
+            return match complaint.label {
+                ComplaintLabel::Normal => mood.sentiment.label,
+                _ => Polarity::Neg,
+            };
+        };
+        let bits = bits | self.context(message, read.reading.text);
+        match head.score(read.reading.text, bits) {
+            [neg, pos] if neg > 0 && neg >= pos => Polarity::Neg,
+            [_, pos] if pos > 0 => Polarity::Pos,
+            // Having to say the same again satisfies nobody.
+            _ if cues::Context::repeated(bits) => Polarity::Neg,
+            _ => Polarity::Neutral,
         }
-        sentiment::label(value)
+    }
+
+    /// The cues of the lines before: how the customer's last lines sounded to the rules,
+    /// whether one said the same, what the agent did last.
+    fn context(&self, message: &Message<'_>, text: &str) -> u128 {
+        let mut context = cues::Context::new(message.context.len());
+        let mut customer = 0;
+        let mut agent = false;
+        for (age, line) in message.context.iter().rev().take(LINES).enumerate() {
+            let normalized = self.library.normalizer.normalize(line.text);
+            let reading = Reading::new(&self.library, &normalized.text);
+            match line.role {
+                Role::Customer => {
+                    let mut unused = Vec::new();
+                    let mut sum =
+                        Sum::new(Target::Sentiment, 0, &normalized, &self.names, &mut unused);
+                    let value = sentiment::rules(&reading, &mut sum).value;
+                    let same = text.len() > REPEAT && normalized.text == text;
+                    context.customer(customer, age, sentiment::label(value), same);
+                    customer += 1;
+                }
+                Role::Agent if !agent => {
+                    context.agent(age, acts::of(&reading));
+                    agent = true;
+                }
+                Role::Agent => {}
+            }
+        }
+        context.bits()
     }
 }

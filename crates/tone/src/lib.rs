@@ -1,7 +1,7 @@
 //! Text to assessment: politeness, sentiment, complaint and urgency, with evidence
 //! spans. Pure: no clock, no I/O; the same message gives the same assessment.
 //!
-//! A message goes through four steps:
+//! A message goes through five steps:
 //!
 //! 1. **One spelling** with the way back to the original: width, case, traditional
 //!    characters, zero-width characters, repeats. Evidence spans count Unicode
@@ -11,9 +11,12 @@
 //!    报警器 are no insult and no threat.
 //! 3. **Named rules** over the hits: negation with parity, intensity, question,
 //!    quotation, hypothetical, contrast, sarcasm, withdrawn, resolved, actor.
-//! 4. **Scores** as sums: every entry and every rule leaves an [`Evidence`] with its
-//!    points, and base + points = score ([`Assessment::points`]). What would leave
-//!    the range of a score is taken back by an evidence named `range`.
+//! 4. **Trained heads** (`model/`): a linear model over n-grams and over what the rules
+//!    saw decides the sentiment of a customer's message where the rules leave it open or
+//!    see another side. Its evidence has the class `head`.
+//! 5. **Scores** as sums: every entry, every rule and every head leaves an [`Evidence`]
+//!    with its points, and base + points = score ([`Assessment::points`]). What would
+//!    leave the range of a score is taken back by an evidence named `range`.
 //!
 //! Definitions of the scores are those of `metrics.md` section 3.
 //!
@@ -35,7 +38,10 @@
 
 mod acts;
 mod assessment;
+mod cues;
 mod engine;
+mod grams;
+mod head;
 mod lang;
 mod library;
 mod normalize;
@@ -50,7 +56,8 @@ pub use assessment::{
     Act, Acts, Assessment, Complaint, ComplaintLabel, Evidence, Lang, Polarity, Politeness,
     PolitenessLabel, Role, Sentiment, Target, UrgentCategory,
 };
-pub use engine::{ContextLine, Engine, Message};
+pub use engine::{ContextLine, Engine, Features, Message};
+pub use head::HeadProblem;
 pub use library::{LibraryError, Problem};
 pub use politeness::{IMPOLITE_BELOW, POLITE_FROM, POLITENESS_BASE};
 pub use urgency::URGENCY_BASE;

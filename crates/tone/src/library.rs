@@ -16,13 +16,15 @@
 //! replaces the earlier one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use daachorse::charwise::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
 
 use crate::assessment::{Act, Acts, UrgentCategory};
+use crate::head::HeadProblem;
 use crate::normalize::Normalizer;
 
 /// Longest stretch that `…` stands for, in bytes of normalised text: about 14
@@ -102,6 +104,14 @@ pub enum LibraryError {
         line: usize,
         /// What is wrong.
         problem: Problem,
+    },
+    /// A trained head that cannot be read.
+    #[error("head {name}: {problem}")]
+    Head {
+        /// Name of the head.
+        name: &'static str,
+        /// What is wrong.
+        problem: HeadProblem,
     },
     /// The entries do not make an automaton.
     #[error("cannot compile the phrase library: {0}")]
@@ -241,6 +251,8 @@ pub(crate) struct Library {
     beginning: Vec<Range<u32>>,
     /// By pattern: the sets of followers it belongs to, sorted.
     sets: Vec<Box<[u32]>>,
+    /// Words of 64 bits that hold a bit per set.
+    words: usize,
     pub(crate) hash: String,
 }
 
@@ -444,7 +456,7 @@ impl Library {
         let mut hasher = blake3::Hasher::new();
         hasher.update(traditional.1.as_bytes());
         let mut draft =
-            Draft { normalizer: &normalizer, entries: BTreeMap::new(), sets: HashMap::new() };
+            Draft { normalizer: &normalizer, entries: Vec::new(), sets: HashMap::new() };
         for (file, content) in files {
             hasher.update(content.as_bytes());
             let mut section = Section::default();
@@ -466,19 +478,23 @@ impl Library {
                 }
             }
         }
-        let Draft { entries, sets, .. } = draft;
-        // Pattern by pattern: the entries that begin with it, the sets it belongs to.
-        let mut patterns: BTreeMap<Box<str>, (Vec<Entry>, Vec<u32>)> = BTreeMap::new();
-        for ((first, _, _), entry) in entries {
-            patterns.entry(first).or_default().0.push(entry);
-        }
+        let Draft { mut entries, sets, .. } = draft;
+        let words = sets.len().div_ceil(64);
+        // Sorting is stable: of entries with the same key the last one counts.
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut followers: Vec<(Box<str>, u32)> = Vec::with_capacity(sets.len() * 8);
         for (alternatives, set) in sets {
-            for alternative in alternatives {
-                patterns.entry(alternative).or_default().1.push(set);
-            }
+            followers.extend(alternatives.into_iter().map(|alternative| (alternative, set)));
         }
+        followers.sort_unstable();
+        // Pattern by pattern: the entries that begin with it, the sets it belongs to.
+        let mut patterns: Vec<Box<str>> = Vec::with_capacity(entries.len() + followers.len());
+        patterns.extend(entries.iter().map(|(key, _)| key.first.clone()));
+        patterns.extend(followers.iter().map(|(alternative, _)| alternative.clone()));
+        patterns.sort_unstable();
+        patterns.dedup();
         let automaton = CharwiseDoubleArrayAhoCorasickBuilder::new()
-            .build(patterns.keys().map(|pattern| &**pattern))
+            .build(&patterns)
             .map_err(|error| LibraryError::Automaton(error.to_string()))?;
         let mut library = Library {
             normalizer,
@@ -486,14 +502,23 @@ impl Library {
             entries: Vec::new(),
             beginning: Vec::with_capacity(patterns.len()),
             sets: Vec::with_capacity(patterns.len()),
+            words,
             hash: hasher.finalize().to_hex().to_string(),
         };
-        for (_, (entries, mut sets)) in patterns {
+        let mut entries = entries.into_iter().peekable();
+        let mut followers = followers.into_iter().peekable();
+        for pattern in &patterns {
             let start = library.entries.len() as u32;
-            library.entries.extend(entries);
+            while let Some((key, entry)) = entries.next_if(|(key, _)| key.first == *pattern) {
+                if entries.peek().is_none_or(|(next, _)| *next != key) {
+                    library.entries.push(entry);
+                }
+            }
             library.beginning.push(start..library.entries.len() as u32);
-            sets.sort_unstable();
-            sets.dedup();
+            let mut sets = Vec::new();
+            while let Some((_, set)) = followers.next_if(|(piece, _)| piece == pattern) {
+                sets.push(set);
+            }
             library.sets.push(sets.into_boxed_slice());
         }
         Ok(library)
@@ -516,9 +541,23 @@ impl Library {
             })
             .filter(|found| stands_alone(text, found.start, found.end))
             .collect();
+        // Most entries with followers lack one of them: told by a bit per set.
+        let mut present = vec![0_u64; self.words];
+        for found in &occurrences {
+            for set in &self.sets[found.pattern] {
+                present[(set / 64) as usize] |= 1 << (set % 64);
+            }
+        }
+        let can_follow = |follower: &Follower| {
+            let set = follower.set;
+            follower.optional || present[(set / 64) as usize] & (1 << (set % 64)) != 0
+        };
         for (index, found) in occurrences.iter().enumerate() {
             let range = &self.beginning[found.pattern];
             for entry in &self.entries[range.start as usize..range.end as usize] {
+                if !entry.rest.iter().all(can_follow) {
+                    continue;
+                }
                 let later = &occurrences[index + 1..];
                 if let Some(end) = self.follow(text, found.end, &entry.rest, later) {
                     hits.push(Hit { start: found.start, end, entry });
@@ -577,11 +616,19 @@ impl Library {
     }
 }
 
+/// What makes an entry another one than those before.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    first: Box<str>,
+    class: Class,
+    /// The phrase as written, if more must follow its first piece.
+    tail: Rc<str>,
+}
+
 /// Entries and follower sets while files are read.
 struct Draft<'n> {
     normalizer: &'n Normalizer,
-    /// By first piece, class and, if more must follow, the phrase as written.
-    entries: BTreeMap<(Box<str>, Class, Box<str>), Entry>,
+    entries: Vec<(Key, Entry)>,
     /// Numbered by first appearance.
     sets: HashMap<Vec<Box<str>>, u32>,
 }
@@ -613,13 +660,16 @@ impl Draft<'_> {
             let set = *self.sets.entry(alternatives).or_insert(next);
             rest.push(Follower { set, optional, after_gap: piece.after_gap });
         }
-        let tail: Box<str> = if rest.is_empty() { "".into() } else { written.into() };
-        let mark = if rest.is_empty() { "" } else { "…" };
+        let tail: Rc<str> = if rest.is_empty() { "".into() } else { written.into() };
         let rest: Box<[Follower]> = rest.into();
         for first in first {
             let entry = Entry {
                 class,
-                phrase: format!("{first}{mark}").into(),
+                phrase: if rest.is_empty() {
+                    Arc::from(&*first)
+                } else {
+                    Arc::from(format!("{first}…"))
+                },
                 rest: rest.clone(),
                 politeness: section.politeness,
                 sentiment: section.sentiment,
@@ -629,7 +679,7 @@ impl Draft<'_> {
                 acts: section.acts,
                 forbidden: section.forbidden,
             };
-            self.entries.insert((first, class, tail.clone()), entry);
+            self.entries.push((Key { first, class, tail: Rc::clone(&tail) }, entry));
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! Scores as sums of contributions. Trained heads, once there are any, add their
-//! contributions here like entries and rules do.
+//! Scores as sums of contributions: entries, rules and trained heads add theirs here.
 
 use std::sync::Arc;
 
@@ -32,6 +31,8 @@ rules! {
     Hearsay => "hearsay",
     Escalation => "escalation",
     Range => "range",
+    Ngrams => "n-grams",
+    Rest => "rest",
 }
 
 /// Names of the rules, shared so that an evidence costs no allocation.
@@ -51,6 +52,14 @@ pub(crate) struct Sum<'s> {
     evidence: &'s mut Vec<Evidence>,
     /// In thousandths.
     total: i32,
+    /// The rules that changed something, by [`Rule::bit`].
+    fired: u32,
+}
+
+impl Rule {
+    pub(crate) fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
 
 impl<'s> Sum<'s> {
@@ -61,7 +70,7 @@ impl<'s> Sum<'s> {
         names: &'s RuleNames,
         evidence: &'s mut Vec<Evidence>,
     ) -> Sum<'s> {
-        Sum { target, normalized, names, evidence, total: base }
+        Sum { target, normalized, names, evidence, total: base, fired: 0 }
     }
 
     /// Counts an entry of the library.
@@ -73,9 +82,37 @@ impl<'s> Sum<'s> {
     /// Counts what a rule adds to or takes from what was counted before.
     pub(crate) fn rule(&mut self, rule: Rule, cue: Cue, points: i32) {
         if points != 0 {
+            self.fired |= rule.bit();
             let name = Arc::clone(&self.names.0[rule as usize]);
             self.add(cue.start, cue.end, "rule", name, points);
         }
+    }
+
+    /// Counts what a head adds: a few spans of n-grams, and the rest on the whole message.
+    pub(crate) fn head(&mut self, spans: &[(usize, usize, i32)], points: i32) {
+        let mut rest = points;
+        for (start, end, share) in spans {
+            let part = (i64::from(points) * i64::from(*share) / 1000) as i32;
+            if part != 0 {
+                let name = Arc::clone(&self.names.0[Rule::Ngrams as usize]);
+                self.add(*start, *end, "head", name, part);
+                rest -= part;
+            }
+        }
+        if rest != 0 {
+            let name = Arc::clone(&self.names.0[Rule::Rest as usize]);
+            self.add(0, self.normalized.text.len(), "head", name, rest);
+        }
+    }
+
+    /// The total so far, in thousandths.
+    pub(crate) fn total(&self) -> i32 {
+        self.total
+    }
+
+    /// The rules that changed something so far, by [`Rule::bit`].
+    pub(crate) fn fired(&self) -> u32 {
+        self.fired
     }
 
     /// Keeps the total in its range; the excess is taken back by the whole message.

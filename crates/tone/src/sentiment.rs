@@ -1,6 +1,8 @@
 //! Sentiment of a customer's message.
 
 use crate::assessment::{Polarity, Sentiment};
+use crate::cues;
+use crate::head::Head;
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules::{self, Side};
@@ -10,25 +12,58 @@ use crate::urgency;
 /// A value at least this far from 0 has a side; thousandths.
 pub(crate) const SIDED: i32 = 150;
 
+/// In a short message the head's best side must be this much likelier than neutral, in
+/// thousandths of a logit: most short messages to a service are neutral.
+const ABSTAIN: i32 = 250;
+
+/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
+const FURTHEST: i32 = 100_000;
+
+/// A head that is this sure beyond [`ABSTAIN`] gives half of the points there are.
+const HALFWAY: i32 = 1500;
+
+/// A message of at most so many bytes can be one idiom and little else: 20 Chinese characters.
+const SHORT: usize = 60;
+
 /// What a standing risk takes from the value; thousandths.
 const ESCALATION: i32 = -400;
+
+/// What the rules say before the head is asked.
+pub(crate) struct Verdict {
+    /// In thousandths.
+    pub(crate) value: i32,
+    /// Points of complaint entries alone, in thousandths, never positive.
+    pub(crate) complaint: i32,
+    /// Kinds of the entries that counted, by [`cues::kind`].
+    pub(crate) hits: u32,
+    /// The rules that changed something.
+    pub(crate) fired: u32,
+}
 
 /// Sentiment, and what the complaint reading takes from it.
 pub(crate) struct Mood {
     pub(crate) sentiment: Sentiment,
     /// In thousandths.
     pub(crate) value: i32,
+    /// What the rules alone say, in thousandths.
+    pub(crate) rules: i32,
     /// Points of complaint entries alone, in thousandths, never positive.
     pub(crate) complaint: i32,
 }
 
-pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Mood {
+/// Counts the entries and the rules.
+pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
     let hits = reading.leftmost(|hit| hit.entry.sentiment != 0);
     let reproachful = hits.iter().any(|hit| hit.entry.class == Class::Complaint);
     let mut complaint = 0;
     let mut after = 0;
+    let mut kinds = 0;
     for hit in &hits {
-        let value = judge(reading, hit, after, reproachful, &mut sum);
+        let value = judge(reading, hit, after, reproachful, sum);
+        kinds |= cues::kind(hit.entry.class, hit.entry.sentiment);
+        if let Some((_, side)) = rules::contrast(reading, hit) {
+            kinds |= cues::conceded(side, value);
+        }
         if hit.entry.class == Class::Complaint {
             complaint += value.min(0);
         }
@@ -38,6 +73,50 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Mood {
     if let Some(risk) = urgency::standing(reading) {
         sum.rule(Rule::Escalation, (&risk).into(), ESCALATION);
     }
+    Verdict { value: sum.total().clamp(-1000, 1000), complaint, hits: kinds, fired: sum.fired() }
+}
+
+/// What the head makes of a message, as a value in thousandths.
+fn head_value(logits: [i32; 2], short: bool) -> i32 {
+    let (most, sign) = if logits[1] > logits[0] { (logits[1], 1) } else { (logits[0], -1) };
+    let beyond = (most - if short { ABSTAIN } else { 0 }).clamp(-FURTHEST, FURTHEST);
+    // Both branches grow with `beyond` and never reach their bounds.
+    let size = if beyond > 0 {
+        SIDED + (1000 - SIDED) * beyond / (beyond + HALFWAY)
+    } else {
+        (SIDED - 1) * HALFWAY / (HALFWAY - beyond)
+    };
+    sign * size
+}
+
+/// Lets the head speak where it sees another side than the rules.
+pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &mut Sum<'_>) {
+    let logits = head.score(text, bits);
+    let value = head_value(logits, text.len() <= SHORT);
+    let (said, seen) = (label(verdict.value), label(value));
+    if said == seen || firm(verdict, text) {
+        return;
+    }
+    let output = |label| match label {
+        Polarity::Neg => Some(0),
+        Polarity::Pos => Some(1),
+        Polarity::Neutral => None,
+    };
+    let spans = head.reasons(text, output(seen), output(said));
+    sum.head(&spans, value - sum.total());
+}
+
+/// Whether the rules have the last word: whoever escalates is not content, sarcasm turns
+/// its own words around, and an idiom that is the message means what it says.
+fn firm(verdict: &Verdict, text: &str) -> bool {
+    let fired = |rule: Rule| verdict.fired & rule.bit() != 0;
+    fired(Rule::Escalation)
+        || fired(Rule::Sarcasm)
+        || (verdict.hits & cues::SAYINGS != 0 && verdict.value != 0 && text.len() <= SHORT)
+}
+
+/// The sentiment that a sum stands for.
+pub(crate) fn mood(verdict: &Verdict, sum: Sum<'_>) -> Mood {
     let value = sum.within(-1000, 1000);
     Mood {
         sentiment: Sentiment {
@@ -46,7 +125,8 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Mood {
             confidence: confidence(value),
         },
         value,
-        complaint,
+        rules: verdict.value,
+        complaint: verdict.complaint,
     }
 }
 
@@ -97,6 +177,14 @@ fn judge(
         && let Some(cue) = rules::sarcasm(reading, hit, reproachful)
     {
         becomes(Rule::Sarcasm, cue, -value, &mut value);
+    }
+    // What is mended is no reproach any more.
+    if value < 0
+        && matches!(hit.entry.class, Class::Negative | Class::Complaint)
+        && let Some(cue) = rules::resolved(reading, hit)
+    {
+        becomes(Rule::Resolved, cue, 0, &mut value);
+        return value;
     }
     match rules::contrast(reading, hit) {
         Some((cue, Side::Before)) => becomes(Rule::Contrast, cue, value / 2, &mut value),

@@ -22,6 +22,9 @@ const URGENT: i32 = 500;
 /// Dissatisfaction from here on is a complaint; thousandths.
 const COMPLAINT: i32 = 250;
 
+/// What the head alone calls negative is a complaint only from here on; thousandths.
+const SURE: i32 = 500;
+
 pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -> Complaint {
     let mut strongest: Option<(i32, UrgentCategory)> = None;
     for hit in reading.heaviest(|hit| hit.entry.urgency) {
@@ -41,7 +44,9 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
         }
     }
     let total = sum.within(0, HIGHEST);
-    let dissatisfied = mood.complaint <= -COMPLAINT || mood.value <= -COMPLAINT;
+    let dissatisfied = mood.complaint <= -COMPLAINT
+        || (mood.rules <= -COMPLAINT && mood.value <= -COMPLAINT)
+        || mood.value <= -SURE;
     let label = if total >= URGENT {
         ComplaintLabel::Urgent
     } else if dissatisfied {
