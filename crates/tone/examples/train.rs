@@ -88,7 +88,7 @@ const RECIPES: &[Recipe] = &[
         context: false,
         sources: &[
             ("en_sent3_vader_movie", 0.5),
-            ("en_sent3_vader_nyt", 0.5),
+            ("en_sent3_vader_nyt", 1.0),
             ("en_complaint_twitter_train", 1.0),
             ("en_satisfaction_sgd_valid", 0.3),
             ("en_satisfaction_mwoz_valid", 0.3),
