@@ -36,6 +36,10 @@ pub(crate) struct Reading<'l, 't> {
     quoted: Vec<(usize, usize)>,
     /// Start of the last contrast word (但是, but).
     pub(crate) contrast: Option<Hit<'l>>,
+    /// The first word that something is mended (已经解决了). Kept, because every hit asks for it.
+    pub(crate) resolved: Option<Hit<'l>>,
+    /// The first word that something is told of elsewhere (新闻里说).
+    pub(crate) hearsay: Option<Hit<'l>>,
 }
 
 impl<'l, 't> Reading<'l, 't> {
@@ -88,8 +92,11 @@ impl<'l, 't> Reading<'l, 't> {
                 }
             }
         }
+        let first = |class| cues.iter().find(|cue| cue.entry.class == class).copied();
         let contrast = cues.iter().rev().find(|cue| cue.entry.class == Class::Contrast).copied();
-        Reading { text, clauses, hits, cues, quoted: quotations(text), contrast }
+        let (resolved, hearsay) = (first(Class::Resolved), first(Class::Hearsay));
+        let quoted = quotations(text);
+        Reading { text, clauses, hits, cues, quoted, contrast, resolved, hearsay }
     }
 
     /// The clause that holds the byte `at`.

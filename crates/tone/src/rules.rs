@@ -154,17 +154,12 @@ pub(crate) fn resolved(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> 
     if announced || reading.contrast.is_some_and(|contrast| contrast.end <= hit.start) {
         return None;
     }
-    reading.cues.iter().find(|cue| cue.entry.class == Class::Resolved).map(Cue::from)
+    reading.resolved.as_ref().map(Cue::from)
 }
 
 /// 新闻里说, i read that: the writer tells what happened elsewhere. Anywhere before the hit.
 pub(crate) fn hearsay(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
-    reading
-        .cues
-        .iter()
-        .take_while(|cue| cue.start < hit.start)
-        .find(|cue| cue.entry.class == Class::Hearsay)
-        .map(Cue::from)
+    reading.hearsay.as_ref().filter(|cue| cue.start < hit.start).map(Cue::from)
 }
 
 /// Somebody else does it: 邻居投诉我, my friend is a lawyer.
