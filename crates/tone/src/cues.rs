@@ -117,6 +117,12 @@ impl Context {
         self.0
     }
 
+    /// Whether the customer's last line and one before it were negative.
+    pub(crate) fn angry(bits: u128) -> bool {
+        let both = (1 << (CONTEXT + 4)) | (1 << (CONTEXT + 6));
+        bits & both == both
+    }
+
     /// Whether one of the customer's lines was the same.
     pub(crate) fn repeated(bits: u128) -> bool {
         bits & (1 << (CONTEXT + 8)) != 0

@@ -244,8 +244,9 @@ impl Engine {
         match head.score(read.reading.text, bits) {
             [neg, pos] if neg > 0 && neg >= pos => Polarity::Neg,
             [_, pos] if pos > 0 => Polarity::Pos,
-            // Having to say the same again satisfies nobody.
-            _ if cues::Context::repeated(bits) => Polarity::Neg,
+            // Having to say the same again satisfies nobody, and who was angry twice running is not
+            // content because of a word that is not.
+            _ if cues::Context::repeated(bits) || cues::Context::angry(bits) => Polarity::Neg,
             _ => Polarity::Neutral,
         }
     }

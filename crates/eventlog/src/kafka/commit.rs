@@ -243,7 +243,10 @@ impl Committer {
                 Err(Failure::Again(error)) => {
                     tracing::debug!("trying a commit again: {error}");
                     self.abort(context)?;
-                    std::thread::sleep(TRY_AGAIN);
+                    match self.refusal(requests) {
+                        Some((request, error)) => refuse(requests, request, error, context),
+                        None => std::thread::sleep(TRY_AGAIN),
+                    }
                 }
                 Err(Failure::Undone(error)) => {
                     tracing::info!("a commit was refused: {error}");
@@ -254,13 +257,7 @@ impl Committer {
                 }
                 Err(Failure::Refused { request, error }) => {
                     self.abort(context)?;
-                    let error = context.confirm(error);
-                    if error.is_transient() {
-                        tracing::debug!("trying a commit again: {error}");
-                        std::thread::sleep(TRY_AGAIN);
-                    } else {
-                        requests.remove(request).answer(Err(error));
-                    }
+                    refuse(requests, request, error, context);
                 }
                 Err(Failure::Over(error)) => self.renew(&error, context)?,
                 Err(Failure::Unknown(error)) => return Err(LogError::Ambiguous(error)),
@@ -400,6 +397,21 @@ impl Committer {
         }
     }
 
+    /// The record of the aborted transaction that a broker refuses for good, of which the positions
+    /// may have heard first: as a transaction that cannot go on. All its reports are in.
+    fn refusal(&self, requests: &[Request]) -> Option<(usize, LogError)> {
+        while let Ok(report) = self.reports.try_recv() {
+            if report.tag.transaction == self.transaction
+                && let Some(error) = report.error
+                && let Failure::Refused { request, error } =
+                    self.output_failure(requests, &report.tag, &error)
+            {
+                return Some((request, error));
+            }
+        }
+        None
+    }
+
     /// Sends the positions while nothing can be taken from us. A partition that was taken before
     /// this, with its outputs already sent, makes the transaction be aborted.
     fn send_positions(
@@ -467,6 +479,17 @@ impl Committer {
                 return Err(Failure::Unknown(error.to_string()));
             }
         }
+    }
+}
+
+/// Answers a commit that cannot succeed, unless it was only that a partition has no leader.
+fn refuse(requests: &mut Vec<Request>, request: usize, error: LogError, context: &Context) {
+    let error = context.confirm(error);
+    if error.is_transient() {
+        tracing::debug!("trying a commit again: {error}");
+        std::thread::sleep(TRY_AGAIN);
+    } else {
+        requests.remove(request).answer(Err(error));
     }
 }
 

@@ -152,12 +152,21 @@ impl KafkaServer {
         self.end("stop")
     }
 
-    /// Freezes it: connections stay, nothing is answered.
+    /// Freezes it and waits until it stands still: connections stay, nothing is answered.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// When it cannot be told or does not stand still.
     pub fn pause(&self) -> io::Result<()> {
-        self.say("pause")
+        self.say("pause")?;
+        let shell = self.process().as_ref().map(|process| process.child.id());
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !shell.is_some_and(has_frozen_child) {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the broker does not stand still"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Thaws it.
@@ -216,6 +225,18 @@ pub fn skip_or_fail(error: &StartError) {
 
 fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kafka").join(name)
+}
+
+/// Whether a child of this process was stopped by a signal.
+fn has_frozen_child(parent: u32) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok()).any(
+        |stat| {
+            // The name before it is in parentheses and may hold anything.
+            let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+            fields.next() == Some("T") && fields.next().is_some_and(|of| of.parse() == Ok(parent))
+        },
+    )
 }
 
 fn free_port() -> io::Result<u16> {
