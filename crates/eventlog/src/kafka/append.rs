@@ -14,8 +14,8 @@ use super::error::{delivery_error, log_error, partition_error};
 use super::{Client, client, record};
 use crate::{LogError, NewRecord, Position};
 
-/// Where the outcome of one record goes: its offset, or why it has none.
-type Outcome = oneshot::Sender<Result<u64, KafkaError>>;
+/// Where the outcome of one record goes: its offset, if the broker told it, or why it has none.
+type Outcome = oneshot::Sender<Result<Option<u64>, KafkaError>>;
 
 /// The idempotent producer of this process. librdkafka serves its events on a thread of its own.
 pub(super) type SharedProducer = ThreadedProducer<Reports>;
@@ -60,7 +60,8 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, outcome: Box<Outcome>) {
         let result = match result {
-            Ok(message) => Ok(message.offset().cast_unsigned()),
+            // Negative when the answer for this record was lost and that for a later one implies it.
+            Ok(message) => Ok(u64::try_from(message.offset()).ok()),
             Err((error, _)) => Err(error.clone()),
         };
         // Whoever asked may have stopped waiting.
@@ -117,7 +118,10 @@ impl Client {
         for (record, sent) in records.into_iter().zip(sent) {
             let result = match sent {
                 Ok(outcome) => match outcome.await {
-                    Ok(Ok(offset)) => Ok(Position { partition: record.partition, offset }),
+                    Ok(Ok(Some(offset))) => Ok(Position { partition: record.partition, offset }),
+                    Ok(Ok(None)) => {
+                        Err(LogError::Ambiguous("stored at an offset that was not told".to_owned()))
+                    }
                     Ok(Err(error)) => {
                         let error = delivery_error(&error, &record.partition, record.size());
                         Err(self.confirm(error).await)
@@ -134,7 +138,7 @@ impl Client {
     async fn send(
         self: &Arc<Self>,
         record: &NewRecord,
-    ) -> Result<oneshot::Receiver<Result<u64, KafkaError>>, LogError> {
+    ) -> Result<oneshot::Receiver<Result<Option<u64>, KafkaError>>, LogError> {
         record::check(record)?;
         self.check_partition(&record.partition).await?;
         let (outcome, receiver) = oneshot::channel();
