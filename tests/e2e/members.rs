@@ -22,7 +22,7 @@ use zhili_redact::PseudonymKey;
 use zhili_runtime::auth::Authenticator;
 use zhili_runtime::config::Secret;
 use zhili_runtime::standalone::GROUPS;
-use zhili_runtime::{Context, Failure};
+use zhili_runtime::{Context, Failure, Health};
 use zhili_tests::{Receiver, Tables, chaos, eventually, free_ports, has_library, program};
 use zhili_warehouse::{Address, Layout, Warehouse};
 
@@ -51,6 +51,7 @@ struct Process {
     context: Context,
     ingest: SocketAddr,
     members: BTreeMap<(&'static str, u16), JoinHandle<Result<(), Failure>>>,
+    healths: Vec<(String, Health)>,
     tables: Tables,
     http: reqwest::Client,
     store: Child,
@@ -114,6 +115,7 @@ impl Process {
             context,
             ingest,
             members: BTreeMap::new(),
+            healths: Vec::new(),
             tables: Tables::new(http.clone(), url, KEY.to_owned()),
             http,
             store,
@@ -131,6 +133,7 @@ impl Process {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let member = format!("{service}-{number}");
         let (log, context) = (Arc::clone(&self.log), self.context.child());
+        self.healths.push((member.clone(), context.health.clone()));
         let (bundles, clock) = (Arc::clone(&self.bundles), Arc::clone(&self.clock));
         let running: JoinHandle<Result<(), Failure>> = match service {
             "scoring" => {
@@ -201,6 +204,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (member, health) in &self.healths {
+                eprintln!("{member}: {:?} {:?}", health.complaints(), health.warnings());
+            }
+        }
         self.context.shutdown.cancel();
         self.store.kill().ok();
         self.store.wait().ok();
