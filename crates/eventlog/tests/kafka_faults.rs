@@ -120,18 +120,36 @@ async fn assigned(member: &mut dyn GroupMember, count: usize) -> Vec<Box<dyn Par
     handles
 }
 
-/// Copies what comes next; returns where it goes on.
+/// Copies what comes next, returns where it goes on. What may pass is tried again while the
+/// partition is ours, as by the runner: it says nothing about the membership.
 async fn copy(
     handle: &mut dyn PartitionHandle,
     output: &str,
     limit: ReadLimit,
 ) -> Result<u64, LogError> {
-    let batch = handle.fetch(limit).await?;
-    if !batch.records.is_empty() {
-        let outputs = texts(&batch).iter().map(|text| record(output, text)).collect();
-        handle.commit(commit(outputs, batch.next)).await?;
+    let batch = loop {
+        match handle.fetch(limit).await {
+            Err(error) if error.is_transient() => passing("fetch", &error).await,
+            fetched => break fetched?,
+        }
+    };
+    if batch.records.is_empty() {
+        return Ok(batch.next);
     }
-    Ok(batch.next)
+    let outputs: Vec<_> = texts(&batch).iter().map(|text| record(output, text)).collect();
+    loop {
+        match handle.commit(commit(outputs.clone(), batch.next)).await {
+            Err(error) if error.is_transient() && !matches!(error, LogError::Ambiguous(_)) => {
+                passing("commit", &error).await;
+            }
+            committed => return committed.map(|()| batch.next),
+        }
+    }
+}
+
+async fn passing(what: &str, error: &LogError) {
+    eprintln!("{what} again: {error}");
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 /// A member in a process of its own, which can be stopped like one that is swapped out.
@@ -249,10 +267,11 @@ async fn a_broker_restart_loses_and_repeats_nothing() {
         let few = ReadLimit { records: 7, ..limit(Duration::from_secs(1)) };
         let at = match soon("a fetch", copy(handle.as_mut(), "restart-out", few)).await {
             Ok(at) => at,
-            // Away for longer than the session lasts: it comes back, or the membership ends.
-            Err(error) if error.is_transient() || matches!(error, LogError::Revoked(_)) => {
+            // Away for longer than the session lasts, or a commit that nobody knows the outcome of:
+            // the partition comes back, or the membership ends.
+            Err(error @ (LogError::Revoked(_) | LogError::Ambiguous(_))) => {
                 handle = loop {
-                    match soon("a change", member.next()).await {
+                    match soon(&format!("a change after: {error}"), member.next()).await {
                         Ok(Rebalance::Assigned(mut handles)) => break handles.remove(0),
                         Ok(Rebalance::Revoked(_)) => {}
                         Err(error) if error.is_transient() => {
