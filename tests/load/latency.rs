@@ -99,8 +99,6 @@ async fn watch(tables: Tables, wanted: usize, seen: Arc<Mutex<BTreeMap<String, S
     let mut known = BTreeSet::new();
     let recent = "SELECT event_id FROM v_events WHERE source = 'latency' \
                   AND log_append_at > now64(3) - INTERVAL 15 SECOND";
-    // What comes before is left out anyway, and the tables may not be made yet.
-    tokio::time::sleep(WARM_UP).await;
     while known.len() < wanted {
         let rows = tables.rows(recent).await;
         let at = SystemTime::now();

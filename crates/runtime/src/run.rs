@@ -9,6 +9,9 @@ use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::{Condition, Failure, Health};
 
+/// The part of every service that is the process itself.
+const PROCESS: &str = "process";
+
 /// Settings that every process has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,16 +47,22 @@ impl Context {
     #[must_use]
     pub fn new(shutdown: CancellationToken, auth: Authenticator) -> Self {
         let health = Health::default();
-        let stopping = shutdown.clone();
-        health.add("process", move || {
+        // Parts that nobody has added yet cannot complain.
+        health.add(PROCESS, || Condition::NotReady("starting".to_owned()));
+        let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
+        Self { shutdown, health, metrics, auth, log: None }
+    }
+
+    /// The service has added its parts and answers from here on, until the shutdown.
+    pub(crate) fn serving(&self) {
+        let stopping = self.shutdown.clone();
+        self.health.add(PROCESS, move || {
             if stopping.is_cancelled() {
                 Condition::NotReady("shutting down".to_owned())
             } else {
                 Condition::Ready
             }
         });
-        let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
-        Self { shutdown, health, metrics, auth, log: None }
     }
 }
 

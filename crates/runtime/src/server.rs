@@ -68,11 +68,13 @@ impl Server {
         self
     }
 
-    /// Serves until the context's shutdown, then lets calls in progress end.
+    /// Serves until the context's shutdown, then lets calls in progress end. Until then the service
+    /// is not ready, so whatever its readiness depends on is added before.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] when the port is lost.
     pub async fn serve(self, listener: TcpListener, context: &Context) -> Result<(), Failure> {
+        context.serving();
         let (reporter, health) = tonic_health::server::health_reporter();
         // The overall service; what it says follows readiness.
         let reflection = || {
