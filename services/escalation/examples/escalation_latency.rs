@@ -1,7 +1,7 @@
 //! Measures how long a page takes: from a signal being given to a log on disk until the request
 //! arrives at the receiver, at a steady rate.
 //!
-//! `cargo run --release -p zhili-escalation --example latency -- [signals per second] [seconds]`
+//! `cargo run --release -p zhili-escalation --example escalation_latency -- [signals per second] [seconds]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

@@ -1,6 +1,6 @@
 //! Events a second and bytes a conversation of the fold alone.
 //!
-//! `cargo run --release -p zhili-dialogue --example throughput [CONVERSATIONS] [MESSAGES]`
+//! `cargo run --release -p zhili-dialogue --example dialogue_throughput [CONVERSATIONS] [MESSAGES]`
 //!
 //! Folds conversations that are all open at once, one message of each in turn: customer and
 //! agent alternate, ids are UUIDs. Bytes are the growth of resident memory, a little more than the fold itself.

@@ -1,6 +1,6 @@
 //! How fast events are checked, masked, given pseudonyms and encoded, on one core.
 //!
-//! `cargo run --release -p zhili-ingest --example throughput`
+//! `cargo run --release -p zhili-ingest --example ingest_throughput`
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;

@@ -1,5 +1,5 @@
 //! Messages masked and pseudonyms made per second on one core: `cargo run --release -p
-//! zhili-redact --example throughput`.
+//! zhili-redact --example redact_throughput`.
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
