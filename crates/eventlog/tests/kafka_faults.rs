@@ -275,6 +275,7 @@ async fn a_broker_restart_loses_and_repeats_nothing() {
                         Ok(Rebalance::Assigned(mut handles)) => break handles.remove(0),
                         Ok(Rebalance::Revoked(_)) => {}
                         Err(error) if error.is_transient() => {
+                            eprintln!("joining again: {error}");
                             member = join(&log, "restart", "m", "restart-in").await;
                         }
                         Err(error) => panic!("{error}"),
