@@ -1,6 +1,6 @@
 //! What only a real broker can do to the log: restart, freeze, forget a member, refuse a record.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -385,6 +385,23 @@ async fn a_timer_set_for_a_time_that_has_passed_gets_a_tick_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_timer_fires_on_a_partition_that_is_too_busy_to_see_its_end() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    bench.time.store(11_000, Ordering::SeqCst);
+    let fuse = Fuse::never();
+    let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse)).endless();
+    let at = TopicPartition::new(topics::EVENTS, 0);
+    let wait = ReadLimit { wait: PATIENCE, ..ReadLimit::default() };
+    tokio::select! {
+        _ = bench.run_on(log, &fuse, Sums::default(), bench.options(), 1) => unreachable!(),
+        tick = bench.log.read(&at, 1, wait) => {
+            assert_eq!(tick.unwrap().records[0].value.as_deref(), Some(&b"tick 11000"[..]));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fold_goes_on_when_a_disk_that_kept_its_answers_back_gives_them_again() {
     let disk = disk::Disk::default();
     let bench = Bench::on(|clock| disk.open_at(clock)).await;

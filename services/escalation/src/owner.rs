@@ -120,7 +120,7 @@ impl Owner {
         for effect in effects {
             match effect {
                 // A state of the past would ask for what is settled since.
-                Effect::Claim { .. } if !seen.caught_up => {}
+                Effect::Claim { .. } if !seen.current => {}
                 Effect::Claim { incident, page_id, attempt } => {
                     if self.may_claim(&mut under_way, incident, page_id, attempt) {
                         claims.push((
@@ -570,7 +570,10 @@ mod tests {
 
     fn see(owner: &mut Owner, fold: &Incidents, now_ms: i64) {
         let partition = place();
-        owner.observe(fold, &Observation { partition: &partition, now_ms, caught_up: true });
+        owner.observe(
+            fold,
+            &Observation { partition: &partition, now_ms, caught_up: true, current: true },
+        );
     }
 
     async fn entries(log: &dyn EventLog) -> Vec<Record> {

@@ -121,8 +121,10 @@ pub struct Observation<'a> {
     pub partition: &'a TopicPartition,
     /// Largest time seen.
     pub now_ms: i64,
-    /// Nothing lay beyond when this was read: the state is that of now, and acting on it is right.
+    /// Nothing lay beyond when this was read.
     pub caught_up: bool,
+    /// The state is that of now, or of a second ago at most: acting on it is right.
+    pub current: bool,
 }
 
 /// Sees a fold's committed states; acts on them or not. Never changes the fold.

@@ -19,6 +19,12 @@ use crate::{
 
 /// Longest wait for records before the fold looks at its timers and configuration again.
 const IDLE: Duration = Duration::from_millis(250);
+
+/// How old the last record may be in a state that is acted on. On a busy partition of Kafka there is
+/// no moment at which nothing lies beyond: every transaction ends with a marker that only the broker
+/// sees.
+const CURRENT_MS: i64 = 1_000;
+
 /// First and longest pause before something that failed for the moment is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -137,15 +143,17 @@ impl<F: Fold> PartitionRun<F> {
                 other => other?,
             };
             let caught_up = batch.caught_up;
+            let mut append_ms = None;
             if batch.next > cursor.offset {
                 let step = cursor.fold_batch(batch).await;
                 let mut outputs = step.outputs;
                 outputs.extend(step.notes);
                 let commit = Commit { outputs, offset: step.offset, metadata: String::new() };
                 commit_surely(&mut *handle, commit, &progress, &mut backoff).await?;
+                append_ms = step.append_ms;
                 progress.update(&partition, |progress| {
                     progress.offset = step.offset;
-                    progress.append_ms = step.append_ms.unwrap_or(progress.append_ms);
+                    progress.append_ms = append_ms.unwrap_or(progress.append_ms);
                     progress.records += step.records;
                     progress.dead_letters = cursor.dead_letters;
                     progress.progressed_ms = (options.clock)();
@@ -161,7 +169,9 @@ impl<F: Fold> PartitionRun<F> {
                     progress.progressed_ms = clock_ms;
                 }
             });
-            let seen = Observation { partition: &partition, now_ms: cursor.now_ms, caught_up };
+            let current = caught_up || append_ms.is_some_and(|at| clock_ms - at <= CURRENT_MS);
+            let now_ms = cursor.now_ms;
+            let seen = Observation { partition: &partition, now_ms, caught_up, current };
             // Nobody is to act for a partition that somebody else may own by now.
             if !revoked.is_cancelled() {
                 observer(&cursor.fold, &seen);
@@ -171,7 +181,7 @@ impl<F: Fold> PartitionRun<F> {
             // for a time that had passed already, and asks for a tick of its own.
             tick_offset = tick_offset.filter(|tick| *tick >= cursor.offset);
             refused = false;
-            if caught_up {
+            if current {
                 let due = cursor.fold.next_due().filter(|due| *due <= clock_ms);
                 if let Some(due) = due
                     && tick_offset.is_none()

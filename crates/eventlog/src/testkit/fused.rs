@@ -74,6 +74,7 @@ pub struct Fused {
     refuse: Arc<Which>,
     dies_after: Arc<Which>,
     revokes: bool,
+    endless: bool,
 }
 
 /// Tells some appends from others.
@@ -84,7 +85,8 @@ impl Fused {
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, fuse: Arc<Fuse>) -> Self {
         let none: Arc<Which> = Arc::new(|_| false);
-        Self { log, fuse, refuse: Arc::clone(&none), dies_after: none, revokes: false }
+        let refuse = Arc::clone(&none);
+        Self { log, fuse, refuse, dies_after: none, revokes: false, endless: false }
     }
 
     /// Blows the fuse when an append is stored that `which` says, before anybody hears of it.
@@ -97,6 +99,12 @@ impl Fused {
     #[must_use]
     pub fn revoking(self) -> Self {
         Self { revokes: true, ..self }
+    }
+
+    /// Never tells a member that it has seen the end of a partition, as on a busy one.
+    #[must_use]
+    pub fn endless(self) -> Self {
+        Self { endless: true, ..self }
     }
 
     /// Refuses the appends that `which` says, as a full disk does; nothing of them is stored.
@@ -116,6 +124,7 @@ struct FusedMember {
     member: Box<dyn GroupMember>,
     fuse: Arc<Fuse>,
     revokes: bool,
+    endless: bool,
 }
 
 struct FusedHandle {
@@ -123,6 +132,7 @@ struct FusedHandle {
     fuse: Arc<Fuse>,
     revoked: CancellationToken,
     revokes: bool,
+    endless: bool,
 }
 
 #[async_trait]
@@ -171,7 +181,8 @@ impl EventLog for Fused {
     async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {
         let member = self.log.join(membership).await?;
         let fuse = Arc::clone(&self.fuse);
-        Ok(Box::new(FusedMember { member, fuse, revokes: self.revokes }))
+        let Self { revokes, endless, .. } = *self;
+        Ok(Box::new(FusedMember { member, fuse, revokes, endless }))
     }
     async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
         self.log.trim(partition, offset).await
@@ -191,6 +202,7 @@ impl GroupMember for FusedMember {
                             handle,
                             fuse: Arc::clone(&self.fuse),
                             revokes: self.revokes,
+                            endless: self.endless,
                         };
                         Box::new(fused) as Box<dyn PartitionHandle>
                     })
@@ -215,7 +227,7 @@ impl PartitionHandle for FusedHandle {
     async fn fetch(&mut self, limit: ReadLimit) -> Result<Batch, LogError> {
         let batch = self.handle.fetch(limit).await;
         self.fuse.alive().await;
-        batch
+        batch.map(|batch| Batch { caught_up: batch.caught_up && !self.endless, ..batch })
     }
     async fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
         self.fuse.boundary().await;
