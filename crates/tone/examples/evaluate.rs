@@ -14,13 +14,15 @@ use std::time::Instant;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use zhili_tone::{Assessment, ContextLine, Engine, Message, Role};
+use zhili_tone::{Assessment, ContextLine, Engine, IMPOLITE_BELOW, Message, POLITE_FROM, Role};
 
 /// What a set asks of an assessment.
 #[derive(Clone, Copy)]
 enum Read3 {
     Sentiment,
     Politeness,
+    /// Which side of the middle of the neutral band, for sets without neutral rows.
+    Side,
     Complaint,
     Satisfaction,
 }
@@ -56,7 +58,7 @@ const GOALS: &[(&str, &str, bool, f64)] = &[
     ("en chat checklist, accuracy", "en_sent3_checklist_hand (even)", true, 80.0),
     ("en chat checklist of our own, accuracy", "checklist of our own, en (held)", true, 80.0),
     ("en service tweets, macro-F1", "en_sent3_airline_train", false, 62.0),
-    ("en politeness, accuracy", "en_politeness_wiki_train_binary", true, 84.0),
+    ("en politeness, accuracy", "en_politeness_wiki_train_binary (dev)", true, 84.0),
     ("en complaints, macro-F1", "en_complaint_twitter_train (dev)", false, 80.0),
     ("zh agent wording, macro-F1", "zh_agent_politeness_hand (even)", false, 82.0),
 ];
@@ -78,7 +80,7 @@ const SETS: &[(&str, Read3, Rows)] = &[
     ("en_sent3_vader_movie", Read3::Sentiment, Rows::Dev),
     ("en_sent3_vader_nyt", Read3::Sentiment, Rows::Dev),
     ("en_satisfaction_sgd_valid", Read3::Satisfaction, Rows::Dev),
-    ("en_politeness_wiki_train_binary", Read3::Politeness, Rows::All),
+    ("en_politeness_wiki_train_binary", Read3::Side, Rows::Dev),
     ("en_complaint_twitter_train", Read3::Complaint, Rows::Dev),
 ];
 
@@ -201,7 +203,7 @@ fn rows(data: &Path, name: &str) -> Result<Option<Vec<Value>>, Box<dyn Error>> {
 
 fn assess(engine: &Engine, row: &Value, question: Read3) -> Assessment {
     let role = match question {
-        Read3::Politeness => Role::Agent,
+        Read3::Politeness | Read3::Side => Role::Agent,
         _ => Role::Customer,
     };
     let context = context(row);
@@ -234,6 +236,11 @@ fn answer(assessment: &Assessment, question: Read3) -> &'static str {
     match question {
         Read3::Sentiment => assessment.sentiment.map_or("", |one| one.label.as_str()),
         Read3::Politeness => assessment.politeness.map_or("", |one| one.label.as_str()),
+        Read3::Side => match assessment.politeness {
+            Some(one) if one.score >= f64::midpoint(IMPOLITE_BELOW, POLITE_FROM) => "polite",
+            Some(_) => "impolite",
+            None => "",
+        },
         Read3::Complaint => assessment.complaint.map_or("", |one| one.label.as_str()),
         Read3::Satisfaction => assessment.satisfaction.map_or("", |one| one.as_str()),
     }

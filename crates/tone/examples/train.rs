@@ -11,7 +11,7 @@
 //! `--l1` and `--l2` change the learner.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write;
 use std::fs::File;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use zhili_tone::{ContextLine, Engine, Message, Role};
+use zhili_tone::{ContextLine, Engine, IMPOLITE_BELOW, Message, POLITE_FROM, Role};
 
 // As in `src/grams.rs` and `src/head.rs`.
 const BITS: u32 = 18;
@@ -41,6 +41,7 @@ const DRAWS: usize = 48;
 struct Recipe {
     name: &'static str,
     chinese: bool,
+    role: Role,
     /// Whether it sees cues of the lines before.
     context: bool,
     /// Sets with the weight of a row; 0 is only measured.
@@ -62,6 +63,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "zh_sentiment",
         chinese: true,
+        role: Role::Customer,
         context: false,
         sources: &[
             ("zh_sent_shopping_train", 1.0),
@@ -85,6 +87,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "en_sentiment",
         chinese: false,
+        role: Role::Customer,
         context: false,
         sources: &[
             ("en_sent3_vader_movie", 0.5),
@@ -108,6 +111,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "zh_satisfaction",
         chinese: true,
+        role: Role::Customer,
         context: true,
         sources: &[("zh_satisfaction_jddc_valid", 1.0), ("templates", 1.0), ("checklist", 1.0)],
         classes: SENTIMENT,
@@ -120,6 +124,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "en_satisfaction",
         chinese: false,
+        role: Role::Customer,
         context: true,
         sources: &[
             ("en_satisfaction_sgd_valid", 1.0),
@@ -132,6 +137,25 @@ const RECIPES: &[Recipe] = &[
         alpha: 0.3,
         l1: 0.3,
         l2: 1.0,
+        bits: 16,
+    },
+    Recipe {
+        name: "en_politeness",
+        chinese: false,
+        role: Role::Agent,
+        context: false,
+        sources: &[
+            ("en_politeness_wiki_train", 1.0),
+            ("dialogues_en_uss_mwoz_a", 0.3),
+            ("dialogues_en_uss_sgd_a", 0.3),
+            ("dialogues_en_uss_ccpe_a", 0.3),
+            ("lines", 3.0),
+        ],
+        classes: &[&["impolite"], &["polite"], &["neutral"]],
+        epochs: 8,
+        alpha: 0.05,
+        l1: 0.3,
+        l2: 3.0,
         bits: 16,
     },
 ];
@@ -208,6 +232,7 @@ fn digest(data: &Path, name: &str, recipe: &Recipe) -> Result<String, Box<dyn Er
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = match name {
         "checklist" => own.join("tests/lines/checklist.tsv"),
+        "lines" if recipe.role == Role::Agent => own.join("tests/lines/politeness.tsv"),
         "lines" => own.join("tests/lines/sentiment.tsv"),
         "templates" if recipe.chinese => own.join("model/chat_zh.txt"),
         "templates" => own.join("model/chat_en.txt"),
@@ -240,7 +265,7 @@ impl Set<'_> {
     /// The row of a text; none if it is another language's or has no class.
     fn row(&self, text: &str, label: &str, context: &[ContextLine<'_>], dev: bool) -> Option<Row> {
         let class = self.recipe.classes.iter().position(|labels| labels.contains(&label))?;
-        let message = Message { role: Role::Customer, text, lang: None, context };
+        let message = Message { role: self.recipe.role, text, lang: None, context };
         let features = self.engine.features(&message);
         (features.chinese == Some(self.recipe.chinese)).then_some(Row {
             grams: features.grams,
@@ -269,7 +294,10 @@ impl Set<'_> {
                 Ok(own(tuned.collect()))
             }
             "lines" => {
-                let lines = include_str!("../tests/lines/sentiment.tsv");
+                let lines = match self.recipe.role {
+                    Role::Customer => include_str!("../tests/lines/sentiment.tsv"),
+                    Role::Agent => include_str!("../tests/lines/politeness.tsv"),
+                };
                 Ok(own(lines.lines().filter_map(|line| line.split_once('\t')).collect()))
             }
             "templates" => {
@@ -280,21 +308,45 @@ impl Set<'_> {
                 });
                 Ok(own(drawn.iter().map(|(label, text)| (*label, text.as_str())).collect()))
             }
-            _ => self.read(&data.join(format!("{}.jsonl.gz", self.name))),
+            _ => {
+                let path = |name: &str| data.join(format!("{name}.jsonl.gz"));
+                // The same texts have other ids there: what is measured there is not learnt here.
+                let twin = path(&format!("{}_binary", self.name));
+                let held = if twin.exists() { dev_texts(&twin)? } else { BTreeSet::new() };
+                self.read(&path(self.name), &held)
+            }
         }
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
+    /// Agents' turns of a dialogue in which nobody is rude: neutral, where the rules agree.
+    fn turns(&self, turns: &[Value], dialogue: &str) -> Vec<Row> {
+        let texts = turns.iter().filter(|turn| turn["role"] == "agent");
+        texts
+            .filter_map(|turn| turn["text"].as_str())
+            .filter(|text| {
+                let message = Message { role: Role::Agent, text, lang: None, context: &[] };
+                let rules = self.engine.features(&message).rules;
+                (IMPOLITE_BELOW..POLITE_FROM).contains(&rules)
+            })
+            .filter_map(|text| self.row(text, "neutral", &[], is_dev(dialogue)))
+            .collect()
+    }
+
+    fn read(&self, path: &Path, texts: &BTreeSet<String>) -> Result<Vec<Row>, Box<dyn Error>> {
         let mut rows = Vec::new();
         for line in BufReader::new(GzDecoder::new(File::open(path)?)).lines() {
             let row: Value = serde_json::from_str(&line?)?;
+            if let Some(turns) = row["turns"].as_array() {
+                rows.extend(self.turns(turns, row["id"].as_str().unwrap_or_default()));
+                continue;
+            }
             let text = |name: &str| row[name].as_str().unwrap_or_default();
             // Rows of one dialogue stay together.
             let key = row["dialogue"]
                 .as_u64()
                 .map_or_else(|| text("id").to_owned(), |dialogue| dialogue.to_string());
             let held = self.without.map_or_else(
-                || is_dev(&key),
+                || is_dev(&key) || texts.contains(text("text")),
                 |domain| text("domain") == domain || self.name.contains(domain),
             );
             let context = if self.recipe.context { context(&row) } else { Vec::new() };
@@ -302,6 +354,18 @@ impl Set<'_> {
         }
         Ok(rows)
     }
+}
+
+/// The texts of a file's rows that are kept out of training.
+fn dev_texts(path: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut texts = BTreeSet::new();
+    for line in BufReader::new(GzDecoder::new(File::open(path)?)).lines() {
+        let row: Value = serde_json::from_str(&line?)?;
+        if row["id"].as_str().is_some_and(is_dev) {
+            texts.extend(row["text"].as_str().map(str::to_owned));
+        }
+    }
+    Ok(texts)
 }
 
 /// The lines before a row: `C:` and `A:` name who wrote one, or a customer's and the

@@ -21,6 +21,52 @@ const VALUES: [i32; 9] = [-600, -400, -240, -150, 0, 149, 239, 399, 599];
 /// Upper edges of the length bands, in characters.
 const LENGTHS: [usize; 7] = [2, 4, 8, 16, 32, 64, 128];
 
+/// Where each group of bits of an agent's message begins; `VALUE` and `LENGTH` as above.
+const CLASSES: u32 = 20;
+const AGENT_ACTS: u32 = 84;
+const AGENT_MARKS: u32 = 100;
+
+/// Lower edges of the bands of the rules' politeness, in thousandths of a point.
+const POLITENESS: [i32; 7] = [25_000, 40_000, 55_000, 55_001, 60_000, 65_000, 80_000];
+
+/// The bits of an agent's reading and of the points that the rules gave it.
+pub(crate) fn of_agent(reading: &Reading<'_, '_>, points: i32, acts: Acts) -> u128 {
+    let mut bits = 0_u128;
+    let mut set = |at: u32| bits |= 1 << at;
+    set(VALUE + POLITENESS.partition_point(|edge| *edge <= points) as u32);
+    let length = reading.text.chars().count();
+    set(LENGTH + LENGTHS.partition_point(|edge| *edge < length) as u32);
+    for hit in reading.hits.iter().filter(|hit| hit.entry.politeness != 0) {
+        set(CLASSES + (hit.entry.class as u32).min(AGENT_ACTS - CLASSES - 1));
+    }
+    for (at, act) in Act::ALL.iter().enumerate() {
+        if acts.contains(*act) {
+            set(AGENT_ACTS + at as u32);
+        }
+    }
+    let (mut asked, mut cues) = (false, 0);
+    for clause in &reading.clauses {
+        asked |= clause.asked;
+        cues |= clause.cues;
+    }
+    let marks = [
+        asked,
+        cues & Class::Question.bit() != 0,
+        cues & Class::Rhetorical.bit() != 0,
+        cues & Class::Negator.bit() != 0,
+        cues & Class::Hypothetical.bit() != 0,
+        reading.contrast.is_some(),
+        reading.text.contains('!'),
+        reading.clauses.len() > 2,
+    ];
+    for (at, mark) in marks.into_iter().enumerate() {
+        if mark {
+            set(AGENT_MARKS + at as u32);
+        }
+    }
+    bits
+}
+
 /// The bits of a reading and of what the sentiment rules made of it.
 pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u128 {
     let mut bits = 0_u128;

@@ -12,11 +12,12 @@ use crate::sentiment::Mood;
 use crate::{acts, cues, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
-const HEADS: [(&str, &[u8]); 4] = [
+const HEADS: [(&str, &[u8]); 5] = [
     ("zh_sentiment", include_bytes!("../model/zh_sentiment.head")),
     ("en_sentiment", include_bytes!("../model/en_sentiment.head")),
     ("zh_satisfaction", include_bytes!("../model/zh_satisfaction.head")),
     ("en_satisfaction", include_bytes!("../model/en_satisfaction.head")),
+    ("en_politeness", include_bytes!("../model/en_politeness.head")),
 ];
 
 /// Of the lines before, only the latest weigh on satisfaction.
@@ -47,7 +48,7 @@ pub struct Message<'a> {
     pub context: &'a [ContextLine<'a>],
 }
 
-/// What the trained heads see of a customer's message.
+/// What the trained heads see of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// Read by the Chinese heads or by the English ones; `None` if by neither.
@@ -56,7 +57,7 @@ pub struct Features {
     pub grams: Vec<u32>,
     /// Cues of the rules, each once, in order.
     pub cues: Vec<u8>,
-    /// Sentiment by the rules alone, -1 to 1.
+    /// What the rules alone say: an agent's politeness in points, a customer's sentiment, -1 to 1.
     pub rules: f64,
 }
 
@@ -78,10 +79,12 @@ struct Read<'r, 't> {
 struct Heads {
     sentiment: Option<[Head; 2]>,
     satisfaction: Option<[Head; 2]>,
+    /// English alone: no set of Chinese says how polite an agent is.
+    politeness: Option<Head>,
 }
 
 impl Heads {
-    const NONE: Heads = Heads { sentiment: None, satisfaction: None };
+    const NONE: Heads = Heads { sentiment: None, satisfaction: None, politeness: None };
 
     fn embedded() -> Result<Heads, LibraryError> {
         let parse = |file: usize| {
@@ -91,6 +94,7 @@ impl Heads {
         Ok(Heads {
             sentiment: Some([parse(0)?, parse(1)?]),
             satisfaction: Some([parse(2)?, parse(3)?]),
+            politeness: Some(parse(4)?),
         })
     }
 
@@ -166,11 +170,17 @@ impl Engine {
         let evidence = &mut assessment.evidence;
         match message.role {
             Role::Agent => {
-                let base = (politeness::POLITENESS_BASE * 1000.0) as i32;
-                let sum = Sum::new(Target::Politeness, base, &normalized, &self.names, evidence);
-                let (politeness, forbidden) = politeness::assess(&reading, sum);
-                assessment.politeness = Some(politeness);
-                assessment.forbidden = forbidden;
+                let base = politeness::BASE;
+                let mut sum =
+                    Sum::new(Target::Politeness, base, &normalized, &self.names, evidence);
+                let verdict = politeness::rules(&reading, &mut sum);
+                let english = Cut::of(assessment.lang) == Some(Cut::English);
+                if let Some(head) = self.heads.politeness.as_ref().filter(|_| english) {
+                    let bits = cues::of_agent(&reading, verdict.score, acts);
+                    politeness::ask(head, reading.text, bits, &verdict, &mut sum);
+                }
+                assessment.politeness = Some(politeness::politeness(sum));
+                assessment.forbidden = verdict.forbidden;
             }
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
@@ -189,15 +199,28 @@ impl Engine {
         assessment
     }
 
-    /// What the trained heads see of a customer's message: for training them.
+    /// What the trained heads see of a message: for training them.
     pub fn features(&self, message: &Message<'_>) -> Features {
         let normalized = self.library.normalizer.normalize(message.text);
         let reading = Reading::new(&self.library, &normalized.text);
+        let acts = acts::of(&reading);
         let mut unused = Vec::new();
-        let mut sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, &mut unused);
-        let verdict = sentiment::rules(&reading, &mut sum);
-        let bits = cues::of(&reading, &verdict, acts::of(&reading))
-            | self.context(message, &normalized.text);
+        let (target, base) = match message.role {
+            Role::Agent => (Target::Politeness, politeness::BASE),
+            Role::Customer => (Target::Sentiment, 0),
+        };
+        let mut sum = Sum::new(target, base, &normalized, &self.names, &mut unused);
+        let (bits, rules) = match message.role {
+            Role::Agent => {
+                let verdict = politeness::rules(&reading, &mut sum);
+                (cues::of_agent(&reading, verdict.score, acts), verdict.score)
+            }
+            Role::Customer => {
+                let verdict = sentiment::rules(&reading, &mut sum);
+                let bits = cues::of(&reading, &verdict, acts);
+                (bits | self.context(message, &normalized.text), verdict.value)
+            }
+        };
         let cut = Cut::of(lang::detect(&normalized, message.lang));
         let mut grams = Vec::new();
         if let Some(cut) = cut {
@@ -207,7 +230,7 @@ impl Engine {
             chinese: cut.map(|cut| cut == Cut::Chinese),
             grams,
             cues: (0..128).filter(|cue| bits & (1 << cue) != 0).collect(),
-            rules: f64::from(verdict.value) / 1000.0,
+            rules: f64::from(rules) / 1000.0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Politeness of an agent's message: additive points for courtesy and against bluntness.
 
 use crate::assessment::{Politeness, PolitenessLabel};
+use crate::head::Head;
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules;
@@ -8,10 +9,23 @@ use crate::score::{Rule, Sum};
 
 /// Where the score starts.
 pub const POLITENESS_BASE: f64 = 55.0;
+
+/// The same in thousandths.
+pub(crate) const BASE: i32 = 55_000;
+
 /// Below this a message is impolite.
 pub const IMPOLITE_BELOW: f64 = 40.0;
 /// From this on a message is polite.
 pub const POLITE_FROM: f64 = 65.0;
+
+/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
+const FURTHEST: i32 = 50_000;
+
+/// Impolite must be this much likelier than neutral, in thousandths of a logit: people are paid by it.
+const ABSTAIN: i32 = 1_000;
+
+/// A head that is this sure (thousandths of a logit) gives half of the points there are.
+const HALFWAY: i32 = 1_500;
 
 /// A courtesy of one class counts this often: 您 in every clause is one manner, not ten.
 const COURTESIES: u8 = 2;
@@ -22,8 +36,16 @@ const DENIAL_REACH: usize = 6;
 /// Characters that a curt message may hold before its one phrase.
 const ASIDE: usize = 2;
 
-/// The score, and whether the message uses forbidden wording.
-pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness, bool) {
+/// What the rules say before the head is asked.
+pub(crate) struct Verdict {
+    /// In thousandths of a point, not yet held within the range.
+    pub(crate) score: i32,
+    /// Whether the message uses forbidden wording.
+    pub(crate) forbidden: bool,
+}
+
+/// Counts the entries and the rules.
+pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
     let mut forbidden = false;
     let mut counted = [0_u8; 64];
     let weight = |hit: &Hit<'_>| match hit.entry.class {
@@ -52,8 +74,39 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> (Politeness
             forbidden |= hit.entry.forbidden;
         }
     }
+    Verdict { score: sum.total(), forbidden }
+}
+
+/// What the head makes of a message, in thousandths of a point beside the base.
+fn head_points([impolite, polite]: [i32; 2]) -> i32 {
+    let (most, edge) = if polite > impolite {
+        (polite, (POLITE_FROM - POLITENESS_BASE) * 1000.0)
+    } else {
+        (impolite - ABSTAIN, (IMPOLITE_BELOW - POLITENESS_BASE) * 1000.0)
+    };
+    let (sure, edge) = (most.clamp(-FURTHEST, FURTHEST), edge as i32);
+    if sure > 0 {
+        return edge + edge * sure / (sure + HALFWAY);
+    }
+    // Neutral is the likeliest: never up to the edge, and soon next to nothing.
+    let part = |points: i32| points * HALFWAY / (HALFWAY - sure);
+    part(part(edge - edge.signum()))
+}
+
+/// Lets the head speak of the tone between the phrases, where the rules found none.
+pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &mut Sum<'_>) {
+    if label(f64::from(verdict.score) / 1000.0) != PolitenessLabel::Neutral {
+        return;
+    }
+    let points = head_points(head.score(text, bits));
+    let output = usize::from(points > 0);
+    sum.head(&head.reasons(text, Some(output), None), points);
+}
+
+/// The politeness that a sum stands for.
+pub(crate) fn politeness(sum: Sum<'_>) -> Politeness {
     let score = f64::from(sum.within(0, 100_000)) / 1000.0;
-    (Politeness { label: label(score), score }, forbidden)
+    Politeness { label: label(score), score }
 }
 
 /// Whether the hit is all the message says, 这个 or a name aside, without a courtesy:
