@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test chaos latency lint setup kafka
+.PHONY: help run run-cluster test chaos latency eval train lint setup kafka
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -16,6 +16,8 @@ help:
 	@echo "make test              all tests"
 	@echo "make chaos             the kill matrix, 20 points each"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
+	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
+	@echo "make train             learns the engine's heads from those sets again"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -52,6 +54,12 @@ latency: setup kafka
 	$(CARGO) build --release --bins $(SERVICES:%=--package %)
 	$(CARGO) run --release --package zhili-tests --example latency -- embedded
 	$(CARGO) run --release --package zhili-tests --example latency -- kafka
+
+eval:
+	$(CARGO) run --release --package zhili-tone --example evaluate
+
+train:
+	$(CARGO) run --release --package zhili-tone --example train -- --out crates/tone/model
 
 lint:
 	$(CARGO) fmt --all --check
