@@ -31,6 +31,12 @@ use crate::normalize::Normalizer;
 /// Chinese characters or 8 English words.
 pub(crate) const GAP: usize = 42;
 
+/// No set of followers.
+const NOTHING: u32 = u32::MAX;
+
+/// Room for what is found in a text, at first.
+const OCCURRENCES: usize = 64;
+
 /// Longest piece after a gap, in bytes.
 const LONGEST: usize = 60;
 
@@ -247,10 +253,14 @@ pub(crate) struct Library {
     pub(crate) normalizer: Normalizer,
     automaton: CharwiseDoubleArrayAhoCorasick<u32>,
     entries: Vec<Entry>,
+    /// By entry: a set of which a follower must be there, or [`NOTHING`]. Most entries are told by it
+    /// not to be in a text.
+    needs: Vec<u32>,
     /// By pattern of the automaton: the entries that begin with it.
     beginning: Vec<Range<u32>>,
-    /// By pattern: the sets of followers it belongs to, sorted.
-    sets: Vec<Box<[u32]>>,
+    /// By pattern: where in `sets` those of followers stand that it belongs to, sorted.
+    member: Vec<Range<u32>>,
+    sets: Vec<u32>,
     /// Words of 64 bits that hold a bit per set.
     words: usize,
     pub(crate) hash: String,
@@ -500,8 +510,10 @@ impl Library {
             normalizer,
             automaton,
             entries: Vec::new(),
+            needs: Vec::new(),
             beginning: Vec::with_capacity(patterns.len()),
-            sets: Vec::with_capacity(patterns.len()),
+            member: Vec::with_capacity(patterns.len()),
+            sets: Vec::new(),
             words,
             hash: hasher.finalize().to_hex().to_string(),
         };
@@ -511,15 +523,17 @@ impl Library {
             let start = library.entries.len() as u32;
             while let Some((key, entry)) = entries.next_if(|(key, _)| key.first == *pattern) {
                 if entries.peek().is_none_or(|(next, _)| *next != key) {
+                    let needed = entry.rest.iter().find(|follower| !follower.optional);
+                    library.needs.push(needed.map_or(NOTHING, |follower| follower.set));
                     library.entries.push(entry);
                 }
             }
             library.beginning.push(start..library.entries.len() as u32);
-            let mut sets = Vec::new();
+            let start = library.sets.len() as u32;
             while let Some((_, set)) = followers.next_if(|(piece, _)| piece == pattern) {
-                sets.push(set);
+                library.sets.push(set);
             }
-            library.sets.push(sets.into_boxed_slice());
+            library.member.push(start..library.sets.len() as u32);
         }
         Ok(library)
     }
@@ -529,32 +543,36 @@ impl Library {
         self.entries.len()
     }
 
+    fn sets_of(&self, pattern: usize) -> &[u32] {
+        let range = &self.member[pattern];
+        &self.sets[range.start as usize..range.end as usize]
+    }
+
     /// Every entry found in a normalised text, overlapping ones included.
     pub(crate) fn find<'l>(&'l self, text: &str, hits: &mut Vec<Hit<'l>>) {
-        let occurrences: Vec<Occurrence> = self
-            .automaton
-            .find_overlapping_iter(text)
-            .map(|found| Occurrence {
-                start: found.start(),
-                end: found.end(),
-                pattern: found.value() as usize,
-            })
-            .filter(|found| stands_alone(text, found.start, found.end))
-            .collect();
+        let mut occurrences = Vec::with_capacity(text.len().min(OCCURRENCES));
+        for found in self.automaton.find_overlapping_iter(text) {
+            let (start, end) = (found.start(), found.end());
+            if stands_alone(text, start, end) {
+                occurrences.push(Occurrence { start, end, pattern: found.value() as usize });
+            }
+        }
         // Most entries with followers lack one of them: told by a bit per set.
         let mut present = vec![0_u64; self.words];
         for found in &occurrences {
-            for set in &self.sets[found.pattern] {
+            for set in self.sets_of(found.pattern) {
                 present[(set / 64) as usize] |= 1 << (set % 64);
             }
         }
-        let can_follow = |follower: &Follower| {
-            let set = follower.set;
-            follower.optional || present[(set / 64) as usize] & (1 << (set % 64)) != 0
-        };
+        let is_present = |set: u32| present[(set / 64) as usize] & (1 << (set % 64)) != 0;
+        let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
         for (index, found) in occurrences.iter().enumerate() {
             let range = &self.beginning[found.pattern];
-            for entry in &self.entries[range.start as usize..range.end as usize] {
+            let range = range.start as usize..range.end as usize;
+            for (entry, needs) in self.entries[range.clone()].iter().zip(&self.needs[range]) {
+                if *needs != NOTHING && !is_present(*needs) {
+                    continue;
+                }
                 if !entry.rest.iter().all(can_follow) {
                     continue;
                 }
@@ -598,7 +616,7 @@ impl Library {
             later.iter().take_while(|found| found.end <= reach + LONGEST).filter(|found| {
                 found.start >= end
                     && found.start <= reach
-                    && self.sets[found.pattern].binary_search(&follower.set).is_ok()
+                    && self.sets_of(found.pattern).binary_search(&follower.set).is_ok()
             });
         if rest.is_empty() {
             let nearest = places.min_by_key(|found| (found.start, Reverse(found.end)));

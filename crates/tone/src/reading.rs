@@ -175,7 +175,12 @@ fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
 
 /// Risk words that were split to slip through (投 诉, 投.诉) are read joined.
 fn find_joined<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
-    let separates = |c: char| " .*-_/\\|+~·`'^、".contains(c);
+    let separates = |c: char| {
+        matches!(
+            c,
+            ' ' | '.' | '*' | '-' | '_' | '/' | '\\' | '|' | '+' | '~' | '·' | '`' | '\'' | '^' | '、'
+        )
+    };
     let mut joined = String::new();
     let mut origin: Vec<usize> = Vec::new();
     let mut cut = false;
