@@ -178,7 +178,20 @@ fn find_joined<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
     let separates = |c: char| {
         matches!(
             c,
-            ' ' | '.' | '*' | '-' | '_' | '/' | '\\' | '|' | '+' | '~' | '·' | '`' | '\'' | '^' | '、'
+            ' ' | '.'
+                | '*'
+                | '-'
+                | '_'
+                | '/'
+                | '\\'
+                | '|'
+                | '+'
+                | '~'
+                | '·'
+                | '`'
+                | '\''
+                | '^'
+                | '、'
         )
     };
     let mut joined = String::new();

@@ -314,6 +314,37 @@ impl Inner {
     }
 }
 
+/// The part of stored batches that a read returns. `complete` says that the batches are all there
+/// are; `end` is what was told of the partition. The file may be ahead of it, and who read beyond
+/// it would be told next that there is no such position.
+fn take(
+    batches: &[Arc<StoredBatch>],
+    complete: bool,
+    from: u64,
+    end: u64,
+    limit: ReadLimit,
+) -> Batch {
+    let mut batch = Batch { records: Vec::new(), next: from, caught_up: false };
+    let mut bytes = 0;
+    let records = batches.iter().flat_map(|stored| &stored.records);
+    for record in records.filter(|record| (from..end).contains(&record.offset)) {
+        if batch.records.len() >= limit.records
+            || (bytes >= limit.bytes && !batch.records.is_empty())
+        {
+            break;
+        }
+        bytes += record.value.as_ref().map_or(0, bytes::Bytes::len) + 64;
+        batch.next = record.offset + 1;
+        batch.records.push(record.clone());
+    }
+    // Compaction may have left nothing between the last record and the end.
+    if complete && batch.records.len() < limit.records && bytes < limit.bytes {
+        batch.next = batch.next.max(end);
+    }
+    batch.caught_up = batch.next >= end;
+    batch
+}
+
 fn check(record: &NewRecord) -> Result<(), LogError> {
     let size = record.size();
     if size > MAX_RECORD_BYTES {
@@ -433,29 +464,7 @@ impl EventLog for EmbeddedLog {
                     .map_err(storage)??
             }
         };
-        let mut batch = Batch { records: Vec::new(), next: from, caught_up: false };
-        let mut bytes = 0;
-        'batches: for stored in &batches {
-            for record in &stored.records {
-                if record.offset < from {
-                    continue;
-                }
-                if batch.records.len() >= limit.records
-                    || (bytes >= limit.bytes && !batch.records.is_empty())
-                {
-                    break 'batches;
-                }
-                bytes += record.value.as_ref().map_or(0, bytes::Bytes::len) + 64;
-                batch.next = record.offset + 1;
-                batch.records.push(record.clone());
-            }
-        }
-        // Compaction may have left nothing between the last record and the end.
-        if complete && batch.records.len() < limit.records && bytes < limit.bytes {
-            batch.next = batch.next.max(bounds.end);
-        }
-        batch.caught_up = batch.next >= bounds.end;
-        Ok(batch)
+        Ok(take(&batches, complete, from, bounds.end, limit))
     }
 
     async fn committed(
@@ -618,5 +627,40 @@ impl PartitionHandle for Handle {
             budget,
         }))?;
         answer.await.map_err(|_| LogError::Closed)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Headers, Record};
+
+    fn stored(offsets: &[u64]) -> Arc<StoredBatch> {
+        let record = |offset: &u64| Record {
+            offset: *offset,
+            append_ms: 0,
+            key: None,
+            value: None,
+            headers: Headers::default(),
+        };
+        let records: Vec<_> = offsets.iter().map(record).collect();
+        Arc::new(StoredBatch { base: offsets[0], records, bytes: 1 })
+    }
+
+    #[test]
+    fn a_file_that_is_ahead_of_what_was_told_is_read_no_further() {
+        let batches = [stored(&[3, 4, 6]), stored(&[7, 8])];
+        for complete in [false, true] {
+            let batch = take(&batches, complete, 4, 7, ReadLimit::default());
+            let offsets: Vec<_> = batch.records.iter().map(|record| record.offset).collect();
+            assert_eq!((offsets, batch.next, batch.caught_up), (vec![4, 6], 7, true));
+        }
+    }
+
+    #[test]
+    fn a_gap_at_the_end_is_passed_only_by_who_saw_all() {
+        let batches = [stored(&[3, 4])];
+        let next = |complete| take(&batches, complete, 3, 9, ReadLimit::default()).next;
+        assert_eq!((next(false), next(true)), (5, 9));
     }
 }

@@ -64,7 +64,7 @@ impl Tail {
                 recent.bytes -= old.bytes;
             }
         }
-        drop(recent);
+        // Under the lock: whoever finds the batch must not be told of an end before it.
         self.end.send_replace(end);
     }
 
@@ -83,7 +83,6 @@ impl Tail {
     pub(super) fn reset(&self, bounds: Bounds) {
         let mut recent = self.lock();
         *recent = Recent { start: bounds.start, ..Recent::default() };
-        drop(recent);
         self.end.send_replace(bounds.end);
     }
 
@@ -111,5 +110,44 @@ impl Tail {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Headers, Record};
+
+    #[test]
+    fn nobody_reads_beyond_the_end_that_is_told() {
+        const BATCHES: u64 = 200_000;
+        let tail = Arc::new(Tail::new(Bounds { start: 0, end: 0 }));
+        let writer = Arc::clone(&tail);
+        let writer = std::thread::spawn(move || {
+            for base in 0..BATCHES {
+                let record = Record {
+                    offset: base,
+                    append_ms: 0,
+                    key: None,
+                    value: None,
+                    headers: Headers::default(),
+                };
+                // As large as 8,192 in memory may be.
+                writer.publish(Arc::new(StoredBatch { base, records: vec![record], bytes: 256 }));
+            }
+        });
+        let mut next = 0;
+        while next < BATCHES {
+            if let Lookup::Recent(batches) = tail.lookup(next, usize::MAX) {
+                next = batches.last().map_or(next, |batch| batch.end());
+            } else {
+                next = tail.bounds().end;
+            }
+            let told = tail.bounds().end;
+            assert!(next <= told, "read up to {next}, told {told}");
+        }
+        writer.join().expect("the writer does not panic");
     }
 }
