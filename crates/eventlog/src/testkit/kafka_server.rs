@@ -56,7 +56,7 @@ impl KafkaServer {
             let said = String::from_utf8_lossy(&fetched.stderr);
             return Err(StartError::Unavailable(said.trim().to_owned()));
         }
-        let (port, controller_port) = (free_port()?, free_port()?);
+        let [port, controller_port] = free_ports()?;
         let fill = |property: &&str| {
             property
                 .replace("{port}", &port.to_string())
@@ -239,6 +239,11 @@ fn has_frozen_child(parent: u32) -> bool {
     )
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+fn free_ports() -> io::Result<[u16; 2]> {
+    // Both are held until both are known: a port that was given back can be given out again.
+    let listeners = [
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+    ];
+    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
 }
