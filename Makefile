@@ -60,6 +60,8 @@ eval:
 
 train:
 	$(CARGO) run --release --package zhili-tone --example train -- --out crates/tone/model
+	$(CARGO) run --release --package zhili-tone --example calibrate > target/confidence.tsv
+	mv target/confidence.tsv crates/tone/model/confidence.tsv
 
 lint:
 	$(CARGO) fmt --all --check

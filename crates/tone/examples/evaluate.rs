@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use zhili_tone::{Assessment, ContextLine, Engine, IMPOLITE_BELOW, Message, POLITE_FROM, Role};
 
 /// What a set asks of an assessment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Read3 {
     Sentiment,
     Politeness,
@@ -258,6 +258,28 @@ fn expected(row: &Value) -> String {
     }
 }
 
+/// What confidences were worth.
+#[derive(Default)]
+struct Trust {
+    /// By band of confidence: answers, sum of their confidences, right ones.
+    bands: [(usize, f64, usize); 20],
+}
+
+impl Trust {
+    fn see(&mut self, confidence: f64, right: bool) {
+        let band = &mut self.bands[((confidence * 20.0) as usize).min(19)];
+        *band = (band.0 + 1, band.1 + confidence, band.2 + usize::from(right));
+    }
+
+    /// Expected calibration error: how far confidence and share of right answers lie apart, the
+    /// mean over all answers (Naeini et al. 2015).
+    fn error(&self) -> f64 {
+        let n: usize = self.bands.iter().map(|band| band.0).sum();
+        let off = |&(_, sum, right): &(usize, f64, usize)| (sum - right as f64).abs();
+        self.bands.iter().map(off).sum::<f64>() / n.max(1) as f64
+    }
+}
+
 fn report(
     name: &str,
     engine: &Engine,
@@ -272,8 +294,13 @@ fn report(
         labels.dedup();
         labels
     };
+    let mut trust = Trust::default();
     for row in rows {
-        let mut said = answer(&assess(engine, row, question), question);
+        let assessment = assess(engine, row, question);
+        let mut said = answer(&assessment, question);
+        if let (Read3::Sentiment, Some(sentiment)) = (question, assessment.sentiment) {
+            trust.see(sentiment.confidence, said == expected(row));
+        }
         if said == "urgent" && !labels.iter().any(|label| label == "urgent") {
             said = "complaint";
         }
@@ -299,6 +326,10 @@ fn report(
             f1 += 2.0 * precision * recall / (precision + recall);
         }
         let _ = write!(detail, "  {label} {:.0}/{:.0}", precision * 100.0, recall * 100.0);
+    }
+    // Where all labels occur: on others the engine is wrong by saying neutral.
+    if labels.len() == 3 && question == Read3::Sentiment {
+        let _ = write!(detail, "  ECE {:.1}", trust.error() * 100.0);
     }
     // Two-way sets: how often the side is right among those that were given one.
     if labels.len() == 2 && labels == ["neg", "pos"] {

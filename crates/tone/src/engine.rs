@@ -3,13 +3,14 @@
 use crate::assessment::{
     Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
 };
+use crate::confidence::Confidence;
 use crate::grams::{self, Cut};
 use crate::head::Head;
 use crate::library::{Library, LibraryError};
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
-use crate::{acts, cues, lang, politeness, sentiment, urgency};
+use crate::{acts, confidence, cues, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
 const HEADS: [(&str, &[u8]); 5] = [
@@ -65,6 +66,7 @@ pub struct Features {
 pub struct Engine {
     library: Library,
     heads: Heads,
+    confidence: Confidence,
     names: RuleNames,
 }
 
@@ -121,6 +123,7 @@ impl Engine {
         for (_, bytes) in HEADS {
             hasher.update(bytes);
         }
+        hasher.update(confidence::TABLE.as_bytes());
         engine.library.hash = hasher.finalize().to_hex().to_string();
         Ok(engine)
     }
@@ -133,7 +136,8 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn without_heads() -> Result<Engine, LibraryError> {
         let library = Library::embedded()?;
-        Ok(Engine { library, heads: Heads::NONE, names: RuleNames::new() })
+        let confidence = Confidence::embedded()?;
+        Ok(Engine { library, heads: Heads::NONE, confidence, names: RuleNames::new() })
     }
 
     /// Version of the engine's rules.
@@ -141,7 +145,7 @@ impl Engine {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// BLAKE3 of the phrase library and the heads, in hex: with [`Engine::version`] it pins every score.
+    /// BLAKE3 of the phrase library, the heads and the confidences, in hex: with [`Engine::version`] it pins every score.
     pub fn library_hash(&self) -> &str {
         &self.library.hash
     }
@@ -241,7 +245,7 @@ impl Engine {
         if let Some(head) = Heads::of(self.heads.sentiment.as_ref(), read.lang) {
             sentiment::ask(head, read.reading.text, bits, &verdict, &mut sum);
         }
-        (sentiment::mood(&verdict, sum), bits)
+        (sentiment::mood(&verdict, sum, &self.confidence, Cut::of(read.lang)), bits)
     }
 
     /// Satisfaction with the service so far: the message itself in the light of the lines

@@ -38,6 +38,7 @@
 
 mod acts;
 mod assessment;
+mod confidence;
 mod cues;
 mod engine;
 mod grams;
@@ -60,4 +61,5 @@ pub use engine::{ContextLine, Engine, Features, Message};
 pub use head::HeadProblem;
 pub use library::{LibraryError, Problem};
 pub use politeness::{IMPOLITE_BELOW, POLITE_FROM, POLITENESS_BASE};
+pub use sentiment::SIDED;
 pub use urgency::URGENCY_BASE;

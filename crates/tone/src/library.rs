@@ -96,6 +96,9 @@ pub enum Problem {
     /// More alternatives than a line should give.
     #[error("'{0}' stands for more than {ALTERNATIVES} entries")]
     TooMany(String),
+    /// No point of a curve of confidence, or one that does not rise.
+    #[error("'{0}' is no language, label, value and share that rise")]
+    Curve(String),
 }
 
 /// Why a library cannot be used.

@@ -1,7 +1,9 @@
 //! Sentiment of a customer's message.
 
 use crate::assessment::{Polarity, Sentiment};
+use crate::confidence::Confidence;
 use crate::cues;
+use crate::grams::Cut;
 use crate::head::Head;
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
@@ -10,7 +12,7 @@ use crate::score::{Rule, Sum};
 use crate::urgency;
 
 /// A value at least this far from 0 has a side; thousandths.
-pub(crate) const SIDED: i32 = 150;
+pub const SIDED: i32 = 150;
 
 /// In a short message the head's best side must be this much likelier than neutral, in
 /// thousandths of a logit: most short messages to a service are neutral.
@@ -116,13 +118,19 @@ fn firm(verdict: &Verdict, text: &str) -> bool {
 }
 
 /// The sentiment that a sum stands for.
-pub(crate) fn mood(verdict: &Verdict, sum: Sum<'_>) -> Mood {
+pub(crate) fn mood(
+    verdict: &Verdict,
+    sum: Sum<'_>,
+    confidence: &Confidence,
+    cut: Option<Cut>,
+) -> Mood {
     let value = sum.within(-1000, 1000);
+    let label = label(value);
     Mood {
         sentiment: Sentiment {
-            label: label(value),
+            label,
             value: f64::from(value) / 1000.0,
-            confidence: confidence(value),
+            confidence: confidence.of(cut, label, value),
         },
         value,
         rules: verdict.value,
@@ -202,14 +210,4 @@ pub(crate) fn label(value: i32) -> Polarity {
     } else {
         Polarity::Neutral
     }
-}
-
-/// Distance to the nearest band edge, half at the edge itself.
-fn confidence(value: i32) -> f64 {
-    let (distance, room) = if value.abs() >= SIDED {
-        (value.abs() - SIDED, 1000 - SIDED)
-    } else {
-        (SIDED - value.abs(), SIDED)
-    };
-    0.5 + 0.45 * f64::from(distance) / f64::from(room)
 }

@@ -1,0 +1,146 @@
+//! Measures how often the engine's sentiment is right, by how far into its label a value lies, on
+//! rows that no head has learnt from: `cargo run -p zhili-tone --release --example calibrate >
+//! crates/tone/model/confidence.tsv`, after `train` and with the heads of that run built in.
+//!
+//! Each set counts the same, however many rows it has. `--data DIR` names another folder.
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use zhili_tone::{Engine, Message, Polarity, Role, SIDED};
+
+/// Sets by language, all of them with rows that are kept out of training. Rows for evaluation
+/// alone (CC BY-NC-SA) are not among them.
+const SETS: [(&str, &[&str]); 2] = [
+    ("zh", &["zh_sent3_weibo_usual_train"]),
+    ("en", &["en_sent3_vader_movie", "en_sent3_vader_nyt", "en_complaint_twitter_train"]),
+];
+
+/// Points of a curve before those that do not rise are put together.
+const POINTS: usize = 8;
+
+/// One answer: how far into its label, what it counts, and whether it is right.
+struct Answer {
+    /// In thousandths.
+    distance: i32,
+    weight: f64,
+    right: bool,
+}
+
+/// Answers of like distance, put together.
+#[derive(Clone, Copy)]
+struct Point {
+    distance: f64,
+    right: f64,
+    weight: f64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--data").skip(1);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = arguments.next().map_or_else(beside, PathBuf::from);
+    let engine = Engine::new()?;
+    println!("# Language, label, distance into it in thousandths, share of right answers; made by");
+    println!("# examples/calibrate.rs.");
+    for (lang, sets) in SETS {
+        let mut answers: [Vec<Answer>; 3] = Default::default();
+        for set in sets {
+            read(&engine, &data.join(format!("{set}.jsonl.gz")), &mut answers)?;
+        }
+        for (label, answers) in Polarity::ALL.iter().zip(&mut answers) {
+            for point in curve(answers) {
+                println!("{lang}\t{label}\t{:.0}\t{:.3}", point.distance, point.right);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the engine says of a set's rows that are kept out of training.
+fn read(
+    engine: &Engine,
+    path: &Path,
+    answers: &mut [Vec<Answer>; 3],
+) -> Result<(), Box<dyn Error>> {
+    let mut found: Vec<(Polarity, i32, bool)> = Vec::new();
+    for line in BufReader::new(GzDecoder::new(File::open(path)?)).lines() {
+        let row: Value = serde_json::from_str(&line?)?;
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        // 256 mod 5 is 1, so the digest mod 5 is the sum of its bytes mod 5.
+        let key = Sha256::digest(text("id").as_bytes());
+        if key.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 5 != 0 {
+            continue;
+        }
+        let message =
+            Message { role: Role::Customer, text: text("text"), lang: None, context: &[] };
+        let Some(sentiment) = engine.assess(&message).sentiment else { continue };
+        let right = match text("label") {
+            // Two-way: whether it complains.
+            "complaint" => sentiment.label == Polarity::Neg,
+            "no" => sentiment.label != Polarity::Neg,
+            label => sentiment.label.as_str() == label,
+        };
+        let size = (sentiment.value.abs() * 1000.0).round() as i32;
+        let neutral = sentiment.label == Polarity::Neutral;
+        let distance = if neutral { SIDED - size } else { size };
+        found.push((sentiment.label, distance, right));
+    }
+    let weight = 1.0 / found.len().max(1) as f64;
+    for (label, distance, right) in found {
+        answers[label as usize].push(Answer { distance, weight, right });
+    }
+    Ok(())
+}
+
+/// The curve of a label: groups of equal weight, those that do not rise put together (pool adjacent
+/// violators).
+fn curve(answers: &mut [Answer]) -> Vec<Point> {
+    answers.sort_by_key(|answer| answer.distance);
+    let all: f64 = answers.iter().map(|answer| answer.weight).sum();
+    let mut points: Vec<Point> = Vec::new();
+    let (mut group, mut seen, mut before) = (usize::MAX, 0.0, i32::MIN);
+    for answer in answers.iter() {
+        let own = (seen / all * POINTS as f64) as usize;
+        seen += answer.weight;
+        let right = f64::from(u8::from(answer.right));
+        let distance = f64::from(answer.distance);
+        let point = Point { distance, right, weight: answer.weight };
+        match points.last_mut() {
+            // Answers at the same distance cannot be told apart.
+            Some(last) if own == group || before == answer.distance => {
+                *last = together(*last, point);
+            }
+            _ => {
+                points.push(point);
+                group = own;
+            }
+        }
+        before = answer.distance;
+    }
+    let mut rising: Vec<Point> = Vec::new();
+    for mut point in points {
+        while let Some(last) = rising.pop_if(|last| last.right >= point.right) {
+            point = together(last, point);
+        }
+        rising.push(point);
+    }
+    // Rounded as they are written, they must still rise.
+    rising.dedup_by(|next, last| next.distance.round() <= last.distance.round());
+    rising
+}
+
+fn together(one: Point, other: Point) -> Point {
+    let weight = one.weight + other.weight;
+    let mean = |a: f64, b: f64| (a * one.weight + b * other.weight) / weight;
+    Point {
+        distance: mean(one.distance, other.distance),
+        right: mean(one.right, other.right),
+        weight,
+    }
+}
