@@ -21,6 +21,8 @@ pub struct Fuse {
     left: AtomicI64,
     passed: AtomicI64,
     blown: CancellationToken,
+    /// Its last write is under way: nothing of it is to be read back.
+    dying: CancellationToken,
 }
 
 impl Fuse {
@@ -37,6 +39,7 @@ impl Fuse {
             left: AtomicI64::new(boundary),
             passed: AtomicI64::new(0),
             blown: CancellationToken::new(),
+            dying: CancellationToken::new(),
         })
     }
 
@@ -60,7 +63,7 @@ impl Fuse {
     }
 
     async fn alive(&self) {
-        if self.blown.is_cancelled() {
+        if self.blown.is_cancelled() || self.dying.is_cancelled() {
             std::future::pending::<()>().await;
         }
     }
@@ -146,6 +149,9 @@ impl EventLog for Fused {
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<Position, LogError>> {
         self.fuse.boundary().await;
         let last = (self.dies_after)(&records);
+        if last {
+            self.fuse.dying.cancel();
+        }
         let results = if (self.refuse)(&records) {
             let refused = || LogError::Storage("the test says so".to_owned());
             records.iter().map(|_| Err(refused())).collect()
