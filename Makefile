@@ -60,8 +60,8 @@ eval:
 
 train:
 	$(CARGO) run --release --package zhili-tone --example train -- --out crates/tone/model
-	$(CARGO) run --release --package zhili-tone --example calibrate > target/confidence.tsv
-	mv target/confidence.tsv crates/tone/model/confidence.tsv
+	$(CARGO) run --release --package zhili-tone --example calibrate > crates/tone/model/confidence.new
+	mv crates/tone/model/confidence.new crates/tone/model/confidence.tsv
 
 lint:
 	$(CARGO) fmt --all --check

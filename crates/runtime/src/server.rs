@@ -68,8 +68,8 @@ impl Server {
         self
     }
 
-    /// Serves until the context's shutdown, then lets calls in progress end. Until then the service
-    /// is not ready, so whatever its readiness depends on is added before.
+    /// Serves until the context's shutdown, then lets calls in progress end. A service is not ready
+    /// before it is called, so whatever readiness depends on is added to the context first.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] when the port is lost.
