@@ -1,5 +1,5 @@
 //! Measures how often the engine's sentiment is right, by how far into its label a value lies, on
-//! rows that no head has learnt from: `cargo run -p zhili-tone --release --example calibrate >
+//! rows that no head has learnt from and, in English, on some that one has: `cargo run -p zhili-tone --release --example calibrate >
 //! crates/tone/model/confidence.tsv`, after `train` and with the heads of that run built in.
 //!
 //! Each set counts the same, however many rows it has. `--data DIR` names another folder.
@@ -17,7 +17,7 @@ use zhili_tone::{Engine, Message, Polarity, Role, SIDED};
 
 /// Sets by language. Rows for evaluation alone (CC BY-NC-SA) are not among them, nor news and
 /// films, which make English too modest about service. The tuned half of the checklist of our own is
-/// the only English of the domain with all three labels; what is said of it is too good.
+/// the only English of the domain with all three labels; the head has learnt from it, so what is said of it is too good.
 const SETS: [(&str, &[&str]); 2] =
     [("zh", &["zh_sent3_weibo_usual_train"]), ("en", &["en_complaint_twitter_train", CHECKLIST])];
 

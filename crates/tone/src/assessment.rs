@@ -245,8 +245,8 @@ pub struct Sentiment {
     pub label: Polarity,
     /// -1 (bad) to 1 (good), in steps of 0.001: the sum of the contributions.
     pub value: f64,
-    /// Share of right labels among answers like this one, 0..1, as measured on rows that were not
-    /// learnt from; see `model/README.md`.
+    /// Share of right labels among answers like this one, 0..1, as measured; `model/README.md`
+    /// says on what, and how far that carries.
     pub confidence: f64,
 }
 

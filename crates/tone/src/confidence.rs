@@ -1,5 +1,5 @@
-//! How often a label is right whose value lies so far from where another one begins: measured, by
-//! `examples/calibrate.rs`, on rows that no head has learnt from.
+//! How often a label is right whose value lies so far from where another one begins: measured by
+//! `examples/calibrate.rs`, which says on what.
 
 use crate::assessment::Polarity;
 use crate::grams::Cut;

@@ -34,21 +34,14 @@ pub(crate) fn of_agent(reading: &Reading<'_, '_>, points: i32, acts: Acts) -> u1
     let mut bits = 0_u128;
     let mut set = |at: u32| bits |= 1 << at;
     set(VALUE + POLITENESS.partition_point(|edge| *edge <= points) as u32);
-    let length = reading.text.chars().count();
-    set(LENGTH + LENGTHS.partition_point(|edge| *edge < length) as u32);
+    set(LENGTH + length_band(reading.text));
     for hit in reading.hits.iter().filter(|hit| hit.entry.politeness != 0) {
         set(CLASSES + (hit.entry.class as u32).min(AGENT_ACTS - CLASSES - 1));
     }
-    for (at, act) in Act::ALL.iter().enumerate() {
-        if acts.contains(*act) {
-            set(AGENT_ACTS + at as u32);
-        }
+    for act in act_bits(acts) {
+        set(AGENT_ACTS + act);
     }
-    let (mut asked, mut cues) = (false, 0);
-    for clause in &reading.clauses {
-        asked |= clause.asked;
-        cues |= clause.cues;
-    }
+    let (asked, cues) = marked(reading);
     let marks = [
         asked,
         cues & Class::Question.bit() != 0,
@@ -75,8 +68,7 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
     if verdict.hits != 0 {
         set(VALUE + VALUES.partition_point(|edge| *edge < verdict.value) as u32);
     }
-    let length = reading.text.chars().count();
-    set(LENGTH + LENGTHS.partition_point(|edge| *edge < length) as u32);
+    set(LENGTH + length_band(reading.text));
     for kind in 0..16 {
         if verdict.hits & (1 << kind) != 0 {
             set(HITS + kind);
@@ -87,17 +79,10 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
             set(RULES + rule);
         }
     }
-    for (at, act) in Act::ALL.iter().enumerate() {
-        if acts.contains(*act) {
-            set(ACTS + at as u32);
-        }
+    for act in act_bits(acts) {
+        set(ACTS + act);
     }
-    let mut asked = false;
-    let mut cues = 0;
-    for clause in &reading.clauses {
-        asked |= clause.asked;
-        cues |= clause.cues;
-    }
+    let (asked, cues) = marked(reading);
     let marks = [
         asked,
         cues & Class::Question.bit() != 0,
@@ -120,6 +105,23 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
         }
     }
     bits
+}
+
+/// Which of the length bands a text is in.
+fn length_band(text: &str) -> u32 {
+    let length = text.chars().count();
+    LENGTHS.partition_point(|edge| *edge < length) as u32
+}
+
+/// The acts, each by its place.
+fn act_bits(acts: Acts) -> impl Iterator<Item = u32> {
+    (0_u32..).zip(Act::ALL).filter(move |(_, act)| acts.contains(**act)).map(|(at, _)| at)
+}
+
+/// Whether any clause ends with a question mark, and the classes of all cues.
+fn marked(reading: &Reading<'_, '_>) -> (bool, u64) {
+    let asked = reading.clauses.iter().any(|clause| clause.asked);
+    (asked, reading.clauses.iter().fold(0, |cues, clause| cues | clause.cues))
 }
 
 /// Cues of the lines before a message.
