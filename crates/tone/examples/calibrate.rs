@@ -16,10 +16,14 @@ use sha2::{Digest, Sha256};
 use zhili_tone::{Engine, Message, Polarity, Role, SIDED};
 
 /// Sets by language. Rows for evaluation alone (CC BY-NC-SA) are not among them, nor news and
-/// films, which make English too modest about service. The tuned half of the checklist of our own is
-/// the only English of the domain with all three labels; the head has learnt from it, so what is said of it is too good.
-const SETS: [(&str, &[&str]); 2] =
-    [("zh", &["zh_sent3_weibo_usual_train"]), ("en", &["en_complaint_twitter_train", CHECKLIST])];
+/// films. English knows no set of the domain whose labels are of sentiment: complaint tweets tell how
+/// often negative and neutral are right, turns of service dialogues (labelled by satisfaction) make
+/// all three modest, and the tuned half of our own checklist, which the head has learnt from, makes
+/// them bold.
+const SETS: [(&str, &[&str]); 2] = [
+    ("zh", &["zh_sent3_weibo_usual_train"]),
+    ("en", &["en_complaint_twitter_train", "en_satisfaction_sgd_valid", CHECKLIST]),
+];
 
 const CHECKLIST: &str = "checklist";
 
@@ -104,6 +108,7 @@ fn judge(engine: &Engine, rows: &[(String, String)], answers: &mut [Vec<Answer>;
         let right = match label.as_str() {
             // Two-way: whether it complains.
             "complaint" => sentiment.label == Polarity::Neg,
+            "no" if sentiment.label == Polarity::Pos => continue,
             "no" => sentiment.label != Polarity::Neg,
             label => sentiment.label.as_str() == label,
         };

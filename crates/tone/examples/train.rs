@@ -1,14 +1,17 @@
 //! Trains the heads of `model/` on the labelled sets beside the repository and on lines
 //! of our own: `cargo run -p zhili-tone --release --example train -- --out crates/tone/model`.
 //!
-//! Softmax regression by follow-the-regularised-leader (McMahan et al. 2013) on hashed
-//! n-grams and on the cues of the rules; the last class is the base, its logit is 0. Rows
-//! whose sha256(id) mod 5 is 0 are kept out and measured. Without `--out` nothing is written.
+//! Softmax regression on hashed n-grams and on the cues of the rules, to some heads with a layer
+//! of hidden units beside it; the last class is the base, its logit is 0. The linear part learns
+//! by follow-the-regularised-leader (McMahan et al. 2013), the hidden part by AdaGrad (Duchi et
+//! al. 2011), together as in wide and deep models (Cheng et al. 2016). Rows whose sha256(id) mod
+//! 5 is 0 are kept out and measured, and so is the held half of the checklist. Without `--out`
+//! nothing is written.
 //!
 //! `--data DIR` names another folder, `--head NAME` trains one head alone, `--without
 //! DOMAIN` keeps a domain (or a set with that name) out and measures on it, `--weights
 //! SET=WEIGHT,...` changes the weight of sets (0: only measured), `--epochs`, `--alpha`,
-//! `--l1` and `--l2` change the learner.
+//! `--l1`, `--l2`, `--hidden`, `--rate` and `--drop` change the learner.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +34,9 @@ const OUTPUTS: usize = 2;
 /// Fixed, so that the same sets give the same weights.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Hidden units of a head that has some: with the outputs they fill 16 lanes.
+const HIDDEN: usize = 14;
+
 /// What a cue counts beside the n-grams, whose squares sum to about 1.
 const CUE: f64 = 0.5;
 
@@ -48,12 +54,22 @@ struct Recipe {
     sources: &'static [(&'static str, f64)],
     /// Labels by class; the last class is the base.
     classes: &'static [&'static [&'static str]],
+    /// How much a row of a set without the base class says against that class: reviews are all
+    /// sided because no others were taken, not because nobody is neutral.
+    sided: f64,
     epochs: u32,
     /// Learning rate and the weights of the two norms of follow-the-regularised-leader.
     alpha: f64,
     l1: f64,
     l2: f64,
-    /// Buckets kept, as a power of two.
+    /// Hidden units: none, or as many as fill the lanes of `src/head.rs`.
+    hidden: usize,
+    /// Learning rate of the hidden part at first; it falls to nothing.
+    rate: f64,
+    /// Share of a row's n-grams that is left out each time it is seen, so that a head leans on
+    /// many of them.
+    drop: f64,
+    /// Buckets, as a power of two.
     bits: u32,
 }
 
@@ -70,18 +86,23 @@ const RECIPES: &[Recipe] = &[
             ("zh_sent_hotel_train", 1.0),
             ("zh_sent_chnsenticorp_train", 1.0),
             ("zh_sent_chnsenticorp_dev", 0.0),
-            ("zh_sent3_weibo_usual_train", 1.0),
+            ("zh_sent3_weibo_usual_train", 3.0),
             ("zh_sent3_weibo_usual_dev", 0.0),
-            ("zh_satisfaction_jddc_valid", 0.3),
-            ("templates", 5.0),
-            ("checklist", 10.0),
-            ("lines", 10.0),
+            ("zh_satisfaction_jddc_valid", 0.15),
+            ("library", 1.0),
+            ("templates", 1.0),
+            ("checklist", 8.0),
+            ("lines", 8.0),
         ],
         classes: SENTIMENT,
-        epochs: 8,
-        alpha: 0.3,
+        sided: 0.2,
+        epochs: 6,
+        alpha: 0.03,
         l1: 0.6,
         l2: 1.0,
+        hidden: HIDDEN,
+        rate: 0.06,
+        drop: 0.5,
         bits: 18,
     },
     Recipe {
@@ -91,35 +112,44 @@ const RECIPES: &[Recipe] = &[
         context: false,
         sources: &[
             ("en_sent3_vader_movie", 0.5),
-            ("en_sent3_vader_nyt", 1.0),
-            ("en_complaint_twitter_train", 1.0),
-            ("en_satisfaction_sgd_valid", 0.3),
-            ("en_satisfaction_mwoz_valid", 0.3),
+            ("en_sent3_vader_nyt", 0.3),
+            ("en_complaint_twitter_train", 0.3),
+            ("en_satisfaction_sgd_valid", 0.5),
+            ("en_satisfaction_mwoz_valid", 0.5),
             // Not for commercial use: measured, never learnt from.
             ("en_sent3_airline_train", 0.0),
-            ("templates", 5.0),
+            ("library", 1.0),
+            ("templates", 2.0),
             ("checklist", 10.0),
             ("lines", 10.0),
         ],
         classes: SENTIMENT,
+        sided: 0.2,
         epochs: 4,
-        alpha: 0.2,
+        alpha: 0.1,
         l1: 0.3,
         l2: 1.0,
-        bits: 18,
+        hidden: HIDDEN,
+        rate: 0.02,
+        drop: 0.5,
+        bits: 17,
     },
     Recipe {
         name: "zh_satisfaction",
         chinese: true,
         role: Role::Customer,
         context: true,
-        sources: &[("zh_satisfaction_jddc_valid", 1.0), ("templates", 1.0), ("checklist", 1.0)],
+        sources: &[("zh_satisfaction_jddc_valid", 1.0), ("templates", 0.2), ("checklist", 1.0)],
         classes: SENTIMENT,
-        epochs: 4,
-        alpha: 0.1,
+        sided: 0.2,
+        epochs: 14,
+        alpha: 0.03,
         l1: 0.3,
         l2: 1.0,
-        bits: 16,
+        hidden: HIDDEN,
+        rate: 0.02,
+        drop: 0.5,
+        bits: 15,
     },
     Recipe {
         name: "en_satisfaction",
@@ -133,10 +163,14 @@ const RECIPES: &[Recipe] = &[
             ("checklist", 0.5),
         ],
         classes: SENTIMENT,
+        sided: 0.2,
         epochs: 4,
         alpha: 0.3,
         l1: 0.3,
         l2: 1.0,
+        hidden: 0,
+        rate: 0.0,
+        drop: 0.0,
         bits: 16,
     },
     Recipe {
@@ -152,10 +186,14 @@ const RECIPES: &[Recipe] = &[
             ("lines", 3.0),
         ],
         classes: &[&["impolite"], &["polite"], &["neutral"]],
+        sided: 1.0,
         epochs: 8,
         alpha: 0.05,
         l1: 0.3,
         l2: 3.0,
+        hidden: 0,
+        rate: 0.0,
+        drop: 0.0,
         bits: 16,
     },
 ];
@@ -165,6 +203,8 @@ struct Row {
     cues: Vec<u8>,
     class: usize,
     weight: f64,
+    /// Of a set that has no row of the base class: how much it says against the base.
+    base: f64,
     /// Only measured.
     dev: bool,
 }
@@ -194,7 +234,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             let weight = other.unwrap_or(*weight);
             let without = option("--without");
             let set = Set { engine: &engine, recipe, name, weight, without: without.as_deref() };
-            sets.insert(*name, set.load(&data)?);
+            let mut rows = set.load(&data)?;
+            let base = recipe.classes.len() - 1;
+            if rows.iter().all(|row| row.class < base) {
+                for row in &mut rows {
+                    row.base = recipe.sided;
+                }
+            }
+            sets.insert(*name, rows);
         }
         let settings = Settings {
             outputs: recipe.classes.len() - 1,
@@ -202,23 +249,30 @@ fn main() -> Result<(), Box<dyn Error>> {
             alpha: number("--alpha").unwrap_or(recipe.alpha),
             l1: number("--l1").unwrap_or(recipe.l1),
             l2: number("--l2").unwrap_or(recipe.l2),
+            hidden: number("--hidden").map_or(recipe.hidden, |one| one as usize),
+            rate: number("--rate").unwrap_or(recipe.rate),
+            drop: number("--drop").unwrap_or(recipe.drop),
+            bits: recipe.bits,
         };
         let rows: Vec<&Row> = sets.values().flatten().filter(|row| !row.dev).collect();
         let weights = train(&rows, &settings);
         let used = weights.grams.w.iter().filter(|weight| **weight != 0.0).count();
-        println!("{}: {} rows, {used} weights", recipe.name, rows.len());
+        println!("{}: {} rows, {used} linear weights", recipe.name, rows.len());
         for (name, set) in &sets {
             let dev: Vec<&Row> = set.iter().filter(|row| row.dev).collect();
-            measure(name, &dev, &weights, &settings);
+            measure(name, &dev, &weights);
             let trained = set.len() - dev.len();
             if trained > 0 {
-                let digest = digest(&data, name, recipe)?;
+                let digest = match *name {
+                    "library" => format!("blake3 {}", engine.library_hash()),
+                    _ => digest(&data, name, recipe)?,
+                };
                 let _ = writeln!(manifest, "{}\t{name}\t{trained}\t{digest}", recipe.name);
             }
         }
         if let Some(folder) = option("--out") {
             let path = Path::new(&folder).join(format!("{}.head", recipe.name));
-            std::fs::write(path, pack(recipe, &weights, &settings))?;
+            std::fs::write(path, pack(recipe, &weights))?;
         }
     }
     if let (Some(folder), None) = (option("--out"), option("--head")) {
@@ -268,10 +322,11 @@ impl Set<'_> {
         let message = Message { role: self.recipe.role, text, lang: None, context };
         let features = self.engine.features(&message);
         (features.chinese == Some(self.recipe.chinese)).then_some(Row {
-            grams: features.grams,
+            grams: features.grams.iter().map(|gram| gram >> (BITS - self.recipe.bits)).collect(),
             cues: features.cues,
             class,
             weight: self.weight,
+            base: 1.0,
             dev: dev || self.weight == 0.0,
         })
     }
@@ -286,12 +341,12 @@ impl Set<'_> {
         match self.name {
             "checklist" => {
                 let lines = include_str!("../tests/lines/checklist.tsv");
-                let tuned = lines.lines().filter_map(|line| {
+                let rows = lines.lines().filter_map(|line| {
                     let columns: Vec<&str> = line.split('\t').collect();
-                    let ["tune", _, _, label, text] = columns[..] else { return None };
-                    Some((label, text))
+                    let [half, _, _, label, text] = columns[..] else { return None };
+                    self.row(text, label, &[], half != "tune")
                 });
-                Ok(own(tuned.collect()))
+                Ok(rows.collect())
             }
             "lines" => {
                 let lines = match self.recipe.role {
@@ -299,6 +354,10 @@ impl Set<'_> {
                     Role::Agent => include_str!("../tests/lines/politeness.tsv"),
                 };
                 Ok(own(lines.lines().filter_map(|line| line.split_once('\t')).collect()))
+            }
+            "library" => {
+                let phrases = self.engine.phrases().map(|(text, mood)| (mood.as_str(), text));
+                Ok(own(phrases.collect()))
             }
             "templates" => {
                 let drawn = sample(if self.recipe.chinese {
@@ -448,12 +507,53 @@ struct Settings {
     alpha: f64,
     l1: f64,
     l2: f64,
+    hidden: usize,
+    rate: f64,
+    drop: f64,
+    bits: u32,
 }
 
 struct Weights {
+    outputs: usize,
     grams: Learner,
     cues: Learner,
     bias: Learner,
+    hidden: Hidden,
+}
+
+/// A layer of units that are 0 below their threshold.
+struct Hidden {
+    units: usize,
+    grams: Adaptive,
+    cues: Adaptive,
+    bias: Adaptive,
+    /// By unit, then output.
+    out: Adaptive,
+}
+
+/// A table of weights with the squares of their gradients.
+struct Adaptive {
+    w: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Adaptive {
+    fn new(size: usize, reach: f64, state: &mut u64) -> Adaptive {
+        let w = (0..size).map(|_| (uniform(state) * 2.0 - 1.0) * reach).collect();
+        Adaptive { w, squares: vec![0.01; size] }
+    }
+
+    fn update(&mut self, at: usize, gradient: f64, rate: f64) {
+        if gradient != 0.0 {
+            self.squares[at] += gradient * gradient;
+            self.w[at] -= rate * gradient / self.squares[at].sqrt();
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn uniform(state: &mut u64) -> f64 {
+    (next(state) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// A table of weights with what follow-the-regularised-leader keeps for each.
@@ -486,63 +586,169 @@ impl Learner {
 }
 
 fn train(rows: &[&Row], settings: &Settings) -> Weights {
-    let k = settings.outputs;
+    let (k, units, buckets) = (settings.outputs, settings.hidden, 1_usize << settings.bits);
     let learner = |size: usize, l1, l2| Learner::new(size * k, settings.alpha, l1, l2);
+    let mut state = SEED;
     let mut weights = Weights {
-        grams: learner(1 << BITS, settings.l1, settings.l2),
+        outputs: k,
+        grams: learner(buckets, settings.l1, settings.l2),
         cues: learner(CUES, 0.0, settings.l2),
         bias: learner(1, 0.0, 0.0),
+        hidden: Hidden {
+            units,
+            grams: Adaptive::new(buckets * units, 0.1, &mut state),
+            cues: Adaptive::new(CUES * units, 0.1, &mut state),
+            bias: Adaptive::new(units, 0.0, &mut state),
+            out: Adaptive::new(units * k, 0.3, &mut state),
+        },
     };
     let mut order: Vec<usize> = (0..rows.len()).collect();
-    let mut state = SEED;
-    for _ in 0..settings.epochs {
+    let mut grams = Vec::new();
+    // The mean of the later epochs carries further than the last one, which leans on what it
+    // happened to see last.
+    let mut mean = Mean::default();
+    for epoch in 0..settings.epochs {
+        let rate = settings.rate * (1.0 - f64::from(epoch) / f64::from(settings.epochs));
         for at in (1..order.len()).rev() {
             order.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
         }
         for at in &order {
             let row = rows[*at];
-            let scale = 1.0 / (row.grams.len().max(1) as f64).sqrt();
-            let odds = logits(row, &weights, k).map(f64::exp);
-            let total = 1.0 + odds.iter().take(k).sum::<f64>();
-            for (output, odds) in odds.into_iter().enumerate().take(k) {
-                let target = f64::from(u8::from(row.class == output));
-                let gradient = (odds / total - target) * row.weight;
-                for gram in &row.grams {
-                    weights.grams.update(*gram as usize * k + output, gradient * scale);
-                }
-                for cue in &row.cues {
-                    weights.cues.update(usize::from(*cue) * k + output, gradient * CUE);
-                }
-                weights.bias.update(output, gradient);
-            }
+            grams.clear();
+            grams.extend(row.grams.iter().filter(|_| uniform(&mut state) >= settings.drop));
+            weights.learn(row, &grams, rate);
+        }
+        if epoch >= settings.epochs / 2 {
+            mean.add(&mut weights);
         }
     }
+    mean.put(&mut weights);
     weights
 }
 
-fn logits(row: &Row, weights: &Weights, k: usize) -> [f64; OUTPUTS] {
-    let scale = 1.0 / (row.grams.len().max(1) as f64).sqrt();
-    let mut logits = [0.0; OUTPUTS];
-    for (output, logit) in logits.iter_mut().enumerate().take(k) {
-        let grams = row.grams.iter().map(|gram| weights.grams.w[*gram as usize * k + output]);
-        let cues = row.cues.iter().map(|cue| weights.cues.w[usize::from(*cue) * k + output]);
-        let (grams, cues): (f64, f64) = (grams.sum(), cues.sum());
-        *logit = weights.bias.w[output] + grams * scale + cues * CUE;
+/// The mean of weights at several times.
+#[derive(Default)]
+struct Mean {
+    count: f64,
+    sums: Vec<Vec<f64>>,
+}
+
+impl Mean {
+    fn add(&mut self, weights: &mut Weights) {
+        self.count += 1.0;
+        self.sums.resize_with(weights.tables().len(), Vec::new);
+        for (sum, table) in self.sums.iter_mut().zip(weights.tables()) {
+            sum.resize(table.len(), 0.0);
+            for (sum, weight) in sum.iter_mut().zip(table.iter()) {
+                *sum += weight;
+            }
+        }
     }
-    logits
+
+    fn put(self, weights: &mut Weights) {
+        for (sum, table) in self.sums.iter().zip(weights.tables()) {
+            for (sum, weight) in sum.iter().zip(table) {
+                *weight = sum / self.count;
+            }
+        }
+    }
+}
+
+impl Weights {
+    fn tables(&mut self) -> [&mut Vec<f64>; 7] {
+        let hidden = &mut self.hidden;
+        [
+            &mut self.grams.w,
+            &mut self.cues.w,
+            &mut self.bias.w,
+            &mut hidden.grams.w,
+            &mut hidden.cues.w,
+            &mut hidden.bias.w,
+            &mut hidden.out.w,
+        ]
+    }
+
+    /// Logits by output, and what the hidden units give.
+    fn logits(&self, grams: &[u32], cues: &[u8]) -> ([f64; OUTPUTS], [f64; HIDDEN]) {
+        let (k, units) = (self.outputs, self.hidden.units);
+        let scale = 1.0 / (grams.len().max(1) as f64).sqrt();
+        let of = |by_gram: &[f64], by_cue: &[f64], at: usize, width: usize| {
+            let grams = grams.iter().map(|gram| by_gram[*gram as usize * width + at]);
+            let cues = cues.iter().map(|cue| by_cue[usize::from(*cue) * width + at]);
+            let (grams, cues): (f64, f64) = (grams.sum(), cues.sum());
+            grams * scale + cues * CUE
+        };
+        let (mut logits, mut given) = ([0.0; OUTPUTS], [0.0; HIDDEN]);
+        for (output, logit) in logits.iter_mut().enumerate().take(k) {
+            *logit = self.bias.w[output] + of(&self.grams.w, &self.cues.w, output, k);
+        }
+        let hidden = &self.hidden;
+        for (unit, given) in given.iter_mut().enumerate().take(units) {
+            let sum = hidden.bias.w[unit] + of(&hidden.grams.w, &hidden.cues.w, unit, units);
+            *given = sum.max(0.0);
+            for (output, logit) in logits.iter_mut().enumerate().take(k) {
+                *logit += *given * hidden.out.w[unit * k + output];
+            }
+        }
+        (logits, given)
+    }
+
+    /// One step down the gradient of a row, of which it sees some n-grams.
+    fn learn(&mut self, row: &Row, grams: &[u32], rate: f64) {
+        let (k, units) = (self.outputs, self.hidden.units);
+        let scale = 1.0 / (grams.len().max(1) as f64).sqrt();
+        let (logits, given) = self.logits(grams, &row.cues);
+        let odds = logits.map(f64::exp);
+        let sided: f64 = odds.iter().take(k).sum();
+        let hidden = &mut self.hidden;
+        let mut back = [0.0; HIDDEN];
+        for (output, odds) in odds.into_iter().enumerate().take(k) {
+            let target = f64::from(u8::from(row.class == output));
+            let share = row.base * odds / (1.0 + sided) + (1.0 - row.base) * odds / sided;
+            let gradient = (share - target) * row.weight;
+            for gram in grams {
+                self.grams.update(*gram as usize * k + output, gradient * scale);
+            }
+            for cue in &row.cues {
+                self.cues.update(usize::from(*cue) * k + output, gradient * CUE);
+            }
+            self.bias.update(output, gradient);
+            for (unit, back) in back.iter_mut().enumerate().take(units) {
+                if given[unit] > 0.0 {
+                    *back += gradient * hidden.out.w[unit * k + output];
+                    hidden.out.update(unit * k + output, gradient * given[unit], rate);
+                }
+            }
+        }
+        for (unit, back) in back.into_iter().enumerate().take(units) {
+            hidden.bias.update(unit, back, rate);
+        }
+        let back = &back[..units];
+        for gram in grams {
+            for (unit, back) in back.iter().enumerate() {
+                hidden.grams.update(*gram as usize * units + unit, back * scale, rate);
+            }
+        }
+        for cue in &row.cues {
+            for (unit, back) in back.iter().enumerate() {
+                hidden.cues.update(usize::from(*cue) * units + unit, back * CUE, rate);
+            }
+        }
+    }
 }
 
 /// Accuracy and macro-F1 of a head alone. On a set without the base class it must choose.
-fn measure(name: &str, rows: &[&Row], weights: &Weights, settings: &Settings) {
+fn measure(name: &str, rows: &[&Row], weights: &Weights) {
     if rows.is_empty() {
         return;
     }
-    let k = settings.outputs;
+    let k = weights.outputs;
     let base = if rows.iter().any(|row| row.class == k) { 0.0 } else { f64::NEG_INFINITY };
     let mut table = [[0_usize; OUTPUTS + 1]; OUTPUTS + 1];
     for row in rows {
         let mut best = (k, base);
-        for (output, logit) in logits(row, weights, k).into_iter().enumerate().take(k) {
+        let (logits, _) = weights.logits(&row.grams, &row.cues);
+        for (output, logit) in logits.into_iter().enumerate().take(k) {
             if logit > best.1 {
                 best = (output, logit);
             }
@@ -567,35 +773,33 @@ fn measure(name: &str, rows: &[&Row], weights: &Weights, settings: &Settings) {
     );
 }
 
-/// The file of a head: see `src/head.rs`.
-fn pack(recipe: &Recipe, weights: &Weights, settings: &Settings) -> Vec<u8> {
-    let k = settings.outputs;
-    let mut bytes = b"zhh1".to_vec();
-    bytes.extend([u8::from(!recipe.chinese), k as u8, recipe.bits as u8, 0]);
-    // Folding adds the weights of buckets that share their upper bits.
-    let shift = BITS - recipe.bits;
-    let mut folded = vec![0.0; k << recipe.bits];
-    for (at, weight) in weights.grams.w.iter().enumerate() {
-        folded[((at / k) >> shift) * k + at % k] += weight;
-    }
+/// The file of a head: see `src/head.rs`. Outputs are kept in thousandths of a logit.
+fn pack(recipe: &Recipe, weights: &Weights) -> Vec<u8> {
+    let (k, hidden) = (weights.outputs, &weights.hidden);
+    let lanes = k + hidden.units;
+    // The number at `row` of a linear and of a hidden table, by lane.
+    let at = |linear: &[f64], deep: &[f64], row: usize, lane: usize| match lane.checked_sub(k) {
+        None => linear[row * k + lane] * 1000.0,
+        Some(unit) => deep[row * hidden.units + unit],
+    };
+    let mut bytes = b"zhh2".to_vec();
+    bytes.extend([u8::from(!recipe.chinese), k as u8, recipe.bits as u8, hidden.units as u8]);
+    let gram = |row: usize, lane: usize| at(&weights.grams.w, &hidden.grams.w, row, lane);
     // Scaled by the true maximum: clipping at a quantile costs accuracy.
-    let steps: Vec<f64> = (0..k)
-        .map(|output| {
-            let sizes = folded.iter().skip(output).step_by(k).map(|weight| weight.abs());
-            sizes.fold(1e-9, f64::max) / 127.0
-        })
+    let steps: Vec<f64> = (0..lanes)
+        .map(|lane| (0..1 << recipe.bits).map(|row| gram(row, lane).abs()).fold(1e-9, f64::max))
+        .map(|largest| largest / 127.0)
         .collect();
-    for output in 0..OUTPUTS {
-        let step = steps.get(output).map_or(0.0, |step| step * 1000.0) as f32;
-        let bias = weights.bias.w.get(output).map_or(0, |bias| (bias * 1000.0).round() as i32);
-        bytes.extend(step.to_le_bytes());
-        bytes.extend(bias.to_le_bytes());
+    let mut numbers = steps.clone();
+    numbers.extend((0..lanes).map(|lane| at(&weights.bias.w, &hidden.bias.w, 0, lane)));
+    numbers.extend(hidden.out.w.iter().map(|weight| weight * 1000.0));
+    for cue in 0..CUES {
+        let cue = |lane| at(&weights.cues.w, &hidden.cues.w, cue, lane) * CUE;
+        numbers.extend((0..lanes).map(cue));
     }
-    for weight in &weights.cues.w {
-        bytes.extend(((weight * CUE * 1000.0).round() as i16).to_le_bytes());
-    }
-    for (at, weight) in folded.iter().enumerate() {
-        bytes.push((weight / steps[at % k]).round() as i8 as u8);
+    bytes.extend(numbers.iter().flat_map(|number| (*number as f32).to_le_bytes()));
+    for row in 0..1 << recipe.bits {
+        bytes.extend((0..lanes).map(|lane| (gram(row, lane) / steps[lane]).round() as i8 as u8));
     }
     bytes
 }

@@ -43,14 +43,27 @@ pub(crate) fn only(reading: &Reading<'_, '_>, role: Role, acts: Acts) -> Option<
         .collect();
     let belongs =
         |hit: &Hit<'_>| hit.entry.class == Class::Filler || hit.entry.acts.intersects(along);
+    consists_of(reading, belongs).then_some(act)
+}
+
+/// Whether the message is nothing but a nod: 好的, 嗯嗯, ok.
+pub(crate) fn is_nod(reading: &Reading<'_, '_>) -> bool {
+    reading.text.len() <= SHORT
+        && consists_of(reading, |hit| {
+            matches!(hit.entry.class, Class::Acknowledge | Class::Filler | Class::Greeting)
+        })
+}
+
+/// Whether hits that belong cover every word.
+fn consists_of(reading: &Reading<'_, '_>, belongs: impl Fn(&Hit<'_>) -> bool) -> bool {
     let mut covered = 0;
     for hit in reading.hits.iter().filter(|hit| belongs(hit)) {
         if hit.start > covered && has_words(&reading.text[covered..hit.start]) {
-            return None;
+            return false;
         }
         covered = covered.max(hit.end);
     }
-    (!has_words(&reading.text[covered..])).then_some(act)
+    !has_words(&reading.text[covered..])
 }
 
 fn has_words(text: &str) -> bool {

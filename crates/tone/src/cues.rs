@@ -177,8 +177,8 @@ impl Context {
     }
 }
 
-/// The bits of idioms and emoji among [`Verdict::hits`].
-pub(crate) const SAYINGS: u32 = 0b1111 << 4;
+/// The bits of emoji among [`Verdict::hits`].
+pub(crate) const EMOJI: u32 = 0b11 << 6;
 
 /// The bit of a hit before or after a contrast word among [`Verdict::hits`].
 pub(crate) fn conceded(side: Side, value: i32) -> u32 {

@@ -203,6 +203,11 @@ impl Engine {
         assessment
     }
 
+    /// The phrases of the library that sound like a side, or like none: for training the heads.
+    pub fn phrases(&self) -> impl Iterator<Item = (&str, Polarity)> {
+        self.library.moods().map(|(phrase, value)| (phrase, sentiment::label(value)))
+    }
+
     /// What the trained heads see of a message: for training them.
     pub fn features(&self, message: &Message<'_>) -> Features {
         let normalized = self.library.normalizer.normalize(message.text);
@@ -243,7 +248,7 @@ impl Engine {
         let verdict = sentiment::rules(read.reading, &mut sum);
         let bits = cues::of(read.reading, &verdict, read.acts);
         if let Some(head) = Heads::of(self.heads.sentiment.as_ref(), read.lang) {
-            sentiment::ask(head, read.reading.text, bits, &verdict, &mut sum);
+            sentiment::ask(head, read.reading, bits, &verdict, &mut sum);
         }
         (sentiment::mood(&verdict, sum, &self.confidence, Cut::of(read.lang)), bits)
     }
@@ -268,7 +273,7 @@ impl Engine {
             };
         };
         let bits = bits | self.context(message, read.reading.text);
-        match head.score(read.reading.text, bits) {
+        match head.score(read.reading.text, bits).logits {
             [neg, pos] if neg > 0 && neg >= pos => Polarity::Neg,
             [_, pos] if pos > 0 => Polarity::Pos,
             // Having to say the same again satisfies nobody, and who was angry twice running is not

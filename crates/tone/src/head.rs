@@ -1,7 +1,10 @@
-//! Trained linear heads: n-grams and cues of the rules in, one number per output out.
+//! Trained heads: n-grams and cues of the rules in, one number per output out.
 //!
-//! A head is a file made by `examples/train.rs`. Its weights are integers and its one
-//! square root is IEEE's, so a score is the same on every machine.
+//! A head is a file made by `examples/train.rs`: a linear model, to some of them a layer of
+//! hidden units is added that are 0 below their threshold (ReLU). Where the units stand,
+//! such a head is linear too, so that every n-gram has its exact share of an output. Weights of
+//! n-grams are integers, all else is added in one order and its one square root is IEEE's, so a
+//! score is the same on every machine.
 
 use crate::grams::{self, Cut};
 
@@ -11,11 +14,13 @@ pub(crate) const CUES: usize = 128;
 /// Outputs that a head can have.
 pub(crate) const OUTPUTS: usize = 2;
 
-const MAGIC: &[u8; 4] = b"zhh1";
+/// Numbers that a bucket holds in a head with hidden units: one for each output and unit.
+const LANES: usize = 16;
 
-/// Bytes before the cue weights: magic, cut, outputs, bits, a spare one, then per output
-/// scale and bias.
-const HEADER: usize = 8 + OUTPUTS * 8;
+const MAGIC: &[u8; 4] = b"zhh2";
+
+/// Bytes before the numbers: magic, cut, outputs, bits, hidden units.
+const HEADER: usize = 8;
 
 /// Why the bytes of a head cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,23 +36,52 @@ pub enum HeadProblem {
         /// Bytes there are.
         found: usize,
     },
+    /// A number that is none, or too large for a score to stay finite.
+    #[error("the head holds a number that is out of range")]
+    Number,
 }
 
-/// A head over the embedded bytes of its file.
+/// A head over the embedded bytes of its file. Its lanes are the outputs, then the hidden units.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
-    pub(crate) cut: Cut,
-    outputs: usize,
+    cut: Cut,
     /// Buckets of the hash are folded to this many bits.
     shift: u32,
-    /// What one step of a weight is worth, in thousandths of a logit.
-    scale: [f64; OUTPUTS],
-    /// In thousandths of a logit.
-    bias: [i32; OUTPUTS],
-    /// By cue, in thousandths of a logit.
-    cues: Vec<[i32; OUTPUTS]>,
-    /// By bucket, then output: `i8`.
+    /// By lane: what one step of a weight is worth. Outputs count thousandths of a logit.
+    step: Vec<f64>,
+    /// By lane.
+    bias: Vec<f64>,
+    /// By hidden unit: thousandths of a logit that it gives to each output.
+    out: Vec<[f64; OUTPUTS]>,
+    /// By cue, then lane.
+    cues: Vec<f64>,
+    /// By bucket, then lane: `i8`.
     weights: &'static [u8],
+}
+
+/// What a head says of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// By output, in thousandths of a logit; the logit of the base class is 0.
+    pub(crate) logits: [i32; OUTPUTS],
+    /// The hidden units above their threshold, a bit for each.
+    active: u16,
+}
+
+/// The numbers after the header, one by one.
+struct Numbers<'b>(std::slice::ChunksExact<'b, u8>);
+
+impl Numbers<'_> {
+    /// The next one.
+    fn one(&mut self) -> Result<f64, HeadProblem> {
+        let bytes = self.0.next().and_then(|four| four.try_into().ok());
+        let number = f32::from_le_bytes(bytes.ok_or(HeadProblem::Format)?);
+        if number.abs() <= 1e6 { Ok(f64::from(number)) } else { Err(HeadProblem::Number) }
+    }
+
+    fn take(&mut self, count: usize) -> Result<Vec<f64>, HeadProblem> {
+        (0..count).map(|_| self.one()).collect()
+    }
 }
 
 impl Head {
@@ -59,73 +93,89 @@ impl Head {
             _ => return Err(HeadProblem::Format),
         };
         let (outputs, bits) = (usize::from(header[5]), u32::from(header[6]));
-        if header[..4] != *MAGIC || !(1..=OUTPUTS).contains(&outputs) || bits > grams::BITS {
+        let hidden = usize::from(header[7]);
+        let lanes = outputs + hidden;
+        let known = header[..4] == *MAGIC && outputs == OUTPUTS && bits <= grams::BITS;
+        if !known || !matches!(lanes, OUTPUTS | LANES) {
             return Err(HeadProblem::Format);
         }
-        let expected = HEADER + CUES * outputs * 2 + (outputs << bits);
+        let numbers = 2 * lanes + hidden * outputs + CUES * lanes;
+        let expected = HEADER + numbers * 4 + (lanes << bits);
         if bytes.len() != expected {
             return Err(HeadProblem::Size { expected, found: bytes.len() });
         }
-        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        let mut head = Head {
+        let (numbers, weights) = bytes[HEADER..].split_at(numbers * 4);
+        let mut numbers = Numbers(numbers.chunks_exact(4));
+        Ok(Head {
             cut,
-            outputs,
             shift: grams::BITS - bits,
-            scale: [0.0; OUTPUTS],
-            bias: [0; OUTPUTS],
-            cues: vec![[0; OUTPUTS]; CUES],
-            weights: &bytes[HEADER + CUES * outputs * 2..],
-        };
-        for output in 0..outputs {
-            head.scale[output] = f64::from(f32::from_le_bytes(word(8 + output * 8)));
-            head.bias[output] = i32::from_le_bytes(word(12 + output * 8));
-            for cue in 0..CUES {
-                let at = HEADER + (cue * outputs + output) * 2;
-                let weight = i16::from_le_bytes([bytes[at], bytes[at + 1]]);
-                head.cues[cue][output] = i32::from(weight);
+            step: numbers.take(lanes)?,
+            bias: numbers.take(lanes)?,
+            out: (0..hidden)
+                .map(|_| Ok([numbers.one()?, numbers.one()?]))
+                .collect::<Result<_, HeadProblem>>()?,
+            cues: numbers.take(CUES * lanes)?,
+            weights,
+        })
+    }
+
+    /// The weights of a bucket, by lane.
+    fn weights(&self, bucket: u32) -> &'static [u8] {
+        let lanes = self.step.len();
+        let at = (bucket >> self.shift) as usize * lanes;
+        &self.weights[at..at + lanes]
+    }
+
+    /// Adds up the weights of a text's n-grams, and counts those.
+    fn sums<const N: usize>(&self, text: &str) -> ([i32; N], u32) {
+        let (mut sums, mut count) = ([0_i32; N], 0_u32);
+        grams::grams(self.cut, text, |bucket, _, _| {
+            // The number of lanes is known here, which is what makes this loop fast.
+            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(bucket)) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += i32::from(*weight as i8);
+                }
             }
-        }
-        Ok(head)
+            count += 1;
+        });
+        (sums, count)
     }
 
-    fn weight(&self, bucket: u32, output: usize) -> i32 {
-        let at = (bucket >> self.shift) as usize * self.outputs + output;
-        i32::from(self.weights[at] as i8)
-    }
-
-    /// Logits of a normalised text with the cues that the rules saw in it, by output,
-    /// in thousandths.
-    pub(crate) fn score(&self, text: &str, cues: u128) -> [i32; OUTPUTS] {
-        let mut sums = [0_i64; OUTPUTS];
-        let mut count = 0_u32;
-        if self.outputs == 2 {
-            grams::grams(self.cut, text, |bucket, _, _| {
-                let at = (bucket >> self.shift) as usize * 2;
-                sums[0] += i64::from(self.weights[at] as i8);
-                sums[1] += i64::from(self.weights[at + 1] as i8);
-                count += 1;
-            });
+    /// What the head says of a normalised text with the cues that the rules saw in it.
+    pub(crate) fn score(&self, text: &str, cues: u128) -> Answer {
+        if self.out.is_empty() {
+            self.answer(self.sums::<OUTPUTS>(text), cues)
         } else {
-            grams::grams(self.cut, text, |bucket, _, _| {
-                sums[0] += i64::from(self.weight(bucket, 0));
-                count += 1;
-            });
+            self.answer(self.sums::<LANES>(text), cues)
         }
-        let mut logits = self.bias;
+    }
+
+    fn answer<const N: usize>(&self, (sums, count): ([i32; N], u32), cues: u128) -> Answer {
         let root = f64::from(count.max(1)).sqrt();
-        for output in 0..self.outputs {
-            let grams = sums[output] as f64 * self.scale[output] / root;
-            logits[output] += grams as i32;
+        let mut lanes = [0.0; N];
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            *value = f64::from(sums[lane]) * self.step[lane] / root + self.bias[lane];
         }
         let mut left = cues;
         while left != 0 {
-            let weights = &self.cues[left.trailing_zeros() as usize];
-            for (logit, weight) in logits.iter_mut().zip(weights) {
-                *logit += weight;
+            let from = left.trailing_zeros() as usize * N;
+            for (value, weight) in lanes.iter_mut().zip(&self.cues[from..from + N]) {
+                *value += weight;
             }
             left &= left - 1;
         }
-        logits
+        let (outputs, units) = lanes.split_at(OUTPUTS);
+        let mut logits = [outputs[0], outputs[1]];
+        let mut active = 0;
+        for (unit, (value, out)) in units.iter().zip(&self.out).enumerate() {
+            if *value > 0.0 {
+                active |= 1 << unit;
+                for (logit, weight) in logits.iter_mut().zip(out) {
+                    *logit += value * weight;
+                }
+            }
+        }
+        Answer { logits: logits.map(|logit| logit as i32), active }
     }
 
     /// Where in a text the n-grams spoke for output `toward` (and against output
@@ -133,18 +183,28 @@ impl Head {
     pub(crate) fn reasons(
         &self,
         text: &str,
+        answer: &Answer,
         toward: Option<usize>,
         from: Option<usize>,
     ) -> Vec<(usize, usize, i32)> {
+        // What a step of each lane gives to the difference of the two outputs.
+        let difference =
+            |weight: &dyn Fn(usize) -> f64| toward.map_or(0.0, weight) - from.map_or(0.0, weight);
+        let worth: Vec<f64> = (0..self.step.len())
+            .map(|lane| match lane.checked_sub(OUTPUTS) {
+                None => difference(&|output| if output == lane { self.step[lane] } else { 0.0 }),
+                Some(unit) if answer.active & (1 << unit) != 0 => {
+                    self.step[lane] * difference(&|output| self.out[unit][output])
+                }
+                Some(_) => 0.0,
+            })
+            .collect();
         // Every n-gram spreads its weight over its bytes; sums of differences in one pass.
         let mut change = vec![0_i64; text.len() + 1];
         grams::grams(self.cut, text, |bucket, start, end| {
-            let weight = |output: Option<usize>| {
-                output.map_or(0.0, |output| {
-                    f64::from(self.weight(bucket, output)) * self.scale[output]
-                })
-            };
-            let each = (weight(toward) - weight(from)) as i64 * FINE / (end - start).max(1) as i64;
+            let lanes = self.weights(bucket).iter().zip(&worth);
+            let weight: f64 = lanes.map(|(weight, worth)| f64::from(*weight as i8) * worth).sum();
+            let each = (weight * FINE) as i64 / (end - start).max(1) as i64;
             change[start] += each;
             change[end] -= each;
         });
@@ -178,7 +238,7 @@ impl Head {
 }
 
 /// Parts of a weight that are kept when it is spread over bytes.
-const FINE: i64 = 64;
+const FINE: f64 = 64.0;
 
 /// Spans that an explanation names.
 const REASONS: usize = 3;
@@ -224,47 +284,76 @@ fn heaviest(words: &[(usize, usize, i64)]) -> Option<(usize, usize, i64)> {
 mod tests {
     use super::*;
 
-    /// A head of 2 outputs and one bit for which every n-gram speaks for the second output.
-    fn head() -> Head {
+    /// A head with one bit for which every n-gram speaks for the second output; with `hidden`
+    /// units, the first of which doubles what is above 300 and the others are never there.
+    fn head(hidden: u8) -> Head {
+        let lanes = OUTPUTS + usize::from(hidden);
         let mut bytes = MAGIC.to_vec();
-        bytes.extend([0, 2, 1, 0]);
-        for bias in [-100_i32, 300] {
-            bytes.extend(10.0_f32.to_le_bytes());
-            bytes.extend(bias.to_le_bytes());
+        bytes.extend([0, 2, 1, hidden]);
+        let mut numbers = vec![10.0_f32; lanes];
+        numbers.extend([-100.0, 300.0]);
+        numbers.extend((0..hidden).map(|unit| if unit == 0 { -300.0 } else { -1e6 }));
+        numbers.extend((0..hidden).flat_map(|_| [0.0, 1.0]));
+        let cues = numbers.len();
+        numbers.resize(cues + CUES * lanes, 0.0);
+        numbers[cues + 7 * lanes] = -50.0;
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        for _ in 0..2 {
+            bytes.extend((0..lanes).map(|lane| if lane == 0 { 0_u8 } else { 10 }));
         }
-        bytes.extend(vec![0; CUES * 4]);
-        let cue = HEADER + 7 * 4;
-        bytes[cue..cue + 2].copy_from_slice(&(-50_i16).to_le_bytes());
-        bytes.extend([0, 10, 0, 10]);
         Head::parse(Vec::leak(bytes)).unwrap()
+    }
+
+    fn logits(hidden: u8, text: &str, cues: u128) -> [i32; OUTPUTS] {
+        head(hidden).score(text, cues).logits
     }
 
     #[test]
     fn bytes_that_are_no_head_are_refused() {
-        assert_eq!(Head::parse(b"").err(), Some(HeadProblem::Format));
-        assert_eq!(Head::parse(&[0; 64]).err(), Some(HeadProblem::Format));
-        let short = Vec::leak([MAGIC.as_slice(), &[0, 2, 18, 0], &[0; 16]].concat());
-        let problem = Head::parse(short).err().unwrap();
-        assert_eq!(problem.to_string(), "the head has 24 bytes, not 524824");
+        let start = |rest: [u8; 4]| [MAGIC.as_slice(), &rest, &[0; 16]].concat();
+        let problem = |bytes: Vec<u8>| Head::parse(Vec::leak(bytes)).err().unwrap();
+        assert_eq!(problem(Vec::new()), HeadProblem::Format);
+        assert_eq!(problem(vec![0; 64]), HeadProblem::Format);
+        assert_eq!(problem(start([0, 2, 18, 255])), HeadProblem::Format);
+        assert_eq!(problem(start([0, 255, 18, 255])), HeadProblem::Format);
+        let short = problem(start([0, 2, 18, 0]));
+        assert_eq!(short.to_string(), "the head has 24 bytes, not 525336");
+        let mut bytes = start([0, 2, 0, 0]);
+        bytes.resize(8 + 4 * (2 * 2 + CUES * 2) + 2, 0);
+        bytes[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert_eq!(problem(bytes), HeadProblem::Number);
     }
 
     #[test]
     fn a_logit_is_bias_plus_ngrams_by_the_root_of_their_number_plus_cues() {
         // One character makes 3 n-grams: itself, and with each edge; both edges a fourth.
-        assert_eq!(head().score("好", 0), [-100, 300 + 4 * 10 * 10 / 2]);
-        assert_eq!(head().score("好", 1 << 7), [-150, 500]);
-        assert_eq!(head().score("", 0), [-100, 400]);
+        assert_eq!(logits(0, "好", 0), [-100, 300 + 4 * 10 * 10 / 2]);
+        assert_eq!(logits(0, "好", 1 << 7), [-150, 500]);
+        assert_eq!(logits(0, "", 0), [-100, 400]);
+    }
+
+    #[test]
+    fn a_hidden_unit_counts_above_its_threshold_alone() {
+        assert_eq!(logits(14, "好", 0), [-100, 500]);
+        // 64 n-grams and more: the root is beyond 3, what they sum to beyond 300.
+        let long: String = ('一'..).take(40).collect();
+        let count = 3.0 * 40.0 + 1.0_f64;
+        let sum = count * 100.0 / count.sqrt();
+        assert!(sum > 300.0);
+        assert_eq!(logits(14, &long, 0), [-100, (300.0 + sum + (sum - 300.0)) as i32]);
     }
 
     #[test]
     fn reasons_lie_on_words_and_share_no_more_than_there_is() {
         let text = "a, 好的 ok 物流很快客服也很有耐心";
-        let reasons = head().reasons(text, Some(1), None);
+        let head = head(14);
+        let answer = head.score(text, 0);
+        let reasons = head.reasons(text, &answer, Some(1), None);
         assert!(!reasons.is_empty());
         for (start, end, _) in &reasons {
             assert!(text.is_char_boundary(*start) && text.is_char_boundary(*end) && start < end);
         }
         assert!(reasons.iter().map(|(_, _, share)| share).sum::<i32>() <= 1000);
-        assert!(head().reasons(text, Some(0), Some(1)).is_empty());
+        assert!(head.reasons(text, &answer, Some(0), Some(1)).is_empty());
     }
 }

@@ -546,6 +546,17 @@ impl Library {
         self.entries.len()
     }
 
+    /// The phrases without gaps that sound like a side, with their sentiment in thousandths, and
+    /// those that everybody says of whatever mood, with 0.
+    pub(crate) fn moods(&self) -> impl Iterator<Item = (&str, i32)> {
+        let plain = |class| matches!(class, Class::Greeting | Class::Acknowledge | Class::Filler);
+        self.entries
+            .iter()
+            .filter(move |entry| entry.rest.is_empty())
+            .filter(move |entry| entry.sentiment != 0 || plain(entry.class))
+            .map(|entry| (&*entry.phrase, entry.sentiment))
+    }
+
     fn sets_of(&self, pattern: usize) -> &[u32] {
         let range = &self.member[pattern];
         &self.sets[range.start as usize..range.end as usize]

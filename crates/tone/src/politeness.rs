@@ -24,6 +24,9 @@ const FURTHEST: i32 = 50_000;
 /// Impolite must be this much likelier than neutral, in thousandths of a logit: people are paid by it.
 const ABSTAIN: i32 = 1_000;
 
+/// The same for polite.
+const ABSTAIN_POLITE: i32 = 300;
+
 /// A head that is this sure (thousandths of a logit) gives half of the points there are.
 const HALFWAY: i32 = 1_500;
 
@@ -80,7 +83,7 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
 /// What the head makes of a message, in thousandths of a point beside the base.
 fn head_points([impolite, polite]: [i32; 2]) -> i32 {
     let (most, edge) = if polite > impolite {
-        (polite, (POLITE_FROM - POLITENESS_BASE) * 1000.0)
+        (polite - ABSTAIN_POLITE, (POLITE_FROM - POLITENESS_BASE) * 1000.0)
     } else {
         (impolite - ABSTAIN, (IMPOLITE_BELOW - POLITENESS_BASE) * 1000.0)
     };
@@ -98,9 +101,10 @@ pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &
     if label(f64::from(verdict.score) / 1000.0) != PolitenessLabel::Neutral {
         return;
     }
-    let points = head_points(head.score(text, bits));
+    let answer = head.score(text, bits);
+    let points = head_points(answer.logits);
     let output = usize::from(points > 0);
-    sum.head(&head.reasons(text, Some(output), None), points);
+    sum.head(&head.reasons(text, &answer, Some(output), None), points);
 }
 
 /// The politeness that a sum stands for.

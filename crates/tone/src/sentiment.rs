@@ -1,5 +1,6 @@
 //! Sentiment of a customer's message.
 
+use crate::acts;
 use crate::assessment::{Polarity, Sentiment};
 use crate::confidence::Confidence;
 use crate::cues;
@@ -24,8 +25,12 @@ const FURTHEST: i32 = 100_000;
 /// A head that is this sure beyond [`ABSTAIN`] gives half of the points there are.
 const HALFWAY: i32 = 1500;
 
-/// A message of at most so many bytes can be one idiom and little else: 20 Chinese characters.
+/// A message of at most so many bytes is short: 20 Chinese characters.
 const SHORT: usize = 60;
+
+/// A head that sees at least this much (thousandths) in a long message is not told by one risk
+/// word that it complains.
+const PRAISE: i32 = 750;
 
 /// What a standing risk takes from the value; thousandths.
 const ESCALATION: i32 = -400;
@@ -92,11 +97,23 @@ fn head_value(logits: [i32; 2], short: bool) -> i32 {
 }
 
 /// Lets the head speak where it sees another side than the rules.
-pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &mut Sum<'_>) {
-    let logits = head.score(text, bits);
-    let value = head_value(logits, text.len() <= SHORT);
+pub(crate) fn ask(
+    head: &Head,
+    reading: &Reading<'_, '_>,
+    bits: u128,
+    verdict: &Verdict,
+    sum: &mut Sum<'_>,
+) {
+    let text = reading.text;
+    let answer = head.score(text, bits);
+    let value = head_value(answer.logits, text.len() <= SHORT);
     let (said, seen) = (label(verdict.value), label(value));
-    if said == seen || firm(verdict, text) {
+    let short = text.len() <= SHORT;
+    // Whoever escalates is not content, unless a long text is all praise: a hotel beside a court.
+    let escalates = verdict.fired & Rule::Escalation.bit() != 0 && (short || value < PRAISE);
+    // A short message with a face means the face.
+    let face = short && verdict.value != 0 && verdict.hits & cues::EMOJI != 0;
+    if said == seen || escalates || face || (said == Polarity::Neutral && acts::is_nod(reading)) {
         return;
     }
     let output = |label| match label {
@@ -104,17 +121,8 @@ pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &
         Polarity::Pos => Some(1),
         Polarity::Neutral => None,
     };
-    let spans = head.reasons(text, output(seen), output(said));
+    let spans = head.reasons(text, &answer, output(seen), output(said));
     sum.head(&spans, value - sum.total());
-}
-
-/// Whether the rules have the last word: whoever escalates is not content, sarcasm turns
-/// its own words around, and an idiom that is the message means what it says.
-fn firm(verdict: &Verdict, text: &str) -> bool {
-    let fired = |rule: Rule| verdict.fired & rule.bit() != 0;
-    fired(Rule::Escalation)
-        || fired(Rule::Sarcasm)
-        || (verdict.hits & cues::SAYINGS != 0 && verdict.value != 0 && text.len() <= SHORT)
 }
 
 /// The sentiment that a sum stands for.
