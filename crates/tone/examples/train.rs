@@ -37,6 +37,9 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Hidden units of a head that has some: with the outputs they fill 16 lanes.
 const HIDDEN: usize = 14;
 
+/// What the rules call sided; as in `src/sentiment.rs`.
+const SIDED: f64 = 0.15;
+
 /// What a cue counts beside the n-grams, whose squares sum to about 1.
 const CUE: f64 = 0.5;
 
@@ -133,6 +136,33 @@ const RECIPES: &[Recipe] = &[
         rate: 0.02,
         drop: 0.5,
         bits: 17,
+    },
+    Recipe {
+        name: "en_complaint",
+        chinese: false,
+        role: Role::Customer,
+        context: false,
+        sources: &[
+            ("en_complaint_twitter_train", 2.0),
+            ("en_sent3_vader_nyt", 0.1),
+            ("dialogues_en_multidogo_train", 0.1),
+            ("dialogues_en_uss_mwoz_a", 0.1),
+            ("dialogues_en_uss_sgd_a", 0.1),
+            ("library", 0.2),
+            ("templates", 0.2),
+            ("checklist", 2.0),
+            ("lines", 2.0),
+        ],
+        classes: SENTIMENT,
+        sided: 0.2,
+        epochs: 8,
+        alpha: 0.03,
+        l1: 0.3,
+        l2: 1.0,
+        hidden: HIDDEN,
+        rate: 0.05,
+        drop: 0.5,
+        bits: 16,
     },
     Recipe {
         name: "zh_satisfaction",
@@ -377,15 +407,20 @@ impl Set<'_> {
         }
     }
 
-    /// Agents' turns of a dialogue in which nobody is rude: neutral, where the rules agree.
+    /// The head's turns of a dialogue in which nobody is rude or complains: neutral, where the
+    /// rules agree.
     fn turns(&self, turns: &[Value], dialogue: &str) -> Vec<Row> {
-        let texts = turns.iter().filter(|turn| turn["role"] == "agent");
+        let role = self.recipe.role;
+        let neutral = match role {
+            Role::Agent => IMPOLITE_BELOW..POLITE_FROM,
+            Role::Customer => -SIDED..SIDED,
+        };
+        let texts = turns.iter().filter(|turn| turn["role"] == role.as_str());
         texts
             .filter_map(|turn| turn["text"].as_str())
             .filter(|text| {
-                let message = Message { role: Role::Agent, text, lang: None, context: &[] };
-                let rules = self.engine.features(&message).rules;
-                (IMPOLITE_BELOW..POLITE_FROM).contains(&rules)
+                let message = Message { role, text, lang: None, context: &[] };
+                neutral.contains(&self.engine.features(&message).rules)
             })
             .filter_map(|text| self.row(text, "neutral", &[], is_dev(dialogue)))
             .collect()

@@ -89,6 +89,8 @@ pub enum Target {
     Politeness,
     /// [`Sentiment::value`], starting at 0.
     Sentiment,
+    /// [`Complaint::dissatisfaction`], starting at 0.
+    Complaint,
     /// [`Complaint::probability`], starting at [`crate::URGENCY_BASE`].
     Urgency,
 }
@@ -133,7 +135,7 @@ names!(UrgentCategory {
     Loss => "loss",
     Repeat => "repeat",
 });
-names!(Target { Politeness => "politeness", Sentiment => "sentiment", Urgency => "urgency" });
+names!(Target { Politeness => "politeness", Sentiment => "sentiment", Complaint => "complaint", Urgency => "urgency" });
 
 /// A dialogue act: what a piece of a message does in the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -267,6 +269,9 @@ pub struct Complaint {
     /// Why it is urgent; `None` unless urgent, and for an urgent message
     /// without one of the categories (a plain demand to lodge a complaint).
     pub category: Option<UrgentCategory>,
+    /// How much the message complains, 0..1: the sum of the contributions. From
+    /// [`crate::COMPLAINT_FROM`] on it is a complaint.
+    pub dissatisfaction: f64,
     /// P(urgent), 0..1: [`crate::URGENCY_BASE`] plus the sum of the contributions.
     pub probability: f64,
 }

@@ -10,14 +10,15 @@ use crate::library::{Library, LibraryError};
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
-use crate::{acts, confidence, cues, lang, politeness, sentiment, urgency};
+use crate::{acts, complaint, confidence, cues, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
-const HEADS: [(&str, &[u8]); 5] = [
+const HEADS: [(&str, &[u8]); 6] = [
     ("zh_sentiment", include_bytes!("../model/zh_sentiment.head")),
     ("en_sentiment", include_bytes!("../model/en_sentiment.head")),
     ("zh_satisfaction", include_bytes!("../model/zh_satisfaction.head")),
     ("en_satisfaction", include_bytes!("../model/en_satisfaction.head")),
+    ("en_complaint", include_bytes!("../model/en_complaint.head")),
     ("en_politeness", include_bytes!("../model/en_politeness.head")),
 ];
 
@@ -81,12 +82,15 @@ struct Read<'r, 't> {
 struct Heads {
     sentiment: Option<[Head; 2]>,
     satisfaction: Option<[Head; 2]>,
+    /// English alone: no set of Chinese says what complains.
+    complaint: Option<Head>,
     /// English alone: no set of Chinese says how polite an agent is.
     politeness: Option<Head>,
 }
 
 impl Heads {
-    const NONE: Heads = Heads { sentiment: None, satisfaction: None, politeness: None };
+    const NONE: Heads =
+        Heads { sentiment: None, satisfaction: None, complaint: None, politeness: None };
 
     fn embedded() -> Result<Heads, LibraryError> {
         let parse = |file: usize| {
@@ -96,7 +100,8 @@ impl Heads {
         Ok(Heads {
             sentiment: Some([parse(0)?, parse(1)?]),
             satisfaction: Some([parse(2)?, parse(3)?]),
-            politeness: Some(parse(4)?),
+            complaint: Some(parse(4)?),
+            politeness: Some(parse(5)?),
         })
     }
 
@@ -192,7 +197,26 @@ impl Engine {
                 let (mood, bits) = self.mood(&read, sum);
                 let sum =
                     Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
-                let complaint = urgency::assess(&reading, &mood, sum);
+                let urgency = urgency::assess(&reading, sum);
+                let mut sum = Sum::new(Target::Complaint, 0, &normalized, &self.names, evidence);
+                complaint::rules(&reading, &mood, &mut sum);
+                let english = Cut::of(assessment.lang) == Some(Cut::English);
+                if let Some(head) = self.heads.complaint.as_ref().filter(|_| english) {
+                    complaint::ask(head, reading.text, bits, &mood, &mut sum);
+                }
+                let dissatisfaction = sum.within(0, 1000);
+                let complaint = Complaint {
+                    label: if urgency.is_urgent() {
+                        ComplaintLabel::Urgent
+                    } else if dissatisfaction >= complaint::FROM {
+                        ComplaintLabel::Complaint
+                    } else {
+                        ComplaintLabel::Normal
+                    },
+                    category: urgency.category,
+                    dissatisfaction: f64::from(dissatisfaction) / 1000.0,
+                    probability: f64::from(urgency.probability) / 1000.0,
+                };
                 let satisfaction = self.satisfaction(message, &read, bits, &mood, &complaint);
                 assessment.sentiment = Some(mood.sentiment);
                 assessment.satisfaction = Some(satisfaction);

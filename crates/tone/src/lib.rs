@@ -38,6 +38,7 @@
 
 mod acts;
 mod assessment;
+mod complaint;
 mod confidence;
 mod cues;
 mod engine;
@@ -57,6 +58,7 @@ pub use assessment::{
     Act, Acts, Assessment, Complaint, ComplaintLabel, Evidence, Lang, Polarity, Politeness,
     PolitenessLabel, Role, Sentiment, Target, UrgentCategory,
 };
+pub use complaint::COMPLAINT_FROM;
 pub use engine::{ContextLine, Engine, Features, Message};
 pub use head::HeadProblem;
 pub use library::{LibraryError, Problem};

@@ -30,6 +30,7 @@ rules! {
     Actor => "actor",
     Hearsay => "hearsay",
     Escalation => "escalation",
+    Sentiment => "sentiment",
     Range => "range",
     Ngrams => "n-grams",
     Rest => "rest",

@@ -1,11 +1,10 @@
 //! Whether a customer's message must be escalated, and why.
 
-use crate::assessment::{Complaint, ComplaintLabel, UrgentCategory};
+use crate::assessment::UrgentCategory;
 use crate::library::Hit;
 use crate::reading::Reading;
 use crate::rules;
 use crate::score::{Rule, Sum};
-use crate::sentiment::Mood;
 
 /// P(urgent) of a message without any sign of it.
 pub const URGENCY_BASE: f64 = 0.02;
@@ -19,13 +18,21 @@ const HIGHEST: i32 = 980;
 /// From here on a message is urgent; thousandths.
 const URGENT: i32 = 500;
 
-/// Dissatisfaction from here on is a complaint; thousandths.
-const COMPLAINT: i32 = 250;
+/// How urgent a message is.
+pub(crate) struct Urgency {
+    /// In thousandths.
+    pub(crate) probability: i32,
+    /// Of the strongest reason; `None` unless urgent.
+    pub(crate) category: Option<UrgentCategory>,
+}
 
-/// What the head alone calls negative is a complaint only from here on; thousandths.
-const SURE: i32 = 500;
+impl Urgency {
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.probability >= URGENT
+    }
+}
 
-pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -> Complaint {
+pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Urgency {
     let mut strongest: Option<(i32, UrgentCategory)> = None;
     for hit in reading.heaviest(|hit| hit.entry.urgency) {
         let points = hit.entry.urgency;
@@ -43,24 +50,9 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mood: &Mood, mut sum: Sum<'_>) -
             strongest = Some((points, category));
         }
     }
-    let total = sum.within(0, HIGHEST);
-    let dissatisfied = mood.complaint <= -COMPLAINT
-        || (mood.rules <= -COMPLAINT && mood.value <= -COMPLAINT)
-        || mood.value <= -SURE;
-    let label = if total >= URGENT {
-        ComplaintLabel::Urgent
-    } else if dissatisfied {
-        ComplaintLabel::Complaint
-    } else {
-        ComplaintLabel::Normal
-    };
-    Complaint {
-        label,
-        category: strongest
-            .filter(|_| label == ComplaintLabel::Urgent)
-            .map(|(_, category)| category),
-        probability: f64::from(total) / 1000.0,
-    }
+    let probability = sum.within(0, HIGHEST);
+    let category = strongest.filter(|_| probability >= URGENT).map(|(_, category)| category);
+    Urgency { probability, category }
 }
 
 /// The first risk that makes a message urgent alone and that no rule takes back.

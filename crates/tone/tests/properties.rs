@@ -89,6 +89,7 @@ proptest! {
         let scores = [
             (Target::Politeness, result.politeness.map(|one| one.score), POLITENESS_BASE),
             (Target::Sentiment, result.sentiment.map(|one| one.value), 0.0),
+            (Target::Complaint, result.complaint.map(|one| one.dissatisfaction), 0.0),
             (Target::Urgency, result.complaint.map(|one| one.probability), URGENCY_BASE),
         ];
         for (target, score, base) in scores {

@@ -67,6 +67,7 @@ pub(crate) fn assessment(
                 .map_or(scoring::complaint::Category::Unspecified, complaint_category)
                 .into(),
             probability: complaint.probability,
+            dissatisfaction: complaint.dissatisfaction,
         }),
         satisfaction: satisfaction.into(),
         forbidden: assessment.forbidden,

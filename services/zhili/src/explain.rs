@@ -6,7 +6,8 @@ use std::io::Write;
 use serde::Serialize;
 use zhili_runtime::Failure;
 use zhili_tone::{
-    Act, Engine, Evidence, IMPOLITE_BELOW, POLITE_FROM, PolitenessLabel, Target, UrgentCategory,
+    Act, COMPLAINT_FROM, Engine, Evidence, IMPOLITE_BELOW, POLITE_FROM, PolitenessLabel, Target,
+    UrgentCategory,
 };
 
 use crate::score::paint::{Color, Paint, Style};
@@ -100,9 +101,8 @@ fn bands(target: Target) -> String {
             PolitenessLabel::Polite
         ),
         Target::Sentiment => format!("neg to -{SIDED_FROM}, pos from {SIDED_FROM}"),
-        Target::Urgency => {
-            format!("urgent from {URGENT_FROM}, below complaint or normal by sentiment")
-        }
+        Target::Complaint => format!("complaint from {COMPLAINT_FROM}, unless urgent"),
+        Target::Urgency => format!("urgent from {URGENT_FROM}"),
     }
 }
 
@@ -175,6 +175,7 @@ impl<'a> Explanation<'a> {
             add(Target::Sentiment, sentiment.value, sentiment.label.as_str());
         }
         if let Some(complaint) = assessment.complaint {
+            add(Target::Complaint, complaint.dissatisfaction, complaint.label.as_str());
             add(Target::Urgency, complaint.probability, complaint.label.as_str());
         }
         let spans = &message.masked.spans;
@@ -256,6 +257,8 @@ mod tests {
             assert_eq!(sentiment.label == Polarity::Pos, sentiment.value >= SIDED_FROM, "{text}");
             let is_urgent = complaint.label == ComplaintLabel::Urgent;
             assert_eq!(is_urgent, complaint.probability >= URGENT_FROM, "{text}");
+            let reproaches = complaint.dissatisfaction >= COMPLAINT_FROM;
+            assert_eq!(complaint.label == ComplaintLabel::Normal, !is_urgent && !reproaches);
             labels.extend([sentiment.label.as_str(), complaint.label.as_str()]);
         }
         for label in ["neg", "neutral", "pos", "urgent", "normal"] {

@@ -70,6 +70,7 @@ fn scored() -> ScoredEvent {
                 label: complaint::Label::Urgent.into(),
                 category: complaint::Category::Regulator.into(),
                 probability: 0.97,
+                dissatisfaction: 0.8,
             }),
             evidence: vec![Evidence {
                 start: 2,

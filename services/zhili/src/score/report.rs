@@ -118,7 +118,7 @@ impl Report<'_> {
         let has = |target: &Target| match target {
             Target::Politeness => self.assessment.politeness.is_some(),
             Target::Sentiment => self.assessment.sentiment.is_some(),
-            Target::Urgency => self.assessment.complaint.is_some(),
+            Target::Complaint | Target::Urgency => self.assessment.complaint.is_some(),
         };
         Target::ALL.iter().copied().filter(has)
     }
@@ -157,7 +157,7 @@ fn is_range(reason: &Evidence) -> bool {
 pub(crate) fn base(target: Target) -> f64 {
     match target {
         Target::Politeness => POLITENESS_BASE,
-        Target::Sentiment => 0.0,
+        Target::Sentiment | Target::Complaint => 0.0,
         Target::Urgency => URGENCY_BASE,
     }
 }
@@ -185,7 +185,10 @@ fn signed(thousandths: i64) -> String {
 }
 
 fn effect(reason: &Evidence) -> Style {
-    let against = if reason.target == Target::Urgency { -reason.points } else { reason.points };
+    let against = match reason.target {
+        Target::Politeness | Target::Sentiment => reason.points,
+        Target::Complaint | Target::Urgency => -reason.points,
+    };
     match against.partial_cmp(&0.0) {
         Some(std::cmp::Ordering::Less) if reason.target == Target::Urgency => Style::Urgent,
         Some(std::cmp::Ordering::Less) => Style::Bad,

@@ -1,0 +1,59 @@
+//! Whether a customer's message complains: what its sentiment says of it and, in English, a
+//! trained head where the sentiment of the words does not decide.
+
+use crate::head::Head;
+use crate::reading::Reading;
+use crate::rules::Cue;
+use crate::score::{Rule, Sum};
+use crate::sentiment::Mood;
+
+/// From here on a message complains.
+pub const COMPLAINT_FROM: f64 = 0.5;
+
+/// The same in thousandths.
+pub(crate) const FROM: i32 = 500;
+
+/// Reproaches, or rules and head together, that weigh this much complain; thousandths of sentiment.
+const REPROACH: i32 = 250;
+
+/// What the sentiment head alone calls negative complains only from here on; thousandths.
+const SURE: i32 = 500;
+
+/// A head that is this sure (thousandths of a logit) gives half of the points there are.
+const HALFWAY: i32 = 1_500;
+
+/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
+const FURTHEST: i32 = 100_000;
+
+/// Counts what the sentiment says.
+pub(crate) fn rules(reading: &Reading<'_, '_>, mood: &Mood, sum: &mut Sum<'_>) {
+    let bad = -mood.value;
+    let both = mood.rules.max(mood.value) <= -REPROACH;
+    let complains = reproaches(mood) || both || bad >= SURE;
+    let points = if complains { bad.max(FROM) } else { bad.clamp(0, FROM - 1) };
+    sum.rule(Rule::Sentiment, Cue { start: 0, end: reading.text.len() }, points);
+}
+
+/// Lets the head speak where no reproach does.
+pub(crate) fn ask(head: &Head, text: &str, bits: u128, mood: &Mood, sum: &mut Sum<'_>) {
+    let answer = head.score(text, bits);
+    let [complaint, praise] = answer.logits;
+    let sure = complaint.saturating_sub(praise.max(0)).clamp(-FURTHEST, FURTHEST);
+    let seen = sure > 0;
+    if seen == (sum.total() >= FROM) || reproaches(mood) {
+        return;
+    }
+    // Both branches grow with `sure` and never reach their bounds.
+    let value = if seen {
+        FROM + (999 - FROM) * sure / (sure + HALFWAY)
+    } else {
+        (FROM - 1) * HALFWAY / (HALFWAY - sure)
+    };
+    let (toward, from) = if seen { (Some(0), None) } else { (None, Some(0)) };
+    sum.head(&head.reasons(text, &answer, toward, from), value - sum.total());
+}
+
+/// Whether the words themselves reproach: such phrases are ours, and mean what they say.
+fn reproaches(mood: &Mood) -> bool {
+    mood.complaint <= -REPROACH
+}
