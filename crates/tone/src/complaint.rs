@@ -1,6 +1,7 @@
 //! Whether a customer's message complains: what its sentiment says of it and, in English, a
 //! trained head where the sentiment of the words does not decide.
 
+use crate::grams::Grams;
 use crate::head::Head;
 use crate::reading::Reading;
 use crate::rules::Cue;
@@ -35,8 +36,8 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, mood: &Mood, sum: &mut Sum<'_>) {
 }
 
 /// Lets the head speak where no reproach does.
-pub(crate) fn ask(head: &Head, text: &str, bits: u128, mood: &Mood, sum: &mut Sum<'_>) {
-    let answer = head.score(text, bits);
+pub(crate) fn ask(head: &Head, grams: &Grams<'_>, bits: u128, mood: &Mood, sum: &mut Sum<'_>) {
+    let answer = head.score(grams, bits);
     let [complaint, praise] = answer.logits;
     let sure = complaint.saturating_sub(praise.max(0)).clamp(-FURTHEST, FURTHEST);
     let seen = sure > 0;
@@ -50,7 +51,7 @@ pub(crate) fn ask(head: &Head, text: &str, bits: u128, mood: &Mood, sum: &mut Su
         (FROM - 1) * HALFWAY / (HALFWAY - sure)
     };
     let (toward, from) = if seen { (Some(0), None) } else { (None, Some(0)) };
-    sum.head(&head.reasons(text, &answer, toward, from), value - sum.total());
+    sum.head(&head.reasons(grams, &answer, toward, from), value - sum.total());
 }
 
 /// Whether the words themselves reproach: such phrases are ours, and mean what they say.

@@ -4,7 +4,7 @@ use crate::assessment::{
     Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
 };
 use crate::confidence::Confidence;
-use crate::grams::{self, Cut};
+use crate::grams::{Cut, Grams};
 use crate::head::Head;
 use crate::library::{Library, LibraryError};
 use crate::reading::Reading;
@@ -75,7 +75,8 @@ pub struct Engine {
 struct Read<'r, 't> {
     reading: &'r Reading<'r, 't>,
     acts: Acts,
-    lang: Lang,
+    /// `None` in a language without heads.
+    grams: Option<Grams<'r>>,
 }
 
 /// The trained heads: Chinese, English.
@@ -105,12 +106,22 @@ impl Heads {
         })
     }
 
-    fn of(heads: Option<&[Head; 2]>, lang: Lang) -> Option<&Head> {
-        let [chinese, english] = heads?;
-        match Cut::of(lang)? {
-            Cut::Chinese => Some(chinese),
-            Cut::English => Some(english),
+    fn of<'h, 'g>(
+        heads: Option<&'h [Head; 2]>,
+        grams: Option<&'g Grams<'g>>,
+    ) -> Option<(&'h Head, &'g Grams<'g>)> {
+        let ([chinese, english], grams) = (heads?, grams?);
+        match grams.cut {
+            Cut::Chinese => Some((chinese, grams)),
+            Cut::English => Some((english, grams)),
         }
+    }
+
+    fn of_english<'h, 'g>(
+        head: Option<&'h Head>,
+        grams: Option<&'g Grams<'g>>,
+    ) -> Option<(&'h Head, &'g Grams<'g>)> {
+        Some((head?, grams.filter(|grams| grams.cut == Cut::English)?))
     }
 }
 
@@ -176,6 +187,7 @@ impl Engine {
             only: acts::only(&reading, message.role, acts),
             evidence: Vec::with_capacity(reading.hits.len() + 2),
         };
+        let cut = Cut::of(assessment.lang);
         let evidence = &mut assessment.evidence;
         match message.role {
             Role::Agent => {
@@ -183,26 +195,29 @@ impl Engine {
                 let mut sum =
                     Sum::new(Target::Politeness, base, &normalized, &self.names, evidence);
                 let verdict = politeness::rules(&reading, &mut sum);
-                let english = Cut::of(assessment.lang) == Some(Cut::English);
-                if let Some(head) = self.heads.politeness.as_ref().filter(|_| english) {
+                if cut == Some(Cut::English)
+                    && let Some(head) = &self.heads.politeness
+                {
                     let bits = cues::of_agent(&reading, verdict.score, acts);
-                    politeness::ask(head, reading.text, bits, &verdict, &mut sum);
+                    let grams = Grams::new(Cut::English, reading.text);
+                    politeness::ask(head, &grams, bits, &verdict, &mut sum);
                 }
                 assessment.politeness = Some(politeness::politeness(sum));
                 assessment.forbidden = verdict.forbidden;
             }
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
-                let read = Read { reading: &reading, acts, lang: assessment.lang };
+                let grams = cut.map(|cut| Grams::new(cut, reading.text));
+                let read = Read { reading: &reading, acts, grams };
                 let (mood, bits) = self.mood(&read, sum);
                 let sum =
                     Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
                 let urgency = urgency::assess(&reading, sum);
                 let mut sum = Sum::new(Target::Complaint, 0, &normalized, &self.names, evidence);
                 complaint::rules(&reading, &mood, &mut sum);
-                let english = Cut::of(assessment.lang) == Some(Cut::English);
-                if let Some(head) = self.heads.complaint.as_ref().filter(|_| english) {
-                    complaint::ask(head, reading.text, bits, &mood, &mut sum);
+                let head = Heads::of_english(self.heads.complaint.as_ref(), read.grams.as_ref());
+                if let Some((head, grams)) = head {
+                    complaint::ask(head, grams, bits, &mood, &mut sum);
                 }
                 let dissatisfaction = sum.within(0, 1000);
                 let complaint = Complaint {
@@ -255,13 +270,10 @@ impl Engine {
             }
         };
         let cut = Cut::of(lang::detect(&normalized, message.lang));
-        let mut grams = Vec::new();
-        if let Some(cut) = cut {
-            grams::grams(cut, &normalized.text, |bucket, _, _| grams.push(bucket));
-        }
+        let grams = cut.map(|cut| Grams::new(cut, &normalized.text));
         Features {
             chinese: cut.map(|cut| cut == Cut::Chinese),
-            grams,
+            grams: grams.map(|grams| grams.buckets).unwrap_or_default(),
             cues: (0..128).filter(|cue| bits & (1 << cue) != 0).collect(),
             rules: f64::from(rules) / 1000.0,
         }
@@ -271,10 +283,12 @@ impl Engine {
     fn mood(&self, read: &Read<'_, '_>, mut sum: Sum<'_>) -> (Mood, u128) {
         let verdict = sentiment::rules(read.reading, &mut sum);
         let bits = cues::of(read.reading, &verdict, read.acts);
-        if let Some(head) = Heads::of(self.heads.sentiment.as_ref(), read.lang) {
-            sentiment::ask(head, read.reading, bits, &verdict, &mut sum);
+        let grams = read.grams.as_ref();
+        if let Some((head, grams)) = Heads::of(self.heads.sentiment.as_ref(), grams) {
+            sentiment::ask(head, grams, read.reading, bits, &verdict, &mut sum);
         }
-        (sentiment::mood(&verdict, sum, &self.confidence, Cut::of(read.lang)), bits)
+        let cut = grams.map(|grams| grams.cut);
+        (sentiment::mood(&verdict, sum, &self.confidence, cut), bits)
     }
 
     /// Satisfaction with the service so far: the message itself in the light of the lines
@@ -290,14 +304,15 @@ impl Engine {
         if complaint.label == ComplaintLabel::Urgent {
             return Polarity::Neg;
         }
-        let Some(head) = Heads::of(self.heads.satisfaction.as_ref(), read.lang) else {
+        let heads = self.heads.satisfaction.as_ref();
+        let Some((head, grams)) = Heads::of(heads, read.grams.as_ref()) else {
             return match complaint.label {
                 ComplaintLabel::Normal => mood.sentiment.label,
                 _ => Polarity::Neg,
             };
         };
         let bits = bits | self.context(message, read.reading.text);
-        match head.score(read.reading.text, bits).logits {
+        match head.score(grams, bits).logits {
             [neg, pos] if neg > 0 && neg >= pos => Polarity::Neg,
             [_, pos] if pos > 0 => Polarity::Pos,
             // Having to say the same again satisfies nobody, and who was angry twice running is not

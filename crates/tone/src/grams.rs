@@ -35,6 +35,28 @@ impl Cut {
     }
 }
 
+/// A normalised text, cut into its n-grams once for all heads.
+pub(crate) struct Grams<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) cut: Cut,
+    /// Repeats included, in the order of the text.
+    pub(crate) buckets: Vec<u32>,
+}
+
+impl<'t> Grams<'t> {
+    pub(crate) fn new(cut: Cut, text: &'t str) -> Grams<'t> {
+        // A Chinese character of 3 bytes ends 3 n-grams, a letter up to 3.
+        let mut buckets = Vec::with_capacity(text.len() + 4);
+        grams(cut, text, |bucket, _, _| buckets.push(bucket));
+        Grams { text, cut, buckets }
+    }
+
+    /// Calls `each` with the bucket and the bytes of every n-gram.
+    pub(crate) fn spans(&self, each: impl FnMut(u32, usize, usize)) {
+        grams(self.cut, self.text, each);
+    }
+}
+
 /// One step of the hash (FNV's idea on 64 bits, with a multiplier that spreads to the top).
 fn mix(hash: u64, item: u64) -> u64 {
     (hash.rotate_left(23) ^ item).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -46,7 +68,7 @@ fn bucket(hash: u64) -> u32 {
 
 /// Calls `each` with the bucket and the bytes of every n-gram of a normalised text.
 /// N-grams may reach over the edges of the text; their bytes do not.
-pub(crate) fn grams(cut: Cut, text: &str, mut each: impl FnMut(u32, usize, usize)) {
+fn grams(cut: Cut, text: &str, mut each: impl FnMut(u32, usize, usize)) {
     match cut {
         Cut::Chinese => han_grams(text, &mut each),
         Cut::English => word_grams(text, &mut each),

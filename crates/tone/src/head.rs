@@ -6,7 +6,7 @@
 //! n-grams are integers, all else is added in one order and its one square root is IEEE's, so a
 //! score is the same on every machine.
 
-use crate::grams::{self, Cut};
+use crate::grams::{self, Cut, Grams};
 
 /// Cues that a head can give a weight, see `cues.rs`.
 pub(crate) const CUES: usize = 128;
@@ -126,32 +126,33 @@ impl Head {
         &self.weights[at..at + lanes]
     }
 
-    /// Adds up the weights of a text's n-grams, and counts those.
-    fn sums<const N: usize>(&self, text: &str) -> ([i32; N], u32) {
-        let (mut sums, mut count) = ([0_i32; N], 0_u32);
-        grams::grams(self.cut, text, |bucket, _, _| {
+    /// Adds up the weights of n-grams, by lane.
+    fn sums<const N: usize>(&self, grams: &Grams<'_>) -> [i32; N] {
+        let mut sums = [0_i32; N];
+        for bucket in &grams.buckets {
             // The number of lanes is known here, which is what makes this loop fast.
-            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(bucket)) {
+            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(*bucket)) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
                     *sum += i32::from(*weight as i8);
                 }
             }
-            count += 1;
-        });
-        (sums, count)
+        }
+        sums
     }
 
-    /// What the head says of a normalised text with the cues that the rules saw in it.
-    pub(crate) fn score(&self, text: &str, cues: u128) -> Answer {
+    /// What the head says of a text with the cues that the rules saw in it.
+    pub(crate) fn score(&self, grams: &Grams<'_>, cues: u128) -> Answer {
+        debug_assert_eq!(self.cut, grams.cut);
+        let count = grams.buckets.len();
         if self.out.is_empty() {
-            self.answer(self.sums::<OUTPUTS>(text), cues)
+            self.answer(self.sums::<OUTPUTS>(grams), count, cues)
         } else {
-            self.answer(self.sums::<LANES>(text), cues)
+            self.answer(self.sums::<LANES>(grams), count, cues)
         }
     }
 
-    fn answer<const N: usize>(&self, (sums, count): ([i32; N], u32), cues: u128) -> Answer {
-        let root = f64::from(count.max(1)).sqrt();
+    fn answer<const N: usize>(&self, sums: [i32; N], count: usize, cues: u128) -> Answer {
+        let root = (count.max(1) as f64).sqrt();
         let mut lanes = [0.0; N];
         for (lane, value) in lanes.iter_mut().enumerate() {
             *value = f64::from(sums[lane]) * self.step[lane] / root + self.bias[lane];
@@ -182,7 +183,7 @@ impl Head {
     /// `from`), strongest first: bytes and share of all that spoke so, in thousandths.
     pub(crate) fn reasons(
         &self,
-        text: &str,
+        grams: &Grams<'_>,
         answer: &Answer,
         toward: Option<usize>,
         from: Option<usize>,
@@ -200,8 +201,9 @@ impl Head {
             })
             .collect();
         // Every n-gram spreads its weight over its bytes; sums of differences in one pass.
+        let text = grams.text;
         let mut change = vec![0_i64; text.len() + 1];
-        grams::grams(self.cut, text, |bucket, start, end| {
+        grams.spans(|bucket, start, end| {
             let lanes = self.weights(bucket).iter().zip(&worth);
             let weight: f64 = lanes.map(|(weight, worth)| f64::from(*weight as i8) * worth).sum();
             let each = (weight * FINE) as i64 / (end - start).max(1) as i64;
@@ -305,7 +307,7 @@ mod tests {
     }
 
     fn logits(hidden: u8, text: &str, cues: u128) -> [i32; OUTPUTS] {
-        head(hidden).score(text, cues).logits
+        head(hidden).score(&Grams::new(Cut::Chinese, text), cues).logits
     }
 
     #[test]
@@ -347,13 +349,14 @@ mod tests {
     fn reasons_lie_on_words_and_share_no_more_than_there_is() {
         let text = "a, 好的 ok 物流很快客服也很有耐心";
         let head = head(14);
-        let answer = head.score(text, 0);
-        let reasons = head.reasons(text, &answer, Some(1), None);
+        let grams = Grams::new(Cut::Chinese, text);
+        let answer = head.score(&grams, 0);
+        let reasons = head.reasons(&grams, &answer, Some(1), None);
         assert!(!reasons.is_empty());
         for (start, end, _) in &reasons {
             assert!(text.is_char_boundary(*start) && text.is_char_boundary(*end) && start < end);
         }
         assert!(reasons.iter().map(|(_, _, share)| share).sum::<i32>() <= 1000);
-        assert!(head.reasons(text, &answer, Some(0), Some(1)).is_empty());
+        assert!(head.reasons(&grams, &answer, Some(0), Some(1)).is_empty());
     }
 }

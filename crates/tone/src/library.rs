@@ -259,22 +259,30 @@ pub(crate) struct Library {
     /// By entry: a set of which a follower must be there, or [`NOTHING`]. Most entries are told by it
     /// not to be in a text.
     needs: Vec<u32>,
-    /// By pattern of the automaton: the entries that begin with it.
-    beginning: Vec<Range<u32>>,
-    /// By pattern: where in `sets` those of followers stand that it belongs to, sorted.
-    member: Vec<Range<u32>>,
+    /// By pattern of the automaton, and one more that ends the last.
+    patterns: Vec<Pattern>,
+    /// Of each pattern, sorted.
     sets: Vec<u32>,
     /// Words of 64 bits that hold a bit per set.
     words: usize,
     pub(crate) hash: String,
 }
 
-/// A pattern of the automaton found in a text, by bytes.
+/// What is known of a pattern of the automaton; each reaches up to that of the next one.
+#[derive(Clone, Copy, Debug)]
+struct Pattern {
+    /// The first of the entries that begin with it.
+    entries: u32,
+    /// Where in `sets` those of followers begin that it belongs to.
+    sets: u32,
+}
+
+/// A pattern of the automaton found in a text, by bytes. Small: a message has many.
 #[derive(Clone, Copy, Debug)]
 struct Occurrence {
-    start: usize,
-    end: usize,
-    pattern: usize,
+    start: u32,
+    end: u32,
+    pattern: u32,
 }
 
 /// An entry found in a text, by bytes.
@@ -514,8 +522,7 @@ impl Library {
             automaton,
             entries: Vec::new(),
             needs: Vec::new(),
-            beginning: Vec::with_capacity(patterns.len()),
-            member: Vec::with_capacity(patterns.len()),
+            patterns: Vec::with_capacity(patterns.len() + 1),
             sets: Vec::new(),
             words,
             hash: hasher.finalize().to_hex().to_string(),
@@ -523,7 +530,7 @@ impl Library {
         let mut entries = entries.into_iter().peekable();
         let mut followers = followers.into_iter().peekable();
         for pattern in &patterns {
-            let start = library.entries.len() as u32;
+            library.begin_pattern();
             while let Some((key, entry)) = entries.next_if(|(key, _)| key.first == *pattern) {
                 if entries.peek().is_none_or(|(next, _)| *next != key) {
                     let needed = entry.rest.iter().find(|follower| !follower.optional);
@@ -531,14 +538,17 @@ impl Library {
                     library.entries.push(entry);
                 }
             }
-            library.beginning.push(start..library.entries.len() as u32);
-            let start = library.sets.len() as u32;
             while let Some((_, set)) = followers.next_if(|(piece, _)| piece == pattern) {
                 library.sets.push(set);
             }
-            library.member.push(start..library.sets.len() as u32);
         }
+        library.begin_pattern();
         Ok(library)
+    }
+
+    fn begin_pattern(&mut self) {
+        let (entries, sets) = (self.entries.len() as u32, self.sets.len() as u32);
+        self.patterns.push(Pattern { entries, sets });
     }
 
     /// Number of entries, alternatives counted.
@@ -557,18 +567,25 @@ impl Library {
             .map(|entry| (&*entry.phrase, entry.sentiment))
     }
 
-    fn sets_of(&self, pattern: usize) -> &[u32] {
-        let range = &self.member[pattern];
-        &self.sets[range.start as usize..range.end as usize]
+    fn sets_of(&self, pattern: u32) -> &[u32] {
+        let pattern = pattern as usize;
+        &self.sets[self.patterns[pattern].sets as usize..self.patterns[pattern + 1].sets as usize]
     }
 
-    /// Every entry found in a normalised text, overlapping ones included.
+    fn entries_of(&self, pattern: u32) -> Range<usize> {
+        let pattern = pattern as usize;
+        self.patterns[pattern].entries as usize..self.patterns[pattern + 1].entries as usize
+    }
+
+    /// Every entry found in a normalised text, overlapping ones included. A text is far shorter
+    /// than the 4 GiB up to which places count.
     pub(crate) fn find<'l>(&'l self, text: &str, hits: &mut Vec<Hit<'l>>) {
         let mut occurrences = Vec::with_capacity(text.len().min(OCCURRENCES));
         for found in self.automaton.find_overlapping_iter(text) {
             let (start, end) = (found.start(), found.end());
             if stands_alone(text, start, end) {
-                occurrences.push(Occurrence { start, end, pattern: found.value() as usize });
+                let (start, end) = (start as u32, end as u32);
+                occurrences.push(Occurrence { start, end, pattern: found.value() });
             }
         }
         // Most entries with followers lack one of them: told by a bit per set.
@@ -581,18 +598,20 @@ impl Library {
         let is_present = |set: u32| present[(set / 64) as usize] & (1 << (set % 64)) != 0;
         let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
         for (index, found) in occurrences.iter().enumerate() {
-            let range = &self.beginning[found.pattern];
-            let range = range.start as usize..range.end as usize;
-            for (entry, needs) in self.entries[range.clone()].iter().zip(&self.needs[range]) {
-                if *needs != NOTHING && !is_present(*needs) {
+            for at in self.entries_of(found.pattern) {
+                let needs = self.needs[at];
+                if needs != NOTHING && !is_present(needs) {
                     continue;
                 }
-                if !entry.rest.iter().all(can_follow) {
-                    continue;
-                }
-                let later = &occurrences[index + 1..];
-                if let Some(end) = self.follow(text, found.end, &entry.rest, later) {
-                    hits.push(Hit { start: found.start, end, entry });
+                let entry = &self.entries[at];
+                let (start, end) = (found.start as usize, found.end as usize);
+                if entry.rest.is_empty() {
+                    hits.push(Hit { start, end, entry });
+                } else if entry.rest.iter().all(can_follow) {
+                    let later = &occurrences[index + 1..];
+                    if let Some(end) = self.follow(text, end, &entry.rest, later) {
+                        hits.push(Hit { start, end, entry });
+                    }
                 }
             }
         }
@@ -625,22 +644,22 @@ impl Library {
             return Some(end);
         };
         let gap = if follower.after_gap { sentence(&text[end..]).min(GAP) } else { 0 };
-        let reach = end + gap;
+        let (from, reach) = (end as u32, (end + gap) as u32);
         let places =
-            later.iter().take_while(|found| found.end <= reach + LONGEST).filter(|found| {
-                found.start >= end
+            later.iter().take_while(|found| found.end <= reach + LONGEST as u32).filter(|found| {
+                found.start >= from
                     && found.start <= reach
                     && self.sets_of(found.pattern).binary_search(&follower.set).is_ok()
             });
         if rest.is_empty() {
             let nearest = places.min_by_key(|found| (found.start, Reverse(found.end)));
-            return nearest.map(|found| found.end).or(follower.optional.then_some(end));
+            return nearest.map(|found| found.end as usize).or(follower.optional.then_some(end));
         }
         let mut places: Vec<&Occurrence> = places.collect();
         places.sort_unstable_by_key(|found| (found.start, Reverse(found.end)));
         for found in places {
             *tries = tries.checked_sub(1)?;
-            if let Some(last) = self.follow_from(text, found.end, rest, later, tries) {
+            if let Some(last) = self.follow_from(text, found.end as usize, rest, later, tries) {
                 return Some(last);
             }
         }

@@ -1,6 +1,7 @@
 //! Politeness of an agent's message: additive points for courtesy and against bluntness.
 
 use crate::assessment::{Politeness, PolitenessLabel};
+use crate::grams::Grams;
 use crate::head::Head;
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
@@ -97,14 +98,20 @@ fn head_points([impolite, polite]: [i32; 2]) -> i32 {
 }
 
 /// Lets the head speak of the tone between the phrases, where the rules found none.
-pub(crate) fn ask(head: &Head, text: &str, bits: u128, verdict: &Verdict, sum: &mut Sum<'_>) {
+pub(crate) fn ask(
+    head: &Head,
+    grams: &Grams<'_>,
+    bits: u128,
+    verdict: &Verdict,
+    sum: &mut Sum<'_>,
+) {
     if label(f64::from(verdict.score) / 1000.0) != PolitenessLabel::Neutral {
         return;
     }
-    let answer = head.score(text, bits);
+    let answer = head.score(grams, bits);
     let points = head_points(answer.logits);
     let output = usize::from(points > 0);
-    sum.head(&head.reasons(text, &answer, Some(output), None), points);
+    sum.head(&head.reasons(grams, &answer, Some(output), None), points);
 }
 
 /// The politeness that a sum stands for.

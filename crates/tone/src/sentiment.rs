@@ -4,7 +4,7 @@ use crate::acts;
 use crate::assessment::{Polarity, Sentiment};
 use crate::confidence::Confidence;
 use crate::cues;
-use crate::grams::Cut;
+use crate::grams::{Cut, Grams};
 use crate::head::Head;
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
@@ -99,16 +99,16 @@ fn head_value(logits: [i32; 2], short: bool) -> i32 {
 /// Lets the head speak where it sees another side than the rules.
 pub(crate) fn ask(
     head: &Head,
+    grams: &Grams<'_>,
     reading: &Reading<'_, '_>,
     bits: u128,
     verdict: &Verdict,
     sum: &mut Sum<'_>,
 ) {
-    let text = reading.text;
-    let answer = head.score(text, bits);
-    let value = head_value(answer.logits, text.len() <= SHORT);
+    let answer = head.score(grams, bits);
+    let short = reading.text.len() <= SHORT;
+    let value = head_value(answer.logits, short);
     let (said, seen) = (label(verdict.value), label(value));
-    let short = text.len() <= SHORT;
     // Whoever escalates is not content, unless a long text is all praise: a hotel beside a court.
     let escalates = verdict.fired & Rule::Escalation.bit() != 0 && (short || value < PRAISE);
     // A short message with a face means the face.
@@ -121,7 +121,7 @@ pub(crate) fn ask(
         Polarity::Pos => Some(1),
         Polarity::Neutral => None,
     };
-    let spans = head.reasons(text, &answer, output(seen), output(said));
+    let spans = head.reasons(grams, &answer, output(seen), output(said));
     sum.head(&spans, value - sum.total());
 }
 
