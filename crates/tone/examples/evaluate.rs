@@ -531,6 +531,15 @@ fn throughput(engine: &Engine, data: &Path) -> Result<(), Box<dyn Error>> {
         turns.len() as f64 / best,
         evidence as f64 / ROUNDS as f64 / turns.len().max(1) as f64,
     );
+    let mut each: Vec<f64> = Vec::with_capacity(turns.len() * ROUNDS);
+    for (role, text) in turns.iter().cycle().take(turns.len() * ROUNDS) {
+        let begin = Instant::now();
+        engine.assess(&Message { role: *role, text, lang: None, context: &[] });
+        each.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    each.sort_by(f64::total_cmp);
+    let at = |share: f64| each.get((each.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+    println!("one of them: p50 {:.1} us, p99 {:.1} us, n = {}", at(0.5), at(0.99), each.len());
     for bytes in [1, 4, 16] {
         let text: String =
             turns.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(",");

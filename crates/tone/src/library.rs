@@ -37,8 +37,14 @@ const NOTHING: u32 = u32::MAX;
 /// Room for what is found in a text, at first.
 const OCCURRENCES: usize = 64;
 
-/// Longest piece after a gap, in bytes.
+/// Longest piece of a phrase with gaps, in bytes.
 const LONGEST: usize = 60;
+
+/// Bytes of a text in which followers are looked up together.
+const BLOCK: usize = 512;
+
+/// Followers of an entry: the last is found within a block after the first piece.
+const FOLLOWERS: usize = (BLOCK - LONGEST) / (GAP + LONGEST);
 
 /// Places tried for the followers of one entry: more never help in a sentence.
 const TRIES: u32 = 48;
@@ -90,9 +96,12 @@ pub enum Problem {
     /// Nothing left after normalisation.
     #[error("'{0}' holds nothing to find")]
     Empty(String),
-    /// A piece after a gap that is too long.
-    #[error("'{0}' is longer than {LONGEST} bytes after a gap")]
+    /// A piece of a phrase with gaps that is too long.
+    #[error("a piece of '{0}' is longer than {LONGEST} bytes, and it has gaps")]
     TooLong(String),
+    /// More pieces after the first than are looked for.
+    #[error("'{0}' has more than {FOLLOWERS} pieces after the first")]
+    Followers(String),
     /// More alternatives than a line should give.
     #[error("'{0}' stands for more than {ALTERNATIVES} entries")]
     TooMany(String),
@@ -588,16 +597,24 @@ impl Library {
                 occurrences.push(Occurrence { start, end, pattern: found.value() });
             }
         }
-        // Most entries with followers lack one of them: told by a bit per set.
-        let mut present = vec![0_u64; self.words];
+        // Most entries with followers lack one of them: told by a bit per set and block of the
+        // text, of which a long one would otherwise have them all.
+        let blocks = text.len() / BLOCK + 2;
+        let mut present = vec![0_u64; self.words * blocks];
         for found in &occurrences {
+            let block = &mut present[found.start as usize / BLOCK * self.words..];
             for set in self.sets_of(found.pattern) {
-                present[(set / 64) as usize] |= 1 << (set % 64);
+                block[(set / 64) as usize] |= 1 << (set % 64);
             }
         }
-        let is_present = |set: u32| present[(set / 64) as usize] & (1 << (set % 64)) != 0;
-        let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
         for (index, found) in occurrences.iter().enumerate() {
+            let (block, next) =
+                present[found.start as usize / BLOCK * self.words..].split_at(self.words);
+            let is_present = |set: u32| {
+                let word = (set / 64) as usize;
+                (block[word] | next[word]) & (1 << (set % 64)) != 0
+            };
+            let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
             for at in self.entries_of(found.pattern) {
                 let needs = self.needs[at];
                 if needs != NOTHING && !is_present(needs) {
@@ -707,9 +724,15 @@ impl Draft<'_> {
             if alternatives.iter().any(|one| one.len() > LONGEST) {
                 return Err(Problem::TooLong(written));
             }
+            if rest.len() == FOLLOWERS {
+                return Err(Problem::Followers(written));
+            }
             let next = self.sets.len() as u32;
             let set = *self.sets.entry(alternatives).or_insert(next);
             rest.push(Follower { set, optional, after_gap: piece.after_gap });
+        }
+        if !rest.is_empty() && first.iter().any(|one| one.len() > LONGEST) {
+            return Err(Problem::TooLong(written));
         }
         let tail: Rc<str> = if rest.is_empty() { "".into() } else { written.into() };
         let rest: Box<[Follower]> = rest.into();
