@@ -141,6 +141,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     checklist(&engine, &mut figures);
+    robustness(&engine);
     goals(&figures);
     agents(&engine, &data)?;
     customers(&engine, &data)?;
@@ -170,6 +171,36 @@ fn checklist(engine: &Engine, figures: &mut BTreeMap<String, Figure>) {
     }
     for (kind, [tuned, right, held, held_right]) in kinds {
         println!("    {kind:<20} tuned {right:>3} of {tuned:<3} held {held_right:>3} of {held}");
+    }
+}
+
+/// Spellings and traps of our own: of each half and language the precision and recall of urgent
+/// among customers' lines and of impolite among agents'.
+fn robustness(engine: &Engine) {
+    const LINES: &str = include_str!("../tests/lines/robustness.tsv");
+    // Lines, told, right ones among those, and lines that are of the kind.
+    let mut counts = BTreeMap::<(&str, &str, &str), [usize; 4]>::new();
+    for line in LINES.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [half, lang, _, label, text] = columns[..] else { continue };
+        let (kind, question) = match label {
+            "urgent" | "calm" => ("urgent", Read3::Complaint),
+            _ => ("impolite", Read3::Politeness),
+        };
+        let row = serde_json::json!({"text": text});
+        let told = answer(&assess(engine, &row, question), question) == kind;
+        let count = counts.entry((half, lang, kind)).or_default();
+        let seen = [true, told, told && label == kind, label == kind];
+        for (count, seen) in count.iter_mut().zip(seen) {
+            *count += usize::from(seen);
+        }
+    }
+    for ((half, lang, kind), [n, told, right, all]) in counts {
+        let share = |of: usize| right as f64 * 100.0 / of.max(1) as f64;
+        let (precision, recall) = (share(told), share(all));
+        println!(
+            "robustness, {lang} ({half}), {kind}: recall {recall:.1} at precision {precision:.1}, n = {n} with {all}"
+        );
     }
 }
 

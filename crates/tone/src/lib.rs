@@ -41,6 +41,7 @@ mod assessment;
 mod complaint;
 mod confidence;
 mod cues;
+mod disguise;
 mod engine;
 mod grams;
 mod head;

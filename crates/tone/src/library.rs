@@ -461,6 +461,12 @@ fn product(heads: &[String], tails: &[String]) -> Vec<String> {
 }
 
 impl Hit<'_> {
+    /// The bytes behind the first piece of a phrase with gaps; nothing of another.
+    pub(crate) fn gap(&self) -> Range<usize> {
+        let first = self.entry.phrase.trim_end_matches('…').len();
+        if self.entry.rest.is_empty() { self.end..self.end } else { self.start + first..self.end }
+    }
+
     /// Where spans are equal: a phrase as it stands, then an exception, then a phrase
     /// with gaps, which an exception of the same length therefore swallows.
     pub(crate) fn rank(&self) -> u8 {

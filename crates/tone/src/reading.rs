@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::disguise::{self, Plain};
 use crate::library::{Class, Hit, Library};
 use crate::normalize::is_han;
 
@@ -46,7 +47,7 @@ impl<'l, 't> Reading<'l, 't> {
     pub(crate) fn new(library: &'l Library, text: &'t str) -> Reading<'l, 't> {
         let mut found = Vec::with_capacity(16);
         library.find(text, &mut found);
-        find_joined(library, text, &mut found);
+        find_disguised(library, text, &mut found);
         found.sort_unstable_by(|a, b| {
             let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
             key(a).cmp(&key(b)).then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
@@ -61,8 +62,10 @@ impl<'l, 't> Reading<'l, 't> {
                 covered = covered.max(hit.end);
             } else if hit.end > excepted {
                 if hit.entry.class.is_cue() {
-                    // A cue inside a longer phrase is part of that phrase: 不 in 不满意.
+                    // A cue inside a longer phrase is part of that phrase: 不 in 不满意. In a gap it
+                    // may still tell that nothing has happened: 充电宝会不会着火.
                     if hit.end > covered
+                        || (hit.entry.class == Class::Hypothetical && in_gap(&hits, &hit))
                         || same_span(cues.last(), &hit)
                         || same_span(hits.last(), &hit)
                     {
@@ -169,75 +172,29 @@ impl<'l, 't> Reading<'l, 't> {
     }
 }
 
+/// Whether a cue lies behind the first piece of a phrase with gaps.
+fn in_gap(hits: &[Hit<'_>], cue: &Hit<'_>) -> bool {
+    hits.iter().rev().take(GAPPED).any(|hit| hit.gap().contains(&cue.start))
+}
+
+/// Phrases that may lie around a cue.
+const GAPPED: usize = 8;
+
 fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
     one.is_some_and(|one| one.start == other.start && one.end == other.end)
 }
 
-/// Risk words that were split to slip through (投 诉, 投.诉) are read joined.
-fn find_joined<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
-    let separates = |c: char| {
-        matches!(
-            c,
-            ' ' | '.'
-                | '*'
-                | '-'
-                | '_'
-                | '/'
-                | '\\'
-                | '|'
-                | '+'
-                | '~'
-                | '·'
-                | '`'
-                | '\''
-                | '^'
-                | '、'
-        )
-    };
-    let mut joined = String::new();
-    let mut origin: Vec<usize> = Vec::new();
-    let mut cut = false;
-    let mut chars = text.char_indices().peekable();
-    let mut previous = ' ';
-    while let Some((at, c)) = chars.next() {
-        if separates(c) && is_han(previous) {
-            let mut run = 1;
-            while run < 3 && chars.peek().is_some_and(|(_, next)| separates(*next)) {
-                chars.next();
-                run += 1;
-            }
-            if chars.peek().is_some_and(|(_, next)| is_han(*next)) {
-                if !cut {
-                    cut = true;
-                    joined.push_str(&text[..at]);
-                    origin.extend(0..at);
-                }
-                continue;
-            }
-            if cut {
-                let end = chars.peek().map_or(text.len(), |(next, _)| *next);
-                joined.push_str(&text[at..end]);
-                origin.extend(at..end);
-            }
-        } else if cut {
-            joined.push(c);
-            origin.extend(at..at + c.len_utf8());
-        }
-        previous = c;
-    }
-    if !cut {
-        return;
-    }
+/// Risks and abuse that were disguised to slip through are read as they sound.
+fn find_disguised<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
+    let Some(Plain { text: plain, origin }) = disguise::undo(text) else { return };
     let mut hits = Vec::new();
-    library.find(&joined, &mut hits);
+    library.find(&plain, &mut hits);
     found.extend(hits.into_iter().filter_map(|hit| {
         let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
-        let was_split = end - start > hit.end - hit.start;
-        (hit.entry.class == Class::Risk && was_split).then_some(Hit {
-            start,
-            end,
-            entry: hit.entry,
-        })
+        let grave = hit.entry.class == Class::Risk || hit.entry.politeness < 0;
+        // What stands there undisguised has been found.
+        let other = plain[hit.start..hit.end] != text[start..end];
+        (grave && other).then_some(Hit { start, end, entry: hit.entry })
     }));
 }
 

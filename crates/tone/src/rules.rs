@@ -94,10 +94,19 @@ pub(crate) fn quotation(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue>
     reading.is_quoted(hit.start, hit.end).then(|| hit.into())
 }
 
-/// 如果, 万一, 担心, if: the hit has not happened.
+/// 如果, 万一, 担心, if: the hit has not happened. Before the hit, or in its gap: 充电宝会不会着火.
 pub(crate) fn hypothetical(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
     let clause = reading.clause(hit.start);
-    (clause.hypothetical < hit.start).then_some(Cue { start: clause.hypothetical, end: hit.start })
+    if clause.hypothetical < hit.start {
+        return Some(Cue { start: clause.hypothetical, end: hit.start });
+    }
+    let gap = hit.gap();
+    let first = reading.cues.partition_point(|cue| cue.start < gap.start);
+    reading.cues[first..]
+        .iter()
+        .take_while(|cue| cue.start < gap.end)
+        .find(|cue| cue.entry.class == Class::Hypothetical)
+        .map(Cue::from)
 }
 
 /// Which side of the last contrast word the hit is on.
@@ -254,6 +263,8 @@ mod tests {
             |text, word| ask(text, word, |reading, hit| hypothetical(reading, hit).is_some());
         assert!(guarded("如果漏气怎么处理", "漏气"));
         assert!(!guarded("漏气了,如果修不好就退", "漏气"));
+        assert!(guarded("充电宝会不会着火啊", "充电宝会不会着火"));
+        assert!(!guarded("充电宝着火了", "充电宝着火"));
     }
 
     #[test]
