@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test chaos latency eval train lint setup kafka
+.PHONY: help run run-cluster test chaos latency eval train fuzz lint setup kafka
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -18,6 +18,7 @@ help:
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
+	@echo "make fuzz              looks for a text that breaks the engine, FUZZ_SECONDS long (600)"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -62,6 +63,11 @@ train:
 	$(CARGO) run --release --package zhili-tone --example train -- --out crates/tone/model
 	$(CARGO) run --release --package zhili-tone --example calibrate > crates/tone/model/confidence.new
 	mv crates/tone/model/confidence.new crates/tone/model/confidence.tsv
+
+FUZZ_SECONDS ?= 600
+
+fuzz:
+	$(CARGO) run --release --package zhili-tone --example fuzz -- --seconds $(FUZZ_SECONDS)
 
 lint:
 	$(CARGO) fmt --all --check

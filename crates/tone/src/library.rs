@@ -771,7 +771,7 @@ impl Draft<'_> {
             .alternatives
             .iter()
             .map(|phrase| if piece.after_gap { phrase.trim() } else { phrase })
-            .map(|phrase| self.normalizer.normalize(phrase).text.into_boxed_str())
+            .map(|phrase| self.normalizer.piece(phrase).into_boxed_str())
             .collect()
     }
 }

@@ -51,6 +51,8 @@ impl Normalized {
 
 struct Writer {
     out: Normalized,
+    /// Leaves out the space around the text.
+    trims: bool,
     last: char,
     run: u32,
     last_bytes: usize,
@@ -58,6 +60,9 @@ struct Writer {
 
 impl Writer {
     fn push(&mut self, c: char, scalar: u32) {
+        if self.trims && self.out.text.is_empty() && matches!(c, ' ' | '\n') {
+            return;
+        }
         if c == self.last {
             self.run += 1;
             let cap = match c {
@@ -129,8 +134,23 @@ impl Normalizer {
         Ok(Normalizer { simplified, only_simplified })
     }
 
+    /// A message; the space around it, which says nothing, is left out.
     pub(crate) fn normalize(&self, text: &str) -> Normalized {
+        let mut out = self.write(text, true);
+        out.text.truncate(out.text.trim_end_matches([' ', '\n']).len());
+        out.starts.truncate(out.text.len());
+        out.ends.truncate(out.text.len());
+        out
+    }
+
+    /// A piece of a phrase, to which the space around it belongs.
+    pub(crate) fn piece(&self, text: &str) -> String {
+        self.write(text, false).text
+    }
+
+    fn write(&self, text: &str, trims: bool) -> Normalized {
         let mut writer = Writer {
+            trims,
             out: Normalized {
                 text: String::with_capacity(text.len()),
                 starts: Vec::with_capacity(text.len()),
@@ -231,6 +251,13 @@ mod tests {
         assert_eq!(read.text, "好!!吗");
         assert_eq!(read.span(3, 5), (1, 6));
         assert_eq!(read.span(5, 8), (6, 7));
+    }
+
+    #[test]
+    fn space_around_a_text_is_left_out() {
+        let read = normalizer().normalize(" \n 好 吗 \t");
+        assert_eq!(read.text, "好 吗");
+        assert_eq!(read.span(0, 3), (3, 4));
     }
 
     #[test]

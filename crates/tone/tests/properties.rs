@@ -1,10 +1,13 @@
 //! What holds for every text.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod invariants;
+
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use zhili_tone::{Assessment, Engine, Message, POLITENESS_BASE, Role, Target, URGENCY_BASE};
+use zhili_tone::{Assessment, Engine, Evidence, Message, Role, Target};
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
@@ -67,6 +70,30 @@ fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What was counted, without its places.
+fn reasons(result: &Assessment) -> Vec<(Target, String, i64)> {
+    let thousandths = |points: f64| (points * 1000.0).round() as i64;
+    let reason = |one: &Evidence| (one.target, one.rule.to_string(), thousandths(one.points));
+    result.evidence.iter().map(reason).collect()
+}
+
+/// A text in traditional characters: of several that became one, the first.
+fn traditional(text: &str) -> String {
+    static TABLE: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+        let mut table = HashMap::new();
+        let lines = include_str!("../library/traditional.txt").lines();
+        let pairs = lines.filter(|line| !line.starts_with('#') && !line.starts_with("both "));
+        for pair in pairs.flat_map(str::split_whitespace) {
+            let mut chars = pair.chars();
+            if let (Some(from), Some(to)) = (chars.next(), chars.next()) {
+                table.entry(to).or_insert(from);
+            }
+        }
+        table
+    });
+    text.chars().map(|c| TABLE.get(&c).copied().unwrap_or(c)).collect()
+}
+
 fn roles() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Customer), Just(Role::Agent)]
 }
@@ -75,44 +102,21 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn spans_lie_within_the_text(text in texts(), role in roles()) {
-        let scalars = text.chars().count();
-        for evidence in assess(role, &text).evidence {
-            prop_assert!(evidence.start <= evidence.end, "{evidence:?}");
-            prop_assert!(evidence.end <= scalars, "{evidence:?} of {scalars}");
-        }
+    fn spans_sums_and_ranges_hold(text in texts(), role in roles()) {
+        prop_assert_eq!(invariants::broken(&text, &assess(role, &text)), None);
     }
 
     #[test]
-    fn contributions_sum_to_each_score(text in texts(), role in roles()) {
-        let result = assess(role, &text);
-        let scores = [
-            (Target::Politeness, result.politeness.map(|one| one.score), POLITENESS_BASE),
-            (Target::Sentiment, result.sentiment.map(|one| one.value), 0.0),
-            (Target::Complaint, result.complaint.map(|one| one.dissatisfaction), 0.0),
-            (Target::Urgency, result.complaint.map(|one| one.probability), URGENCY_BASE),
-        ];
-        for (target, score, base) in scores {
-            match score {
-                Some(score) => prop_assert!((base + result.points(target) - score).abs() < 1e-9, "{target}: {result:?}"),
-                None => prop_assert!(result.evidence.iter().all(|evidence| evidence.target != target)),
-            }
-        }
+    fn more_spaces_where_there_are_some_change_only_offsets(text in texts(), role in roles()) {
+        let wide = format!("  {} ", text.replace(' ', "   "));
+        prop_assert_eq!(reasons(&assess(role, &text)), reasons(&assess(role, &wide)));
     }
 
     #[test]
-    fn scores_stay_in_their_ranges(text in texts(), role in roles()) {
-        let result = assess(role, &text);
-        if let Some(politeness) = result.politeness {
-            prop_assert!((0.0..=100.0).contains(&politeness.score));
-        }
-        if let Some(sentiment) = result.sentiment {
-            prop_assert!((-1.0..=1.0).contains(&sentiment.value));
-            prop_assert!((0.0..=1.0).contains(&sentiment.confidence));
-        }
-        if let Some(complaint) = result.complaint {
-            prop_assert!((0.0..=1.0).contains(&complaint.probability));
-        }
+    fn traditional_characters_change_nothing_but_the_language(text in texts(), role in roles()) {
+        let traditional = traditional(&text);
+        let (simple, other) = (assess(role, &text), assess(role, &traditional));
+        prop_assert_eq!(simple.evidence, other.evidence, "{}", traditional);
     }
 
     #[test]
@@ -123,13 +127,6 @@ proptest! {
         }
         let widened: String = chars.into_iter().collect();
         let (plain, wide) = (assess(role, &text), assess(role, &widened));
-        let reasons = |result: &Assessment| -> Vec<(Target, String, i64)> {
-            result
-                .evidence
-                .iter()
-                .map(|one| (one.target, one.rule.to_string(), (one.points * 1000.0).round() as i64))
-                .collect()
-        };
         prop_assert_eq!(reasons(&plain), reasons(&wide));
         prop_assert_eq!((plain.lang, plain.acts, plain.only), (wide.lang, wide.acts, wide.only));
     }
@@ -151,6 +148,17 @@ fn traditional_and_simplified_score_the_same() {
             (assess(Role::Customer, traditional), assess(Role::Customer, simplified));
         assert_eq!(one.evidence, other.evidence);
         assert_eq!((one.lang.as_str(), other.lang.as_str()), ("zh-Hant", "zh"));
+    }
+}
+
+/// Texts that once broke something, or might have.
+#[test]
+fn the_corpus_of_the_fuzzer_holds() {
+    for line in include_str!("fuzz/corpus.txt").lines() {
+        let text: String = line.parse::<serde_json::Value>().unwrap().as_str().unwrap().to_owned();
+        for role in [Role::Customer, Role::Agent] {
+            assert_eq!(invariants::broken(&text, &assess(role, &text)), None, "{line}");
+        }
     }
 }
 
