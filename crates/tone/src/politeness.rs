@@ -123,8 +123,11 @@ pub(crate) fn politeness(sum: Sum<'_>) -> Politeness {
 /// Whether the hit is all the message says, 这个 or a name aside, without a courtesy:
 /// 没有。 is curt, 抱歉,没有 and 没有色差 are not.
 fn is_curt(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> bool {
-    let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
-    let bare = words(&reading.text[..hit.start]) <= ASIDE && words(&reading.text[hit.end..]) == 0;
+    // No further than needed: a long message may hold thousands of such words.
+    let more_words =
+        |text: &str, than: usize| text.chars().filter(|c| c.is_alphanumeric()).nth(than).is_some();
+    let bare =
+        !more_words(&reading.text[hit.end..], 0) && !more_words(&reading.text[..hit.start], ASIDE);
     bare && reading.hits.iter().all(|other| other.entry.politeness <= 0)
 }
 
