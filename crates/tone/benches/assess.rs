@@ -9,7 +9,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use zhili_tone::{Engine, Message, Role};
+use zhili_tone::{Engine, Message, Query, Role};
 
 fn main() {
     divan::main();
@@ -66,4 +66,12 @@ fn message_of_bytes(bencher: Bencher<'_, '_>, bytes: usize) {
     let text = long(&turns(), bytes);
     let message = Message { role: Role::Customer, text: &text, lang: None, context: &[] };
     bencher.bench_local(|| black_box(engine.assess(&message)));
+}
+
+#[divan::bench]
+fn suggestion(bencher: Bencher<'_, '_>) {
+    let engine = Engine::new().unwrap();
+    let text = "我的包裹好几天没有更新了，打电话也没人接，到底什么时候能到";
+    let query = Query { text, scene: "logistics", draft: "等着就行了", limit: 5 };
+    bencher.bench_local(|| black_box(engine.suggest(&query).len()));
 }

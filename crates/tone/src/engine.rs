@@ -10,6 +10,7 @@ use crate::library::{Library, LibraryError};
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
+use crate::suggest::{Phrase, Phrasebook, Query, Suggestion};
 use crate::{acts, complaint, confidence, cues, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
@@ -68,6 +69,7 @@ pub struct Engine {
     library: Library,
     heads: Heads,
     confidence: Confidence,
+    phrasebook: Phrasebook,
     names: RuleNames,
 }
 
@@ -153,7 +155,8 @@ impl Engine {
     pub fn without_heads() -> Result<Engine, LibraryError> {
         let library = Library::embedded()?;
         let confidence = Confidence::embedded()?;
-        Ok(Engine { library, heads: Heads::NONE, confidence, names: RuleNames::new() })
+        let phrasebook = Phrasebook::embedded(&library.normalizer)?;
+        Ok(Engine { library, heads: Heads::NONE, confidence, phrasebook, names: RuleNames::new() })
     }
 
     /// Version of the engine's rules.
@@ -240,6 +243,24 @@ impl Engine {
         }
         assessment.evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
         assessment
+    }
+
+    /// The standard phrases that fit what a customer said and what an agent is about to say, best
+    /// first. Chinese unless the texts are English.
+    pub fn suggest(&self, query: &Query<'_>) -> Vec<Suggestion<'_>> {
+        let customer = Message { role: Role::Customer, text: query.text, lang: None, context: &[] };
+        let said = self.assess(&customer);
+        let lang = match said.lang {
+            Lang::Unknown => lang::detect(&self.library.normalizer.normalize(query.draft), None),
+            lang => lang,
+        };
+        let mood = said.sentiment.map_or(Polarity::Neutral, |sentiment| sentiment.label);
+        self.phrasebook.suggest(&self.library.normalizer, query, lang != Lang::En, mood)
+    }
+
+    /// The standard phrases, Chinese ones first.
+    pub fn standard_phrases(&self) -> &[Phrase] {
+        self.phrasebook.phrases()
     }
 
     /// The phrases of the library that sound like a side, or like none: for training the heads.

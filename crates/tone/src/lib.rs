@@ -53,6 +53,7 @@ mod reading;
 mod rules;
 mod score;
 mod sentiment;
+mod suggest;
 mod urgency;
 
 pub use assessment::{
@@ -65,4 +66,5 @@ pub use head::HeadProblem;
 pub use library::{LibraryError, Problem};
 pub use politeness::{IMPOLITE_BELOW, POLITE_FROM, POLITENESS_BASE};
 pub use sentiment::SIDED;
+pub use suggest::{Level, Phrase, Query, Suggestion, Why};
 pub use urgency::URGENCY_BASE;

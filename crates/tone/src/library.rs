@@ -105,6 +105,11 @@ pub enum Problem {
     /// More alternatives than a line should give.
     #[error("'{0}' stands for more than {ALTERNATIVES} entries")]
     TooMany(String),
+    /// No standard phrase, or one whose name another has.
+    #[error(
+        "'{0}' is no `[scene]`, no `id level | words` with a new id and no `for` or `not` after one"
+    )]
+    Phrase(String),
     /// No point of a curve of confidence, or one that does not rise.
     #[error("'{0}' is no language, label, value and share that rise")]
     Curve(String),

@@ -89,6 +89,39 @@ fn evidence(evidence: &tone::Evidence) -> scoring::Evidence {
     }
 }
 
+pub(crate) fn suggestion(suggestion: &tone::Suggestion<'_>) -> scoring::Suggestion {
+    use scoring::suggestion::Level;
+    use scoring::suggestion_reason::Kind;
+    let phrase = suggestion.phrase;
+    let reason = |(why, points): &(tone::Why, f64)| {
+        let (kind, example) = match why {
+            tone::Why::Said(example) => (Kind::Said, *example),
+            tone::Why::Scene => (Kind::Scene, ""),
+            tone::Why::Instead(example) => (Kind::Instead, *example),
+            tone::Why::Mood => (Kind::Mood, ""),
+        };
+        scoring::SuggestionReason {
+            kind: kind.into(),
+            example: example.to_owned(),
+            points: *points,
+        }
+    };
+    scoring::Suggestion {
+        id: phrase.id.to_owned(),
+        scene: phrase.scene.to_owned(),
+        level: match phrase.level {
+            tone::Level::Basic => Level::Basic,
+            tone::Level::Professional => Level::Professional,
+            tone::Level::Emotion => Level::Emotion,
+        }
+        .into(),
+        text: phrase.text.to_owned(),
+        lang: if phrase.chinese { "zh" } else { "en" }.to_owned(),
+        score: suggestion.score,
+        reasons: suggestion.reasons.iter().map(reason).collect(),
+    }
+}
+
 fn complaint_category(category: tone::UrgentCategory) -> scoring::complaint::Category {
     use scoring::complaint::Category;
     match category {

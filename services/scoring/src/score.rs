@@ -1,5 +1,6 @@
-//! Scores texts on request; nothing is stored.
+//! Scores texts and suggests phrases on request; nothing is stored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -7,16 +8,23 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use tonic::{Request, Response, Status};
 use zhili_proto::scoring::v1::scoring_service_server::ScoringService;
-use zhili_proto::scoring::v1::{ScoreRequest, ScoreResponse, Text, TextScore};
+use zhili_proto::scoring::v1::{
+    ScoreRequest, ScoreResponse, SuggestRequest, SuggestResponse, Text, TextScore,
+};
+use zhili_redact::mask;
 use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
-use zhili_tone::Engine;
+use zhili_tone::{Engine, Query};
 
 use crate::convert;
-use crate::text::{Fault, assess};
+use crate::text::{Fault, assess, bounded};
 
 /// Most texts in one request.
 const MAX_TEXTS: usize = 1_000;
+
+/// Suggestions when no number is given, and the most.
+const SUGGESTIONS: usize = 5;
+const MAX_SUGGESTIONS: usize = 20;
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -50,6 +58,36 @@ impl Service {
     }
 }
 
+impl Service {
+    fn suggest(&self, request: &SuggestRequest) -> Result<SuggestResponse, ServiceError> {
+        let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
+        for (field, text) in [("text", &request.text), ("draft", &request.draft)] {
+            bounded(field, text)
+                .map_err(|Fault { field, message }| invalid(format!("{field}: {message}")))?;
+        }
+        if request.text.trim().is_empty() && request.draft.trim().is_empty() {
+            return Err(invalid("text or draft: one of them is needed".to_owned()));
+        }
+        let scenes = || self.engine.standard_phrases().iter().map(|phrase| phrase.scene);
+        if !request.scene.is_empty() && !scenes().any(|scene| scene == request.scene) {
+            let known: BTreeSet<&str> = scenes().collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(invalid(format!("scene: one of {} is needed", known.join(", "))));
+        }
+        let limit = match request.limit as usize {
+            0 => SUGGESTIONS,
+            limit if limit <= MAX_SUGGESTIONS => limit,
+            limit => {
+                return Err(invalid(format!("limit: at most {MAX_SUGGESTIONS}, got {limit}")));
+            }
+        };
+        let (text, draft) = (mask(&request.text), mask(&request.draft));
+        let query = Query { text: &text.text, scene: &request.scene, draft: &draft.text, limit };
+        let suggestions = self.engine.suggest(&query).iter().map(convert::suggestion).collect();
+        Ok(SuggestResponse { suggestions })
+    }
+}
+
 fn score(engine: &Engine, text: &Text) -> Result<TextScore, Fault> {
     let role = convert::tone_role(text.role()).ok_or_else(|| Fault {
         field: "role",
@@ -70,16 +108,41 @@ impl ScoringService for Service {
         &self,
         request: Request<ScoreRequest>,
     ) -> Result<Response<ScoreResponse>, Status> {
-        let principal = request.extensions().get::<Principal>().cloned();
-        let principal = principal
-            .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))?;
-        principal.require(Permission::Library)?;
+        permit(&request)?;
         Ok(Response::new(self.clone().score(request.into_inner()).await?))
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<SuggestRequest>,
+    ) -> Result<Response<SuggestResponse>, Status> {
+        permit(&request)?;
+        Ok(Response::new(Service::suggest(self, request.get_ref())?))
     }
 }
 
+/// Whether the caller may use the engine.
+fn permit<T>(request: &Request<T>) -> Result<(), ServiceError> {
+    let principal = request.extensions().get::<Principal>();
+    principal
+        .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))?
+        .require(Permission::Library)
+}
+
 pub(crate) fn routes(service: Service) -> Router {
-    Router::new().route("/v1/score", post(score_over_http)).with_state(service)
+    Router::new()
+        .route("/v1/score", post(score_over_http))
+        .route("/v1/suggest", post(suggest_over_http))
+        .with_state(service)
+}
+
+async fn suggest_over_http(
+    State(service): State<Service>,
+    Extension(principal): Extension<Principal>,
+    Json(request): Json<SuggestRequest>,
+) -> Result<Json<SuggestResponse>, ServiceError> {
+    principal.require(Permission::Library)?;
+    service.suggest(&request).map(Json)
 }
 
 async fn score_over_http(
@@ -106,6 +169,37 @@ mod tests {
         let service = Service::new(Arc::new(Engine::new().unwrap()));
         let texts = vec![text];
         service.score_all(&ScoreRequest { texts }).map_err(|error| error.message)
+    }
+
+    fn suggested(request: &SuggestRequest) -> Result<SuggestResponse, String> {
+        let service = Service::new(Arc::new(Engine::new().unwrap()));
+        service.suggest(request).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_suggestion_fits_and_says_why() {
+        let text = "退款怎么一直不到账，我电话13812345678".to_owned();
+        let found = suggested(&SuggestRequest { text, limit: 3, ..SuggestRequest::default() });
+        let found = found.unwrap().suggestions;
+        let first = &found[0];
+        assert_eq!((first.scene.as_str(), first.lang.as_str()), ("refund", "zh"));
+        assert!(found.len() <= 3 && !first.text.is_empty());
+        let sum: f64 = first.reasons.iter().map(|reason| reason.points).sum();
+        assert!((sum - first.score).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_cannot_be_suggested_for_is_refused_by_its_field() {
+        let refused = |request: SuggestRequest| suggested(&request).unwrap_err();
+        let asked = SuggestRequest { text: "退款".to_owned(), ..SuggestRequest::default() };
+        assert!(refused(SuggestRequest::default()).starts_with("text or draft: "));
+        assert!(refused(SuggestRequest { limit: 21, ..asked.clone() }).starts_with("limit: "));
+        let scene = "weather".to_owned();
+        assert!(
+            refused(SuggestRequest { scene, ..asked.clone() }).starts_with("scene: one of account")
+        );
+        let draft = "好".repeat(MAX_TEXT_BYTES);
+        assert!(refused(SuggestRequest { draft, ..asked }).starts_with("draft: "));
     }
 
     #[test]

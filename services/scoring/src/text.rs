@@ -46,7 +46,8 @@ pub fn assess<'t>(
     Ok((masked, assessment))
 }
 
-fn bounded(field: &'static str, text: &str) -> Result<(), Fault> {
+/// Refuses a text that is too long.
+pub(crate) fn bounded(field: &'static str, text: &str) -> Result<(), Fault> {
     if text.len() <= MAX_TEXT_BYTES {
         return Ok(());
     }
