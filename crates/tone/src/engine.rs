@@ -135,7 +135,19 @@ impl Engine {
     /// A line of the library that cannot be read. The embedded library is tested, so
     /// this does not happen to a released program.
     pub fn new() -> Result<Engine, LibraryError> {
-        let mut engine = Engine { heads: Heads::embedded()?, ..Engine::without_heads()? };
+        Engine::with_phrases(&[])
+    }
+
+    /// An engine with phrases of one's own on top of the embedded library: files by name and
+    /// content, in the format of `library/*.txt` (see `library/README.md`). A phrase that the library
+    /// has in the same class is replaced, so that its points change, and become none with
+    /// `politeness=0`, `sentiment=0` or `urgency=0`. The files are part of [`Engine::library_hash`].
+    ///
+    /// # Errors
+    ///
+    /// The first line that cannot be read, by file and number.
+    pub fn with_phrases(own: &[(&str, &str)]) -> Result<Engine, LibraryError> {
+        let mut engine = Engine { heads: Heads::embedded()?, ..Engine::rules(own)? };
         let mut hasher = blake3::Hasher::new();
         hasher.update(engine.library.hash.as_bytes());
         for (_, bytes) in HEADS {
@@ -153,7 +165,11 @@ impl Engine {
     ///
     /// As [`Engine::new`].
     pub fn without_heads() -> Result<Engine, LibraryError> {
-        let library = Library::embedded()?;
+        Engine::rules(&[])
+    }
+
+    fn rules(own: &[(&str, &str)]) -> Result<Engine, LibraryError> {
+        let library = Library::layered(own)?;
         let confidence = Confidence::embedded()?;
         let phrasebook = Phrasebook::embedded(&library.normalizer)?;
         Ok(Engine { library, heads: Heads::NONE, confidence, phrasebook, names: RuleNames::new() })

@@ -122,7 +122,7 @@ pub enum LibraryError {
     #[error("{file}, line {line}: {problem}")]
     Line {
         /// Name of the file.
-        file: &'static str,
+        file: Box<str>,
         /// Line, from 1.
         line: usize,
         /// What is wrong.
@@ -142,8 +142,8 @@ pub enum LibraryError {
 }
 
 impl LibraryError {
-    pub(crate) fn at(file: &'static str, line: usize, problem: Problem) -> LibraryError {
-        LibraryError::Line { file, line, problem }
+    pub(crate) fn at(file: &str, line: usize, problem: Problem) -> LibraryError {
+        LibraryError::Line { file: file.into(), line, problem }
     }
 }
 
@@ -485,13 +485,20 @@ impl Hit<'_> {
 
 impl Library {
     /// The library that is part of the program.
+    #[cfg(test)]
     pub(crate) fn embedded() -> Result<Library, LibraryError> {
-        Library::compile(TRADITIONAL, FILES)
+        Library::layered(&[])
+    }
+
+    /// The library that is part of the program with files (name and content) on top of it.
+    pub(crate) fn layered(own: &[(&str, &str)]) -> Result<Library, LibraryError> {
+        let files: Vec<(&str, &str)> = FILES.iter().chain(own).copied().collect();
+        Library::compile(TRADITIONAL, &files)
     }
 
     fn compile(
         traditional: (&'static str, &str),
-        files: &[(&'static str, &str)],
+        files: &[(&str, &str)],
     ) -> Result<Library, LibraryError> {
         let normalizer = Normalizer::new(traditional.0, traditional.1)?;
         let mut hasher = blake3::Hasher::new();

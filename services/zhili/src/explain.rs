@@ -12,7 +12,7 @@ use zhili_tone::{
 
 use crate::score::paint::{Color, Paint, Style};
 use crate::score::report::{Report, Running, base, reasons, thousandths};
-use crate::score::{About, Scored, engine, quiet};
+use crate::score::{About, Scored, quiet};
 
 /// From this value on, either way, a sentiment has a side. The engine keeps its edges to itself;
 /// a test holds these against its labels.
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure::Usage`] if the text is too long, [`Failure::Io`] if output fails.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let engine = engine()?;
+    let engine = arguments.about.engine()?;
     let scored = arguments.about.assess(&engine, &arguments.text)?;
     let mut stdout = std::io::stdout().lock();
     let written = if arguments.json {

@@ -303,3 +303,20 @@ fn arguments_that_do_not_go_together_are_misuse() {
         assert_eq!(give(arguments, "").status.code(), Some(64), "{arguments:?}");
     }
 }
+
+#[test]
+fn phrases_of_ones_own_count_and_a_bad_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.txt");
+    let file = path.to_str().unwrap();
+    let told = || give(&["score", "--phrases", file, "--role", "agent", "自行百度吧"], "");
+    std::fs::write(&path, "[dismissive] politeness=-34 forbidden\n自行百度\n").unwrap();
+    let output = told();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("forbidden"));
+    std::fs::write(&path, "[dismissive] politeness=-34\n{自行|百度\n").unwrap();
+    let output = told();
+    assert!(!output.status.success());
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("mine.txt, line 2: "), "{message}");
+}

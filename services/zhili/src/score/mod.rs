@@ -6,6 +6,7 @@ pub(crate) mod paint;
 pub(crate) mod report;
 
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 
 use serde_json::value::{RawValue, to_raw_value};
 use zhili_runtime::Failure;
@@ -54,6 +55,9 @@ pub(crate) struct About {
     /// An earlier line of the conversation, `C:...` or `A:...`; oldest first, may be repeated.
     #[arg(long, value_name = "LINE", value_parser = parse_context)]
     context: Vec<String>,
+    /// Phrases of your own on top of the library, to see what they do; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    phrases: Vec<PathBuf>,
 }
 
 /// Form of input and output.
@@ -125,9 +129,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let message = "with --format jsonl, role, lang and context are fields of each line";
             return Err(Failure::Usage(message.into()));
         }
-        return jsonl::run(engine()?, std::io::stdin(), std::io::stdout().lock());
+        return jsonl::run(arguments.about.engine()?, std::io::stdin(), std::io::stdout().lock());
     }
-    let engine = engine()?;
+    let engine = arguments.about.engine()?;
     let mut out = Out { shown: 0, json: arguments.json, paint: Paint::for_stdout(arguments.color) };
     if let Some(text) = &arguments.text {
         return quiet(out.show(&arguments.about.assess(&engine, text)?));
@@ -149,9 +153,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The engine with its phrase library.
-pub(crate) fn engine() -> Result<Engine, Failure> {
-    Engine::new().map_err(|error| Failure::Problems(format!("cannot load the library: {error}")))
+impl About {
+    /// The engine, with the phrases that were given.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] if a file cannot be read, [`Failure::Problems`] naming its first bad line.
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        let mut files = Vec::new();
+        for path in &self.phrases {
+            let name = path.display().to_string();
+            let content = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Io(format!("cannot read {name}: {error}")))?;
+            files.push((name, content));
+        }
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+        Engine::with_phrases(&files)
+            .map_err(|error| Failure::Problems(format!("cannot load the library: {error}")))
+    }
 }
 
 /// An output that nobody reads any more ends the work well.
