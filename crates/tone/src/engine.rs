@@ -231,7 +231,7 @@ impl Engine {
                 let (mood, bits) = self.mood(&read, sum);
                 let sum =
                     Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
-                let urgency = urgency::assess(&reading, sum);
+                let urgency = urgency::assess(&reading, mood.content, sum);
                 let mut sum = Sum::new(Target::Complaint, 0, &normalized, &self.names, evidence);
                 complaint::rules(&reading, &mood, &mut sum);
                 let head = Heads::of_english(self.heads.complaint.as_ref(), read.grams.as_ref());

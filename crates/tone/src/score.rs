@@ -30,6 +30,7 @@ rules! {
     Actor => "actor",
     Hearsay => "hearsay",
     Escalation => "escalation",
+    Content => "content",
     Sentiment => "sentiment",
     Range => "range",
     Ngrams => "n-grams",

@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(crate) hits: u32,
     /// The rules that changed something.
     pub(crate) fired: u32,
+    /// Whether the words alone, risks aside, are positive.
+    pub(crate) content: bool,
 }
 
 /// Sentiment, and what the complaint reading takes from it.
@@ -54,6 +56,8 @@ pub(crate) struct Mood {
     pub(crate) value: i32,
     /// What the rules alone say, in thousandths.
     pub(crate) rules: i32,
+    /// Whether the words alone, risks aside, are positive.
+    pub(crate) content: bool,
     /// Points of complaint entries alone, in thousandths, never positive.
     pub(crate) complaint: i32,
 }
@@ -77,10 +81,17 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
         after = hit.end;
     }
     // Whoever escalates, or is in danger, is not content, however politely it is put.
-    if let Some(risk) = urgency::standing(reading) {
+    let content = sum.total() >= SIDED;
+    if let Some(risk) = urgency::standing(reading, content) {
         sum.rule(Rule::Escalation, (&risk).into(), ESCALATION);
     }
-    Verdict { value: sum.total().clamp(-1000, 1000), complaint, hits: kinds, fired: sum.fired() }
+    Verdict {
+        value: sum.total().clamp(-1000, 1000),
+        complaint,
+        hits: kinds,
+        fired: sum.fired(),
+        content,
+    }
 }
 
 /// What the head makes of a message, as a value in thousandths.
@@ -142,6 +153,7 @@ pub(crate) fn mood(
         },
         value,
         rules: verdict.value,
+        content: verdict.content,
         complaint: verdict.complaint,
     }
 }

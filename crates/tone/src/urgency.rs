@@ -32,12 +32,13 @@ impl Urgency {
     }
 }
 
-pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Urgency {
+/// `content`: the words, risks aside, are positive.
+pub(crate) fn assess(reading: &Reading<'_, '_>, content: bool, mut sum: Sum<'_>) -> Urgency {
     let mut strongest: Option<(i32, UrgentCategory)> = None;
     for hit in reading.heaviest(|hit| hit.entry.urgency) {
         let points = hit.entry.urgency;
         sum.entry(&hit, points);
-        if let Some((rule, cue)) = guard(reading, &hit) {
+        if let Some((rule, cue)) = guard(reading, &hit, content) {
             sum.rule(rule, cue, -points);
             continue;
         }
@@ -56,23 +57,27 @@ pub(crate) fn assess(reading: &Reading<'_, '_>, mut sum: Sum<'_>) -> Urgency {
 }
 
 /// The first risk that makes a message urgent alone and that no rule takes back.
-pub(crate) fn standing<'l>(reading: &Reading<'l, '_>) -> Option<Hit<'l>> {
+pub(crate) fn standing<'l>(reading: &Reading<'l, '_>, content: bool) -> Option<Hit<'l>> {
     reading
         .hits
         .iter()
-        .find(|hit| hit.entry.urgency + BASE >= URGENT && guard(reading, hit).is_none())
+        .find(|hit| hit.entry.urgency + BASE >= URGENT && guard(reading, hit, content).is_none())
         .copied()
 }
 
 /// The first rule that takes a risk word back. Crisis listens to quotation alone:
 /// whoever writes of ending their life is asked, whatever the grammar.
-fn guard(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<(Rule, rules::Cue)> {
+fn guard(reading: &Reading<'_, '_>, hit: &Hit<'_>, content: bool) -> Option<(Rule, rules::Cue)> {
     let category = hit.entry.category;
     if let Some(cue) = rules::quotation(reading, hit) {
         return Some((Rule::Quotation, cue));
     }
     if category == Some(UrgentCategory::Crisis) {
         return None;
+    }
+    // Who buys for the third time is pleased; nobody who is need be called at once.
+    if category == Some(UrgentCategory::Repeat) && content {
+        return Some((Rule::Content, hit.into()));
     }
     let taken_back = rules::withdrawn(reading, hit).map(|cue| (Rule::Withdrawn, cue));
     let settled = || rules::resolved(reading, hit).map(|cue| (Rule::Resolved, cue));
