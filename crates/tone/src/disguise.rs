@@ -1,5 +1,5 @@
 //! Words that were split or spelt with other signs to slip through: 投 诉, 滚。蛋, s u e, stu.pid,
-//! sh1t. What comes of undoing that is read for risks and abuse alone.
+//! sh1t. What comes of undoing that is read for risks, and for what agents should not say.
 
 use crate::normalize::is_han;
 
@@ -53,7 +53,7 @@ impl Plain {
     }
 }
 
-/// Whether there may be anything to undo, seen in one pass over the bytes: most messages have
+/// Whether there is likely to be anything to undo, seen in one pass over the bytes: most messages have
 /// nothing.
 fn looks_disguised(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -63,18 +63,25 @@ fn looks_disguised(text: &str) -> bool {
     let is_han = |at: usize| byte(at).is_some_and(|byte| byte >= 0x80);
     // A Chinese character of three bytes from here on has nothing of its kind beside it.
     let ends = |at: usize| !is_han(at) || bytes[at..].starts_with(STOP);
-    (1..bytes.len()).any(|at| {
-        let stop = bytes[at] == STOP[0] && bytes[at..].starts_with(STOP);
+    (0..bytes.len()).any(|at| {
         // Letters of any kind are most of a text.
-        if !stop && (bytes[at] >= 0x80 || bytes[at].is_ascii_lowercase()) {
+        if bytes[at].is_ascii_lowercase() {
             return false;
         }
-        let (before, next) = (at - 1, at + if stop { STOP.len() } else { 1 });
+        let stop = bytes[at] == STOP[0] && bytes[at..].starts_with(STOP);
+        let soft = SOFT.iter().find(|sign| bytes[at] == sign[0] && bytes[at..].starts_with(sign));
+        if bytes[at] >= 0x80 && !stop && soft.is_none() {
+            return false;
+        }
+        if at == 0 {
+            return is_letter(1);
+        }
+        let width = if stop { STOP.len() } else { soft.map_or(1, |sign| sign.len()) };
+        let (before, next) = (at - 1, at + width);
         let between_han =
             is_han(before) && (is_han(next) || (!is_word(next) && next < bytes.len()));
         match bytes[at] {
-            b'0'..=b'9' => is_letter(before) || is_letter(next),
-            b'@' | b'$' => is_letter(next),
+            b'0'..=b'9' | b'@' | b'$' => is_letter(before) || is_letter(next),
             b' ' if is_letter(before) => is_letter(next) && !is_word(next + 1),
             _ if between_han && (stop || is_hard(char::from(bytes[at]))) => {
                 let lone_before = at < 4 || ends(at - 4) || bytes[..at - 3].ends_with(STOP);
@@ -84,6 +91,9 @@ fn looks_disguised(text: &str) -> bool {
         }
     })
 }
+
+/// Soft signs of more than one byte.
+const SOFT: [&[u8]; 2] = ["·".as_bytes(), "、".as_bytes()];
 
 /// A full stop in Chinese.
 const STOP: &[u8] = "。".as_bytes();
@@ -124,7 +134,15 @@ fn between_han(chars: &[(usize, char)], at: usize) -> Option<usize> {
 fn between_letters(chars: &[(usize, char)], at: usize) -> Option<usize> {
     let is_letter = |at: usize| chars.get(at).is_some_and(|(_, c)| c.is_ascii_alphabetic());
     let splits = matches!(chars[at].1, '.' | '*' | '-' | '_' | '/' | '|' | '+' | '~' | '#');
-    (splits && at > 0 && is_letter(at - 1) && is_letter(at + 1)).then_some(at + 1)
+    // s/b are two; p-o-l-i-c-e and stu.pid are one.
+    let same = |other: Option<usize>| {
+        other.and_then(|other| chars.get(other)).is_some_and(|(_, c)| *c == chars[at].1)
+    };
+    let longer = is_letter(at + 2)
+        || at.checked_sub(2).is_some_and(is_letter)
+        || same(Some(at + 2))
+        || same(at.checked_sub(2));
+    (splits && at > 0 && is_letter(at - 1) && is_letter(at + 1) && longer).then_some(at + 1)
 }
 
 /// Letters that stand alone, one after the other: s u e.
@@ -191,6 +209,8 @@ mod tests {
         assert_eq!(undone("我要投 诉"), "我要投诉");
         assert_eq!(undone("报#警了"), "报警了");
         assert_eq!(undone("投*~*诉"), "投诉");
+        assert_eq!(undone("投·诉"), "投诉");
+        assert_eq!(undone("起、诉你们"), "起诉你们");
         assert_eq!(undone("滚。蛋。"), "滚蛋。");
     }
 
@@ -208,12 +228,14 @@ mod tests {
         assert_eq!(undone("stu.pid"), "stupid");
         assert_eq!(undone("size a b only"), "size a b only");
         assert_eq!(undone("well. no"), "well. no");
+        assert_eq!(undone("s/b or s-b"), "s/b or s-b");
     }
 
     #[test]
     fn signs_that_stand_for_letters_are_read_as_such() {
         assert_eq!(undone("you id1ot"), "you idiot");
         assert_eq!(undone("c@lling my l4wyer"), "calling my lawyer");
+        assert_eq!(undone("4ttorney"), "attorney");
         assert_eq!(undone("order 12315 of 2024"), "order 12315 of 2024");
         assert_eq!(undone("x9 and mp8"), "x9 and mp8");
         assert_eq!(undone("5b or s3"), "5b or s3");

@@ -782,7 +782,7 @@ impl Draft<'_> {
         piece
             .alternatives
             .iter()
-            .map(|phrase| if piece.after_gap { phrase.trim() } else { phrase })
+            .map(|phrase| if piece.after_gap { phrase.trim_start() } else { phrase })
             .map(|phrase| self.normalizer.piece(phrase).into_boxed_str())
             .collect()
     }

@@ -40,6 +40,9 @@ const DENIAL_REACH: usize = 6;
 /// Characters that a curt message may hold before its one phrase.
 const ASIDE: usize = 2;
 
+/// Bytes of a particle: 哦.
+const PARTICLE: usize = 3;
+
 /// What the rules say before the head is asked.
 pub(crate) struct Verdict {
     /// In thousandths of a point, not yet held within the range.
@@ -123,11 +126,13 @@ pub(crate) fn politeness(sum: Sum<'_>) -> Politeness {
 /// Whether the hit is all the message says, 这个 or a name aside, without a courtesy:
 /// 没有。 is curt, 抱歉,没有 and 没有色差 are not.
 fn is_curt(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> bool {
+    // A particle is curt alone: 可以哦 is friendly.
+    let aside = if hit.end - hit.start <= PARTICLE { 0 } else { ASIDE };
     // No further than needed: a long message may hold thousands of such words.
     let more_words =
         |text: &str, than: usize| text.chars().filter(|c| c.is_alphanumeric()).nth(than).is_some();
     let bare =
-        !more_words(&reading.text[hit.end..], 0) && !more_words(&reading.text[..hit.start], ASIDE);
+        !more_words(&reading.text[hit.end..], 0) && !more_words(&reading.text[..hit.start], aside);
     bare && reading.hits.iter().all(|other| other.entry.politeness <= 0)
 }
 

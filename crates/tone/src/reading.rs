@@ -56,6 +56,7 @@ impl<'l, 't> Reading<'l, 't> {
         let mut hits = Vec::with_capacity(found.len());
         let mut cues: Vec<Hit<'l>> = Vec::with_capacity(found.len());
         let (mut excepted, mut covered) = (0, 0);
+        let exceptions = exceptions(&found);
         for hit in found {
             if hit.entry.class == Class::Exception {
                 excepted = excepted.max(hit.end);
@@ -71,6 +72,8 @@ impl<'l, 't> Reading<'l, 't> {
                     {
                         cues.push(hit);
                     }
+                } else if !exceptions.is_empty() && runs_into(&hit, &exceptions) {
+                    continue;
                 } else {
                     hits.push(hit);
                 }
@@ -189,13 +192,45 @@ fn find_disguised<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>
     let Some(Plain { text: plain, origin }) = disguise::undo(text) else { return };
     let mut hits = Vec::new();
     library.find(&plain, &mut hits);
+    let exceptions: Vec<(usize, usize)> = exceptions(&hits);
     found.extend(hits.into_iter().filter_map(|hit| {
         let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
         let grave = hit.entry.class == Class::Risk || hit.entry.politeness < 0;
         // What stands there undisguised has been found.
         let other = plain[hit.start..hit.end] != text[start..end];
-        (grave && other).then_some(Hit { start, end, entry: hit.entry })
+        let meant = grave
+            && other
+            && !holds(&exceptions, &hit)
+            && !runs_into(&hit, &exceptions)
+            && ends_a_word(text, start, end);
+        meant.then_some(Hit { start, end, entry: hit.entry })
     }));
+}
+
+/// Whether a word that signs between words were taken out of is whole: 强/弱/智能 lists, 投 诉
+/// disguises.
+fn ends_a_word(text: &str, start: usize, end: usize) -> bool {
+    let lists = text[start..end].contains([' ', '/', '~', ',', '、', '!', '?', '。']);
+    !lists || !text[end..].starts_with(char::is_alphanumeric)
+}
+
+/// Where exceptions stand.
+fn exceptions(found: &[Hit<'_>]) -> Vec<(usize, usize)> {
+    let is_exception = |hit: &&Hit<'_>| hit.entry.class == Class::Exception;
+    found.iter().filter(is_exception).map(|hit| (hit.start, hit.end)).collect()
+}
+
+/// Whether a phrase lies within an exception.
+fn holds(exceptions: &[(usize, usize)], hit: &Hit<'_>) -> bool {
+    exceptions.iter().any(|(start, end)| *start <= hit.start && *end >= hit.end)
+}
+
+/// Whether an exception begins within a phrase and goes on: 报警器 in 要报警器.
+fn runs_into(hit: &Hit<'_>, exceptions: &[(usize, usize)]) -> bool {
+    let into =
+        |(start, end): &(usize, usize)| (hit.start + 1..hit.end).contains(start) && *end > hit.end;
+    // The pieces of a phrase with gaps mean what they mean: 剪好 before 了.
+    hit.gap().is_empty() && exceptions.iter().any(into)
 }
 
 fn split(text: &str) -> Vec<Clause> {

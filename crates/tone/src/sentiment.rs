@@ -32,7 +32,10 @@ const SHORT: usize = 60;
 /// word that it complains.
 const PRAISE: i32 = 750;
 
-/// What a standing risk takes from the value; thousandths.
+/// What one word counts at most, in thousandths: far beyond the range, far from overflow.
+const MOST: i64 = 1_000_000;
+
+/// What a standing risk takes from the value at least; thousandths.
 const ESCALATION: i32 = -400;
 
 /// What the rules say before the head is asked.
@@ -76,14 +79,14 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
             kinds |= cues::conceded(side, value);
         }
         if hit.entry.class == Class::Complaint {
-            complaint += value.min(0);
+            complaint = i32::saturating_add(complaint, value.min(0));
         }
         after = hit.end;
     }
     // Whoever escalates, or is in danger, is not content, however politely it is put.
-    let content = sum.total() >= SIDED;
+    let content = is_content(reading, &hits, sum.total());
     if let Some(risk) = urgency::standing(reading, content) {
-        sum.rule(Rule::Escalation, (&risk).into(), ESCALATION);
+        sum.rule(Rule::Escalation, (&risk).into(), ESCALATION.min(-SIDED - sum.total()));
     }
     Verdict {
         value: sum.total().clamp(-1000, 1000),
@@ -92,6 +95,22 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
         fired: sum.fired(),
         content,
     }
+}
+
+/// Whether the message praises and nothing else: thanks and what stands before a 但 are manners, and
+/// whoever says that something is not done is not content.
+fn is_content(reading: &Reading<'_, '_>, hits: &[Hit<'_>], total: i32) -> bool {
+    let praises = |hit: &Hit<'_>| {
+        matches!(hit.entry.class, Class::Positive | Class::Idiom | Class::Emoji)
+            && hit.entry.sentiment > 0
+    };
+    let doubts = |cue: &Hit<'_>| {
+        matches!(cue.entry.class, Class::Negator | Class::SarcasmCue | Class::Contrast)
+    };
+    total >= SIDED
+        && hits.iter().any(praises)
+        && hits.iter().all(|hit| hit.entry.sentiment >= 0)
+        && !reading.cues.iter().any(doubts)
 }
 
 /// What the head makes of a message, as a value in thousandths.
@@ -180,7 +199,8 @@ fn judge(
     }
     if is_word {
         if let Some((cue, factor)) = rules::intensity(reading, hit, after) {
-            becomes(Rule::Intensity, cue, value * factor / 1000, &mut value);
+            let more = i64::from(value) * i64::from(factor) / 1000;
+            becomes(Rule::Intensity, cue, more.clamp(-MOST, MOST) as i32, &mut value);
         }
         if let Some(cue) = rules::negation(reading, hit, after) {
             // "Not bad" is weaker than "good", "not good" as strong as "bad".
