@@ -36,9 +36,13 @@ impl Service {
         Self { engine }
     }
 
-    /// Scores a request where it keeps no other waiting: a thousand texts of 16 KiB take seconds.
-    async fn score(self, request: ScoreRequest) -> Result<ScoreResponse, ServiceError> {
-        tokio::task::spawn_blocking(move || self.score_all(&request)).await.map_err(|error| {
+    /// Answers where it keeps no other waiting: a thousand texts of 16 KiB take seconds.
+    async fn aside<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&Service) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let service = self.clone();
+        tokio::task::spawn_blocking(move || answer(&service)).await.map_err(|error| {
             ServiceError::new(ErrorCode::Internal, format!("scoring broke off: {error}"))
         })?
     }
@@ -109,7 +113,8 @@ impl ScoringService for Service {
         request: Request<ScoreRequest>,
     ) -> Result<Response<ScoreResponse>, Status> {
         permit(&request)?;
-        Ok(Response::new(self.clone().score(request.into_inner()).await?))
+        let request = request.into_inner();
+        Ok(Response::new(self.aside(move |service| service.score_all(&request)).await?))
     }
 
     async fn suggest(
@@ -117,7 +122,8 @@ impl ScoringService for Service {
         request: Request<SuggestRequest>,
     ) -> Result<Response<SuggestResponse>, Status> {
         permit(&request)?;
-        Ok(Response::new(Service::suggest(self, request.get_ref())?))
+        let request = request.into_inner();
+        Ok(Response::new(self.aside(move |service| Service::suggest(service, &request)).await?))
     }
 }
 
@@ -142,7 +148,7 @@ async fn suggest_over_http(
     Json(request): Json<SuggestRequest>,
 ) -> Result<Json<SuggestResponse>, ServiceError> {
     principal.require(Permission::Library)?;
-    service.suggest(&request).map(Json)
+    service.aside(move |service| Service::suggest(service, &request)).await.map(Json)
 }
 
 async fn score_over_http(
@@ -151,7 +157,7 @@ async fn score_over_http(
     Json(request): Json<ScoreRequest>,
 ) -> Result<Json<ScoreResponse>, ServiceError> {
     principal.require(Permission::Library)?;
-    service.score(request).await.map(Json)
+    service.aside(move |service| service.score_all(&request)).await.map(Json)
 }
 
 #[cfg(test)]
