@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use zhili_tone::{ContextLine, Engine, IMPOLITE_BELOW, Message, POLITE_FROM, Role};
+use zhili_tone::{ContextLine, Engine, IMPOLITE_BELOW, Message, POLITE_FROM, Role, SIDED};
 
 // As in `src/grams.rs` and `src/head.rs`.
 const BITS: u32 = 18;
@@ -36,9 +36,6 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Hidden units of a head that has some: with the outputs they fill 16 lanes.
 const HIDDEN: usize = 14;
-
-/// What the rules call sided; as in `src/sentiment.rs`.
-const SIDED: f64 = 0.15;
 
 /// What a cue counts beside the n-grams, whose squares sum to about 1.
 const CUE: f64 = 0.5;
@@ -411,9 +408,10 @@ impl Set<'_> {
     /// rules agree.
     fn turns(&self, turns: &[Value], dialogue: &str) -> Vec<Row> {
         let role = self.recipe.role;
+        let sided = f64::from(SIDED) / 1000.0;
         let neutral = match role {
             Role::Agent => IMPOLITE_BELOW..POLITE_FROM,
-            Role::Customer => -SIDED..SIDED,
+            Role::Customer => -sided..sided,
         };
         let texts = turns.iter().filter(|turn| turn["role"] == role.as_str());
         texts

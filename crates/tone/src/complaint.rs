@@ -2,7 +2,7 @@
 //! trained head where the sentiment of the words does not decide.
 
 use crate::grams::Grams;
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::reading::Reading;
 use crate::rules::Cue;
 use crate::score::{Rule, Sum};
@@ -20,12 +20,6 @@ const REPROACH: i32 = 250;
 /// What the sentiment head alone calls negative complains only from here on; thousandths.
 const SURE: i32 = 500;
 
-/// A head that is this sure (thousandths of a logit) gives half of the points there are.
-const HALFWAY: i32 = 1_500;
-
-/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
-const FURTHEST: i32 = 100_000;
-
 /// Counts what the sentiment says.
 pub(crate) fn rules(reading: &Reading<'_, '_>, mood: &Mood, sum: &mut Sum<'_>) {
     let bad = -mood.value;
@@ -39,17 +33,12 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, mood: &Mood, sum: &mut Sum<'_>) {
 pub(crate) fn ask(head: &Head, grams: &Grams<'_>, bits: u128, mood: &Mood, sum: &mut Sum<'_>) {
     let answer = head.score(grams, bits);
     let [complaint, praise] = answer.logits;
-    let sure = complaint.saturating_sub(praise.max(0)).clamp(-FURTHEST, FURTHEST);
+    let sure = complaint.saturating_sub(praise.max(0));
     let seen = sure > 0;
     if seen == (sum.total() >= FROM) || reproaches(mood) {
         return;
     }
-    // Both branches grow with `sure` and never reach their bounds.
-    let value = if seen {
-        FROM + (999 - FROM) * sure / (sure + HALFWAY)
-    } else {
-        (FROM - 1) * HALFWAY / (HALFWAY - sure)
-    };
+    let value = head::points(FROM, 999, sure);
     let (toward, from) = if seen { (Some(0), None) } else { (None, Some(0)) };
     sum.head(&head.reasons(grams, &answer, toward, from), value - sum.total());
 }

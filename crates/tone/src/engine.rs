@@ -139,9 +139,10 @@ impl Engine {
     }
 
     /// An engine with phrases of one's own on top of the embedded library: files by name and
-    /// content, in the format of `library/*.txt` (see `library/README.md`). A phrase that the library
-    /// has in the same class is replaced, so that its points change, and become none with
-    /// `politeness=0`, `sentiment=0` or `urgency=0`. The files are part of [`Engine::library_hash`].
+    /// content, in the format that `library/README.md` describes. A phrase that stands in the
+    /// library in the same class and the same words, gaps included, is replaced: its points change,
+    /// and become none with `politeness=0`, `sentiment=0` or `urgency=0`. The files are part of
+    /// [`Engine::library_hash`].
     ///
     /// # Errors
     ///
@@ -180,7 +181,8 @@ impl Engine {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// BLAKE3 of the phrase library, the heads and the confidences, in hex: with [`Engine::version`] it pins every score.
+    /// BLAKE3 of the phrase library, the heads and the confidences, in hex: with
+    /// [`Engine::version`] it pins every score.
     pub fn library_hash(&self) -> &str {
         &self.library.hash
     }

@@ -239,6 +239,23 @@ impl Head {
     }
 }
 
+/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
+const FURTHEST: i32 = 100_000;
+
+/// A head that is this sure (thousandths of a logit) gives half of the points there are.
+const HALFWAY: i32 = 1_500;
+
+/// What a head that is so sure (thousandths of a logit) gives: from `edge` on up to `most` if it is
+/// sure of it at all, less than `edge` otherwise. Grows with `sure` and never reaches its bounds.
+pub(crate) fn points(edge: i32, most: i32, sure: i32) -> i32 {
+    let sure = sure.clamp(-FURTHEST, FURTHEST);
+    if sure > 0 {
+        edge + (most - edge) * sure / (sure + HALFWAY)
+    } else {
+        (edge - 1) * HALFWAY / (HALFWAY - sure)
+    }
+}
+
 /// Parts of a weight that are kept when it is spread over bytes.
 const FINE: f64 = 64.0;
 

@@ -8,12 +8,14 @@
 //!    scalars of the text as it was given.
 //! 2. **One automaton** over the phrase library, which is data (`library/*.txt`).
 //!    A longer exception swallows the phrases inside it, so that 尿不湿, 250元 or
-//!    报警器 are no insult and no threat.
+//!    报警器 are no insult and no threat. Risks and what agents should not say are also
+//!    looked for in the text without its disguises (投·诉, s u e, l4wyer).
 //! 3. **Named rules** over the hits: negation with parity, intensity, question,
 //!    quotation, hypothetical, contrast, sarcasm, withdrawn, resolved, actor.
-//! 4. **Trained heads** (`model/`): a linear model over n-grams and over what the rules
-//!    saw decides the sentiment of a customer's message where the rules leave it open or
-//!    see another side. Its evidence has the class `head`.
+//! 4. **Trained heads** (`model/`): models over n-grams and over what the rules saw speak
+//!    where they see another side than the rules: of a customer's sentiment and satisfaction,
+//!    and in English of complaints and of how polite an agent is. Their evidence has the
+//!    class `head`; `model/README.md` says where they do not speak.
 //! 5. **Scores** as sums: every entry, every rule and every head leaves an [`Evidence`]
 //!    with its points, and base + points = score ([`Assessment::points`]). What would
 //!    leave the range of a score is taken back by an evidence named `range`.

@@ -5,7 +5,7 @@ use crate::assessment::{Polarity, Sentiment};
 use crate::confidence::Confidence;
 use crate::cues;
 use crate::grams::{Cut, Grams};
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules::{self, Side};
@@ -18,12 +18,6 @@ pub const SIDED: i32 = 150;
 /// In a short message the head's best side must be this much likelier than neutral, in
 /// thousandths of a logit: most short messages to a service are neutral.
 const ABSTAIN: i32 = 250;
-
-/// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
-const FURTHEST: i32 = 100_000;
-
-/// A head that is this sure beyond [`ABSTAIN`] gives half of the points there are.
-const HALFWAY: i32 = 1500;
 
 /// A message of at most so many bytes is short: 20 Chinese characters.
 const SHORT: usize = 60;
@@ -83,8 +77,8 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, sum: &mut Sum<'_>) -> Verdict {
         }
         after = hit.end;
     }
-    // Whoever escalates, or is in danger, is not content, however politely it is put.
     let content = is_content(reading, &hits, sum.total());
+    // Whoever escalates, or is in danger, is not content, however politely it is put.
     if let Some(risk) = urgency::standing(reading, content) {
         sum.rule(Rule::Escalation, (&risk).into(), ESCALATION.min(-SIDED - sum.total()));
     }
@@ -116,14 +110,8 @@ fn is_content(reading: &Reading<'_, '_>, hits: &[Hit<'_>], total: i32) -> bool {
 /// What the head makes of a message, as a value in thousandths.
 fn head_value(logits: [i32; 2], short: bool) -> i32 {
     let (most, sign) = if logits[1] > logits[0] { (logits[1], 1) } else { (logits[0], -1) };
-    let beyond = (most - if short { ABSTAIN } else { 0 }).clamp(-FURTHEST, FURTHEST);
-    // Both branches grow with `beyond` and never reach their bounds.
-    let size = if beyond > 0 {
-        SIDED + (1000 - SIDED) * beyond / (beyond + HALFWAY)
-    } else {
-        (SIDED - 1) * HALFWAY / (HALFWAY - beyond)
-    };
-    sign * size
+    let abstain = if short { ABSTAIN } else { 0 };
+    sign * head::points(SIDED, 1000, most.saturating_sub(abstain))
 }
 
 /// Lets the head speak where it sees another side than the rules.

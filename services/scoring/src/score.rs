@@ -60,9 +60,7 @@ impl Service {
         });
         Ok(ScoreResponse { scores: scores.collect::<Result<_, _>>()? })
     }
-}
 
-impl Service {
     fn suggest(&self, request: &SuggestRequest) -> Result<SuggestResponse, ServiceError> {
         let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
         for (field, text) in [("text", &request.text), ("draft", &request.draft)] {

@@ -14,8 +14,8 @@ use crate::score::paint::{Color, Paint, Style};
 use crate::score::report::{Report, Running, base, reasons, thousandths};
 use crate::score::{About, Scored, quiet};
 
-/// From this value on, either way, a sentiment has a side. The engine keeps its edges to itself;
-/// a test holds these against its labels.
+/// From this value on, either way, a sentiment has a side: [`zhili_tone::SIDED`] as a person reads
+/// it. A test holds this edge and the next against the engine's labels.
 const SIDED_FROM: f64 = 0.15;
 /// From this probability on a message is urgent.
 const URGENT_FROM: f64 = 0.5;

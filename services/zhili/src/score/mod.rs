@@ -86,6 +86,24 @@ fn parse_context(given: &str) -> Result<String, String> {
 }
 
 impl About {
+    /// The engine, with the phrases that were given.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] if a file cannot be read, [`Failure::Problems`] naming its first bad line.
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        let mut files = Vec::new();
+        for path in &self.phrases {
+            let name = path.display().to_string();
+            let content = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Io(format!("cannot read {name}: {error}")))?;
+            files.push((name, content));
+        }
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+        Engine::with_phrases(&files)
+            .map_err(|error| Failure::Problems(format!("cannot load the library: {error}")))
+    }
+
     /// Masks `text` and assesses it.
     ///
     /// # Errors
@@ -151,26 +169,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-impl About {
-    /// The engine, with the phrases that were given.
-    ///
-    /// # Errors
-    /// [`Failure::Io`] if a file cannot be read, [`Failure::Problems`] naming its first bad line.
-    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
-        let mut files = Vec::new();
-        for path in &self.phrases {
-            let name = path.display().to_string();
-            let content = std::fs::read_to_string(path)
-                .map_err(|error| Failure::Io(format!("cannot read {name}: {error}")))?;
-            files.push((name, content));
-        }
-        let files: Vec<(&str, &str)> =
-            files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
-        Engine::with_phrases(&files)
-            .map_err(|error| Failure::Problems(format!("cannot load the library: {error}")))
-    }
 }
 
 /// An output that nobody reads any more ends the work well.
