@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::cycle::{Cycle, End};
+use crate::book::{Book, TermsRef};
+use crate::cycle::{Alarm, Asks, Cycle, End};
+use crate::deadline::{Due, Told};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
-use crate::output::{Fact, FactBody, Family, Output, Severity, Signal, SignalKind};
+use crate::output::{
+    Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, SlaState,
+};
 use crate::place::Place;
 use crate::seen::Seen;
-use crate::turn::{Human, TurnStatement};
+use crate::turn::{Human, Message, TurnStatement};
 
 /// Places looked through for an equal one before a new one is kept: agents take turns, queues
 /// seldom change, so an equal one is near the end.
@@ -52,6 +55,8 @@ struct Identity {
 /// What a conversation's timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deadline {
+    /// Something was expected by now.
+    Service(Due),
     /// Nobody said anything for too long: the cycle ends.
     Idle,
     /// The conversation leaves memory.
@@ -107,11 +112,28 @@ impl Conversation {
                 .all(|cycle| cycle.is_consistent(places))
     }
 
+    /// Terms that its cycles in memory go by.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = TermsRef> {
+        self.ended.iter().chain(self.open.as_deref()).filter_map(|cycle| cycle.terms)
+    }
+
     /// When the conversation's next timer is due, and what for.
-    pub(crate) fn deadline(&self, config: &Config) -> Option<(i64, Deadline)> {
+    pub(crate) fn deadline(&self, book: &Book) -> Option<(i64, Deadline)> {
+        let config = &book.config;
         match &self.open {
-            Some(cycle) if !cycle.historical => (!cycle.is_waiting())
-                .then(|| (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)),
+            Some(cycle) if !cycle.historical => {
+                let service = cycle
+                    .next_due(book.terms(cycle.terms))
+                    .map(|(due_ms, due)| (due_ms, Deadline::Service(due)));
+                let idle = (!cycle.is_waiting()).then(|| {
+                    (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)
+                });
+                // At the same time the target is missed before the cycle ends.
+                match (service, idle) {
+                    (Some(service), Some(idle)) if idle.0 < service.0 => Some(idle),
+                    (service, idle) => service.or(idle),
+                }
+            }
             // While an event could come again and not be historical, its id has to be known.
             _ => {
                 let last_ms = self.last_log_ms.max(self.latest_sent_ms);
@@ -121,10 +143,27 @@ impl Conversation {
     }
 
     /// Does what was due at `due_ms`.
-    pub(crate) fn fire(&mut self, due_ms: i64, what: Deadline, out: &mut Vec<Output>) -> Fired {
+    pub(crate) fn fire(
+        &mut self,
+        due_ms: i64,
+        what: Deadline,
+        book: &Book,
+        out: &mut Vec<Output>,
+    ) -> Fired {
         match what {
+            Deadline::Service(due) => {
+                self.pass(due_ms, due, book, out);
+                Fired::Stays
+            }
             Deadline::Idle => {
-                self.end_cycle(due_ms, due_ms, false, out);
+                let end = End {
+                    at_ms: due_ms,
+                    log_ms: due_ms,
+                    resolved: false,
+                    by_status: false,
+                    place: self.place,
+                };
+                self.end_cycle(end, book, out);
                 self.last_log_ms = due_ms;
                 Fired::Stays
             }
@@ -133,10 +172,11 @@ impl Conversation {
                 // more, so what it says is final although it has no end.
                 if let Some(mut cycle) = self.open.take() {
                     let (identity, key) = (&self.identity, cycle.key);
-                    cycle.settle_open(self.place, due_ms, &mut |turn| {
-                        out.push(identity.turn(key, turn));
+                    let terms = book.terms(cycle.terms);
+                    cycle.settle_open(self.place, due_ms, terms, &mut |turn| {
+                        identity.turn(key, turn, out);
                     });
-                    let mut fact = self.identity.cycle(&mut cycle, self.place);
+                    let mut fact = self.identity.cycle(&mut cycle, self.place, book);
                     if let FactBody::Cycle(body) = &mut fact.body {
                         body.provisional = false;
                     }
@@ -147,6 +187,16 @@ impl Conversation {
         }
     }
 
+    /// Tells what was expected of the open cycle by `due_ms`.
+    fn pass(&mut self, due_ms: i64, due: Due, book: &Book, out: &mut Vec<Output>) {
+        let Some(cycle) = self.open.as_deref_mut() else { return };
+        let Some(alarm) = cycle.pass(due) else { return };
+        out.push(Output::Signal(self.identity.alarm(cycle.key, &alarm, due_ms, self.place)));
+        if alarm.told == Told::Breach && matches!(due, Due::Frt | Due::Resolution) {
+            out.push(Output::Fact(self.identity.cycle(cycle, self.place, book)));
+        }
+    }
+
     /// Folds an event that was not seen before.
     pub(crate) fn apply(
         &mut self,
@@ -154,10 +204,10 @@ impl Conversation {
         key: u64,
         now_ms: i64,
         historical: bool,
-        config: &Config,
+        book: &Book,
         out: &mut Vec<Output>,
     ) {
-        self.forget_settled(now_ms.saturating_sub(config.horizon()));
+        self.forget_settled(now_ms.saturating_sub(book.config.horizon()));
         let sent_ms = event.sent_ms.min(now_ms);
         self.live |= !historical;
         if let Some(cycle) = &mut self.open {
@@ -173,16 +223,22 @@ impl Conversation {
 
         match event.kind {
             EventKind::Message => {
-                self.message(event, key, Moment { sent_ms, now_ms, place, historical }, out);
+                self.message(event, key, Moment { sent_ms, now_ms, place, historical }, book, out);
                 self.idle_from_ms = now_ms;
             }
             EventKind::Handoff => {
                 if let Some(cycle) = &mut self.open {
-                    cycle.handoff(sent_ms);
+                    cycle.handoff(sent_ms, historical, book.terms(cycle.terms));
+                }
+            }
+            EventKind::Join if event.author.is_some_and(|author| author.role == Role::Agent) => {
+                if let Some(cycle) = &mut self.open {
+                    cycle.join(sent_ms);
                 }
             }
             EventKind::Status(status) => {
-                self.status(status, key, Moment { sent_ms, now_ms, place, historical }, out);
+                let at = Moment { sent_ms, now_ms, place, historical };
+                self.status(status, key, at, book, out);
             }
             EventKind::Edit { .. }
             | EventKind::Delete { .. }
@@ -196,12 +252,27 @@ impl Conversation {
         }
     }
 
-    fn message(&mut self, event: &Event<'_>, key: u64, at: Moment, out: &mut Vec<Output>) {
+    fn message(
+        &mut self,
+        event: &Event<'_>,
+        key: u64,
+        at: Moment,
+        book: &Book,
+        out: &mut Vec<Output>,
+    ) {
         match event.part() {
             Part::Customer => {
-                let expects_answer = !event.marks.thanks_or_farewell_only;
-                let cycle = self.open_cycle(key, at, false);
-                cycle.customer(at.sent_ms, event.event_id, expects_answer, at.historical);
+                let says = Asks {
+                    expects_answer: !event.marks.thanks_or_farewell_only,
+                    historical: at.historical,
+                };
+                let message = Message {
+                    sent_ms: at.sent_ms,
+                    id: event.event_id.into(),
+                    asks: event.marks.question,
+                };
+                let cycle = self.open_cycle(key, at, false, book);
+                cycle.customer(message, says, book.terms(cycle.terms));
             }
             Part::Human { substantive } => {
                 let reply = Human {
@@ -211,48 +282,64 @@ impl Conversation {
                     substantive,
                     place: at.place,
                 };
-                self.in_every_cycle(out, |cycle, state| cycle.human(reply, state));
+                self.in_every_cycle(book, out, |cycle, state| {
+                    cycle.human(reply, book.terms(cycle.terms), state);
+                });
             }
-            Part::Machine => {
-                self.in_every_cycle(out, |cycle, _| cycle.machine(at.sent_ms, at.place));
+            Part::Machine { serves } => {
+                self.in_every_cycle(book, out, |cycle, _| {
+                    cycle.machine(at.sent_ms, at.place, serves, book.terms(cycle.terms));
+                });
             }
             Part::Silent => {}
         }
     }
 
-    fn status(&mut self, status: Status, key: u64, at: Moment, out: &mut Vec<Output>) {
-        match status {
-            Status::Open => {
-                self.open_cycle(key, at, false);
+    fn status(&mut self, status: Status, key: u64, at: Moment, book: &Book, out: &mut Vec<Output>) {
+        let resolved = match status {
+            Status::Open | Status::Reopened => {
+                self.open_cycle(key, at, status == Status::Reopened, book);
+                return;
             }
-            Status::Reopened => {
-                self.open_cycle(key, at, true);
-            }
-            Status::Resolved => self.end_cycle(at.sent_ms, at.now_ms, true, out),
-            Status::Closed => self.end_cycle(at.sent_ms, at.now_ms, false, out),
-        }
+            Status::Resolved => true,
+            Status::Closed => false,
+        };
+        let end = End {
+            at_ms: at.sent_ms,
+            log_ms: at.now_ms,
+            resolved,
+            by_status: true,
+            place: self.place,
+        };
+        self.end_cycle(end, book, out);
     }
 
     /// The open cycle; opens one if there is none.
-    fn open_cycle(&mut self, key: u64, at: Moment, reopened: bool) -> &mut Cycle {
+    fn open_cycle(&mut self, key: u64, at: Moment, reopened: bool, book: &Book) -> &mut Cycle {
         if self.open.is_none() {
             self.cycles += 1;
             self.idle_from_ms = at.now_ms;
         }
-        let number = self.cycles;
+        let (number, identity) = (self.cycles, &self.identity);
         self.open.get_or_insert_with(|| {
-            Cycle::new(number, key, at.sent_ms, reopened, at.historical).into()
+            let mut cycle = Cycle::new(number, key, at.sent_ms, reopened, at.historical);
+            let queue = identity.places[at.place as usize].queue();
+            let terms = book.terms_of(&identity.tenant, queue);
+            if let (Some(at), Some(terms)) = (terms, book.terms(terms)) {
+                cycle.expect(at, terms);
+            }
+            cycle.into()
         })
     }
 
-    fn end_cycle(&mut self, at_ms: i64, log_ms: i64, resolved: bool, out: &mut Vec<Output>) {
+    fn end_cycle(&mut self, end: End, book: &Book, out: &mut Vec<Output>) {
         let Some(mut cycle) = self.open.take() else {
             return;
         };
         let (identity, key) = (&self.identity, cycle.key);
-        let end = End { at_ms, log_ms, resolved, place: self.place };
-        cycle.close(end, &mut |turn| out.push(identity.turn(key, turn)));
-        out.push(Output::Fact(identity.cycle(&mut cycle, self.place)));
+        let terms = book.terms(cycle.terms);
+        cycle.close(end, terms, &mut |turn| identity.turn(key, turn, out));
+        out.push(Output::Fact(identity.cycle(&mut cycle, self.place, book)));
         self.ended.push(*cycle);
     }
 
@@ -260,21 +347,24 @@ impl Conversation {
     /// cycle. States the turns that change, then the cycle if what it said last no longer holds.
     fn in_every_cycle(
         &mut self,
+        book: &Book,
         out: &mut Vec<Output>,
         mut show: impl FnMut(&mut Cycle, &mut dyn FnMut(TurnStatement)),
     ) {
         let identity = &self.identity;
         for cycle in self.ended.iter_mut().chain(self.open.as_deref_mut()) {
             let key = cycle.key;
-            let (before, first_before) = (cycle.body(), cycle.first_replies());
-            show(cycle, &mut |turn| out.push(identity.turn(key, turn)));
+            let terms = book.terms(cycle.terms);
+            let before = (cycle.headline(terms), cycle.end.map(|_| cycle.body(terms)));
+            show(cycle, &mut |turn| identity.turn(key, turn, out));
             // Counts of an open cycle go on changing and are stated when it ends.
-            let is_news = match cycle.end {
-                Some(_) => cycle.body() != before,
-                None => cycle.first_replies() != first_before,
-            };
-            if is_news {
-                out.push(Output::Fact(identity.cycle(cycle, self.place)));
+            let after = (cycle.headline(terms), cycle.end.map(|_| cycle.body(terms)));
+            if after == before {
+                continue;
+            }
+            out.push(Output::Fact(identity.cycle(cycle, self.place, book)));
+            if (before.0.frt, after.0.frt) == (Some(SlaState::Breached), Some(SlaState::Met)) {
+                out.push(identity.correction(cycle, SignalKind::FrtBreach, 0, self.place));
             }
         }
     }
@@ -316,6 +406,7 @@ impl Conversation {
     fn signal(&self, event: &Event<'_>, sent_ms: i64, historical: bool, out: &mut Vec<Output>) {
         let Some(author) = event.author else { return };
         let place = &self.identity.places[self.place as usize];
+        let identity = [event.source, event.event_id];
         let (kind, family, severity, category, probability, agent) =
             if author.role == Role::Customer {
                 let Some(urgent) = event.marks.urgent else {
@@ -339,7 +430,7 @@ impl Conversation {
                 (kind, Family::Wording, Severity::Warning, "", 1.0, author.id)
             };
         out.push(Output::Signal(Signal {
-            signal_id: signal_id(event, kind),
+            signal_id: self.identity.signal_id(kind, &identity),
             tenant: event.tenant.into(),
             conversation_id: event.conversation_id.into(),
             family,
@@ -387,18 +478,86 @@ impl Identity {
         (self.places.len() - 1) as u32
     }
 
-    fn turn(&self, cycle_key: u64, turn: TurnStatement) -> Output {
+    /// States a turn, and takes back what was told of it if that does not hold.
+    fn turn(&self, cycle_key: u64, turn: TurnStatement, out: &mut Vec<Output>) {
+        let TurnStatement { place, historical, revision, corrects_nrt, body } = turn;
+        let (number, at_ms) = (body.turn, body.started_ms);
+        let fact_id = format!("{}/{cycle_key:016x}/t{number}", self.id);
+        let correction = corrects_nrt.then(|| {
+            let kind = SignalKind::NrtBreach;
+            let signal_id = self.alarm_id(kind, cycle_key, number, 0);
+            let body = FactBody::Correction(Correction { signal_id, kind });
+            self.fact(format!("{fact_id}/nrt"), 0, at_ms, place, historical, body)
+        });
+        let body = FactBody::Turn(body);
+        out.push(Output::Fact(self.fact(fact_id, revision, at_ms, place, historical, body)));
+        out.extend(correction.map(Output::Fact));
+    }
+
+    fn correction(&self, cycle: &Cycle, kind: SignalKind, turn: u32, place: u32) -> Output {
+        let signal_id = self.alarm_id(kind, cycle.key, turn, 0);
         Output::Fact(self.fact(
-            format!("{}/{cycle_key:016x}/t{}", self.id, turn.body.turn),
-            turn.revision,
-            turn.body.started_ms,
-            turn.place,
-            turn.historical,
-            FactBody::Turn(turn.body),
+            format!("{}/{:016x}/frt", self.id, cycle.key),
+            0,
+            cycle.started_ms,
+            cycle.place().unwrap_or(place),
+            cycle.historical,
+            FactBody::Correction(Correction { signal_id, kind }),
         ))
     }
 
-    fn cycle(&self, cycle: &mut Cycle, current_place: u32) -> Fact {
+    /// What came with time and without a message.
+    fn alarm(&self, cycle_key: u64, alarm: &Alarm, due_ms: i64, place: u32) -> Signal {
+        let (kind, severity) = match (alarm.due, alarm.told) {
+            (Due::Frt, Told::Warning) => (SignalKind::FrtWarning, Severity::Warning),
+            (Due::Frt, Told::Breach) => (SignalKind::FrtBreach, Severity::High),
+            (Due::Nrt, Told::Warning) => (SignalKind::NrtWarning, Severity::Warning),
+            (Due::Nrt, Told::Breach) => (SignalKind::NrtBreach, Severity::High),
+            (Due::Resolution, Told::Warning) => (SignalKind::ResolutionWarning, Severity::Warning),
+            (Due::Resolution, Told::Breach) => (SignalKind::ResolutionBreach, Severity::High),
+            (Due::Question, _) => (SignalKind::QuestionUnanswered, Severity::Warning),
+            (Due::Silence, _) if alarm.waits => (SignalKind::AgentSilence, Severity::Warning),
+            (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
+        };
+        let place = &self.places[place as usize];
+        Signal {
+            signal_id: self.alarm_id(kind, cycle_key, alarm.turn, alarm.ordinal),
+            tenant: self.tenant.to_string(),
+            conversation_id: self.id.to_string(),
+            family: Family::Sla,
+            kind,
+            category: String::new(),
+            severity,
+            event_id: alarm.event_id.clone(),
+            effective_ms: due_ms,
+            // Time has passed or it has not.
+            probability: 1.0,
+            rules: Vec::new(),
+            agent: place.agent().to_string(),
+            customer: self.customer.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
+            historical: false,
+        }
+    }
+
+    fn alarm_id(&self, kind: SignalKind, cycle_key: u64, turn: u32, ordinal: u32) -> String {
+        let (cycle, turn) = (format!("{cycle_key:016x}"), format!("{turn}"));
+        self.signal_id(kind, &[&cycle, &turn, &format!("{ordinal}")])
+    }
+
+    /// Hash of what makes a signal the same signal, in lower-case hex.
+    fn signal_id(&self, kind: SignalKind, parts: &[&str]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [&*self.tenant, &*self.id, kind.name()].iter().chain(parts) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_string()
+    }
+
+    fn cycle(&self, cycle: &mut Cycle, current_place: u32, book: &Book) -> Fact {
         let revision = cycle.stated;
         cycle.stated += 1;
         self.fact(
@@ -407,7 +566,7 @@ impl Identity {
             cycle.started_ms,
             cycle.place().unwrap_or(current_place),
             cycle.historical,
-            FactBody::Cycle(cycle.body()),
+            FactBody::Cycle(cycle.body(book.terms(cycle.terms))),
         )
     }
 
@@ -436,15 +595,4 @@ impl Identity {
             body,
         }
     }
-}
-
-/// Hash of what makes a signal the same signal, in lower-case hex.
-fn signal_id(event: &Event<'_>, kind: SignalKind) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let parts = [event.tenant, event.conversation_id, kind.name(), event.source, event.event_id];
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().to_hex()[..32].to_string()
 }

@@ -5,9 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::book::TermsRef;
+use crate::deadline::{self, Clock, Deadlines, Due, Resolution, Told};
 use crate::history::History;
-use crate::output;
-use crate::turn::{Answer, Human, Message, Split, Turn, TurnStatement};
+use crate::output::{self, CycleBusiness, Sla, SlaState};
+use crate::policy::Terms;
+use crate::silence::{Silences, Speaker};
+use crate::turn::{Answer, Human, Message, Nrt, Split, Turn, TurnStatement};
 
 /// Hand-offs that a cycle remembers, latest first to stay. More than a handful means a loop
 /// between bots; only a reply later than its 64 latest hand-offs can tell the difference.
@@ -25,6 +29,11 @@ pub(crate) struct Cycle {
     pub(crate) end: Option<End>,
     /// How often it was stated.
     pub(crate) stated: u32,
+    /// What is expected of it; settled when it began.
+    pub(crate) terms: Option<TermsRef>,
+    /// `None` if nothing is expected.
+    deadlines: Option<Box<Deadlines>>,
+    silences: Silences,
     reopened: bool,
     first_customer_ms: Option<i64>,
     /// Ascending.
@@ -32,6 +41,7 @@ pub(crate) struct Cycle {
     any: Option<Reply>,
     human: Option<Reply>,
     substantive: Option<Reply>,
+    join: Join,
     turns: u32,
     unanswered: u32,
     /// The customer run that waits for an answer.
@@ -49,8 +59,18 @@ pub(crate) struct End {
     /// Log time at which it ended.
     pub(crate) log_ms: i64,
     pub(crate) resolved: bool,
+    /// Somebody ended it; else it was idle for too long.
+    pub(crate) by_status: bool,
     /// Who was in charge.
     pub(crate) place: u32,
+}
+
+/// What a customer's message asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    /// It is more than thanks or farewell.
+    pub(crate) expects_answer: bool,
+    pub(crate) historical: bool,
 }
 
 /// First reply of one kind.
@@ -62,12 +82,40 @@ struct Reply {
     place: u32,
 }
 
-/// The first-reply times of a cycle, to see whether a record changed them.
+/// An agent's coming in and first message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Join {
+    #[default]
+    None,
+    /// Came in at this time and has said nothing.
+    Silent(i64),
+    /// Said something so long after coming in.
+    Spoke(i64),
+}
+
+/// What of an open cycle is news as soon as it changes; the rest is stated when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FirstReplies {
+pub(crate) struct Headline {
     any: Option<i64>,
     human: Option<i64>,
     substantive: Option<i64>,
+    join: Option<i64>,
+    pub(crate) frt: Option<SlaState>,
+}
+
+/// A deadline that has passed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Alarm {
+    pub(crate) due: Due,
+    pub(crate) told: Told,
+    /// Turn that it is about; 0 for the whole cycle.
+    pub(crate) turn: u32,
+    /// The customer message that waits, if any; else empty.
+    pub(crate) event_id: String,
+    /// Silences before this one; 0 for anything else.
+    pub(crate) ordinal: u32,
+    /// Whose silence it is.
+    pub(crate) waits: bool,
 }
 
 impl Cycle {
@@ -85,12 +133,16 @@ impl Cycle {
             historical,
             end: None,
             stated: 0,
+            terms: None,
+            deadlines: None,
+            silences: Silences::default(),
             reopened,
             first_customer_ms: None,
             handoffs: Vec::new(),
             any: None,
             human: None,
             substantive: None,
+            join: Join::None,
             turns: 0,
             unanswered: 0,
             open: None,
@@ -104,59 +156,173 @@ impl Cycle {
         self.open.is_some()
     }
 
-    pub(crate) fn handoff(&mut self, sent_ms: i64) {
+    /// Sets what is expected of the cycle that begins now. Nothing of what is only history.
+    pub(crate) fn expect(&mut self, at: TermsRef, terms: &Terms) {
+        self.terms = Some(at);
+        let policy = &terms.policy;
+        if self.historical || !policy.expects_anything() {
+            return;
+        }
+        let mut deadlines = Deadlines::default();
+        if self.reopened {
+            deadlines.frt = policy.frt.map(|target| Clock::start(terms, target, self.started_ms));
+        }
+        deadlines.resolution =
+            policy.resolution.map(|target| Resolution::start(terms, target, self.started_ms));
+        self.deadlines = Some(Box::new(deadlines));
+    }
+
+    pub(crate) fn handoff(&mut self, sent_ms: i64, historical: bool, terms: Option<&Terms>) {
         let place = self.handoffs.partition_point(|&earlier| earlier <= sent_ms);
         self.handoffs.insert(place, sent_ms);
         if self.handoffs.len() > HANDOFFS_KEPT {
             self.handoffs.remove(0);
         }
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.bot_serves = false;
+        }
+        self.ask_for_first_reply(historical, terms);
+    }
+
+    /// Lets the target of the first reply run from the latest of first customer message, hand-off
+    /// and reopen.
+    fn ask_for_first_reply(&mut self, historical: bool, terms: Option<&Terms>) {
+        let Some((target, terms)) = terms.and_then(|terms| Some((terms.policy.frt?, terms))) else {
+            return;
+        };
+        if historical || self.human.is_some() {
+            return;
+        }
+        let Some(from_ms) = self.start_of_reply(i64::MAX) else { return };
+        let Some(deadlines) = &mut self.deadlines else { return };
+        if deadlines.bot_serves {
+            return;
+        }
+        match &mut deadlines.frt {
+            Some(clock) => clock.restart(terms, target, from_ms),
+            none => *none = Some(Clock::start(terms, target, from_ms)),
+        }
+    }
+
+    /// An agent comes in.
+    pub(crate) fn join(&mut self, sent_ms: i64) {
+        if let Join::None | Join::Silent(_) = self.join {
+            self.join = Join::Silent(sent_ms);
+        }
     }
 
     /// The customer says something. A message that `expects_answer` opens a turn; any other
     /// joins one that is open.
-    pub(crate) fn customer(
-        &mut self,
-        sent_ms: i64,
-        id: &str,
-        expects_answer: bool,
-        historical: bool,
-    ) {
+    pub(crate) fn customer(&mut self, message: Message, says: Asks, terms: Option<&Terms>) {
+        let sent_ms = message.sent_ms;
+        self.said(sent_ms, Speaker::Customer);
+        let is_first = self.first_customer_ms.is_none();
         self.first_customer_ms.get_or_insert(sent_ms);
-        let message = Message { sent_ms, id: id.into() };
         match &mut self.open {
             Some(turn) => {
-                turn.historical &= historical;
+                turn.historical &= says.historical;
                 turn.messages.push(message);
             }
-            None if expects_answer => {
+            None if says.expects_answer => {
                 self.turns += 1;
                 self.unanswered += 1;
                 self.open = Some(Box::new(Turn {
                     number: self.turns,
                     stated: 0,
-                    historical,
+                    historical: says.historical,
+                    nrt: Nrt::NotAsked,
                     messages: vec![message],
                     answer: None,
                     place: 0,
                     settled_ms: 0,
                 }));
+                if let Some(deadlines) = &mut self.deadlines {
+                    deadlines.question_told = false;
+                    let target = terms.and_then(|terms| Some((terms, terms.policy.resolution?)));
+                    if let (Some(resolution), Some((terms, target))) =
+                        (&mut deadlines.resolution, target)
+                    {
+                        resolution.resume(terms, target, sent_ms);
+                    }
+                }
             }
             None => {}
         }
+        if is_first {
+            self.ask_for_first_reply(says.historical, terms);
+        }
+        self.ask_for_next_reply(terms);
     }
 
-    /// A machine speaks to the customer.
-    pub(crate) fn machine(&mut self, sent_ms: i64, place: u32) {
+    /// Lets the target of the next reply run for an open turn after the first reply.
+    fn ask_for_next_reply(&mut self, terms: Option<&Terms>) {
+        if let Some((terms, target)) = terms.and_then(|terms| Some((terms, terms.policy.nrt?)))
+            && let (Some(_), Some(_), Some(turn)) = (&self.deadlines, self.human, &mut self.open)
+            && turn.nrt == Nrt::NotAsked
+            && !turn.historical
+        {
+            turn.nrt = Nrt::Running(Clock::start(terms, target, turn.started_ms()));
+        }
+    }
+
+    /// A machine speaks to the customer; a bot rather than an agent's automatic greeting if it
+    /// `serves`.
+    pub(crate) fn machine(
+        &mut self,
+        sent_ms: i64,
+        place: u32,
+        serves: bool,
+        terms: Option<&Terms>,
+    ) {
         let ended_ms = self.end.map(|end| end.at_ms);
         if let Some(start_ms) = self.start_of_reply(sent_ms) {
             improve(&mut self.any, ended_ms, Reply { sent_ms, start_ms, place });
+        }
+        if self.end.is_some() {
+            return;
+        }
+        self.said(sent_ms, Speaker::Machine);
+        let waits = serves
+            && terms.is_some_and(|terms| terms.policy.frt_waits_for_handoff)
+            && self.human.is_none()
+            && self.handoffs.is_empty();
+        if let Some(deadlines) = &mut self.deadlines
+            && waits
+        {
+            deadlines.bot_serves = true;
+            if let Some(clock) = &mut deadlines.frt {
+                clock.stop();
+            }
+        }
+    }
+
+    /// Somebody says something that the customer sees.
+    fn said(&mut self, sent_ms: i64, speaker: Speaker) {
+        let is_late = self.silences.said(sent_ms, speaker, self.open.is_some());
+        if let Some(deadlines) = &mut self.deadlines
+            && !is_late
+        {
+            deadlines.silence_told = false;
         }
     }
 
     /// A person speaks to the customer: answers every message that was open when it was sent.
     /// States the turns that it settles or corrects.
-    pub(crate) fn human(&mut self, reply: Human<'_>, state: &mut dyn FnMut(TurnStatement)) {
+    pub(crate) fn human(
+        &mut self,
+        reply: Human<'_>,
+        terms: Option<&Terms>,
+        state: &mut dyn FnMut(TurnStatement),
+    ) {
         let ended_ms = self.end.map(|end| end.at_ms);
+        if ended_ms.is_none() {
+            self.said(reply.sent_ms, Speaker::Human);
+            if let Join::Silent(joined_ms) = self.join
+                && reply.sent_ms >= joined_ms
+            {
+                self.join = Join::Spoke(reply.sent_ms - joined_ms);
+            }
+        }
         if let Some(start_ms) = self.start_of_reply(reply.sent_ms) {
             let first = Reply { sent_ms: reply.sent_ms, start_ms, place: reply.place };
             improve(&mut self.any, ended_ms, first);
@@ -173,13 +339,27 @@ impl Cycle {
         let is_late = reply.sent_ms < self.latest_answer_ms
             || ended_ms.is_some_and(|ended_ms| reply.sent_ms < ended_ms);
         if is_late {
-            self.correct(&answer, reply, state);
+            self.correct(&answer, reply, terms, state);
         }
-        self.answer_open(answer, reply, state);
+        self.answer_open(answer, reply, terms, state);
+        if self.open.is_none()
+            && let Some(deadlines) = &mut self.deadlines
+            && let Some(resolution) = &mut deadlines.resolution
+            && let Some(terms) = terms
+            && terms.policy.resolution.is_some_and(|target| target.pauses_on_customer)
+        {
+            resolution.pause(terms, reply.sent_ms);
+        }
     }
 
     /// Lets a late answer replace what was answered later, or not at all.
-    fn correct(&mut self, answer: &Answer, reply: Human<'_>, state: &mut dyn FnMut(TurnStatement)) {
+    fn correct(
+        &mut self,
+        answer: &Answer,
+        reply: Human<'_>,
+        terms: Option<&Terms>,
+        state: &mut dyn FnMut(TurnStatement),
+    ) {
         let ended_ms = self.end.map_or(i64::MAX, |end| end.at_ms);
         let mut settled = self.settled.take(self.started_ms);
         for index in 0..settled.len() {
@@ -207,9 +387,9 @@ impl Cycle {
                 }
             };
             self.unanswered -= u32::from(!was_answered);
-            state(turn.statement(self.number));
+            state(turn.statement(self.number, terms));
             if let Some(mut rest) = rest {
-                state(rest.statement(self.number));
+                state(rest.statement(self.number, terms));
                 settled.push(rest);
             }
         }
@@ -223,6 +403,7 @@ impl Cycle {
         &mut self,
         answer: Answer,
         reply: Human<'_>,
+        terms: Option<&Terms>,
         state: &mut dyn FnMut(TurnStatement),
     ) {
         let Some(mut turn) = self.open.take() else {
@@ -240,19 +421,32 @@ impl Cycle {
                 if !turn.answers_first(reply.sent_ms) {
                     std::mem::swap(&mut *turn, &mut rest);
                 }
+                if let Some(deadlines) = &mut self.deadlines {
+                    deadlines.question_told = false;
+                }
                 self.open = Some(Box::new(rest));
+                self.ask_for_next_reply(terms);
             }
         }
         turn.settle(answer, reply);
-        state(turn.statement(self.number));
+        state(turn.statement(self.number, terms));
         self.latest_answer_ms = self.latest_answer_ms.max(reply.sent_ms);
         self.settled.push(self.started_ms, *turn);
     }
 
     /// Ends the cycle; an open turn stays unanswered and is stated as such.
-    pub(crate) fn close(&mut self, end: End, state: &mut dyn FnMut(TurnStatement)) {
-        self.end = Some(End { at_ms: end.at_ms.max(self.started_ms), ..end });
-        self.settle_open(end.place, end.log_ms, state);
+    pub(crate) fn close(
+        &mut self,
+        end: End,
+        terms: Option<&Terms>,
+        state: &mut dyn FnMut(TurnStatement),
+    ) {
+        let at_ms = end.at_ms.max(self.started_ms);
+        if end.by_status {
+            self.silences.end(at_ms, self.open.is_some());
+        }
+        self.end = Some(End { at_ms, ..end });
+        self.settle_open(end.place, end.log_ms, terms, state);
     }
 
     /// Gives up waiting for an answer to the open turn.
@@ -260,12 +454,12 @@ impl Cycle {
         &mut self,
         place: u32,
         log_ms: i64,
+        terms: Option<&Terms>,
         state: &mut dyn FnMut(TurnStatement),
     ) {
         if let Some(mut turn) = self.open.take() {
-            turn.place = place;
-            turn.settled_ms = log_ms;
-            state(turn.statement(self.number));
+            turn.give_up(place, log_ms);
+            state(turn.statement(self.number, terms));
             self.settled.push(self.started_ms, *turn);
         }
     }
@@ -275,18 +469,101 @@ impl Cycle {
         self.settled.forget(self.started_ms, until_ms);
     }
 
-    pub(crate) fn first_replies(&self) -> FirstReplies {
+    /// When the next deadline is due.
+    pub(crate) fn next_due(&self, terms: Option<&Terms>) -> Option<(i64, Due)> {
+        let (deadlines, terms) = (self.deadlines.as_ref()?, terms?);
+        let frt = deadlines.frt.as_ref().filter(|_| self.human.is_none());
+        let nrt = self.open.as_ref().and_then(|turn| turn.nrt.clock());
+        let resolution = deadlines.resolution.as_ref().map(Resolution::clock);
+        let question_ms = self.open.as_ref().and_then(|turn| {
+            let asked_ms = turn.question()?.sent_ms;
+            let wait_ms = terms.policy.question_ms.filter(|_| !deadlines.question_told)?;
+            Some(asked_ms.saturating_add(wait_ms))
+        });
+        let silence_ms =
+            terms.policy.silence.filter(|_| !deadlines.silence_told).and_then(|most| {
+                self.silences.due(self.open.is_some(), most.agent_ms, most.customer_ms)
+            });
+        let candidates = [
+            (deadline::next(frt), Due::Frt),
+            (deadline::next(nrt), Due::Nrt),
+            (deadline::next(resolution), Due::Resolution),
+            (question_ms.unwrap_or(i64::MAX), Due::Question),
+            (silence_ms.unwrap_or(i64::MAX), Due::Silence),
+        ];
+        candidates.into_iter().min_by_key(|&(due_ms, _)| due_ms).filter(|&(at, _)| at < i64::MAX)
+    }
+
+    /// Lets the deadline of [`next_due`](Self::next_due) pass.
+    pub(crate) fn pass(&mut self, due: Due) -> Option<Alarm> {
+        let deadlines = self.deadlines.as_deref_mut()?;
+        let waits = self.open.is_some();
+        let (mut turn, mut ordinal, mut told) = (0, 0, Told::Breach);
+        let mut message = self.open.as_ref().and_then(|turn| turn.messages.first());
+        match due {
+            Due::Frt => told = deadline::fire(deadlines.frt.as_mut()?),
+            Due::Resolution => told = deadline::fire(deadlines.resolution.as_mut()?.clock_mut()),
+            Due::Question => {
+                deadlines.question_told = true;
+                let open = self.open.as_ref()?;
+                (turn, message) = (open.number, open.question());
+            }
+            Due::Silence => {
+                deadlines.silence_told = true;
+                ordinal = self.silences.tell();
+            }
+            Due::Nrt => {}
+        }
+        let event_id = message.map(|message| message.id.to_string()).unwrap_or_default();
+        if due == Due::Nrt {
+            let open = self.open.as_mut()?;
+            (turn, told) = (open.number, deadline::fire(open.nrt.clock_mut()?));
+        }
+        Some(Alarm { due, told, turn, event_id, ordinal, waits })
+    }
+
+    pub(crate) fn headline(&self, terms: Option<&Terms>) -> Headline {
         let since = |reply: Reply| reply.sent_ms.saturating_sub(reply.start_ms);
-        FirstReplies {
+        Headline {
             any: self.any.map(since),
             human: self.human.map(since),
-            // Keeps the start of `frt.human`, which is no later than the first human message,
-            // which is no later than this one.
-            substantive: self.substantive.map(|reply| {
-                let start_ms = self.human.map_or(reply.start_ms, |human| human.start_ms);
-                reply.sent_ms.saturating_sub(start_ms)
-            }),
+            substantive: self
+                .substantive
+                .map(|reply| reply.sent_ms - self.substantive_start(reply)),
+            join: self.joined_for(),
+            // A warning is a signal; of the target only its end is stated.
+            frt: self
+                .frt_sla(terms)
+                .map(|sla| sla.state)
+                .filter(|state| !matches!(state, SlaState::Pending | SlaState::Warned)),
         }
+    }
+
+    /// Keeps the start of `frt.human`, which is no later than the first human message, which is no
+    /// later than this one.
+    fn substantive_start(&self, reply: Reply) -> i64 {
+        self.human.map_or(reply.start_ms, |human| human.start_ms)
+    }
+
+    fn joined_for(&self) -> Option<i64> {
+        match self.join {
+            Join::Spoke(time_ms) => Some(time_ms),
+            Join::None | Join::Silent(_) => None,
+        }
+    }
+
+    /// The target of the first reply, if it was ever asked for.
+    fn frt_sla(&self, terms: Option<&Terms>) -> Option<Sla> {
+        let (terms, deadlines) = (terms?, self.deadlines.as_ref()?);
+        let (target, clock) = (terms.policy.frt?, deadlines.frt?);
+        Some(match (self.human, self.end) {
+            (Some(_), _) if deadlines.bot_serves => {
+                Sla { state: SlaState::Met, target_ms: target.target_ms, due_ms: None }
+            }
+            (Some(reply), _) => deadline::answered(terms, target, reply.start_ms, reply.sent_ms),
+            (None, Some(_)) => clock.given_up(target),
+            (None, None) => clock.open(target),
+        })
     }
 
     /// Who the cycle belongs to, if somebody answered or it has ended.
@@ -294,8 +571,15 @@ impl Cycle {
         self.human.map(|reply| reply.place).or(self.end.map(|end| end.place))
     }
 
-    pub(crate) fn body(&self) -> output::Cycle {
-        let first = self.first_replies();
+    pub(crate) fn body(&self, terms: Option<&Terms>) -> output::Cycle {
+        let first = self.headline(terms);
+        let business = |reply: Option<Reply>, start_ms: &dyn Fn(Reply) -> i64| {
+            reply.and_then(|reply| terms?.business(start_ms(reply), reply.sent_ms))
+        };
+        let resolved = self.end.map(|end| end.resolved);
+        let resolution = self.deadlines.as_ref().and_then(|deadlines| {
+            Some(deadlines.resolution?.state(terms?.policy.resolution?, resolved))
+        });
         output::Cycle {
             cycle: self.number,
             started_ms: self.started_ms,
@@ -303,7 +587,18 @@ impl Cycle {
             frt_any_ms: first.any,
             frt_human_ms: first.human,
             frt_substantive_ms: first.substantive,
-            resolved: self.end.is_some_and(|end| end.resolved),
+            frt_join_ms: first.join,
+            business: CycleBusiness {
+                frt_any_ms: business(self.any, &|reply| reply.start_ms),
+                frt_human_ms: business(self.human, &|reply| reply.start_ms),
+                frt_substantive_ms: business(self.substantive, &|reply| {
+                    self.substantive_start(reply)
+                }),
+            },
+            sla_frt: self.frt_sla(terms),
+            sla_resolution: resolution,
+            silences: self.silences.stated(),
+            resolved: resolved.unwrap_or(false),
             provisional: self.end.is_none(),
             reopened: self.reopened,
             turns: self.turns,

@@ -152,6 +152,8 @@ pub struct Marks<'a> {
     pub greeting_only: bool,
     /// A holding reply and nothing else (稍等, "one moment").
     pub holding_only: bool,
+    /// It asks something.
+    pub question: bool,
     /// Thanks or farewell and nothing else: expects no answer.
     pub thanks_or_farewell_only: bool,
     /// The customer's text needs a person now.
@@ -216,8 +218,9 @@ pub(crate) enum Part {
     Customer,
     /// Answers as a person; `substantive` unless it only greets or holds.
     Human { substantive: bool },
-    /// A machine speaks to the customer: counts for `frt.any` alone.
-    Machine,
+    /// A machine speaks to the customer: counts for `frt.any` alone. A bot `serves`; what is sent
+    /// automatically in an agent's name does not.
+    Machine { serves: bool },
     /// Neither ends nor starts a run: notes, system, supervisors.
     Silent,
 }
@@ -233,7 +236,8 @@ impl Event<'_> {
             (Role::Agent, Subtype::None | Subtype::Assist | Subtype::Template) => {
                 Part::Human { substantive: !self.marks.greeting_only && !self.marks.holding_only }
             }
-            (Role::Agent, Subtype::Auto | Subtype::Ai) | (Role::Bot, _) => Part::Machine,
+            (Role::Agent, Subtype::Auto) => Part::Machine { serves: false },
+            (Role::Agent, Subtype::Ai) | (Role::Bot, _) => Part::Machine { serves: true },
             (Role::System | Role::Supervisor, _) => Part::Silent,
         }
     }

@@ -32,23 +32,33 @@
 //!   judged by its new text and is an event of its own.
 //! - Turns and cycles are historical while every customer message, or every event, of them is.
 
+mod book;
+mod calendar;
 mod config;
 mod conversation;
 mod cycle;
+mod deadline;
 mod event;
 mod event_id;
 mod history;
 mod output;
 mod partition;
 mod place;
+mod policy;
 mod seen;
+mod silence;
 mod snapshot;
 mod turn;
 
+pub use calendar::{Calendar, CalendarError};
 pub use config::Config;
 pub use event::{
     Author, Event, EventKind, Marks, Mode, Role, Status, Subtype, Urgent, UrgentCategory,
 };
-pub use output::{Cycle, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, Turn};
+pub use output::{
+    Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
+    Silences, Sla, SlaState, Turn, TurnBusiness,
+};
 pub use partition::{Applied, Partition};
+pub use policy::{Policies, Policy, PolicyError, Silence, Target};
 pub use snapshot::SnapshotError;

@@ -52,6 +52,96 @@ pub enum FactBody {
     Turn(Turn),
     /// A care cycle.
     Cycle(Cycle),
+    /// A deadline was told as missed, and an answer that was sent in time came to light later.
+    Correction(Correction),
+}
+
+/// Takes back a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The signal that does not hold.
+    pub signal_id: String,
+    /// What it said.
+    pub kind: SignalKind,
+}
+
+/// A target of service (`sla.{frt,nrt,resolution}.v1`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sla {
+    /// How far it has come.
+    pub state: SlaState,
+    /// The target in the time that it runs in, in milliseconds.
+    pub target_ms: i64,
+    /// When it is or was due, milliseconds since the Unix epoch; `None` while it stands still.
+    pub due_ms: Option<i64>,
+}
+
+/// How far a target has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlaState {
+    /// Runs.
+    Pending,
+    /// Runs, and not much is left.
+    Warned,
+    /// Missed.
+    Breached,
+    /// Reached in time.
+    Met,
+    /// Nothing answers it any more, and it was not due yet.
+    Cancelled,
+}
+
+impl SlaState {
+    /// The state's name in contracts and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Warned => "warned",
+            Self::Breached => "breached",
+            Self::Met => "met",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Business values of a turn's times, in milliseconds: time inside business hours. `None` where
+/// there is no calendar, no answer, or no business time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnBusiness {
+    /// Of `rt.first_unanswered.v1`.
+    pub rt_first_unanswered_ms: Option<i64>,
+    /// Of `rt.last_msg.v1`.
+    pub rt_last_msg_ms: Option<i64>,
+    /// Of `rt.human.v1`.
+    pub rt_human_ms: Option<i64>,
+}
+
+/// Business values of a cycle's times, as those of a turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleBusiness {
+    /// Of `frt.any.v1`.
+    pub frt_any_ms: Option<i64>,
+    /// Of `frt.human.v1`.
+    pub frt_human_ms: Option<i64>,
+    /// Of `frt.substantive.v1`.
+    pub frt_substantive_ms: Option<i64>,
+}
+
+/// Stretches of more than 30 s inside a cycle that end with a message that the customer sees, or
+/// with the end of the cycle unless it was idle (`silence.v1`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silences {
+    /// While the customer waited for an answer.
+    pub agent: u32,
+    /// Their time, in milliseconds.
+    pub agent_ms: i64,
+    /// The others: the customer had the word.
+    pub customer: u32,
+    /// Their time, in milliseconds.
+    pub customer_ms: i64,
+    /// Of the customer's, those that an agent ended by speaking again.
+    pub restated: u32,
 }
 
 /// A customer run and the human answer to it, stated when it is answered or its cycle ends.
@@ -79,11 +169,16 @@ pub struct Turn {
     pub rt_last_msg_ms: Option<i64>,
     /// `rt.human.v1`.
     pub rt_human_ms: Option<i64>,
+    /// The same in business hours.
+    pub business: TurnBusiness,
+    /// `sla.nrt.v1`; `None` without such a target and for the first reply of a cycle.
+    pub sla_nrt: Option<Sla>,
     /// How many customer messages the answer is for.
     pub customer_messages: u32,
 }
 
-/// A care cycle, stated when a first-reply time changes and when the cycle ends.
+/// A care cycle, stated when a first-reply time changes, when a target is missed and when the
+/// cycle ends.
 /// Times in milliseconds, never negative; `None` is "not measured".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cycle {
@@ -100,6 +195,16 @@ pub struct Cycle {
     pub frt_human_ms: Option<i64>,
     /// `frt.substantive.v1`.
     pub frt_substantive_ms: Option<i64>,
+    /// `frt.join.v1`: first message minus the agent's coming in.
+    pub frt_join_ms: Option<i64>,
+    /// The first three in business hours.
+    pub business: CycleBusiness,
+    /// `sla.frt.v1`; `None` without such a target, or if nothing live asked for a reply.
+    pub sla_frt: Option<Sla>,
+    /// `sla.resolution.v1`; `None` without such a target.
+    pub sla_resolution: Option<Sla>,
+    /// `silence.v1` so far.
+    pub silences: Silences,
     /// It ended with `resolved`.
     pub resolved: bool,
     /// The cycle is open: its values may still change.
@@ -115,7 +220,8 @@ pub struct Cycle {
 /// Something in a conversation that a person should look at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Hash of tenant, conversation, kind and event: a replay repeats nothing.
+    /// Hash of tenant, conversation, kind and event, or turn and cycle for what comes with time: a
+    /// replay repeats nothing.
     pub signal_id: String,
     /// Owner of the conversation.
     pub tenant: String,
@@ -129,7 +235,7 @@ pub struct Signal {
     pub category: String,
     /// How bad it is.
     pub severity: Severity,
-    /// `event_id` of its cause.
+    /// `event_id` of its cause: the message, or the one that waits; empty if no message does.
     pub event_id: String,
     /// When it became true, milliseconds since the Unix epoch.
     pub effective_ms: i64,
@@ -159,18 +265,48 @@ pub enum Family {
     Complaint,
     /// An agent's words.
     Wording,
+    /// A target of service, or nobody says anything.
+    Sla,
     /// Danger to people or to the company.
     Crisis,
 }
 
 /// Kind of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum SignalKind {
     /// A customer's message was assessed as urgent.
+    #[serde(rename = "urgent_complaint")]
     UrgentComplaint,
     /// Words to a customer that are never acceptable.
+    #[serde(rename = "forbidden_wording")]
     ForbiddenWording,
+    /// Most of the time for a first reply has passed.
+    #[serde(rename = "sla.frt.warning")]
+    FrtWarning,
+    /// The first reply is late.
+    #[serde(rename = "sla.frt.breach")]
+    FrtBreach,
+    /// Most of the time for a reply has passed.
+    #[serde(rename = "sla.nrt.warning")]
+    NrtWarning,
+    /// A reply is late.
+    #[serde(rename = "sla.nrt.breach")]
+    NrtBreach,
+    /// Most of the time to resolve a cycle has passed.
+    #[serde(rename = "sla.resolution.warning")]
+    ResolutionWarning,
+    /// A cycle is not resolved in time.
+    #[serde(rename = "sla.resolution.breach")]
+    ResolutionBreach,
+    /// A customer waits and nobody says anything.
+    #[serde(rename = "silence.agent")]
+    AgentSilence,
+    /// The customer says nothing: time to ask again.
+    #[serde(rename = "silence.customer")]
+    CustomerSilence,
+    /// A customer's question has waited for too long.
+    #[serde(rename = "question.unanswered")]
+    QuestionUnanswered,
 }
 
 impl SignalKind {
@@ -179,6 +315,15 @@ impl SignalKind {
         match self {
             Self::UrgentComplaint => "urgent_complaint",
             Self::ForbiddenWording => "forbidden_wording",
+            Self::FrtWarning => "sla.frt.warning",
+            Self::FrtBreach => "sla.frt.breach",
+            Self::NrtWarning => "sla.nrt.warning",
+            Self::NrtBreach => "sla.nrt.breach",
+            Self::ResolutionWarning => "sla.resolution.warning",
+            Self::ResolutionBreach => "sla.resolution.breach",
+            Self::AgentSilence => "silence.agent",
+            Self::CustomerSilence => "silence.customer",
+            Self::QuestionUnanswered => "question.unanswered",
         }
     }
 }

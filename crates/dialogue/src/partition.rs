@@ -5,10 +5,12 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use hashbrown::HashTable;
 
+use crate::book::Book;
 use crate::config::Config;
 use crate::conversation::{Conversation, Fired};
 use crate::event::{Event, Mode};
 use crate::output::Output;
+use crate::policy::Policies;
 use crate::seen::{Known, event_key};
 
 /// What became of an event.
@@ -31,7 +33,7 @@ pub enum Applied {
 /// batches and from any snapshot.
 #[derive(Debug, Clone)]
 pub struct Partition {
-    pub(crate) config: Config,
+    pub(crate) book: Book,
     pub(crate) now_ms: i64,
     pub(crate) slots: Vec<Option<Conversation>>,
     /// Empty slots, the one to fill next last.
@@ -45,12 +47,12 @@ pub struct Partition {
 impl Partition {
     /// An empty fold at the beginning of time.
     pub fn new(config: Config) -> Self {
-        Self::assemble(config, i64::MIN, Vec::new(), Vec::new())
+        Self::assemble(Book::new(config), i64::MIN, Vec::new(), Vec::new())
     }
 
     /// Puts a fold together from its state.
     pub(crate) fn assemble(
-        config: Config,
+        book: Book,
         now_ms: i64,
         slots: Vec<Option<Conversation>>,
         free: Vec<u32>,
@@ -64,7 +66,7 @@ impl Partition {
                 timers.extend(conversation.armed_ms.map(|due_ms| (due_ms, slot as u32)));
             }
         }
-        Self { config, now_ms, slots, free, index, timers }
+        Self { book, now_ms, slots, free, index, timers }
     }
 
     /// Largest log time seen, milliseconds since the Unix epoch; `i64::MIN` before the first.
@@ -74,7 +76,31 @@ impl Partition {
 
     /// The settings it was made with, which a snapshot keeps.
     pub fn config(&self) -> Config {
-        self.config
+        self.book.config
+    }
+
+    /// Puts a tenant's settings in force at log time `at_ms`, after firing what was due until
+    /// then. Cycles that are open go on with those they began with. Tenant `*` stands for every
+    /// tenant without settings of its own; a sequence that is not above the one in force changes
+    /// nothing.
+    pub fn configure(
+        &mut self,
+        at_ms: i64,
+        tenant: &str,
+        sequence: u64,
+        policies: Policies,
+        out: &mut Vec<Output>,
+    ) {
+        self.advance(at_ms, out);
+        if sequence > self.book.sequence(tenant) {
+            let used = self.slots.iter().flatten().flat_map(Conversation::terms);
+            self.book.configure(tenant, sequence, policies, used);
+        }
+    }
+
+    /// Sequence of a tenant's settings in force; 0 if it has none.
+    pub fn config_sequence(&self, tenant: &str) -> u64 {
+        self.book.sequence(tenant)
     }
 
     /// Conversations in memory.
@@ -101,9 +127,9 @@ impl Partition {
                 continue;
             };
             conversation.armed_ms = None;
-            let fired = match conversation.deadline(&self.config) {
+            let fired = match conversation.deadline(&self.book) {
                 Some((deadline_ms, what)) if deadline_ms <= due_ms => {
-                    conversation.fire(due_ms, what, out)
+                    conversation.fire(deadline_ms, what, &self.book, out)
                 }
                 _ => Fired::Stays,
             };
@@ -130,7 +156,7 @@ impl Partition {
                 .as_ref()
                 .is_some_and(|other| other.is(event.tenant, event.conversation_id))
         });
-        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.config.horizon());
+        let is_old = event.sent_ms < self.now_ms.saturating_sub(self.book.config.horizon());
         let mut historical = event.mode == Mode::Backfill || is_old;
         let slot = if let Some(&slot) = known {
             if let Some(conversation) = &self.slots[slot as usize] {
@@ -147,7 +173,7 @@ impl Partition {
         };
         if let Some(conversation) = &mut self.slots[slot as usize] {
             conversation.seen.insert(key, &event.fingerprint);
-            conversation.apply(event, key, self.now_ms, historical, &self.config, out);
+            conversation.apply(event, key, self.now_ms, historical, &self.book, out);
         }
         self.arm(slot);
         Applied::Accepted { historical }
@@ -181,7 +207,7 @@ impl Partition {
         let Some(conversation) = &mut self.slots[slot as usize] else {
             return;
         };
-        let Some((deadline_ms, _)) = conversation.deadline(&self.config) else {
+        let Some((deadline_ms, _)) = conversation.deadline(&self.book) else {
             return;
         };
         if let Some(armed_ms) = conversation.armed_ms {

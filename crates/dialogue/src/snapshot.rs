@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::book::{Book, BookState};
 use crate::conversation::Conversation;
 use crate::partition::Partition;
 
@@ -10,7 +10,7 @@ use crate::partition::Partition;
 const MAGIC: [u8; 4] = *b"ZDLG";
 
 /// Changes whenever the layout of the state or the meaning of a field does.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// Why a snapshot cannot be used; replay the log instead.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum SnapshotError {
 /// All that the fold knows. The same log gives the same bytes.
 #[derive(Serialize)]
 struct StateRef<'a> {
-    config: Config,
+    book: BookState,
     now_ms: i64,
     slots: &'a [Option<Conversation>],
     free: &'a [u32],
@@ -43,7 +43,7 @@ struct StateRef<'a> {
 
 #[derive(Deserialize)]
 struct State {
-    config: Config,
+    book: BookState,
     now_ms: i64,
     slots: Vec<Option<Conversation>>,
     free: Vec<u32>,
@@ -53,7 +53,7 @@ impl Partition {
     /// The whole state. Folds restored from it go on exactly as this one does.
     pub fn snapshot(&self) -> Vec<u8> {
         let state = StateRef {
-            config: self.config,
+            book: self.book.state(),
             now_ms: self.now_ms,
             slots: &self.slots,
             free: &self.free,
@@ -80,10 +80,15 @@ impl Partition {
         if state.free.len() != empty || !state.free.iter().all(is_empty) {
             return Err(SnapshotError::Inconsistent("the list of free places is wrong"));
         }
+        let book = Book::try_from(state.book)
+            .map_err(|_| SnapshotError::Inconsistent("the settings cannot be read"))?;
+        if !state.slots.iter().flatten().flat_map(Conversation::terms).all(|at| book.has(at)) {
+            return Err(SnapshotError::Inconsistent("a cycle goes by unknown settings"));
+        }
         if !state.slots.iter().flatten().all(Conversation::is_consistent) {
             return Err(SnapshotError::Inconsistent("a conversation refers to an unknown place"));
         }
-        Ok(Self::assemble(state.config, state.now_ms, state.slots, state.free))
+        Ok(Self::assemble(book, state.now_ms, state.slots, state.free))
     }
 
     /// BLAKE3 of the state: equal for folds of the same log, whoever ran them.

@@ -2,14 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deadline::{self, Clock, Stage};
 use crate::event_id::EventId;
-use crate::output;
+use crate::output::{self, Sla, SlaState, TurnBusiness};
+use crate::policy::Terms;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     pub(crate) number: u32,
     pub(crate) stated: u32,
     pub(crate) historical: bool,
+    pub(crate) nrt: Nrt,
     /// In log order, never empty.
     pub(crate) messages: Vec<Message>,
     pub(crate) answer: Option<Answer>,
@@ -22,6 +25,42 @@ pub(crate) struct Turn {
 pub(crate) struct Message {
     pub(crate) sent_ms: i64,
     pub(crate) id: EventId,
+    /// It holds a question.
+    pub(crate) asks: bool,
+}
+
+/// The target of the next reply, as far as this turn is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Nrt {
+    /// No policy, the first reply of the cycle, or history.
+    NotAsked,
+    Running(Clock),
+    /// The turn is settled; whether the target had been told as missed.
+    Settled {
+        told: bool,
+    },
+}
+
+impl Nrt {
+    pub(crate) fn clock(&self) -> Option<&Clock> {
+        match self {
+            Self::Running(clock) => Some(clock),
+            Self::NotAsked | Self::Settled { .. } => None,
+        }
+    }
+
+    pub(crate) fn clock_mut(&mut self) -> Option<&mut Clock> {
+        match self {
+            Self::Running(clock) => Some(clock),
+            Self::NotAsked | Self::Settled { .. } => None,
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Self::Running(clock) = self {
+            *self = Self::Settled { told: clock.stage == Stage::Breached };
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +87,8 @@ pub(crate) struct TurnStatement {
     pub(crate) place: u32,
     pub(crate) historical: bool,
     pub(crate) revision: u32,
+    /// A missed target was told that turns out to have been met.
+    pub(crate) corrects_nrt: bool,
     pub(crate) body: output::Turn,
 }
 
@@ -77,11 +118,12 @@ impl Turn {
             .into_iter()
             .partition(|message| (message.sent_ms <= sent_ms) == first);
         self.messages = keep;
-        Split::Some(Turn { stated: 0, messages: rest, ..self.clone_without_messages() })
-    }
-
-    fn clone_without_messages(&self) -> Self {
-        Self { messages: Vec::new(), answer: self.answer.clone(), ..*self }
+        // What was told stays with the part that keeps the number.
+        let nrt = match self.nrt {
+            Nrt::Settled { .. } => Nrt::Settled { told: false },
+            Nrt::NotAsked | Nrt::Running(_) => Nrt::NotAsked,
+        };
+        Split::Some(Turn { stated: 0, messages: rest, answer: self.answer.clone(), nrt, ..*self })
     }
 
     /// The turn's first message was sent at or before `sent_ms`.
@@ -89,7 +131,24 @@ impl Turn {
         self.messages.first().is_some_and(|message| message.sent_ms <= sent_ms)
     }
 
+    pub(crate) fn started_ms(&self) -> i64 {
+        self.messages.first().map_or(0, |message| message.sent_ms)
+    }
+
+    /// The first question in it.
+    pub(crate) fn question(&self) -> Option<&Message> {
+        self.messages.iter().find(|message| message.asks)
+    }
+
+    /// Nobody will answer it.
+    pub(crate) fn give_up(&mut self, place: u32, log_ms: i64) {
+        self.nrt.settle();
+        self.place = place;
+        self.settled_ms = log_ms;
+    }
+
     pub(crate) fn settle(&mut self, answer: Answer, reply: Human<'_>) {
+        self.nrt.settle();
         self.answer = Some(answer);
         self.place = reply.place;
         self.settled_ms = reply.log_ms;
@@ -119,21 +178,30 @@ impl Turn {
     }
 
     /// The turn as a fact; counts the statement.
-    pub(crate) fn statement(&mut self, cycle: u32) -> TurnStatement {
+    pub(crate) fn statement(&mut self, cycle: u32, terms: Option<&Terms>) -> TurnStatement {
         let revision = self.stated;
         self.stated += 1;
+        let nrt = self.nrt_sla(terms);
+        let told = self.nrt == Nrt::Settled { told: true };
+        let corrects_nrt = told && nrt.is_some_and(|sla| sla.state == SlaState::Met);
+        if corrects_nrt {
+            self.nrt = Nrt::Settled { told: false };
+        }
         let text = |id: Option<&EventId>| id.map_or_else(String::new, ToString::to_string);
         let id = |message: Option<&Message>| text(message.map(|message| &message.id));
-        let started_ms = self.messages.first().map_or(0, |message| message.sent_ms);
+        let started_ms = self.started_ms();
         let last_ms = self.messages.last().map_or(0, |message| message.sent_ms);
         let since = |start_ms: i64| {
             self.answer.as_ref().map(|answer| answer.sent_ms.saturating_sub(start_ms))
         };
+        let business = |start_ms: i64| terms?.business(start_ms, self.answer.as_ref()?.sent_ms);
         let handed_over_ms = self.answer.as_ref().and_then(|answer| answer.handoff_ms);
+        let human_ms = started_ms.max(handed_over_ms.unwrap_or(started_ms));
         TurnStatement {
             place: self.place,
             historical: self.historical,
             revision,
+            corrects_nrt,
             body: output::Turn {
                 cycle,
                 turn: self.number,
@@ -144,9 +212,30 @@ impl Turn {
                 answered_ms: self.answer.as_ref().map(|answer| answer.sent_ms),
                 rt_first_unanswered_ms: since(started_ms),
                 rt_last_msg_ms: since(last_ms),
-                rt_human_ms: since(started_ms.max(handed_over_ms.unwrap_or(started_ms))),
+                rt_human_ms: since(human_ms),
+                business: TurnBusiness {
+                    rt_first_unanswered_ms: business(started_ms),
+                    rt_last_msg_ms: business(last_ms),
+                    rt_human_ms: business(human_ms),
+                },
+                sla_nrt: nrt,
                 customer_messages: self.messages.len() as u32,
             },
         }
+    }
+
+    /// The target of the next reply, once the turn is settled.
+    fn nrt_sla(&self, terms: Option<&Terms>) -> Option<Sla> {
+        let Nrt::Settled { told } = self.nrt else { return None };
+        let (target, terms) = (terms?.policy.nrt?, terms?);
+        let from_ms = self.started_ms();
+        Some(match &self.answer {
+            Some(answer) => deadline::answered(terms, target, from_ms, answer.sent_ms),
+            None => {
+                let state = if told { SlaState::Breached } else { SlaState::Cancelled };
+                let due_ms = terms.due(from_ms, target.target_ms);
+                Sla { state, target_ms: target.target_ms, due_ms }
+            }
+        })
     }
 }

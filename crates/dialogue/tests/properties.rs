@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use support::random::{busy_log, in_order, log};
-use support::{Record, What, Who, fold, in_force};
+use support::{Record, What, Who, begin, demanding, fold, in_force};
 use zhili_dialogue::{Applied, Config, FactBody, Output, Partition};
 
 const HORIZON_MS: i64 = 24 * 3_600_000;
@@ -35,20 +35,35 @@ fn times(output: &Output) -> Vec<i64> {
     match output {
         Output::Fact(fact) => match &fact.body {
             FactBody::Turn(turn) => {
-                [turn.rt_first_unanswered_ms, turn.rt_last_msg_ms, turn.rt_human_ms]
-                    .into_iter()
-                    .flatten()
-                    .collect()
+                let business = turn.business;
+                [
+                    turn.rt_first_unanswered_ms,
+                    turn.rt_last_msg_ms,
+                    turn.rt_human_ms,
+                    business.rt_first_unanswered_ms,
+                    business.rt_last_msg_ms,
+                    business.rt_human_ms,
+                ]
+                .into_iter()
+                .flatten()
+                .collect()
             }
             FactBody::Cycle(cycle) => [
                 cycle.frt_any_ms,
                 cycle.frt_human_ms,
                 cycle.frt_substantive_ms,
+                cycle.frt_join_ms,
+                cycle.business.frt_any_ms,
+                cycle.business.frt_human_ms,
+                cycle.business.frt_substantive_ms,
+                Some(cycle.silences.agent_ms),
+                Some(cycle.silences.customer_ms),
                 cycle.ended_ms.map(|ended_ms| ended_ms - cycle.started_ms),
             ]
             .into_iter()
             .flatten()
             .collect(),
+            FactBody::Correction(_) => Vec::new(),
         },
         Output::Signal(_) => Vec::new(),
     }
@@ -63,7 +78,7 @@ proptest! {
         stops in proptest::collection::vec(any::<bool>(), 60),
     ) {
         let (expected, mut end) = fold(&records);
-        let mut partition = Partition::new(Config::default());
+        let mut partition = begin(demanding());
         let mut outputs = Vec::new();
         for (record, stop) in records.iter().zip(stops) {
             if stop {
@@ -86,7 +101,7 @@ proptest! {
     #[test]
     fn time_may_come_in_any_steps(records in log(), steps in proptest::collection::vec(1_i64..9, 60)) {
         let (expected, end) = fold(&records);
-        let mut partition = Partition::new(Config::default());
+        let mut partition = begin(demanding());
         let mut outputs = Vec::new();
         for (record, parts) in records.iter().zip(steps) {
             let from_ms = partition.now_ms();
@@ -105,13 +120,13 @@ proptest! {
     fn what_was_published_less_than_a_horizon_ago_is_a_duplicate_and_changes_nothing(records in log()) {
         // An event may make something due at its own time: the next step of time says so, be it
         // a duplicate or not. Here it is said at once, with the duplicates and without.
-        let mut plain = Partition::new(Config::default());
+        let mut plain = begin(demanding());
         let mut expected = Vec::new();
         for record in &records {
             record.fold(&mut plain, &mut expected);
             plain.advance(record.at_ms, &mut expected);
         }
-        let mut partition = Partition::new(Config::default());
+        let mut partition = begin(demanding());
         let mut outputs = Vec::new();
         let mut accepted = Vec::new();
         for record in &records {
@@ -174,7 +189,7 @@ proptest! {
                 .filter(|(id, _)| id.starts_with(&prefix))
                 .filter_map(|(_, fact)| match &fact.body {
                     FactBody::Turn(turn) => Some(turn),
-                    FactBody::Cycle(_) => None,
+                    FactBody::Cycle(_) | FactBody::Correction(_) => None,
                 })
                 .collect();
             prop_assert_eq!(turns.len() as u32, cycle.turns);

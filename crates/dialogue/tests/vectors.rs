@@ -7,12 +7,13 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Map, Value};
-use support::{Record, describe, fold, in_force, parse};
-use zhili_dialogue::{Applied, Config, FactBody, Output, Partition};
+use serde_json::{Map, Value, json};
+use support::{Record, begin, describe, fold_with, in_force, parse, policies};
+use zhili_dialogue::{Applied, FactBody, Output, Partition, Policies};
 
 struct Case {
     name: String,
+    policies: Policies,
     records: Vec<Record>,
     expect: Map<String, Value>,
 }
@@ -38,12 +39,13 @@ fn cases() -> Vec<Case> {
                     file.file_stem().expect("a file has a name").display(),
                     case["name"].as_str().expect("a case has a name")
                 ),
+                policies: policies(&case["policy"], &case["calendar"]),
                 records: records.iter().enumerate().map(|(i, r)| parse(r, i + 1)).collect(),
                 expect: case["expect"].as_object().expect("`expect` is an object").clone(),
             });
         }
     }
-    assert!(cases.len() > 60, "the vectors were not found");
+    assert!(cases.len() > 90, "the vectors were not found");
     cases
 }
 
@@ -71,7 +73,7 @@ fn differences(what: &str, expected: &Value, found: &[Map<String, Value>]) -> Ve
 }
 
 fn check(case: &Case) -> Vec<String> {
-    let mut partition = Partition::new(Config::default());
+    let mut partition = begin(case.policies.clone());
     let mut outputs = Vec::new();
     let mut applied = Vec::new();
     for record in &case.records {
@@ -85,10 +87,12 @@ fn check(case: &Case) -> Vec<String> {
     let facts = in_force(&outputs);
     let mut turns = Vec::new();
     let mut cycles = Vec::new();
+    let mut corrections = Vec::new();
     for fact in facts.values() {
         match fact.body {
             FactBody::Turn(_) => turns.push(describe(fact)),
             FactBody::Cycle(_) => cycles.push(describe(fact)),
+            FactBody::Correction(_) => corrections.push(describe(fact)),
         }
     }
     let number = |fact: &Map<String, Value>, field: &str| fact[field].as_f64().unwrap_or(0.0);
@@ -101,7 +105,10 @@ fn check(case: &Case) -> Vec<String> {
         .iter()
         .filter_map(|output| match output {
             Output::Signal(signal) => match serde_json::to_value(signal) {
-                Ok(Value::Object(fields)) => Some(fields),
+                Ok(Value::Object(mut fields)) => {
+                    fields.insert("effective".into(), json!(signal.effective_ms as f64 / 1000.0));
+                    Some(fields)
+                }
                 _ => panic!("a signal is an object"),
             },
             Output::Fact(_) => None,
@@ -113,8 +120,9 @@ fn check(case: &Case) -> Vec<String> {
         match key.as_str() {
             "turns" => problems.extend(differences("turn", expected, &turns)),
             "cycles" => problems.extend(differences("cycle", expected, &cycles)),
+            "corrections" => problems.extend(differences("correction", expected, &corrections)),
             "signals" => problems.extend(differences("signal", expected, &signals)),
-            "applied" if *expected != serde_json::json!(applied) => {
+            "applied" if *expected != json!(applied) => {
                 problems.push(format!("events were {applied:?}, not {expected}"));
             }
             "in_memory" if expected.as_u64() != Some(partition.conversations() as u64) => {
@@ -140,8 +148,8 @@ fn every_vector_holds() {
 #[test]
 fn every_vector_holds_from_a_snapshot_at_every_record() {
     for case in cases() {
-        let (expected, end) = fold(&case.records);
-        let mut partition = Partition::new(Config::default());
+        let (expected, end) = fold_with(&case.records, case.policies.clone());
+        let mut partition = begin(case.policies.clone());
         let mut outputs = Vec::new();
         for record in &case.records {
             partition = Partition::restore(&partition.snapshot()).expect("our own snapshot");
@@ -155,9 +163,9 @@ fn every_vector_holds_from_a_snapshot_at_every_record() {
 #[test]
 fn every_vector_holds_when_every_record_comes_twice() {
     for case in cases() {
-        let (expected, end) = fold(&case.records);
+        let (expected, end) = fold_with(&case.records, case.policies.clone());
         let twice: Vec<_> = case.records.iter().flat_map(|r| [r.clone(), r.clone()]).collect();
-        let (outputs, partition) = fold(&twice);
+        let (outputs, partition) = fold_with(&twice, case.policies.clone());
         assert_eq!(outputs, expected, "{}", case.name);
         assert_eq!(partition.hash(), end.hash(), "{}", case.name);
     }

@@ -31,7 +31,7 @@ pub struct Layout {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Events, turns and cycles.
+    /// Events, turns, cycles and corrections.
     pub conversations: Option<u32>,
     /// Signals, incidents and deliveries.
     pub incidents: Option<u32>,
@@ -42,7 +42,7 @@ pub struct Retention {
 impl Retention {
     const fn days(&self, table: Table) -> Option<u32> {
         match table {
-            Table::Events | Table::Turns | Table::Cycles => self.conversations,
+            Table::Events | Table::Turns | Table::Cycles | Table::Corrections => self.conversations,
             Table::Signals | Table::Incidents | Table::Deliveries => self.incidents,
             Table::DeadLetters => self.dead_letters,
         }
@@ -70,6 +70,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_tables",
     2 "0002_views",
+    3 "0003_targets",
 };
 
 impl Migration {
@@ -350,7 +351,8 @@ mod tests {
             for migration in MIGRATIONS {
                 for statement in migration.statements("zhili", &layout) {
                     assert!(!statement.contains('{'), "{statement}");
-                    assert!(statement.starts_with("CREATE "), "{statement}");
+                    let begins = |word: &str| statement.starts_with(word);
+                    assert!(begins("CREATE ") || begins("ALTER TABLE "), "{statement}");
                     assert_eq!(
                         statement.contains("ON CLUSTER main"),
                         layout.cluster.is_some(),

@@ -15,6 +15,8 @@ pub enum Table {
     Turns,
     /// Care cycles.
     Cycles,
+    /// Signals that turned out not to hold.
+    Corrections,
     /// What a person should look at.
     Signals,
     /// What happened to incidents.
@@ -27,10 +29,11 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Events,
         Self::Turns,
         Self::Cycles,
+        Self::Corrections,
         Self::Signals,
         Self::Incidents,
         Self::Deliveries,
@@ -44,6 +47,7 @@ impl Table {
             Self::Events => "events",
             Self::Turns => "turns",
             Self::Cycles => "cycles",
+            Self::Corrections => "corrections",
             Self::Signals => "signals",
             Self::Incidents => "incidents",
             Self::Deliveries => "deliveries",
@@ -56,7 +60,7 @@ impl Table {
     pub const fn topic(self) -> &'static str {
         match self {
             Self::Events => topics::SCORES,
-            Self::Turns | Self::Cycles => topics::FACTS,
+            Self::Turns | Self::Cycles | Self::Corrections => topics::FACTS,
             Self::Signals => topics::ESCALATION,
             Self::Incidents | Self::Deliveries => topics::INCIDENTS,
             Self::DeadLetters => topics::DEAD_LETTERS,
@@ -71,7 +75,7 @@ impl Table {
         match self {
             Self::Events => &["source", "event_id"],
             Self::Incidents | Self::Deliveries => &["event_id"],
-            Self::Turns | Self::Cycles => &["fact_id"],
+            Self::Turns | Self::Cycles | Self::Corrections => &["fact_id"],
             Self::Signals => &["signal_id"],
             Self::DeadLetters => &[],
         }

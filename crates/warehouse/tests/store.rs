@@ -21,7 +21,8 @@ use zhili_proto::escalation::v1::{
     Incident, IncidentEvent, LogEntry, Page, Signal, incident, incident_event, log_entry, page,
 };
 use zhili_proto::scoring::v1::{
-    Assessment, Cycle, Fact, Politeness, ScoredEvent, Sentiment, Turn, fact, politeness, sentiment,
+    Assessment, Correction, Cycle, Fact, Politeness, ScoredEvent, Sentiment, Turn, fact,
+    politeness, sentiment,
 };
 use zhili_proto::timestamp;
 use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
@@ -362,7 +363,7 @@ async fn migrations_are_applied_once_and_a_changed_one_is_refused() {
     let warehouse = engine.warehouse("migrations");
     let layout = Layout::default();
     let first = migrate(&warehouse, &layout).await.unwrap();
-    assert_eq!(first.applied, ["0001_tables", "0002_views"]);
+    assert_eq!(first.applied, ["0001_tables", "0002_views", "0003_targets"]);
     let again = migrate(&warehouse, &layout).await.unwrap();
     assert!(again.applied.is_empty());
     assert_eq!(again.version, first.version);
@@ -455,6 +456,16 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
     }
     let acknowledged = incident_event(3, true).encode_to_vec();
     records.push(record(topics::INCIDENTS, "team3", acknowledged));
+    // One of the ten signals did not hold.
+    let taken_back = Fact {
+        fact_id: "c1/1/t1/nrt".into(),
+        fact: Some(fact::Fact::Correction(Correction {
+            signal_id: "s1".into(),
+            kind: "sla.nrt.breach".into(),
+        })),
+        ..turn(1, 0, None)
+    };
+    records.push(record(topics::FACTS, "c1", taken_back.encode_to_vec()));
     // Neither can be stored; their dead letters are written in their turn.
     records.push(record(topics::SCORES, "poison", vec![0xff]));
     records.push(record(topics::FACTS, "poison", Fact::default().encode_to_vec()));
@@ -471,6 +482,7 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
     assert_eq!(count(&warehouse, "v_turns WHERE revision = 1").await, 100);
     assert_eq!(count(&warehouse, "v_sessions").await, 100);
     assert_eq!(count(&warehouse, "v_signals").await, 10);
+    assert_eq!(count(&warehouse, "v_signals WHERE corrected").await, 1);
     assert_eq!(count(&warehouse, "v_incidents").await, 10);
     assert_eq!(
         count(&warehouse, "v_incidents WHERE state = 'acknowledged' AND mtta_ms = 90000").await,

@@ -169,6 +169,7 @@ fn marks(assessment: &tone::Assessment) -> dialogue::Marks<'_> {
     dialogue::Marks {
         greeting_only: assessment.is_greeting_only(),
         holding_only: assessment.is_holding_only(),
+        question: assessment.acts.contains(tone::Act::Question),
         thanks_or_farewell_only: assessment.is_thanks_or_farewell_only(),
         urgent,
         forbidden: assessment.forbidden,
@@ -277,6 +278,10 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             rt_human_ms: turn.rt_human_ms,
             customer_messages: turn.customer_messages,
             answered_ms: turn.answered_ms,
+            business_rt_first_unanswered_ms: turn.business.rt_first_unanswered_ms,
+            business_rt_last_msg_ms: turn.business.rt_last_msg_ms,
+            business_rt_human_ms: turn.business.rt_human_ms,
+            sla_nrt: turn.sla_nrt.map(sla),
         }),
         dialogue::FactBody::Cycle(cycle) => scoring::fact::Fact::Cycle(scoring::Cycle {
             cycle: cycle.cycle,
@@ -290,7 +295,24 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             reopened: cycle.reopened,
             turns: cycle.turns,
             unanswered: cycle.unanswered,
+            frt_join_ms: cycle.frt_join_ms,
+            business_frt_any_ms: cycle.business.frt_any_ms,
+            business_frt_human_ms: cycle.business.frt_human_ms,
+            business_frt_substantive_ms: cycle.business.frt_substantive_ms,
+            sla_frt: cycle.sla_frt.map(sla),
+            sla_resolution: cycle.sla_resolution.map(sla),
+            silences_agent: cycle.silences.agent,
+            silences_agent_ms: cycle.silences.agent_ms,
+            silences_customer: cycle.silences.customer,
+            silences_customer_ms: cycle.silences.customer_ms,
+            silences_restated: cycle.silences.restated,
         }),
+        dialogue::FactBody::Correction(correction) => {
+            scoring::fact::Fact::Correction(scoring::Correction {
+                signal_id: correction.signal_id,
+                kind: correction.kind.name().to_owned(),
+            })
+        }
     };
     scoring::Fact {
         tenant: fact.tenant,
@@ -309,6 +331,18 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
     }
 }
 
+fn sla(sla: dialogue::Sla) -> scoring::Sla {
+    use scoring::sla::State;
+    let state = match sla.state {
+        dialogue::SlaState::Pending => State::Pending,
+        dialogue::SlaState::Warned => State::Warned,
+        dialogue::SlaState::Breached => State::Breached,
+        dialogue::SlaState::Met => State::Met,
+        dialogue::SlaState::Cancelled => State::Cancelled,
+    };
+    scoring::Sla { state: state.into(), target_ms: sla.target_ms, due_ms: sla.due_ms }
+}
+
 pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> escalation::Signal {
     use escalation::incident::Severity;
     escalation::Signal {
@@ -319,6 +353,7 @@ pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> esca
         family: match signal.family {
             dialogue::Family::Complaint => escalation::Family::Complaint,
             dialogue::Family::Wording => escalation::Family::Wording,
+            dialogue::Family::Sla => escalation::Family::Sla,
             dialogue::Family::Crisis => escalation::Family::Crisis,
         }
         .into(),

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use zhili_dialogue::{
-    Applied, Author, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output, Partition,
-    Role, Status, Subtype, Urgent, UrgentCategory,
+    Applied, Author, Calendar, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output,
+    Partition, Policies, Policy, Role, Sla, Status, Subtype, Urgent, UrgentCategory,
 };
 
 /// An owned event with its log time.
@@ -143,9 +143,52 @@ impl Record {
     }
 }
 
-/// Folds all records in one go.
-pub(crate) fn fold(records: &[Record]) -> (Vec<Output>, Partition) {
+/// One policy and one calendar for everybody, in the notation of the product's files.
+pub(crate) fn policies(policy: &Value, calendar: &Value) -> Policies {
+    let policy: Policy = match policy {
+        Value::Null => Policy::default(),
+        policy => serde_json::from_value(policy.clone()).expect("a policy"),
+    };
+    let calendar: Option<Calendar> = match calendar {
+        Value::Null => None,
+        calendar => Some(serde_json::from_value(calendar.clone()).expect("a calendar")),
+    };
+    Policies::one(policy, calendar).expect("settings that fit together")
+}
+
+/// Settings under which everything that can be measured is.
+pub(crate) fn demanding() -> Policies {
+    let target = |target_ms: i64, warn_ms: i64| json!({"target_ms": target_ms, "warn_ms": warn_ms});
+    let resolution =
+        json!({"target_ms": 3_600_000, "warn_ms": 1_800_000, "pauses_on_customer": true});
+    policies(
+        &json!({
+            "frt": target(30_000, 20_000),
+            "nrt": target(45_000, 44_999),
+            "resolution": resolution,
+            "frt_waits_for_handoff": true,
+            "silence": {"agent_ms": 30_000, "customer_ms": 40_000},
+            "question_ms": 100_000,
+        }),
+        &json!({"tz": "Asia/Shanghai", "weekly": {"mon-fri": [["09:00", "18:00"]], "sat": [["22:00", "06:00"]]}}),
+    )
+}
+
+/// A fold with settings for every tenant.
+pub(crate) fn begin(policies: Policies) -> Partition {
     let mut partition = Partition::new(Config::default());
+    partition.configure(i64::MIN, "*", 1, policies, &mut Vec::new());
+    partition
+}
+
+/// Folds all records in one go under the demanding settings.
+pub(crate) fn fold(records: &[Record]) -> (Vec<Output>, Partition) {
+    fold_with(records, demanding())
+}
+
+/// Folds all records in one go.
+pub(crate) fn fold_with(records: &[Record], policies: Policies) -> (Vec<Output>, Partition) {
+    let mut partition = begin(policies);
     let mut out = Vec::new();
     for record in records {
         record.fold(&mut partition, &mut out);
@@ -221,6 +264,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
     for says in fields.get("says").and_then(Value::as_array).into_iter().flatten() {
         match says.as_str().expect("a string") {
             "greeting" => marks.greeting_only = true,
+            "question" => marks.question = true,
             "holding" => marks.holding_only = true,
             "thanks" => marks.thanks_or_farewell_only = true,
             "forbidden" => {
@@ -265,6 +309,10 @@ fn seconds(ms: Option<i64>) -> Value {
     ms.map_or(Value::Null, |ms| json!(ms as f64 / 1000.0))
 }
 
+fn state(sla: Option<Sla>) -> Value {
+    sla.map_or(Value::Null, |sla| json!(sla.state.name()))
+}
+
 /// A fact as the vectors write it.
 pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
     let value = match &fact.body {
@@ -279,6 +327,9 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "rt.first_unanswered": seconds(turn.rt_first_unanswered_ms),
             "rt.last_msg": seconds(turn.rt_last_msg_ms),
             "rt.human": seconds(turn.rt_human_ms),
+            "business.rt.first_unanswered": seconds(turn.business.rt_first_unanswered_ms),
+            "business.rt.human": seconds(turn.business.rt_human_ms),
+            "sla.nrt": state(turn.sla_nrt),
             "agent": fact.agent,
             "queue": fact.queue,
             "revision": fact.revision,
@@ -291,6 +342,18 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "frt.any": seconds(cycle.frt_any_ms),
             "frt.human": seconds(cycle.frt_human_ms),
             "frt.substantive": seconds(cycle.frt_substantive_ms),
+            "frt.join": seconds(cycle.frt_join_ms),
+            "business.frt.any": seconds(cycle.business.frt_any_ms),
+            "business.frt.human": seconds(cycle.business.frt_human_ms),
+            "sla.frt": state(cycle.sla_frt),
+            "sla.frt.due": seconds(cycle.sla_frt.and_then(|sla| sla.due_ms)),
+            "sla.resolution": state(cycle.sla_resolution),
+            "sla.resolution.due": seconds(cycle.sla_resolution.and_then(|sla| sla.due_ms)),
+            "silence.agent": cycle.silences.agent,
+            "silence.agent_seconds": seconds(Some(cycle.silences.agent_ms)),
+            "silence.customer": cycle.silences.customer,
+            "silence.customer_seconds": seconds(Some(cycle.silences.customer_ms)),
+            "silence.restated": cycle.silences.restated,
             "resolved": cycle.resolved,
             "provisional": cycle.provisional,
             "reopened": cycle.reopened,
@@ -301,6 +364,7 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "revision": fact.revision,
             "historical": fact.historical,
         }),
+        FactBody::Correction(correction) => json!({"kind": correction.kind.name()}),
     };
     match value {
         Value::Object(fields) => fields,

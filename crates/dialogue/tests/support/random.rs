@@ -46,9 +46,10 @@ fn marks() -> impl Strategy<Value = Marks<'static>> {
         greeting_only: mark == 1,
         holding_only: mark == 2,
         thanks_or_farewell_only: mark == 3,
+        question: mark > 15,
         urgent: (mark == 4).then_some(Urgent { category: None, probability: 0.75 }),
         forbidden: mark == 5,
-        rules: if mark > 3 { vec!["rule"] } else { Vec::new() },
+        rules: if mark == 4 || mark == 5 { vec!["rule"] } else { Vec::new() },
     })
 }
 

@@ -1,6 +1,6 @@
-use zhili_proto::scoring::v1::{Fact, fact};
+use zhili_proto::scoring::v1::{Fact, Sla, fact, sla};
 
-use super::{Poison, Row, instant};
+use super::{Poison, Row, instant, word};
 use crate::Origin;
 use crate::column::{Instant, Word};
 use crate::table::table_row;
@@ -30,6 +30,12 @@ table_row! {
         rt_first_unanswered_ms: Option<i64>,
         rt_last_msg_ms: Option<i64>,
         rt_human_ms: Option<i64>,
+        business_rt_first_unanswered_ms: Option<i64>,
+        business_rt_last_msg_ms: Option<i64>,
+        business_rt_human_ms: Option<i64>,
+        sla_nrt: Word,
+        sla_nrt_target_ms: Option<i64>,
+        sla_nrt_due_at: Option<Instant>,
         customer_messages: u32,
     }
 }
@@ -56,11 +62,39 @@ table_row! {
         frt_any_ms: Option<i64>,
         frt_human_ms: Option<i64>,
         frt_substantive_ms: Option<i64>,
+        frt_join_ms: Option<i64>,
+        business_frt_any_ms: Option<i64>,
+        business_frt_human_ms: Option<i64>,
+        business_frt_substantive_ms: Option<i64>,
+        sla_frt: Word,
+        sla_frt_target_ms: Option<i64>,
+        sla_frt_due_at: Option<Instant>,
+        sla_resolution: Word,
+        sla_resolution_target_ms: Option<i64>,
+        sla_resolution_due_at: Option<Instant>,
+        silences_agent: u32,
+        silences_agent_ms: i64,
+        silences_customer: u32,
+        silences_customer_ms: i64,
+        silences_restated: u32,
         resolved: bool,
         provisional: bool,
         reopened: bool,
         turns: u32,
         unanswered: u32,
+    }
+}
+
+table_row! {
+    /// A row of `corrections`.
+    CorrectionRow of Corrections by [fact_id], precedence {
+        precedence: i64,
+        tenant: Word,
+        conversation_id: String,
+        fact_id: String,
+        at: Instant,
+        signal_id: String,
+        kind: Word,
     }
 }
 
@@ -79,61 +113,115 @@ fn precedence(fact: &Fact, origin: &Origin) -> i64 {
     live + revision + earlier
 }
 
+/// State, target and due time of a target; empty and NULL where there is none.
+fn target(
+    tenant: &str,
+    field: &str,
+    target: Option<Sla>,
+) -> Result<(Word, Option<i64>, Option<Instant>), Poison> {
+    let Some(target) = target else { return Ok((Word::default(), None, None)) };
+    let due_at = target.due_ms.map(|ms| instant(tenant, field, ms)).transpose()?;
+    Ok((word!(sla::State, target.state), Some(target.target_ms), due_at))
+}
+
 pub(super) fn row(fact: Fact, origin: &Origin) -> Result<Row, Poison> {
     let precedence = precedence(&fact, origin);
     let tenant = fact.tenant.as_str();
     let at = instant(tenant, "at_ms", fact.at_ms)?;
     match fact.fact {
-        Some(fact::Fact::Turn(turn)) => Ok(Row::Turn(Box::new(TurnRow {
+        Some(fact::Fact::Turn(turn)) => {
+            let (sla_nrt, sla_nrt_target_ms, sla_nrt_due_at) =
+                target(tenant, "turn.sla_nrt.due_ms", turn.sla_nrt)?;
+            Ok(Row::Turn(Box::new(TurnRow {
+                precedence,
+                revision: fact.revision,
+                started_at: instant(tenant, "turn.started_ms", turn.started_ms)?,
+                tenant: fact.tenant.into(),
+                conversation_id: fact.conversation_id,
+                fact_id: fact.fact_id,
+                at,
+                engine: fact.engine.into(),
+                agent: fact.agent,
+                customer: fact.customer,
+                channel: fact.channel.into(),
+                queue: fact.queue.into(),
+                team: fact.team.into(),
+                historical: fact.historical,
+                cycle: turn.cycle,
+                turn: turn.turn,
+                first_event_id: turn.first_event_id,
+                last_event_id: turn.last_event_id,
+                answer_event_id: turn.answer_event_id,
+                rt_first_unanswered_ms: turn.rt_first_unanswered_ms,
+                rt_last_msg_ms: turn.rt_last_msg_ms,
+                rt_human_ms: turn.rt_human_ms,
+                business_rt_first_unanswered_ms: turn.business_rt_first_unanswered_ms,
+                business_rt_last_msg_ms: turn.business_rt_last_msg_ms,
+                business_rt_human_ms: turn.business_rt_human_ms,
+                sla_nrt,
+                sla_nrt_target_ms,
+                sla_nrt_due_at,
+                customer_messages: turn.customer_messages,
+            })))
+        }
+        Some(fact::Fact::Cycle(cycle)) => {
+            let (sla_frt, sla_frt_target_ms, sla_frt_due_at) =
+                target(tenant, "cycle.sla_frt.due_ms", cycle.sla_frt)?;
+            let (sla_resolution, sla_resolution_target_ms, sla_resolution_due_at) =
+                target(tenant, "cycle.sla_resolution.due_ms", cycle.sla_resolution)?;
+            Ok(Row::Cycle(Box::new(CycleRow {
+                precedence,
+                revision: fact.revision,
+                started_at: instant(tenant, "cycle.started_ms", cycle.started_ms)?,
+                ended_at: cycle
+                    .ended_ms
+                    .map(|ms| instant(tenant, "cycle.ended_ms", ms))
+                    .transpose()?,
+                tenant: fact.tenant.into(),
+                conversation_id: fact.conversation_id,
+                fact_id: fact.fact_id,
+                at,
+                engine: fact.engine.into(),
+                agent: fact.agent,
+                customer: fact.customer,
+                channel: fact.channel.into(),
+                queue: fact.queue.into(),
+                team: fact.team.into(),
+                historical: fact.historical,
+                cycle: cycle.cycle,
+                frt_any_ms: cycle.frt_any_ms,
+                frt_human_ms: cycle.frt_human_ms,
+                frt_substantive_ms: cycle.frt_substantive_ms,
+                frt_join_ms: cycle.frt_join_ms,
+                business_frt_any_ms: cycle.business_frt_any_ms,
+                business_frt_human_ms: cycle.business_frt_human_ms,
+                business_frt_substantive_ms: cycle.business_frt_substantive_ms,
+                sla_frt,
+                sla_frt_target_ms,
+                sla_frt_due_at,
+                sla_resolution,
+                sla_resolution_target_ms,
+                sla_resolution_due_at,
+                silences_agent: cycle.silences_agent,
+                silences_agent_ms: cycle.silences_agent_ms,
+                silences_customer: cycle.silences_customer,
+                silences_customer_ms: cycle.silences_customer_ms,
+                silences_restated: cycle.silences_restated,
+                resolved: cycle.resolved,
+                provisional: cycle.provisional,
+                reopened: cycle.reopened,
+                turns: cycle.turns,
+                unanswered: cycle.unanswered,
+            })))
+        }
+        Some(fact::Fact::Correction(correction)) => Ok(Row::Correction(Box::new(CorrectionRow {
             precedence,
-            revision: fact.revision,
-            started_at: instant(tenant, "turn.started_ms", turn.started_ms)?,
             tenant: fact.tenant.into(),
             conversation_id: fact.conversation_id,
             fact_id: fact.fact_id,
             at,
-            engine: fact.engine.into(),
-            agent: fact.agent,
-            customer: fact.customer,
-            channel: fact.channel.into(),
-            queue: fact.queue.into(),
-            team: fact.team.into(),
-            historical: fact.historical,
-            cycle: turn.cycle,
-            turn: turn.turn,
-            first_event_id: turn.first_event_id,
-            last_event_id: turn.last_event_id,
-            answer_event_id: turn.answer_event_id,
-            rt_first_unanswered_ms: turn.rt_first_unanswered_ms,
-            rt_last_msg_ms: turn.rt_last_msg_ms,
-            rt_human_ms: turn.rt_human_ms,
-            customer_messages: turn.customer_messages,
-        }))),
-        Some(fact::Fact::Cycle(cycle)) => Ok(Row::Cycle(Box::new(CycleRow {
-            precedence,
-            revision: fact.revision,
-            started_at: instant(tenant, "cycle.started_ms", cycle.started_ms)?,
-            ended_at: cycle.ended_ms.map(|ms| instant(tenant, "cycle.ended_ms", ms)).transpose()?,
-            tenant: fact.tenant.into(),
-            conversation_id: fact.conversation_id,
-            fact_id: fact.fact_id,
-            at,
-            engine: fact.engine.into(),
-            agent: fact.agent,
-            customer: fact.customer,
-            channel: fact.channel.into(),
-            queue: fact.queue.into(),
-            team: fact.team.into(),
-            historical: fact.historical,
-            cycle: cycle.cycle,
-            frt_any_ms: cycle.frt_any_ms,
-            frt_human_ms: cycle.frt_human_ms,
-            frt_substantive_ms: cycle.frt_substantive_ms,
-            resolved: cycle.resolved,
-            provisional: cycle.provisional,
-            reopened: cycle.reopened,
-            turns: cycle.turns,
-            unanswered: cycle.unanswered,
+            signal_id: correction.signal_id,
+            kind: correction.kind.into(),
         }))),
         None => Err(Poison::invalid(
             tenant,

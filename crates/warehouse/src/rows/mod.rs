@@ -16,7 +16,7 @@ use zhili_proto::scoring::v1::{Fact, ScoredEvent};
 
 pub use dead_letters::DeadLetterRow;
 pub use events::EventRow;
-pub use facts::{CycleRow, TurnRow};
+pub use facts::{CorrectionRow, CycleRow, TurnRow};
 pub use incidents::{DeliveryRow, IncidentRow};
 pub use signals::SignalRow;
 
@@ -33,6 +33,8 @@ pub enum Row {
     Turn(Box<TurnRow>),
     /// See [`Table::Cycles`].
     Cycle(Box<CycleRow>),
+    /// See [`Table::Corrections`].
+    Correction(Box<CorrectionRow>),
     /// See [`Table::Signals`].
     Signal(Box<SignalRow>),
     /// See [`Table::Incidents`].
@@ -49,6 +51,7 @@ macro_rules! each_row {
             Row::Event($row) => $body,
             Row::Turn($row) => $body,
             Row::Cycle($row) => $body,
+            Row::Correction($row) => $body,
             Row::Signal($row) => $body,
             Row::Incident($row) => $body,
             Row::Delivery($row) => $body,
@@ -101,6 +104,7 @@ pub fn columns(table: Table) -> Vec<(&'static str, String)> {
         Table::Events => EventRow::columns(),
         Table::Turns => TurnRow::columns(),
         Table::Cycles => CycleRow::columns(),
+        Table::Corrections => CorrectionRow::columns(),
         Table::Signals => SignalRow::columns(),
         Table::Incidents => IncidentRow::columns(),
         Table::Deliveries => DeliveryRow::columns(),

@@ -1,0 +1,206 @@
+//! What is due in an open cycle: targets of service, silence, unanswered questions.
+//!
+//! A deadline is a time in the state of the fold; it fires without a further message. What was
+//! fired stays, unless an answer that was sent in time is logged too late: then it is corrected.
+
+use serde::{Deserialize, Serialize};
+
+use crate::output::{Sla, SlaState};
+use crate::policy::{Target, Terms};
+
+/// Never due.
+const NEVER: i64 = i64::MAX;
+
+/// Time that runs towards a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Clock {
+    /// [`NEVER`] if it does not warn.
+    warn_ms: i64,
+    /// [`NEVER`] while it stands still.
+    due_ms: i64,
+    pub(crate) stage: Stage,
+}
+
+/// How far a target has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    Pending,
+    Warned,
+    Breached,
+}
+
+impl Clock {
+    pub(crate) fn start(terms: &Terms, target: Target, from_ms: i64) -> Self {
+        let mut clock = Self { warn_ms: NEVER, due_ms: NEVER, stage: Stage::Pending };
+        clock.restart(terms, target, from_ms);
+        clock
+    }
+
+    /// Lets the whole target run from another time on, unless it was missed already.
+    pub(crate) fn restart(&mut self, terms: &Terms, target: Target, from_ms: i64) {
+        if self.stage != Stage::Breached {
+            self.run(terms, from_ms, target.target_ms, target.warn_ms);
+        }
+    }
+
+    /// Lets `left_ms` run from `from_ms` on, and warn once `warn_ms` of it have passed.
+    fn run(&mut self, terms: &Terms, from_ms: i64, left_ms: i64, warn_ms: Option<i64>) {
+        self.due_ms = terms.due(from_ms, left_ms).unwrap_or(NEVER);
+        self.warn_ms = warn_ms.and_then(|warn_ms| terms.due(from_ms, warn_ms)).unwrap_or(NEVER);
+    }
+
+    /// Lets time stand still.
+    pub(crate) fn stop(&mut self) {
+        (self.warn_ms, self.due_ms) = (NEVER, NEVER);
+    }
+
+    /// When it fires next.
+    fn next(&self) -> Option<i64> {
+        let next_ms = match self.stage {
+            Stage::Pending => self.warn_ms.min(self.due_ms),
+            Stage::Warned => self.due_ms,
+            Stage::Breached => NEVER,
+        };
+        (next_ms < NEVER).then_some(next_ms)
+    }
+
+    /// Fires what [`next`](Self::next) said: a warning, or the target is missed.
+    fn fire(&mut self) -> Stage {
+        let warns = self.stage == Stage::Pending && self.warn_ms < self.due_ms;
+        self.stage = if warns { Stage::Warned } else { Stage::Breached };
+        self.stage
+    }
+
+    fn state(&self) -> SlaState {
+        match self.stage {
+            Stage::Pending => SlaState::Pending,
+            Stage::Warned => SlaState::Warned,
+            Stage::Breached => SlaState::Breached,
+        }
+    }
+
+    /// The target as it stands while nothing has answered it.
+    pub(crate) fn open(&self, target: Target) -> Sla {
+        let due_ms = (self.due_ms < NEVER).then_some(self.due_ms);
+        Sla { state: self.state(), target_ms: target.target_ms, due_ms }
+    }
+
+    /// The target once nothing will answer it any more.
+    pub(crate) fn given_up(&self, target: Target) -> Sla {
+        let sla = self.open(target);
+        let missed = self.stage == Stage::Breached;
+        Sla { state: if missed { SlaState::Breached } else { SlaState::Cancelled }, ..sla }
+    }
+}
+
+/// The target as an answer sent at `answered_ms` leaves it that counts from `from_ms`.
+pub(crate) fn answered(terms: &Terms, target: Target, from_ms: i64, answered_ms: i64) -> Sla {
+    let due_ms = terms.due(from_ms, target.target_ms);
+    let in_time = due_ms.is_none_or(|due_ms| answered_ms <= due_ms);
+    let state = if in_time { SlaState::Met } else { SlaState::Breached };
+    Sla { state, target_ms: target.target_ms, due_ms }
+}
+
+/// Time left to resolve a cycle; stands still while the customer is asked for something, if the
+/// policy says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resolution {
+    clock: Clock,
+    left_ms: i64,
+    /// Runs since; `None` while it stands still.
+    since_ms: Option<i64>,
+}
+
+impl Resolution {
+    pub(crate) fn start(terms: &Terms, target: Target, from_ms: i64) -> Self {
+        Self {
+            clock: Clock::start(terms, target, from_ms),
+            left_ms: target.target_ms,
+            since_ms: Some(from_ms),
+        }
+    }
+
+    pub(crate) fn pause(&mut self, terms: &Terms, at_ms: i64) {
+        if self.clock.stage == Stage::Breached {
+            return;
+        }
+        if let Some(since_ms) = self.since_ms.take() {
+            self.left_ms = (self.left_ms - terms.passed(since_ms, at_ms)).max(0);
+            self.clock.stop();
+        }
+    }
+
+    pub(crate) fn resume(&mut self, terms: &Terms, target: Target, at_ms: i64) {
+        if self.clock.stage == Stage::Breached || self.since_ms.is_some() {
+            return;
+        }
+        self.since_ms = Some(at_ms);
+        let passed_ms = target.target_ms - self.left_ms;
+        let warn_ms = target.warn_ms.map(|warn_ms| (warn_ms - passed_ms).max(0));
+        self.clock.run(terms, at_ms, self.left_ms, warn_ms);
+    }
+
+    pub(crate) fn state(&self, target: Target, end: Option<bool>) -> Sla {
+        match end {
+            None => self.clock.open(target),
+            Some(resolved) => {
+                let sla = self.clock.given_up(target);
+                let is_met = resolved && sla.state == SlaState::Cancelled;
+                Sla { state: if is_met { SlaState::Met } else { sla.state }, ..sla }
+            }
+        }
+    }
+}
+
+/// Deadlines of a cycle whose policy has any.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deadlines {
+    /// Runs until the first human reply; `None` before anything asks for one.
+    pub(crate) frt: Option<Clock>,
+    pub(crate) resolution: Option<Resolution>,
+    /// A bot serves and nobody was asked to take over.
+    pub(crate) bot_serves: bool,
+    /// The silence that lasts was told.
+    pub(crate) silence_told: bool,
+    /// The question that waits was told.
+    pub(crate) question_told: bool,
+}
+
+/// Which deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Frt,
+    Nrt,
+    Resolution,
+    Question,
+    Silence,
+}
+
+/// What became of a target when its time came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Warning,
+    Breach,
+}
+
+/// A clock and its target, to see what is next and to let it happen.
+pub(crate) fn next(clock: Option<&Clock>) -> i64 {
+    clock.and_then(Clock::next).unwrap_or(NEVER)
+}
+
+pub(crate) fn fire(clock: &mut Clock) -> Told {
+    match clock.fire() {
+        Stage::Breached => Told::Breach,
+        Stage::Pending | Stage::Warned => Told::Warning,
+    }
+}
+
+impl Resolution {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+}

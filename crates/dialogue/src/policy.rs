@@ -1,0 +1,305 @@
+//! What a tenant expects of its service: business hours and targets, by queue.
+//!
+//! ```toml
+//! calendar = "office"                  # of business values, unless a queue names another
+//! policy = "standard"                  # unless a queue names another
+//!
+//! [calendars.office]                   # see the calendar's own page
+//! tz = "Asia/Shanghai"
+//! weekly = { mon-fri = [["09:00", "18:00"]] }
+//!
+//! [policies.standard]
+//! calendar = "office"                  # targets run in business hours; without it on the clock
+//! frt = { target_ms = 60000, warn_ms = 45000 }
+//! nrt = { target_ms = 120000 }
+//! resolution = { target_ms = 86400000, pauses_on_customer = true }
+//! frt_waits_for_handoff = true
+//! silence = { agent_ms = 30000, customer_ms = 30000 }
+//! question_ms = 100000
+//!
+//! [queues.vip]
+//! policy = "vip"
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Calendar;
+
+/// No target is longer.
+const MOST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
+/// A tenant's settings of response times. Those that exist are valid.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
+pub struct Policies {
+    settings: Unchecked,
+    /// What holds in a queue; the first for those without an entry of their own.
+    terms: Vec<(String, Terms)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Unchecked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calendar: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    calendars: BTreeMap<String, Calendar>,
+    policies: BTreeMap<String, Policy>,
+    queues: BTreeMap<String, Queue>,
+}
+
+/// What a queue has of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Queue {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calendar: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+}
+
+/// Targets of one kind of service. A target that is absent is not measured and fires nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Name of the calendar whose hours the targets run in; without one they run on the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// `sla.frt.v1`: first human reply of a cycle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frt: Option<Target>,
+    /// `sla.nrt.v1`: every later reply, from the first unanswered message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nrt: Option<Target>,
+    /// `sla.resolution.v1`: from the beginning of a cycle until it is resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Target>,
+    /// While a bot serves and nobody was asked to take over, the first reply has no due time.
+    pub frt_waits_for_handoff: bool,
+    /// Silence inside an open cycle that is worth a signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+    /// A customer's question that nobody answered for so long is worth a signal: 1 s to 90 days,
+    /// in milliseconds, on the clock. Qianniu warns after 100 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question_ms: Option<i64>,
+}
+
+/// A time within which something is to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// 1 s to 90 days, in milliseconds; exactly at the due time meets it.
+    pub target_ms: i64,
+    /// Warns when so much of the target has passed, in milliseconds; less than the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_ms: Option<i64>,
+    /// Resolution only: its time stands still while the customer is asked for something, which
+    /// is from an agent's answer until the customer's next message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pauses_on_customer: bool,
+}
+
+/// How long nobody may say anything, in milliseconds, 1 s to 90 days, on the clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Silence {
+    /// While the customer waits for an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_ms: Option<i64>,
+    /// After an agent's message: time to ask again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_ms: Option<i64>,
+}
+
+/// Why settings are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A name without a definition.
+    #[error("{place}: there is no {what} {name:?}")]
+    Unknown {
+        /// Where it is named.
+        place: String,
+        /// `calendar` or `policy`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A time that makes no sense.
+    #[error("{place}: {problem}")]
+    Time {
+        /// Where it is set.
+        place: String,
+        /// What is wrong, and what would be right.
+        problem: &'static str,
+    },
+}
+
+/// What holds in one queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Terms {
+    /// Of business values.
+    pub(crate) calendar: Option<Calendar>,
+    pub(crate) policy: Policy,
+    /// Of the targets.
+    hours: Option<Calendar>,
+}
+
+impl Policies {
+    /// One policy and one calendar for every queue.
+    ///
+    /// # Errors
+    /// As for settings that are read: a time out of range, or a policy that names a calendar when
+    /// none is given. The calendar goes by whatever name the policy gives it.
+    pub fn one(policy: Policy, calendar: Option<Calendar>) -> Result<Self, PolicyError> {
+        let name = policy.calendar.clone().unwrap_or_else(|| "default".to_owned());
+        Self::try_from(Unchecked {
+            calendar: calendar.is_some().then(|| name.clone()),
+            policy: Some("default".to_owned()),
+            calendars: calendar.into_iter().map(|calendar| (name.clone(), calendar)).collect(),
+            policies: BTreeMap::from([("default".to_owned(), policy)]),
+            queues: BTreeMap::new(),
+        })
+    }
+
+    /// Which terms hold in a queue, for [`terms`](Self::terms).
+    pub(crate) fn index_of(&self, queue: &str) -> u32 {
+        let own = self.terms.iter().skip(1).position(|(name, _)| name == queue);
+        own.map_or(0, |index| index as u32 + 1)
+    }
+
+    pub(crate) fn terms(&self, index: u32) -> Option<&Terms> {
+        self.terms.get(index as usize).map(|(_, terms)| terms)
+    }
+}
+
+impl TryFrom<Unchecked> for Policies {
+    type Error = PolicyError;
+
+    fn try_from(settings: Unchecked) -> Result<Self, PolicyError> {
+        for (name, policy) in &settings.policies {
+            policy.check(&format!("policies.{name}"))?;
+        }
+        let own = Queue { calendar: settings.calendar.clone(), policy: settings.policy.clone() };
+        let mut terms = vec![(String::new(), settings.terms("", &own)?)];
+        for (name, queue) in &settings.queues {
+            let queue = Queue {
+                calendar: queue.calendar.clone().or_else(|| own.calendar.clone()),
+                policy: queue.policy.clone().or_else(|| own.policy.clone()),
+            };
+            let place = format!("queues.{name}");
+            terms.push((name.clone(), settings.terms(&place, &queue)?));
+        }
+        Ok(Self { settings, terms })
+    }
+}
+
+impl From<Policies> for Unchecked {
+    fn from(policies: Policies) -> Self {
+        policies.settings
+    }
+}
+
+impl Unchecked {
+    fn terms(&self, place: &str, queue: &Queue) -> Result<Terms, PolicyError> {
+        let calendar = |place: &str, name: &Option<String>| match name {
+            None => Ok(None),
+            Some(name) => match self.calendars.get(name) {
+                Some(calendar) => Ok(Some(calendar.clone())),
+                None => Err(PolicyError::Unknown {
+                    place: place.to_owned(),
+                    what: "calendar",
+                    name: name.clone(),
+                }),
+            },
+        };
+        let policy = match &queue.policy {
+            None => Policy::default(),
+            Some(name) => self.policies.get(name).cloned().ok_or_else(|| PolicyError::Unknown {
+                place: format!("{place}.policy").trim_start_matches('.').to_owned(),
+                what: "policy",
+                name: name.clone(),
+            })?,
+        };
+        let place = format!("{place}.calendar");
+        Ok(Terms {
+            calendar: calendar(place.trim_start_matches('.'), &queue.calendar)?,
+            hours: calendar("the policy's calendar", &policy.calendar)?,
+            policy,
+        })
+    }
+}
+
+impl Policy {
+    pub(crate) fn expects_anything(&self) -> bool {
+        self.frt.is_some()
+            || self.nrt.is_some()
+            || self.resolution.is_some()
+            || self.silence.is_some()
+            || self.question_ms.is_some()
+    }
+
+    fn check(&self, place: &str) -> Result<(), PolicyError> {
+        let targets = [("frt", self.frt), ("nrt", self.nrt), ("resolution", self.resolution)];
+        for (name, target) in targets {
+            let Some(target) = target else { continue };
+            let place = format!("{place}.{name}");
+            in_range(&format!("{place}.target_ms"), target.target_ms)?;
+            let warns_in_time =
+                target.warn_ms.is_none_or(|warn_ms| (1..target.target_ms).contains(&warn_ms));
+            if !warns_in_time {
+                let problem = "a warning comes after 1 ms or later and before the target";
+                return Err(PolicyError::Time { place: format!("{place}.warn_ms"), problem });
+            }
+            if target.pauses_on_customer && name != "resolution" {
+                let problem = "only the resolution pauses on the customer";
+                return Err(PolicyError::Time { place, problem });
+            }
+        }
+        let silence = self.silence.unwrap_or_default();
+        for (name, time_ms) in [
+            ("silence.agent_ms", silence.agent_ms),
+            ("silence.customer_ms", silence.customer_ms),
+            ("question_ms", self.question_ms),
+        ] {
+            if let Some(time_ms) = time_ms {
+                in_range(&format!("{place}.{name}"), time_ms)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_range(place: &str, time_ms: i64) -> Result<(), PolicyError> {
+    if (1_000..=MOST_MS).contains(&time_ms) {
+        return Ok(());
+    }
+    let problem = "a time of 1,000 ms to 90 days is needed";
+    Err(PolicyError::Time { place: place.to_owned(), problem })
+}
+
+impl Terms {
+    /// When `time_ms` of the time that targets run in have passed since `from_ms`.
+    pub(crate) fn due(&self, from_ms: i64, time_ms: i64) -> Option<i64> {
+        match &self.hours {
+            None => Some(from_ms.saturating_add(time_ms)),
+            Some(hours) => hours.due(from_ms, time_ms),
+        }
+    }
+
+    /// How much of the time that targets run in has passed.
+    pub(crate) fn passed(&self, from_ms: i64, to_ms: i64) -> i64 {
+        match &self.hours {
+            None => to_ms.saturating_sub(from_ms).max(0),
+            Some(hours) => hours.elapsed(from_ms, to_ms),
+        }
+    }
+
+    /// Business value of a wait: none without a calendar.
+    pub(crate) fn business(&self, from_ms: i64, to_ms: i64) -> Option<i64> {
+        self.calendar.as_ref()?.business(from_ms, to_ms)
+    }
+}
