@@ -45,9 +45,35 @@ pub struct Calendar {
 
 /// Minutes of the day; `close` is beyond 24 h for hours that end on the next date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hours {
+pub(crate) struct Hours {
     open: u16,
     close: u16,
+}
+
+impl Hours {
+    /// From `HH:MM` to `HH:MM`.
+    pub(crate) fn parse([open, close]: &[String; 2]) -> Result<Self, CalendarError> {
+        let (open, mut close) = (minute(open.trim())?, minute(close.trim())?);
+        if close == open || open == DAY_MINUTES {
+            let message = "hours end at another time than they begin; all day is 00:00 to 24:00";
+            return Err(CalendarError(message.to_owned()));
+        }
+        if close < open {
+            close += DAY_MINUTES;
+        }
+        Ok(Self { open, close })
+    }
+
+    /// Whether an instant lies in these hours of its own date or the date before.
+    pub(crate) fn contain(self, zone: &TimeZone, at_ms: i64) -> bool {
+        let Some(today) = date_in(zone, at_ms) else { return false };
+        let begins_on = |date: Date| {
+            let at = |minute| instant(zone, date, minute);
+            at(self.open).is_some_and(|open_ms| open_ms <= at_ms)
+                && at(self.close).is_some_and(|close_ms| at_ms < close_ms)
+        };
+        begins_on(today) || today.yesterday().is_ok_and(begins_on)
+    }
 }
 
 /// Why a calendar is refused.
@@ -164,7 +190,7 @@ impl Calendar {
     }
 }
 
-fn date_in(zone: &TimeZone, at_ms: i64) -> Option<Date> {
+pub(crate) fn date_in(zone: &TimeZone, at_ms: i64) -> Option<Date> {
     Some(zone.to_datetime(Timestamp::from_millisecond(at_ms).ok()?).date())
 }
 
@@ -286,21 +312,17 @@ fn date(text: &str) -> Result<Date, CalendarError> {
 fn hours(day: &str, bounds: &[Bounds]) -> Result<Vec<Hours>, CalendarError> {
     let mut all = Vec::with_capacity(bounds.len());
     for bounds in bounds {
-        let (open, close) = match bounds {
-            Bounds::Pair([open, close]) => (open.as_str(), close.as_str()),
-            Bounds::Text(text) => text.split_once('-').ok_or_else(|| {
-                CalendarError(format!("{day}: {text:?} are no hours such as \"09:00-18:00\""))
-            })?,
+        let pair = match bounds {
+            Bounds::Pair(pair) => pair.clone(),
+            Bounds::Text(text) => {
+                let (open, close) = text.split_once('-').ok_or_else(|| {
+                    CalendarError(format!("{day}: {text:?} are no hours such as \"09:00-18:00\""))
+                })?;
+                [open.to_owned(), close.to_owned()]
+            }
         };
-        let (open, mut close) = (minute(open.trim())?, minute(close.trim())?);
-        if close == open || open == DAY_MINUTES {
-            let message = "hours end at another time than they begin; all day is 00:00 to 24:00";
-            return Err(CalendarError(format!("{day}: {message}")));
-        }
-        if close < open {
-            close += DAY_MINUTES;
-        }
-        all.push(Hours { open, close });
+        let hours = Hours::parse(&pair);
+        all.push(hours.map_err(|CalendarError(error)| CalendarError(format!("{day}: {error}")))?);
     }
     all.sort_by_key(|hours| hours.open);
     match all.windows(2).find(|pair| pair[1].open < pair[0].close) {

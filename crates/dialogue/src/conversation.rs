@@ -10,6 +10,7 @@ use crate::output::{
     Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, SlaState,
 };
 use crate::place::Place;
+use crate::policy::Terms;
 use crate::seen::Seen;
 use crate::turn::{Human, Message, TurnStatement};
 
@@ -197,6 +198,15 @@ impl Conversation {
         }
     }
 
+    /// What would be stated of the open cycle now: its run that waits, and the cycle itself.
+    pub(crate) fn unsettled(&self, book: &Book, out: &mut Vec<Output>) {
+        let Some(mut cycle) = self.open.as_deref().cloned() else { return };
+        if let Some(turn) = cycle.waiting(self.place, book.terms(cycle.terms)) {
+            self.identity.turn(cycle.key, turn, out);
+        }
+        out.push(Output::Fact(self.identity.cycle(&mut cycle, self.place, book)));
+    }
+
     /// Folds an event that was not seen before.
     pub(crate) fn apply(
         &mut self,
@@ -227,9 +237,9 @@ impl Conversation {
                 self.idle_from_ms = now_ms;
             }
             EventKind::Handoff => {
-                if let Some(cycle) = &mut self.open {
-                    cycle.handoff(sent_ms, historical, book.terms(cycle.terms));
-                }
+                self.in_open_cycle(book, out, |cycle, terms| {
+                    cycle.handoff(sent_ms, historical, terms);
+                });
             }
             EventKind::Join if event.author.is_some_and(|author| author.role == Role::Agent) => {
                 if let Some(cycle) = &mut self.open {
@@ -366,6 +376,22 @@ impl Conversation {
             if (before.0.frt, after.0.frt) == (Some(SlaState::Breached), Some(SlaState::Met)) {
                 out.push(identity.correction(cycle, SignalKind::FrtBreach, 0, self.place));
             }
+        }
+    }
+
+    /// Shows something other than a reply to the open cycle, and states what is news.
+    fn in_open_cycle(
+        &mut self,
+        book: &Book,
+        out: &mut Vec<Output>,
+        show: impl FnOnce(&mut Cycle, Option<&Terms>),
+    ) {
+        let Some(cycle) = self.open.as_deref_mut() else { return };
+        let terms = book.terms(cycle.terms);
+        let before = cycle.headline(terms);
+        show(cycle, terms);
+        if cycle.headline(terms) != before {
+            out.push(Output::Fact(self.identity.cycle(cycle, self.place, book)));
         }
     }
 

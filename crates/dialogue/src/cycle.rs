@@ -100,6 +100,7 @@ pub(crate) struct Headline {
     human: Option<i64>,
     substantive: Option<i64>,
     join: Option<i64>,
+    handed_over: bool,
     pub(crate) frt: Option<SlaState>,
 }
 
@@ -531,6 +532,8 @@ impl Cycle {
                 .substantive
                 .map(|reply| reply.sent_ms - self.substantive_start(reply)),
             join: self.joined_for(),
+            // After the first reply it is no news.
+            handed_over: self.human.is_none() && !self.handoffs.is_empty(),
             // A warning is a signal; of the target only its end is stated.
             frt: self
                 .frt_sla(terms)
@@ -564,6 +567,13 @@ impl Cycle {
             (None, Some(_)) => clock.given_up(target),
             (None, None) => clock.open(target),
         })
+    }
+
+    /// The run that waits for an answer, as it stands.
+    pub(crate) fn waiting(&self, place: u32, terms: Option<&Terms>) -> Option<TurnStatement> {
+        let mut turn = self.open.as_deref()?.clone();
+        turn.place = place;
+        Some(turn.statement(self.number, terms))
     }
 
     /// Who the cycle belongs to, if somebody answered or it has ended.
@@ -601,6 +611,7 @@ impl Cycle {
             resolved: resolved.unwrap_or(false),
             provisional: self.end.is_none(),
             reopened: self.reopened,
+            handed_over: !self.handoffs.is_empty(),
             turns: self.turns,
             unanswered: self.unanswered,
         }

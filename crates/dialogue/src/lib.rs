@@ -45,6 +45,7 @@ mod output;
 mod partition;
 mod place;
 mod policy;
+mod profile;
 mod seen;
 mod silence;
 mod snapshot;
@@ -61,4 +62,5 @@ pub use output::{
 };
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};
+pub use profile::{Measured, Profile, Run};
 pub use snapshot::SnapshotError;

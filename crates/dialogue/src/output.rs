@@ -211,6 +211,8 @@ pub struct Cycle {
     pub provisional: bool,
     /// It began with a reopen.
     pub reopened: bool,
+    /// Somebody was asked to take over, from a bot or from a person.
+    pub handed_over: bool,
     /// Turns so far.
     pub turns: u32,
     /// Turns without an answer so far.

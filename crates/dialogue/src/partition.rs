@@ -108,6 +108,16 @@ impl Partition {
         self.index.len()
     }
 
+    /// What is not settled: facts of open cycles and of runs that wait for an answer, as they
+    /// would be stated now. For figures of this moment; none of it has been stated.
+    pub fn unsettled(&self) -> Vec<Output> {
+        let mut out = Vec::new();
+        for conversation in self.slots.iter().flatten() {
+            conversation.unsettled(&self.book, &mut out);
+        }
+        out
+    }
+
     /// When to call [`advance`](Self::advance) next if no record comes; nothing happens before.
     /// A timer may turn out to have moved, then advancing to it changes only the time.
     pub fn next_due(&self) -> Option<i64> {

@@ -3,6 +3,7 @@
 //! Reads `zhili.events.v1`; for every accepted event writes one scored event, for every turn and
 //! cycle its facts and their corrections, and for whatever a person should look at a signal.
 
+mod assessor;
 mod convert;
 mod fold;
 mod score;
@@ -21,6 +22,7 @@ use zhili_proto::scoring::v1::scoring_service_server::ScoringServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server, together};
 use zhili_tone::Engine;
 
+pub use assessor::Assessor;
 pub use fold::ScoringFold;
 pub use zhili_dialogue::Config as DialogueConfig;
 

@@ -7,6 +7,7 @@ mod doctor;
 mod duration;
 mod explain;
 mod files;
+mod fold;
 mod incidents;
 mod migrate;
 mod publish;
@@ -47,6 +48,8 @@ enum Command {
     Publish(publish::Arguments),
     /// Write simulated traffic with its ground truth as JSON lines.
     Simulate(simulate::Arguments),
+    /// Turn a file of events into turns, response times, signals, without a server.
+    Fold(fold::Arguments),
     /// Fold the events in the log again and compare with what was stored.
     Replay(replay::Arguments),
     /// Show scores, signals and incidents as they happen.
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(arguments) => client::block_on(doctor::run(arguments)),
         Command::Publish(arguments) => client::block_on(publish::run(arguments)),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Fold(arguments) => fold::run(&arguments),
         Command::Replay(arguments) => client::block_on(replay::run(arguments)),
         Command::Tail(arguments) => client::block_on(tail::run(arguments)),
         Command::Score(arguments) => score::run(&arguments),

@@ -6,92 +6,23 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
-use zhili_dialogue as dialogue;
-use zhili_dialogue::{Config, EventKind, FactBody, Marks, Output, Partition};
-use zhili_proto::conversation::v1::author::{Role, Subtype};
-use zhili_proto::conversation::v1::event::Status;
-use zhili_proto::conversation::v1::{Event, EventType};
+use zhili_dialogue::{Config, FactBody, Output, Partition};
+use zhili_proto::conversation::v1::Event;
 use zhili_proto::millis;
-use zhili_tone::{Engine, Message};
+use zhili_scoring::Assessor;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn kind(event: &Event) -> Option<EventKind<'_>> {
-    Some(match event.r#type() {
-        EventType::Message => EventKind::Message,
-        EventType::Edit => EventKind::Edit { target: &event.target },
-        EventType::Delete => EventKind::Delete { target: &event.target },
-        EventType::Join => EventKind::Join,
-        EventType::Handoff => EventKind::Handoff,
-        EventType::Csat => EventKind::Csat { score: 5.0, max: 5.0 },
-        EventType::Status => EventKind::Status(match event.status() {
-            Status::Resolved => dialogue::Status::Resolved,
-            Status::Reopened => dialogue::Status::Reopened,
-            Status::Closed => dialogue::Status::Closed,
-            _ => dialogue::Status::Open,
-        }),
-        _ => return None,
-    })
-}
-
-fn marks(engine: &Engine, event: &Event) -> Marks<'static> {
-    let role = match event.author.as_ref().unwrap().role() {
-        Role::Customer => zhili_tone::Role::Customer,
-        _ => zhili_tone::Role::Agent,
-    };
-    let read = engine.assess(&Message { role, text: &event.text, lang: None, context: &[] });
-    Marks {
-        greeting_only: read.is_greeting_only(),
-        holding_only: read.is_holding_only(),
-        thanks_or_farewell_only: read.is_thanks_or_farewell_only(),
-        ..Marks::default()
-    }
-}
-
 /// The facts in force when everything was delivered and every timer fired, by conversation.
 fn fold(events: &[Event]) -> BTreeMap<String, Vec<FactBody>> {
-    let engine = Engine::new().unwrap();
+    let assessor = Assessor::new().unwrap();
     let mut partition = Partition::new(Config::default());
     let mut stated = Vec::new();
     let mut log_ms = i64::MIN;
     for event in events {
-        let Some(kind) = kind(event) else { continue };
-        let author = event.author.as_ref().unwrap();
-        let sent_ms = millis(event.sent_at.as_ref().unwrap()).unwrap();
         // What was delivered was sent: the log is never behind the latest event.
-        log_ms = log_ms.max(sent_ms);
-        let seen = dialogue::Event {
-            tenant: &event.tenant,
-            source: &event.source,
-            event_id: &event.event_id,
-            conversation_id: &event.conversation_id,
-            kind,
-            sent_ms,
-            author: Some(dialogue::Author {
-                id: &author.id,
-                role: match author.role() {
-                    Role::Customer => dialogue::Role::Customer,
-                    Role::Bot => dialogue::Role::Bot,
-                    Role::Agent => dialogue::Role::Agent,
-                    _ => dialogue::Role::System,
-                },
-                subtype: match author.subtype() {
-                    Subtype::Auto => dialogue::Subtype::Auto,
-                    Subtype::Assist => dialogue::Subtype::Assist,
-                    Subtype::Template => dialogue::Subtype::Template,
-                    _ => dialogue::Subtype::None,
-                },
-            }),
-            private: event.private,
-            mode: dialogue::Mode::Live,
-            channel: &event.channel,
-            queue: &event.queue,
-            team: "default",
-            customer: &event.customer.as_ref().unwrap().id,
-            fingerprint: [0; 16],
-            marks: marks(&engine, event),
-        };
-        partition.apply(log_ms, &seen, &mut stated);
+        log_ms = log_ms.max(millis(event.sent_at.as_ref().unwrap()).unwrap());
+        assessor.fold(&mut partition, log_ms, event, &mut stated);
     }
     partition.advance(log_ms + 3 * DAY_MS, &mut stated);
 

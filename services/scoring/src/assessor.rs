@@ -1,0 +1,52 @@
+//! From an event to what the fold of conversations makes of it: assess the text, fold the marks.
+
+use std::sync::Arc;
+
+use zhili_dialogue::{Applied, Output, Partition};
+use zhili_proto::conversation::v1::Event;
+use zhili_tone::{Assessment, Engine, LibraryError, Message};
+
+use crate::{convert, text};
+
+/// Says of events what the engine says of their texts.
+#[derive(Clone)]
+pub struct Assessor {
+    engine: Arc<Engine>,
+}
+
+impl Assessor {
+    /// With the library that comes with the engine.
+    ///
+    /// # Errors
+    /// See [`Engine::new`].
+    pub fn new() -> Result<Self, LibraryError> {
+        Ok(Self::with(Arc::new(Engine::new()?)))
+    }
+
+    /// With this engine.
+    #[must_use]
+    pub fn with(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// What the engine says of an event; `None` for what it does not judge.
+    pub(crate) fn assess(&self, event: &Event) -> Option<Assessment> {
+        let role = convert::judged_role(event)?;
+        let lang = text::language(&event.lang);
+        Some(self.engine.assess(&Message { role, text: &event.text, lang, context: &[] }))
+    }
+
+    /// Assesses an event and folds it; `None` if it has no type, status or time that a
+    /// conversation knows.
+    pub fn fold(
+        &self,
+        partition: &mut Partition,
+        at_ms: i64,
+        event: &Event,
+        out: &mut Vec<Output>,
+    ) -> Option<Applied> {
+        let assessment = self.assess(event);
+        let seen = convert::dialogue_event(event, assessment.as_ref())?;
+        Some(partition.apply(at_ms, &seen, out))
+    }
+}

@@ -1,0 +1,316 @@
+//! What `zhili fold` prints, one object a line.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use zhili_dialogue::{Cycle, Fact, FactBody, Profile, Run, Signal, Sla, Turn};
+
+/// Milliseconds that are written as seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seconds(Option<i64>);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.serialize_none(),
+            Some(ms) if ms % 1000 == 0 => serializer.serialize_i64(ms / 1000),
+            Some(ms) => serializer.serialize_f64(ms as f64 / 1000.0),
+        }
+    }
+}
+
+/// Milliseconds since the Unix epoch that are written as ISO 8601 in UTC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time(Option<i64>);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+            Some(time) => serializer.collect_str(&time),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Line {
+    Turn(Box<TurnLine>),
+    Cycle(Box<CycleLine>),
+    Signal(Box<SignalLine>),
+    Profile(ProfileLine),
+    Refused(Refused),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Refused {
+    pub(super) line: usize,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TurnLine {
+    #[serde(flatten)]
+    about: About,
+    cycle: u32,
+    turn: u32,
+    started: Time,
+    answered: Time,
+    first_event_id: String,
+    last_event_id: String,
+    answer_event_id: String,
+    customer_messages: u32,
+    #[serde(rename = "rt.first_unanswered.v1")]
+    first_unanswered: Seconds,
+    #[serde(rename = "rt.last_msg.v1")]
+    last_msg: Seconds,
+    #[serde(rename = "rt.human.v1")]
+    human: Seconds,
+    business: TurnBusiness,
+    #[serde(rename = "sla.nrt.v1")]
+    nrt: Option<Target>,
+}
+
+#[derive(Debug, Serialize)]
+struct TurnBusiness {
+    #[serde(rename = "rt.first_unanswered.v1")]
+    first_unanswered: Seconds,
+    #[serde(rename = "rt.last_msg.v1")]
+    last_msg: Seconds,
+    #[serde(rename = "rt.human.v1")]
+    human: Seconds,
+}
+
+/// What every fact says.
+#[derive(Debug, Serialize)]
+struct About {
+    conversation_id: String,
+    agent: String,
+    customer: String,
+    channel: String,
+    queue: String,
+    team: String,
+    historical: bool,
+    /// May still change.
+    open: bool,
+    revision: u32,
+}
+
+impl About {
+    fn of(fact: &Fact, open: bool) -> Self {
+        Self {
+            conversation_id: fact.conversation_id.clone(),
+            agent: fact.agent.clone(),
+            customer: fact.customer.clone(),
+            channel: fact.channel.clone(),
+            queue: fact.queue.clone(),
+            team: fact.team.clone(),
+            historical: fact.historical,
+            open,
+            revision: fact.revision,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Target {
+    state: &'static str,
+    #[serde(rename = "target")]
+    within: Seconds,
+    due: Time,
+}
+
+impl From<Sla> for Target {
+    fn from(sla: Sla) -> Self {
+        Self {
+            state: sla.state.name(),
+            within: Seconds(Some(sla.target_ms)),
+            due: Time(sla.due_ms),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CycleLine {
+    #[serde(flatten)]
+    about: About,
+    cycle: u32,
+    started: Time,
+    ended: Time,
+    resolved: bool,
+    reopened: bool,
+    handed_over: bool,
+    turns: u32,
+    unanswered: u32,
+    #[serde(rename = "frt.any.v1")]
+    any: Seconds,
+    #[serde(rename = "frt.human.v1")]
+    human: Seconds,
+    #[serde(rename = "frt.substantive.v1")]
+    substantive: Seconds,
+    #[serde(rename = "frt.join.v1")]
+    join: Seconds,
+    business: CycleBusiness,
+    #[serde(rename = "sla.frt.v1")]
+    frt: Option<Target>,
+    #[serde(rename = "sla.resolution.v1")]
+    resolution: Option<Target>,
+    #[serde(rename = "silence.v1")]
+    silence: Silence,
+}
+
+#[derive(Debug, Serialize)]
+struct CycleBusiness {
+    #[serde(rename = "frt.any.v1")]
+    any: Seconds,
+    #[serde(rename = "frt.human.v1")]
+    human: Seconds,
+    #[serde(rename = "frt.substantive.v1")]
+    substantive: Seconds,
+}
+
+#[derive(Debug, Serialize)]
+struct Silence {
+    agent: u32,
+    agent_seconds: Seconds,
+    customer: u32,
+    customer_seconds: Seconds,
+    restated: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SignalLine {
+    conversation_id: String,
+    signal: &'static str,
+    effective: Time,
+    severity: zhili_dialogue::Severity,
+    family: zhili_dialogue::Family,
+    category: String,
+    event_id: String,
+    agent: String,
+    queue: String,
+    team: String,
+    probability: f64,
+    rules: Vec<String>,
+    historical: bool,
+    signal_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ProfileLine {
+    profile: String,
+    source: String,
+    /// Values by metric id.
+    #[serde(flatten)]
+    values: BTreeMap<String, Option<f64>>,
+    /// Behind each value.
+    n: BTreeMap<String, usize>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    not_measured: BTreeMap<String, String>,
+}
+
+impl Line {
+    /// A fact in force; `None` for what only takes something back.
+    pub(super) fn fact(fact: &Fact, open: bool) -> Option<Self> {
+        match &fact.body {
+            FactBody::Turn(turn) => Some(Self::turn(fact, turn, open)),
+            FactBody::Cycle(cycle) => Some(Self::cycle(fact, cycle, open || cycle.provisional)),
+            FactBody::Correction(_) => None,
+        }
+    }
+
+    fn turn(fact: &Fact, turn: &Turn, open: bool) -> Self {
+        let business = turn.business;
+        Self::Turn(Box::new(TurnLine {
+            about: About::of(fact, open),
+            cycle: turn.cycle,
+            turn: turn.turn,
+            started: Time(Some(turn.started_ms)),
+            answered: Time(turn.answered_ms),
+            first_event_id: turn.first_event_id.clone(),
+            last_event_id: turn.last_event_id.clone(),
+            answer_event_id: turn.answer_event_id.clone(),
+            customer_messages: turn.customer_messages,
+            first_unanswered: Seconds(turn.rt_first_unanswered_ms),
+            last_msg: Seconds(turn.rt_last_msg_ms),
+            human: Seconds(turn.rt_human_ms),
+            business: TurnBusiness {
+                first_unanswered: Seconds(business.rt_first_unanswered_ms),
+                last_msg: Seconds(business.rt_last_msg_ms),
+                human: Seconds(business.rt_human_ms),
+            },
+            nrt: turn.sla_nrt.map(Target::from),
+        }))
+    }
+
+    fn cycle(fact: &Fact, cycle: &Cycle, open: bool) -> Self {
+        let (business, silences) = (cycle.business, cycle.silences);
+        Self::Cycle(Box::new(CycleLine {
+            about: About::of(fact, open),
+            cycle: cycle.cycle,
+            started: Time(Some(cycle.started_ms)),
+            ended: Time(cycle.ended_ms),
+            resolved: cycle.resolved,
+            reopened: cycle.reopened,
+            handed_over: cycle.handed_over,
+            turns: cycle.turns,
+            unanswered: cycle.unanswered,
+            any: Seconds(cycle.frt_any_ms),
+            human: Seconds(cycle.frt_human_ms),
+            substantive: Seconds(cycle.frt_substantive_ms),
+            join: Seconds(cycle.frt_join_ms),
+            business: CycleBusiness {
+                any: Seconds(business.frt_any_ms),
+                human: Seconds(business.frt_human_ms),
+                substantive: Seconds(business.frt_substantive_ms),
+            },
+            frt: cycle.sla_frt.map(Target::from),
+            resolution: cycle.sla_resolution.map(Target::from),
+            silence: Silence {
+                agent: silences.agent,
+                agent_seconds: Seconds(Some(silences.agent_ms)),
+                customer: silences.customer,
+                customer_seconds: Seconds(Some(silences.customer_ms)),
+                restated: silences.restated,
+            },
+        }))
+    }
+
+    pub(super) fn signal(signal: &Signal) -> Self {
+        Self::Signal(Box::new(SignalLine {
+            conversation_id: signal.conversation_id.clone(),
+            signal: signal.kind.name(),
+            effective: Time(Some(signal.effective_ms)),
+            severity: signal.severity,
+            family: signal.family,
+            category: signal.category.clone(),
+            event_id: signal.event_id.clone(),
+            agent: signal.agent.clone(),
+            queue: signal.queue.clone(),
+            team: signal.team.clone(),
+            probability: signal.probability,
+            rules: signal.rules.clone(),
+            historical: signal.historical,
+            signal_id: signal.signal_id.clone(),
+        }))
+    }
+
+    pub(super) fn profile(profile: &Profile, runs: &[Run], until_ms: i64) -> Self {
+        let mut line = ProfileLine {
+            profile: profile.name().to_owned(),
+            source: profile.source().to_owned(),
+            values: BTreeMap::new(),
+            n: BTreeMap::new(),
+            not_measured: BTreeMap::new(),
+        };
+        for measured in profile.measure(runs, until_ms) {
+            line.n.insert(measured.id.clone(), measured.n);
+            if !measured.reason.is_empty() {
+                line.not_measured.insert(measured.id.clone(), measured.reason);
+            }
+            line.values.insert(measured.id, measured.value);
+        }
+        Self::Profile(line)
+    }
+}
