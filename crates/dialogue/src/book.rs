@@ -22,7 +22,8 @@ pub(crate) struct Book {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Current {
     sequence: u64,
-    version: u32,
+    /// `None` if the tenant has none of its own.
+    version: Option<u32>,
 }
 
 /// Terms of a queue in a version of the settings.
@@ -56,12 +57,12 @@ impl Book {
         &mut self,
         tenant: &str,
         sequence: u64,
-        policies: Policies,
+        policies: Option<Policies>,
         used: impl Iterator<Item = TermsRef>,
     ) {
         let mut is_used = vec![false; self.versions.len()];
         let in_force = self.current.iter().filter(|(other, _)| ***other != *tenant);
-        let in_force = in_force.map(|(_, current)| current.version);
+        let in_force = in_force.filter_map(|(_, current)| current.version);
         for version in in_force.chain(used.map(|terms| terms.version)) {
             if let Some(used) = is_used.get_mut(version as usize) {
                 *used = true;
@@ -70,20 +71,27 @@ impl Book {
         for (version, _) in is_used.iter().enumerate().filter(|(_, used)| !**used) {
             self.versions[version] = None;
         }
+        let version = policies.map(|policies| self.keep(policies));
+        self.current.insert(tenant.into(), Current { sequence, version });
+    }
+
+    /// The number that settings get.
+    fn keep(&mut self, policies: Policies) -> u32 {
         let free = self.versions.iter().position(Option::is_none);
         let version = free.unwrap_or_else(|| {
             self.versions.push(None);
             self.versions.len() - 1
         });
         self.versions[version] = Some(policies);
-        self.current.insert(tenant.into(), Current { sequence, version: version as u32 });
+        version as u32
     }
 
     /// What a cycle that begins now goes by; `None` if nothing is set.
     pub(crate) fn terms_of(&self, tenant: &str, queue: &str) -> Option<TermsRef> {
-        let current = self.current.get(tenant).or_else(|| self.current.get(ANY_TENANT))?;
-        let policies = self.versions.get(current.version as usize)?.as_ref()?;
-        Some(TermsRef { version: current.version, index: policies.index_of(queue) })
+        let of = |tenant: &str| self.current.get(tenant)?.version;
+        let version = of(tenant).or_else(|| of(ANY_TENANT))?;
+        let policies = self.versions.get(version as usize)?.as_ref()?;
+        Some(TermsRef { version, index: policies.index_of(queue) })
     }
 
     pub(crate) fn terms(&self, at: Option<TermsRef>) -> Option<&Terms> {

@@ -81,14 +81,14 @@ impl Partition {
 
     /// Puts a tenant's settings in force at log time `at_ms`, after firing what was due until
     /// then. Cycles that are open go on with those they began with. Tenant `*` stands for every
-    /// tenant without settings of its own; a sequence that is not above the one in force changes
+    /// tenant without settings of its own, which is what `None` leaves it; a sequence that is not above the one in force changes
     /// nothing.
     pub fn configure(
         &mut self,
         at_ms: i64,
         tenant: &str,
         sequence: u64,
-        policies: Policies,
+        policies: Option<Policies>,
         out: &mut Vec<Output>,
     ) {
         self.advance(at_ms, out);

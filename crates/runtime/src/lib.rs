@@ -2,6 +2,7 @@
 //! shutdown, access control, and one way to serve gRPC and HTTP on one port.
 
 pub mod auth;
+pub mod bundle;
 pub mod config;
 mod error;
 mod failure;

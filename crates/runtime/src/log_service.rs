@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use prost::Message;
 use tonic::{Request, Response, Status};
+use zhili_eventlog::runner::{Bundles, publish_bundle};
 use zhili_eventlog::{
     EventLog, LogError, NewRecord, ReadLimit, Record, TopicPartition, partition_of, topics,
 };
@@ -18,7 +19,8 @@ use zhili_proto::conversation::v1::{LogEntry, log_entry};
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::log_service_server::LogService;
 use zhili_proto::log::v1::{
-    DeadLetter, DeadLetterRecord, GroupPosition, ListDeadLettersRequest, ListDeadLettersResponse,
+    ApplyConfigRequest, ApplyConfigResponse, DeadLetter, DeadLetterRecord, GetConfigRequest,
+    GetConfigResponse, GroupPosition, ListDeadLettersRequest, ListDeadLettersResponse,
     ListGroupsRequest, ListGroupsResponse, ListTopicsRequest, ListTopicsResponse, Partition,
     ReplayDeadLettersRequest, ReplayDeadLettersResponse, ReplayResult, TailRequest, TailResponse,
     Topic,
@@ -31,6 +33,8 @@ use crate::{ErrorCode, ServiceError};
 const TAIL_RECORDS: usize = 500;
 /// Dead letters returned unless more are asked for, and at most.
 const LETTERS: (u32, u32) = (100, 1_000);
+/// A bundle is a record of the log.
+const LARGEST_BUNDLE: usize = 512 * 1024;
 
 /// Serves one log.
 #[derive(Clone)]
@@ -387,5 +391,56 @@ impl LogService for LogReader {
             results.push(ReplayResult { id: id.clone(), error });
         }
         Ok(Response::new(ReplayDeadLettersResponse { results }))
+    }
+
+    async fn get_config(
+        &self,
+        request: Request<GetConfigRequest>,
+    ) -> Result<Response<GetConfigResponse>, Status> {
+        let principal = allowed(&request, &[Permission::Config])?;
+        let bundles = Bundles::read(&*self.log).await.map_err(failed)?;
+        let asked = request.into_inner().bundle;
+        let head = bundles.head(principal.tenant.as_str());
+        let name = match (&head, asked.as_str()) {
+            (None, "") => return Ok(Response::new(GetConfigResponse::default())),
+            (Some(head), "") => head.bundle.as_str(),
+            (_, asked) => asked,
+        };
+        let content = bundles.get(name).ok_or_else(|| {
+            ServiceError::new(ErrorCode::NotFound, format!("there is no bundle {name:?}"))
+        })?;
+        Ok(Response::new(GetConfigResponse { content, head: head.map(Into::into) }))
+    }
+
+    async fn apply_config(
+        &self,
+        request: Request<ApplyConfigRequest>,
+    ) -> Result<Response<ApplyConfigResponse>, Status> {
+        let principal = allowed(&request, &[Permission::Config])?;
+        let ApplyConfigRequest { content, expected_sequence } = request.into_inner();
+        let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
+        if content.len() > LARGEST_BUNDLE {
+            let given = content.len();
+            let message = format!("content: at most {LARGEST_BUNDLE} bytes, got {given}");
+            return Err(invalid(message).into());
+        }
+        let _: serde::de::IgnoredAny =
+            crate::bundle::parse(&content).map_err(|error| invalid(format!("content: {error}")))?;
+        let tenant = principal.tenant.as_str();
+        if let Some(expected) = expected_sequence {
+            let bundles = Bundles::read(&*self.log).await.map_err(failed)?;
+            let sequence = bundles.head(tenant).map_or(0, |head| head.sequence);
+            if sequence != expected {
+                let message = format!(
+                    "sequence {sequence} is in force, not {expected}: look at what changed, then apply again"
+                );
+                return Err(ServiceError::new(ErrorCode::Conflict, message).into());
+            }
+        }
+        let now_ms = zhili_eventlog::system_clock()();
+        let head = publish_bundle(&*self.log, tenant, content, &principal.name, now_ms)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(ApplyConfigResponse { head: Some(head.into()) }))
     }
 }

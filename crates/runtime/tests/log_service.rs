@@ -15,8 +15,9 @@ use zhili_eventlog::{EventLog, NewRecord, ReadLimit, TopicPartition, system_cloc
 use zhili_proto::conversation::v1::{Event, LogEntry, log_entry};
 use zhili_proto::log::v1::log_service_server::LogService;
 use zhili_proto::log::v1::{
-    DeadLetter, DeadLetterRecord, ListDeadLettersRequest, ListGroupsRequest, ListTopicsRequest,
-    Marker, ReplayDeadLettersRequest, TailRequest, Tick,
+    ApplyConfigRequest, DeadLetter, DeadLetterRecord, GetConfigRequest, GetConfigResponse,
+    ListDeadLettersRequest, ListGroupsRequest, ListTopicsRequest, Marker, ReplayDeadLettersRequest,
+    TailRequest, Tick,
 };
 use zhili_runtime::auth::{Principal, Role, Tenant};
 use zhili_runtime::log_service::LogReader;
@@ -228,4 +229,38 @@ async fn only_who_runs_the_log_sees_its_topics_and_groups() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let refused = bench.reader.list_groups(by(&qa, ListGroupsRequest {})).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_bundle_is_in_force_for_the_callers_tenant_until_the_next() {
+    let bench = Bench::new().await;
+    let (acme, other) = (caller("acme", &[Role::Admin]), caller("other", &[Role::Admin]));
+    let apply = async |who: &Principal, content: &'static str, expected: Option<u64>| {
+        let content = Bytes::from_static(content.as_bytes());
+        let request = ApplyConfigRequest { content, expected_sequence: expected };
+        let applied = bench.reader.apply_config(by(who, request)).await;
+        applied.map(|applied| applied.into_inner().head.unwrap()).map_err(|error| error.code())
+    };
+    let get = async |who: &Principal, bundle: &str| {
+        let request = GetConfigRequest { bundle: bundle.to_owned() };
+        let got = bench.reader.get_config(by(who, request)).await;
+        got.map(tonic::Response::into_inner).map_err(|error| error.code())
+    };
+    assert_eq!(get(&acme, "").await.unwrap(), GetConfigResponse::default());
+
+    let first = apply(&acme, "a = 1", Some(0)).await.unwrap();
+    let second = apply(&acme, "a = 2", Some(1)).await.unwrap();
+    assert_eq!((first.sequence, second.sequence), (1, 2));
+    assert_eq!(second.previous, first.bundle);
+    assert_eq!(get(&acme, "").await.unwrap().content, "a = 2");
+    assert_eq!(get(&acme, &first.bundle).await.unwrap().content, "a = 1");
+    assert_eq!(get(&other, "").await.unwrap(), GetConfigResponse::default());
+
+    assert_eq!(apply(&acme, "a = 3", Some(1)).await, Err(Code::FailedPrecondition));
+    assert_eq!(apply(&acme, "a = ", None).await, Err(Code::InvalidArgument));
+    assert_eq!(get(&acme, "no such bundle").await.map(|got| got.content), Err(Code::NotFound));
+    let analyst = caller("acme", &[Role::Analyst]);
+    assert_eq!(apply(&analyst, "a = 3", None).await, Err(Code::PermissionDenied));
+    assert_eq!(get(&analyst, "").await.map(|got| got.content), Err(Code::PermissionDenied));
+    assert_eq!(get(&acme, "").await.unwrap().content, "a = 2");
 }

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use zhili_eventlog::runner::{Bundles, publish_bundle};
 use zhili_eventlog::{EventLog, LogError};
 use zhili_incident::{ANY_TENANT, DEFAULT_TEAM};
+use zhili_runtime::bundle::{self, BundleError};
 
 use crate::config::{Config, DefaultWebhook};
 
@@ -26,25 +27,6 @@ use crate::config::{Config, DefaultWebhook};
 /// when it is to go.
 const DESTINATION: &str = "default_webhook";
 const SECTION: &str = "escalation";
-/// Longest text that is taken for a name when a parser quotes it.
-const LONGEST_WORD: usize = 32;
-
-/// A bundle that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BundleError {
-    /// Not UTF-8.
-    #[error("the bundle is not UTF-8 text, from byte {0} on")]
-    NotText(usize),
-    /// Not TOML, or not settings of escalation. Never quotes the document, because the
-    /// address of a webhook is often its password.
-    #[error("line {line}: {problem}")]
-    Invalid {
-        /// Line of the document, from 1; 0 when it concerns the whole.
-        line: usize,
-        /// What is wrong, naming the field.
-        problem: String,
-    },
-}
 
 #[derive(Deserialize)]
 struct Document {
@@ -56,71 +38,8 @@ struct Document {
 /// # Errors
 /// [`BundleError`] naming line and field.
 pub fn parse(bundle: &[u8]) -> Result<Option<zhili_incident::Config>, BundleError> {
-    let text =
-        std::str::from_utf8(bundle).map_err(|error| BundleError::NotText(error.valid_up_to()))?;
-    let document: Document = toml::from_str(text).map_err(|error| invalid(text, &error))?;
+    let document: Document = bundle::parse(bundle)?;
     Ok(document.escalation)
-}
-
-fn invalid(text: &str, error: &toml::de::Error) -> BundleError {
-    let line = error.span().map_or(0, |span| {
-        1 + text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count()
-    });
-    BundleError::Invalid { line, problem: blanked(text, error.message()) }
-}
-
-/// What parsers quote of the document goes: any value may be the address of a webhook in the
-/// wrong place, and what remains still names the line and the field.
-fn blanked(text: &str, message: &str) -> String {
-    const BLANK: &str = "...";
-    let Ok(document) = toml::from_str::<toml::Value>(text) else {
-        // Then there is no telling what is a value. Syntax errors quote keys at most.
-        let about = if message.contains("://") { "not valid TOML" } else { message };
-        return about.to_owned();
-    };
-    let mut quoted = Vec::new();
-    quotable(document, &mut quoted);
-    quoted.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    let mut message = message.to_owned();
-    for text in quoted {
-        for text in [text.escape_debug().to_string(), text] {
-            if text.len() > LONGEST_WORD || !is_word(&text) {
-                message = message.replace(&text, BLANK);
-            } else {
-                // Field names and the like are not quotations.
-                for quote in ['"', '`'] {
-                    let blank = format!("{quote}{BLANK}{quote}");
-                    message = message.replace(&format!("{quote}{text}{quote}"), &blank);
-                }
-            }
-        }
-    }
-    message
-}
-
-fn is_word(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-}
-
-/// The strings of a document, and keys that cannot be names of fields.
-fn quotable(value: toml::Value, found: &mut Vec<String>) {
-    match value {
-        toml::Value::String(text) if !text.is_empty() => found.push(text),
-        toml::Value::Array(values) => {
-            for value in values {
-                quotable(value, found);
-            }
-        }
-        toml::Value::Table(table) => {
-            for (key, value) in table {
-                if !is_word(&key) {
-                    found.push(key);
-                }
-                quotable(value, found);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// What came of [`publish_default`].
@@ -168,7 +87,7 @@ pub async fn publish_default(
         Some(head) => bundles.get(&head.bundle).unwrap_or_default(),
         None => Bytes::new(),
     };
-    let mut document = table(&in_force).map_err(DefaultError::InForce)?;
+    let mut document = bundle::parse::<toml::Table>(&in_force).map_err(DefaultError::InForce)?;
     let present = document.get(SECTION);
     let published = match wanted {
         Some(wanted) if present == Some(&wanted) => return Ok(Published::Unchanged),
@@ -185,12 +104,6 @@ pub async fn publish_default(
     let bundle = Bytes::from(document.to_string());
     publish_bundle(log, ANY_TENANT, bundle, "default_webhook", now_ms).await?;
     Ok(published)
-}
-
-fn table(bundle: &[u8]) -> Result<toml::Table, BundleError> {
-    let text =
-        std::str::from_utf8(bundle).map_err(|error| BundleError::NotText(error.valid_up_to()))?;
-    toml::from_str(text).map_err(|error| invalid(text, &error))
 }
 
 /// `[escalation]` with the webhook as the only destination of the only team.
@@ -293,7 +206,7 @@ secret = "env:FLOOR_SECRET"
         let webhook =
             DefaultWebhook { url: Secret::new("https://h/x"), ..DefaultWebhook::default() };
         assert!(is_default(&section(&webhook).unwrap()));
-        let by_hand = table(FLOOR.as_bytes()).unwrap();
+        let by_hand: toml::Table = bundle::parse(FLOOR.as_bytes()).unwrap();
         assert!(!is_default(&by_hand[SECTION]));
     }
 

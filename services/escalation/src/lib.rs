@@ -27,7 +27,7 @@ mod signature;
 mod watch;
 mod webhook;
 
-pub use bundle::{BundleError, DefaultError, Published, publish_default};
+pub use bundle::{DefaultError, Published, parse as parse_bundle, publish_default};
 pub use config::{Config, DefaultWebhook};
 pub use fold::Incidents;
 pub use serve::{GROUP, serve};

@@ -10,7 +10,9 @@ use zhili_incident::{
     ANY_TENANT, Config, DEFAULT_TEAM, Destination, Family, Unreachable, UnreachableCause,
 };
 
-use crate::bundle::{self, BundleError};
+use zhili_runtime::bundle::BundleError;
+
+use crate::bundle;
 
 /// What is known of who can be reached. Cheap to clone.
 #[derive(Clone)]

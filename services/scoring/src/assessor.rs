@@ -29,6 +29,10 @@ impl Assessor {
         Self { engine }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// What the engine says of an event; `None` for what it does not judge.
     pub(crate) fn assess(&self, event: &Event) -> Option<Assessment> {
         let role = convert::judged_role(event)?;

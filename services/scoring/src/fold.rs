@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use zhili_dialogue::{Applied, Config, Output, Partition};
 use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
@@ -9,36 +11,48 @@ use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::ScoredEvent;
-use zhili_tone::{Assessment, Engine, Message as Text};
+use zhili_tone::Engine;
 
-use crate::{convert, text};
+use crate::assessor::Assessor;
+use crate::bundle::{Bundle, Phrases};
+use crate::convert;
+use crate::engines::{ANY_TENANT, Engines};
 
 /// Conversations of one partition: scores each text, folds what it means.
 #[derive(Clone)]
 pub struct ScoringFold {
-    engine: Arc<Engine>,
+    engines: Engines,
     /// What every result carries: the versions that it depends on.
     version: Arc<str>,
     number: u32,
     partition: Partition,
+    /// Tenants with phrases of their own.
+    phrases: BTreeMap<String, Own>,
     /// As configured. A partition restored from a snapshot goes on with those of its first day.
     configured: Config,
     /// Kept so that a batch does not allocate it anew.
     stated: Vec<Output>,
 }
 
-/// An event with what the engine says of it. Assessing depends on the text alone, so it is done
-/// while decoding.
-#[derive(Debug)]
-pub struct Assessed {
-    event: Event,
-    assessment: Option<Assessment>,
+/// A tenant's phrases, and the engine that knows them.
+#[derive(Clone)]
+struct Own {
+    phrases: Phrases,
+    engine: Arc<Engine>,
+}
+
+/// State as it is saved.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    partition: Vec<u8>,
+    phrases: BTreeMap<String, Phrases>,
 }
 
 impl ScoringFold {
     /// The fold of partition `number` that has seen nothing.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, config: Config, number: u32) -> Self {
+    pub fn new(engines: Engines, config: Config, number: u32) -> Self {
+        let engine = engines.base();
         let version = format!(
             "scoring {}; tone {}; library {:.16}",
             env!("CARGO_PKG_VERSION"),
@@ -46,13 +60,20 @@ impl ScoringFold {
             engine.library_hash()
         );
         Self {
-            engine,
+            engines,
             version: Arc::from(version),
             number,
             partition: Partition::new(config),
+            phrases: BTreeMap::new(),
             configured: config,
             stated: Vec::new(),
         }
+    }
+
+    /// The engine that judges a tenant's texts.
+    fn assessor(&self, tenant: &str) -> Assessor {
+        let own = self.phrases.get(tenant).or_else(|| self.phrases.get(ANY_TENANT));
+        Assessor::with(Arc::clone(own.map_or_else(|| self.engines.base(), |own| &own.engine)))
     }
 
     /// What a person who changed the settings has to know: that conversations in memory, and so
@@ -99,7 +120,7 @@ fn entry(entry: log_entry::Entry) -> Bytes {
 }
 
 impl Fold for ScoringFold {
-    type Input = Assessed;
+    type Input = Event;
 
     fn name(&self) -> &'static str {
         "scoring"
@@ -109,7 +130,7 @@ impl Fold for ScoringFold {
         &self.version
     }
 
-    fn decode(&self, record: &Record) -> Result<Entry<Assessed>, Undecodable> {
+    fn decode(&self, record: &Record) -> Result<Entry<Event>, Undecodable> {
         let poison = |detail: String| Undecodable::Poison { reason: "undecodable", detail };
         let value = record.value.as_deref().unwrap_or_default();
         let decoded = LogEntry::decode(value).map_err(|error| poison(error.to_string()))?;
@@ -122,17 +143,7 @@ impl Fold for ScoringFold {
                 bundle: marker.bundle,
                 sequence: marker.sequence,
             })),
-            Some(log_entry::Entry::Event(event)) => {
-                let assessment = convert::judged_role(&event).map(|role| {
-                    self.engine.assess(&Text {
-                        role,
-                        text: &event.text,
-                        lang: text::language(&event.lang),
-                        context: &[],
-                    })
-                });
-                Ok(Entry::Input(Assessed { event, assessment }))
-            }
+            Some(log_entry::Entry::Event(event)) => Ok(Entry::Input(event)),
         }
     }
 
@@ -153,8 +164,9 @@ impl Fold for ScoringFold {
         self.state("", outputs);
     }
 
-    fn apply(&mut self, now_ms: i64, record: &Record, input: Assessed, outputs: &mut Outputs) {
-        let Assessed { event, assessment } = input;
+    fn apply(&mut self, now_ms: i64, record: &Record, event: Event, outputs: &mut Outputs) {
+        let assessor = self.assessor(&event.tenant);
+        let assessment = assessor.assess(&event);
         let letter = |reason: &str, detail: &str| DeadLetter {
             reason: reason.to_owned(),
             detail: detail.to_owned(),
@@ -185,7 +197,9 @@ impl Fold for ScoringFold {
                 let (supersedes, deletes) = (target(EventType::Edit), target(EventType::Delete));
                 let text = event.text.clone();
                 let scored = ScoredEvent {
-                    assessment: assessment.as_ref().map(|a| convert::assessment(a, &self.engine)),
+                    assessment: assessment
+                        .as_ref()
+                        .map(|a| convert::assessment(a, assessor.engine())),
                     event: Some(event),
                     partition: self.number,
                     offset: record.offset,
@@ -203,14 +217,35 @@ impl Fold for ScoringFold {
         self.state("", outputs);
     }
 
-    fn configure(&mut self, _: i64, _: &Marker, _: &[u8], _: &mut Outputs) -> Result<(), String> {
-        // Nothing in a bundle concerns scoring yet.
+    fn configure(
+        &mut self,
+        now_ms: i64,
+        marker: &Marker,
+        bundle: &[u8],
+        outputs: &mut Outputs,
+    ) -> Result<(), String> {
+        let tenant = marker.tenant.as_str();
+        let Bundle { phrases, dialogue } =
+            Bundle::parse(bundle).map_err(|error| error.to_string())?;
+        let own = phrases
+            .map(|phrases| {
+                let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
+                Ok::<_, String>(Own { phrases, engine })
+            })
+            .transpose()?;
+        if marker.sequence > self.partition.config_sequence(tenant) {
+            match own {
+                Some(own) => self.phrases.insert(tenant.to_owned(), own),
+                None => self.phrases.remove(tenant),
+            };
+        }
+        self.partition.configure(now_ms, tenant, marker.sequence, dialogue, &mut self.stated);
+        self.state("", outputs);
         Ok(())
     }
 
-    fn config_sequence(&self, _: &str) -> u64 {
-        // So no marker is wanted in the events either.
-        u64::MAX
+    fn config_sequence(&self, tenant: &str) -> u64 {
+        self.partition.config_sequence(tenant)
     }
 
     fn next_due(&self) -> Option<i64> {
@@ -218,11 +253,26 @@ impl Fold for ScoringFold {
     }
 
     fn save(&self) -> Vec<u8> {
-        self.partition.snapshot()
+        let phrases = |(tenant, own): (&String, &Own)| (tenant.clone(), own.phrases.clone());
+        let saved = Saved {
+            partition: self.partition.snapshot(),
+            phrases: self.phrases.iter().map(phrases).collect(),
+        };
+        match postcard::to_stdvec(&saved) {
+            Ok(bytes) => bytes,
+            // Writing to memory fails only for sequences of unknown length, and it has none.
+            Err(error) => unreachable!("cannot encode the state of scoring: {error}"),
+        }
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
-        self.partition = Partition::restore(state).map_err(|error| error.to_string())?;
+        let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
+        self.partition = Partition::restore(&saved.partition).map_err(|error| error.to_string())?;
+        self.phrases.clear();
+        for (tenant, phrases) in saved.phrases {
+            let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
+            self.phrases.insert(tenant, Own { phrases, engine });
+        }
         if let Some(warning) = self.unheeded_settings() {
             tracing::warn!("{warning}");
         }
@@ -230,7 +280,7 @@ impl Fold for ScoringFold {
     }
 
     fn hash(&self) -> [u8; 32] {
-        self.partition.hash()
+        blake3::hash(&self.save()).into()
     }
 }
 
@@ -240,14 +290,14 @@ mod tests {
 
     #[test]
     fn settings_that_a_snapshot_overrules_are_named() {
-        let engine = Arc::new(Engine::new().unwrap());
+        let engines = Engines::new().unwrap();
         let first = Config { horizon_ms: 1_000, ..Config::default() };
-        let state = ScoringFold::new(Arc::clone(&engine), first, 3).save();
-        let mut same = ScoringFold::new(Arc::clone(&engine), first, 3);
+        let state = ScoringFold::new(engines.clone(), first, 3).save();
+        let mut same = ScoringFold::new(engines.clone(), first, 3);
         same.load(&state).unwrap();
         assert_eq!(same.unheeded_settings(), None);
         let changed = Config { horizon_ms: 2_000, ..Config::default() };
-        let mut other = ScoringFold::new(engine, changed, 3);
+        let mut other = ScoringFold::new(engines, changed, 3);
         assert_eq!(other.unheeded_settings(), None);
         other.load(&state).unwrap();
         let warning = other.unheeded_settings().unwrap();

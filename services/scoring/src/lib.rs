@@ -4,7 +4,9 @@
 //! cycle its facts and their corrections, and for whatever a person should look at a signal.
 
 mod assessor;
+mod bundle;
 mod convert;
+mod engines;
 mod fold;
 mod score;
 pub mod text;
@@ -20,9 +22,10 @@ use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_
 use zhili_eventlog::{Clock, EventLog, Membership, TopicPartition, topics};
 use zhili_proto::scoring::v1::scoring_service_server::ScoringServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server, together};
-use zhili_tone::Engine;
 
 pub use assessor::Assessor;
+pub use bundle::{Bundle, Phrases};
+pub use engines::Engines;
 pub use fold::ScoringFold;
 pub use zhili_dialogue::Config as DialogueConfig;
 
@@ -71,9 +74,8 @@ pub async fn serve(
     clock: Clock,
     context: Context,
 ) -> Result<(), Failure> {
-    let engine = Engine::new()
-        .map(Arc::new)
-        .map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
+    let engines =
+        Engines::new().map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
     let progress = Progress::default();
     let (watched, now) = (progress.clone(), Arc::clone(&clock));
     context.health.add("fold", move || {
@@ -95,10 +97,10 @@ pub async fn serve(
         member: config.member.clone(),
         topics: vec![topics::EVENTS.to_owned()],
     };
-    let (shared, dialogue) = (Arc::clone(&engine), config.dialogue);
+    let (shared, dialogue) = (engines.clone(), config.dialogue);
     let seen = progress.clone();
     let make = move |at: &TopicPartition| {
-        let fold = ScoringFold::new(Arc::clone(&shared), dialogue, at.partition);
+        let fold = ScoringFold::new(shared.clone(), dialogue, at.partition);
         let (seen, scored) = (seen.clone(), scored.clone());
         let mut before = 0;
         let observer = Box::new(move |_: &ScoringFold, at: &Observation<'_>| {
@@ -108,10 +110,10 @@ pub async fn serve(
         });
         (fold, observer as _)
     };
+    let service = score::Service::new(engines, Arc::clone(&bundles));
     let folding =
         run_group(log, membership, make, bundles, options, progress, context.shutdown.clone());
 
-    let service = score::Service::new(engine);
     let server = Server::default()
         .http(score::routes(service.clone()))
         .grpc(ScoringServiceServer::new(service));

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use tonic::{Request, Response, Status};
+use zhili_eventlog::runner::Bundles;
 use zhili_proto::scoring::v1::scoring_service_server::ScoringService;
 use zhili_proto::scoring::v1::{
     ScoreRequest, ScoreResponse, SuggestRequest, SuggestResponse, Text, TextScore,
@@ -17,6 +18,7 @@ use zhili_runtime::{ErrorCode, ServiceError};
 use zhili_tone::{Engine, Query};
 
 use crate::convert;
+use crate::engines::Engines;
 use crate::text::{Fault, assess, bounded};
 
 /// Most texts in one request.
@@ -28,66 +30,73 @@ const MAX_SUGGESTIONS: usize = 20;
 
 #[derive(Clone)]
 pub(crate) struct Service {
-    engine: Arc<Engine>,
+    engines: Engines,
+    bundles: Arc<Bundles>,
 }
 
 impl Service {
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+    pub(crate) fn new(engines: Engines, bundles: Arc<Bundles>) -> Self {
+        Self { engines, bundles }
     }
 
-    /// Answers where it keeps no other waiting: a thousand texts of 16 KiB take seconds.
-    async fn aside<T: Send + 'static>(
+    /// Answers with the caller's engine, where it keeps no other waiting: a thousand texts of
+    /// 16 KiB take seconds.
+    async fn answer<T: Send + 'static>(
         &self,
-        answer: impl FnOnce(&Service) -> Result<T, ServiceError> + Send + 'static,
+        principal: &Principal,
+        answer: impl FnOnce(&Engine) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let service = self.clone();
-        tokio::task::spawn_blocking(move || answer(&service)).await.map_err(|error| {
+        principal.require(Permission::Library)?;
+        let (service, tenant) = (self.clone(), principal.tenant.clone());
+        let answered = tokio::task::spawn_blocking(move || {
+            answer(&service.engines.in_force(&service.bundles, tenant.as_str()))
+        });
+        answered.await.map_err(|error| {
             ServiceError::new(ErrorCode::Internal, format!("scoring broke off: {error}"))
         })?
     }
+}
 
-    fn score_all(&self, request: &ScoreRequest) -> Result<ScoreResponse, ServiceError> {
-        let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
-        if request.texts.len() > MAX_TEXTS {
-            let given = request.texts.len();
-            return Err(invalid(format!("texts: at most {MAX_TEXTS} in one request, got {given}")));
-        }
-        let scores = request.texts.iter().enumerate().map(|(index, text)| {
-            score(&self.engine, text).map_err(|Fault { field, message }| {
-                invalid(format!("texts[{index}].{field}: {message}"))
-            })
-        });
-        Ok(ScoreResponse { scores: scores.collect::<Result<_, _>>()? })
+fn score_all(engine: &Engine, request: &ScoreRequest) -> Result<ScoreResponse, ServiceError> {
+    let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
+    if request.texts.len() > MAX_TEXTS {
+        let given = request.texts.len();
+        return Err(invalid(format!("texts: at most {MAX_TEXTS} in one request, got {given}")));
     }
+    let scores = request.texts.iter().enumerate().map(|(index, text)| {
+        score(engine, text).map_err(|Fault { field, message }| {
+            invalid(format!("texts[{index}].{field}: {message}"))
+        })
+    });
+    Ok(ScoreResponse { scores: scores.collect::<Result<_, _>>()? })
+}
 
-    fn suggest(&self, request: &SuggestRequest) -> Result<SuggestResponse, ServiceError> {
-        let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
-        for (field, text) in [("text", &request.text), ("draft", &request.draft)] {
-            bounded(field, text)
-                .map_err(|Fault { field, message }| invalid(format!("{field}: {message}")))?;
-        }
-        if request.text.trim().is_empty() && request.draft.trim().is_empty() {
-            return Err(invalid("text or draft: one of them is needed".to_owned()));
-        }
-        let scenes = || self.engine.standard_phrases().iter().map(|phrase| phrase.scene);
-        if !request.scene.is_empty() && !scenes().any(|scene| scene == request.scene) {
-            let known: BTreeSet<&str> = scenes().collect();
-            let known: Vec<&str> = known.into_iter().collect();
-            return Err(invalid(format!("scene: one of {} is needed", known.join(", "))));
-        }
-        let limit = match request.limit as usize {
-            0 => SUGGESTIONS,
-            limit if limit <= MAX_SUGGESTIONS => limit,
-            limit => {
-                return Err(invalid(format!("limit: at most {MAX_SUGGESTIONS}, got {limit}")));
-            }
-        };
-        let (text, draft) = (mask(&request.text), mask(&request.draft));
-        let query = Query { text: &text.text, scene: &request.scene, draft: &draft.text, limit };
-        let suggestions = self.engine.suggest(&query).iter().map(convert::suggestion).collect();
-        Ok(SuggestResponse { suggestions })
+fn suggest(engine: &Engine, request: &SuggestRequest) -> Result<SuggestResponse, ServiceError> {
+    let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
+    for (field, text) in [("text", &request.text), ("draft", &request.draft)] {
+        bounded(field, text)
+            .map_err(|Fault { field, message }| invalid(format!("{field}: {message}")))?;
     }
+    if request.text.trim().is_empty() && request.draft.trim().is_empty() {
+        return Err(invalid("text or draft: one of them is needed".to_owned()));
+    }
+    let scenes = || engine.standard_phrases().iter().map(|phrase| phrase.scene);
+    if !request.scene.is_empty() && !scenes().any(|scene| scene == request.scene) {
+        let known: BTreeSet<&str> = scenes().collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        return Err(invalid(format!("scene: one of {} is needed", known.join(", "))));
+    }
+    let limit = match request.limit as usize {
+        0 => SUGGESTIONS,
+        limit if limit <= MAX_SUGGESTIONS => limit,
+        limit => {
+            return Err(invalid(format!("limit: at most {MAX_SUGGESTIONS}, got {limit}")));
+        }
+    };
+    let (text, draft) = (mask(&request.text), mask(&request.draft));
+    let query = Query { text: &text.text, scene: &request.scene, draft: &draft.text, limit };
+    let suggestions = engine.suggest(&query).iter().map(convert::suggestion).collect();
+    Ok(SuggestResponse { suggestions })
 }
 
 fn score(engine: &Engine, text: &Text) -> Result<TextScore, Fault> {
@@ -110,27 +119,27 @@ impl ScoringService for Service {
         &self,
         request: Request<ScoreRequest>,
     ) -> Result<Response<ScoreResponse>, Status> {
-        permit(&request)?;
+        let principal = principal(&request)?;
         let request = request.into_inner();
-        Ok(Response::new(self.aside(move |service| service.score_all(&request)).await?))
+        let answer = self.answer(&principal, move |engine| score_all(engine, &request));
+        Ok(Response::new(answer.await?))
     }
 
     async fn suggest(
         &self,
         request: Request<SuggestRequest>,
     ) -> Result<Response<SuggestResponse>, Status> {
-        permit(&request)?;
+        let principal = principal(&request)?;
         let request = request.into_inner();
-        Ok(Response::new(self.aside(move |service| Service::suggest(service, &request)).await?))
+        let answer = self.answer(&principal, move |engine| suggest(engine, &request));
+        Ok(Response::new(answer.await?))
     }
 }
 
-/// Whether the caller may use the engine.
-fn permit<T>(request: &Request<T>) -> Result<(), ServiceError> {
-    let principal = request.extensions().get::<Principal>();
-    principal
-        .ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))?
-        .require(Permission::Library)
+/// Who calls.
+fn principal<T>(request: &Request<T>) -> Result<Principal, ServiceError> {
+    let principal = request.extensions().get::<Principal>().cloned();
+    principal.ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))
 }
 
 pub(crate) fn routes(service: Service) -> Router {
@@ -145,8 +154,7 @@ async fn suggest_over_http(
     Extension(principal): Extension<Principal>,
     Json(request): Json<SuggestRequest>,
 ) -> Result<Json<SuggestResponse>, ServiceError> {
-    principal.require(Permission::Library)?;
-    service.aside(move |service| Service::suggest(service, &request)).await.map(Json)
+    service.answer(&principal, move |engine| suggest(engine, &request)).await.map(Json)
 }
 
 async fn score_over_http(
@@ -154,8 +162,7 @@ async fn score_over_http(
     Extension(principal): Extension<Principal>,
     Json(request): Json<ScoreRequest>,
 ) -> Result<Json<ScoreResponse>, ServiceError> {
-    principal.require(Permission::Library)?;
-    service.aside(move |service| service.score_all(&request)).await.map(Json)
+    service.answer(&principal, move |engine| score_all(engine, &request)).await.map(Json)
 }
 
 #[cfg(test)]
@@ -170,14 +177,12 @@ mod tests {
     }
 
     fn outcome(text: Text) -> Result<ScoreResponse, String> {
-        let service = Service::new(Arc::new(Engine::new().unwrap()));
         let texts = vec![text];
-        service.score_all(&ScoreRequest { texts }).map_err(|error| error.message)
+        score_all(&Engine::new().unwrap(), &ScoreRequest { texts }).map_err(|error| error.message)
     }
 
     fn suggested(request: &SuggestRequest) -> Result<SuggestResponse, String> {
-        let service = Service::new(Arc::new(Engine::new().unwrap()));
-        service.suggest(request).map_err(|error| error.message)
+        suggest(&Engine::new().unwrap(), request).map_err(|error| error.message)
     }
 
     #[test]

@@ -10,12 +10,12 @@ use prost::Message;
 use redb::backends::InMemoryBackend;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
-use zhili_eventlog::runner::Bundles;
+use zhili_eventlog::runner::{Bundles, publish_bundle};
 use zhili_eventlog::{EventLog, NewRecord, ReadLimit, TopicPartition, topics};
 use zhili_proto::conversation::v1::author::Role;
 use zhili_proto::conversation::v1::{Author, Event, EventType, LogEntry, event, log_entry};
 use zhili_proto::escalation::v1 as escalation;
-use zhili_proto::log::v1::DeadLetter;
+use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::{Fact, ScoredEvent, complaint, fact};
 use zhili_runtime::Context;
 use zhili_runtime::auth::Authenticator;
@@ -69,6 +69,23 @@ impl Bench {
 
     /// Lets the service work until it has read everything, then stops it.
     async fn score_all(&self) {
+        let end = self.end().await;
+        self.score_until(end).await;
+    }
+
+    async fn end(&self) -> u64 {
+        self.log.bounds(&TopicPartition::new(topics::EVENTS, 0)).await.unwrap().end
+    }
+
+    /// Puts a bundle in force from the end of the events on: the service appends its marker.
+    async fn configure(&self, bundle: &str) {
+        let bundle = bytes::Bytes::from(bundle.to_owned());
+        publish_bundle(&*self.log, "default", bundle, "test", 0).await.unwrap();
+        self.score_until(self.end().await + 1).await;
+    }
+
+    /// Lets the service work until it has read so many records, then stops it.
+    async fn score_until(&self, end: u64) {
         let shutdown = CancellationToken::new();
         let context = Context::new(shutdown.clone(), Authenticator::from_records(Vec::new()));
         let log: Arc<dyn EventLog> = Arc::clone(&self.log) as _;
@@ -80,7 +97,6 @@ impl Bench {
         let mut task =
             tokio::spawn(zhili_scoring::serve(listener, config, log, bundles, clock, context));
         let at = TopicPartition::new(topics::EVENTS, 0);
-        let end = self.log.bounds(&at).await.unwrap().end;
         let read = async {
             while self.log.committed(GROUP, &at).await.unwrap().is_none_or(|c| c.offset < end) {
                 tokio::task::yield_now().await;
@@ -202,4 +218,105 @@ async fn a_private_note_is_stored_and_answers_nobody() {
         })
         .collect();
     assert_eq!(times, [9_000]);
+}
+
+impl Bench {
+    /// Lets time reach `at` seconds after the start, as the log's owner would.
+    async fn tick(&self, at: i64) {
+        let tick = Tick { at_ms: 1_000_000 + at * 1_000 };
+        let entry = LogEntry { entry: Some(log_entry::Entry::Tick(tick)) };
+        self.put(entry.encode_to_vec()).await;
+    }
+
+    async fn signals(&self) -> Vec<escalation::Signal> {
+        let entries: Vec<escalation::LogEntry> = self.read(topics::ESCALATION).await;
+        let signals = entries.into_iter().filter_map(|entry| match entry.entry {
+            Some(escalation::log_entry::Entry::Signal(signal)) => Some(signal),
+            _ => None,
+        });
+        signals.collect()
+    }
+}
+
+const TARGETS: &str = "
+[dialogue]
+policy = 'standard'
+policies.standard.frt = { target_ms = 60000, warn_ms = 45000 }
+";
+
+#[tokio::test]
+async fn a_target_is_missed_without_a_further_message() {
+    let mut bench = Bench::new().await;
+    bench.configure(TARGETS).await;
+    let question = bench.says(0, Role::Customer, "请问订单什么时候发货?");
+    bench.publish(&question).await;
+    bench.score_all().await;
+    assert!(bench.signals().await.is_empty());
+    bench.tick(61).await;
+    bench.score_all().await;
+    let told: Vec<_> =
+        bench.signals().await.into_iter().map(|s| (s.kind, s.event_id, s.effective_ms)).collect();
+    assert_eq!(
+        told,
+        [
+            ("sla.frt.warning".to_owned(), question.event_id.clone(), 1_045_000),
+            ("sla.frt.breach".to_owned(), question.event_id, 1_060_000),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_owner_lets_time_pass_when_a_target_is_due() {
+    let mut bench = Bench::new().await;
+    bench.configure(TARGETS).await;
+    let question = bench.says(0, Role::Customer, "请问订单什么时候发货?");
+    bench.publish(&question).await;
+    bench.score_all().await;
+    bench.time.store(1_200_000, Ordering::SeqCst);
+    // A tick for each of the two.
+    bench.score_until(bench.end().await + 2).await;
+    assert_eq!(bench.signals().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_cycle_goes_on_with_the_targets_that_it_began_with() {
+    let mut bench = Bench::new().await;
+    bench.configure(TARGETS).await;
+    let question = bench.says(0, Role::Customer, "请问订单什么时候发货?");
+    bench.publish(&question).await;
+    bench.configure("").await;
+    bench.tick(61).await;
+    let other = Event { conversation_id: "v2".into(), ..bench.says(70, Role::Customer, "在吗?") };
+    bench.publish(&other).await;
+    bench.tick(1_000).await;
+    bench.score_all().await;
+    let told: Vec<_> = bench.signals().await.into_iter().map(|s| s.conversation_id).collect();
+    assert_eq!(told, ["v1", "v1"]);
+}
+
+#[tokio::test]
+async fn phrases_of_a_tenants_own_count_from_their_place_in_the_log_on() {
+    let mut bench = Bench::new().await;
+    let text = "这个问题建议您去问隔壁老王哈";
+    for bundle in [
+        "",
+        "[phrases]\n'own.zh' = '''\n[dismissive] politeness=-34 forbidden\n去问隔壁老王\n'''",
+        // Refused: what was in force stays.
+        "[phrases]\n'own.zh' = '[nonsense] politeness=much'",
+        "[dialogue]\npolicy = 'no such policy'",
+    ] {
+        if !bundle.is_empty() {
+            bench.configure(bundle).await;
+        }
+        let at = 10 * bench.count as i64;
+        let said = bench.says(at, Role::Agent, text);
+        bench.publish(&said).await;
+        bench.score_all().await;
+    }
+    let scores: Vec<ScoredEvent> = bench.read(topics::SCORES).await;
+    let assessments: Vec<_> = scores.into_iter().map(|s| s.assessment.unwrap()).collect();
+    let forbidden: Vec<bool> = assessments.iter().map(|a| a.forbidden).collect();
+    assert_eq!(forbidden, [false, true, true, true]);
+    assert_ne!(assessments[0].library, assessments[1].library);
+    assert_eq!(assessments[1].library, assessments[3].library);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to people")]
 
 mod client;
+mod config;
 mod dead_letters;
 mod doctor;
 mod duration;
@@ -64,6 +65,8 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// List the topics of the log, or make those of a Kafka cluster.
     Topics(topics::Arguments),
+    /// Look at and change what is in force: who is paged, targets, phrases.
+    Config(config::Arguments),
     /// Bring the schema in ClickHouse up to date.
     Migrate(migrate::Arguments),
     /// Make and list tokens.
@@ -106,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Incidents(arguments) => client::block_on(incidents::run(arguments)),
         Command::DeadLetters(arguments) => client::block_on(dead_letters::run(arguments)),
         Command::Topics(arguments) => client::block_on(topics::run(arguments)),
+        Command::Config(arguments) => client::block_on(config::run(arguments)),
         Command::Migrate(arguments) => client::block_on(migrate::run(arguments)),
         Command::Token(arguments) => token::run(arguments),
         Command::Completions { shell } => {

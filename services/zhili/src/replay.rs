@@ -3,8 +3,7 @@
 //! Each fold equals a replay of its own input log with the same engine version; this is how
 //! somebody can see for themselves.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, btree_map};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -12,10 +11,9 @@ use sha2::{Digest, Sha256};
 use zhili_eventlog::runner::{Entry, Fold, Outputs, Undecodable};
 use zhili_eventlog::{Headers, Record, topics};
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
-use zhili_proto::log::v1::{ListTopicsRequest, TailRequest};
+use zhili_proto::log::v1::{GetConfigRequest, ListTopicsRequest, TailRequest};
 use zhili_runtime::Failure;
-use zhili_scoring::{DialogueConfig, ScoringFold};
-use zhili_tone::Engine;
+use zhili_scoring::{DialogueConfig, Engines, ScoringFold};
 
 use crate::client::{Connection, System, print, print_json, said};
 
@@ -90,17 +88,17 @@ async fn fold_again(
     connection: &Connection,
     settings: DialogueConfig,
 ) -> Result<(Sums, u32), Failure> {
-    let engine = Engine::new()
-        .map(Arc::new)
-        .map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
+    let engines =
+        Engines::new().map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
     let mut folds: BTreeMap<u32, (ScoringFold, i64)> = BTreeMap::new();
     let mut sums = Sums::new();
     let mut partitions = 0;
+    let mut bundles: BTreeMap<String, Bytes> = BTreeMap::new();
     for (number, record, ..) in read(connection, topics::EVENTS).await? {
         partitions = partitions.max(number + 1);
         let (fold, now_ms) = folds
             .entry(number)
-            .or_insert_with(|| (ScoringFold::new(Arc::clone(&engine), settings, number), 0));
+            .or_insert_with(|| (ScoringFold::new(engines.clone(), settings, number), 0));
         *now_ms = (*now_ms).max(record.append_ms);
         let mut outputs = Outputs::new(1);
         let entry = fold.decode(&record);
@@ -111,8 +109,19 @@ async fn fold_again(
             return Err(Failure::Problems("a newer version wrote this log".to_owned()));
         }
         fold.advance(*now_ms, &mut outputs);
-        if let Ok(Entry::Input(input)) = entry {
-            fold.apply(*now_ms, &record, input, &mut outputs);
+        match entry {
+            Ok(Entry::Input(input)) => fold.apply(*now_ms, &record, input, &mut outputs),
+            Ok(Entry::Marker(marker)) => {
+                let bundle = match bundles.entry(marker.bundle.clone()) {
+                    btree_map::Entry::Occupied(known) => known.into_mut(),
+                    btree_map::Entry::Vacant(new) => {
+                        new.insert(bundle(connection, &marker.bundle).await?)
+                    }
+                };
+                // One that the fold refused then is refused now.
+                let _ = fold.configure(*now_ms, &marker, bundle, &mut outputs);
+            }
+            Ok(Entry::Tick { .. }) | Err(_) => {}
         }
         for output in outputs.records() {
             let topic = WRITTEN.into_iter().find(|topic| *topic == &*output.partition.topic);
@@ -124,6 +133,13 @@ async fn fold_again(
         }
     }
     Ok((sums, partitions))
+}
+
+/// A configuration bundle by its name.
+async fn bundle(connection: &Connection, name: &str) -> Result<Bytes, Failure> {
+    let mut client = LogServiceClient::new(connection.clone());
+    let request = GetConfigRequest { bundle: name.to_owned() };
+    Ok(client.get_config(request).await.map_err(|status| said(&status))?.into_inner().content)
 }
 
 async fn starts(connection: &Connection) -> Result<Vec<(u32, u64)>, Failure> {

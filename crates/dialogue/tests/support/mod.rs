@@ -177,7 +177,7 @@ pub(crate) fn demanding() -> Policies {
 /// A fold with settings for every tenant.
 pub(crate) fn begin(policies: Policies) -> Partition {
     let mut partition = Partition::new(Config::default());
-    partition.configure(i64::MIN, "*", 1, policies, &mut Vec::new());
+    partition.configure(i64::MIN, "*", 1, Some(policies), &mut Vec::new());
     partition
 }
 

@@ -21,6 +21,12 @@ pub struct Head {
     pub bundle: String,
     /// Grows with each change.
     pub sequence: u64,
+    /// When it was put in force, milliseconds since the Unix epoch.
+    pub changed_ms: i64,
+    /// Who did.
+    pub changed_by: String,
+    /// The bundle in force before; empty for the first.
+    pub previous: String,
 }
 
 /// The configuration bundles of the log, kept up to date. Content-addressed: a name never means
@@ -48,14 +54,14 @@ pub async fn publish_bundle(
     by: &str,
     now_ms: i64,
 ) -> Result<Head, LogError> {
-    let bundles = Bundles::load(log).await?.0;
-    let sequence = bundles.head(tenant).map_or(1, |head| head.sequence + 1);
+    let before = Bundles::load(log).await?.0.head(tenant);
     let hash = hex(&Sha256::digest(&bundle));
-    let head = ConfigHead {
+    let head = Head {
         bundle: hash.clone(),
-        sequence,
-        changed_at: Some(zhili_proto::timestamp(now_ms)),
+        sequence: before.as_ref().map_or(1, |head| head.sequence + 1),
+        changed_ms: now_ms,
         changed_by: by.to_owned(),
+        previous: before.map(|head| head.bundle).unwrap_or_default(),
     };
     let entry = |key: String, entry| {
         let value = ConfigEntry { entry: Some(entry) }.encode_to_vec();
@@ -63,12 +69,36 @@ pub async fn publish_bundle(
     };
     let records = vec![
         entry(format!("blob/{hash}"), config_entry::Entry::Blob(bundle)),
-        entry(format!("head/{tenant}"), config_entry::Entry::Head(head)),
+        entry(format!("head/{tenant}"), config_entry::Entry::Head(head.clone().into())),
     ];
     for result in log.append(records).await {
         result?;
     }
-    Ok(Head { bundle: hash, sequence })
+    Ok(head)
+}
+
+impl From<Head> for ConfigHead {
+    fn from(head: Head) -> Self {
+        Self {
+            bundle: head.bundle,
+            sequence: head.sequence,
+            changed_at: Some(zhili_proto::timestamp(head.changed_ms)),
+            changed_by: head.changed_by,
+            previous: head.previous,
+        }
+    }
+}
+
+impl From<ConfigHead> for Head {
+    fn from(head: ConfigHead) -> Self {
+        Self {
+            bundle: head.bundle,
+            sequence: head.sequence,
+            changed_ms: head.changed_at.as_ref().and_then(zhili_proto::millis).unwrap_or(0),
+            changed_by: head.changed_by,
+            previous: head.previous,
+        }
+    }
 }
 
 impl Bundles {
@@ -144,8 +174,7 @@ impl Bundles {
                     }
                 }
                 (Some(("head", tenant)), Some(config_entry::Entry::Head(head))) => {
-                    let head = Head { bundle: head.bundle, sequence: head.sequence };
-                    state.heads.insert(tenant.to_owned(), head);
+                    state.heads.insert(tenant.to_owned(), head.into());
                 }
                 _ => tracing::error!(offset = record.offset, "unknown entry in {}", topics::CONFIG),
             }

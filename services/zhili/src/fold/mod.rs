@@ -157,9 +157,7 @@ impl History {
             .map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
         let mut partition = Partition::new(Config::default());
         let mut outputs = Vec::new();
-        if let Some(policies) = policies {
-            partition.configure(i64::MIN, "*", 1, policies, &mut outputs);
-        }
+        partition.configure(i64::MIN, "*", 1, policies, &mut outputs);
         Ok(Self { assessor, partition, outputs, refused: Vec::new() })
     }
 

@@ -1,0 +1,61 @@
+//! What scoring takes from a tenant's configuration bundle.
+//!
+//! ```toml
+//! [phrases]                             # on top of the library, in its format
+//! "own.zh" = """
+//! ...
+//! """
+//!
+//! [dialogue]                            # business hours and targets
+//! policy = "standard"
+//! policies.standard.frt = { target_ms = 60000, warn_ms = 45000 }
+//! ```
+//!
+//! The tables are described at [`zhili_dialogue::Policies`] and in the library's README. A bundle
+//! without one of them leaves the tenant to that of tenant `*`, which serves all that have none of
+//! their own.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use zhili_dialogue::Policies;
+use zhili_runtime::bundle::{self, BundleError};
+use zhili_tone::{Engine, LibraryError};
+
+/// Phrases of a tenant's own: content by name of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Phrases(BTreeMap<String, String>);
+
+impl Phrases {
+    /// An engine with these phrases on top of the library.
+    ///
+    /// # Errors
+    /// The first line that cannot be read, by file and number.
+    pub fn engine(&self) -> Result<Engine, LibraryError> {
+        let files: Vec<(&str, &str)> =
+            self.0.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+        Engine::with_phrases(&files)
+    }
+}
+
+/// The tables of a bundle that scoring reads.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Bundle {
+    /// Phrases of the tenant's own.
+    #[serde(default)]
+    pub phrases: Option<Phrases>,
+    /// Business hours and targets.
+    #[serde(default)]
+    pub dialogue: Option<Policies>,
+}
+
+impl Bundle {
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// [`BundleError`] naming line and field. Whether the phrases can be read is not looked at.
+    pub fn parse(bundle: &[u8]) -> Result<Self, BundleError> {
+        bundle::parse(bundle)
+    }
+}

@@ -1,0 +1,169 @@
+//! `zhili config`: what a tenant has in force, and how to change it.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
+use zhili_proto::log::v1::log_service_client::LogServiceClient;
+use zhili_proto::log::v1::{ApplyConfigRequest, ConfigHead, GetConfigRequest, GetConfigResponse};
+use zhili_runtime::Failure;
+
+use crate::client::{Connection, System, print, print_json, said};
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+A bundle is one TOML document with what the services go by: [escalation] says who is paged, \
+[dialogue] business hours and targets, [phrases] what the library lacks. It is in force from a \
+place in the log on, the same in every replay; conversations that are open go on with what they \
+began with. docs/operations.md describes the tables.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    system: System,
+    /// One JSON object instead of words.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Print the bundle that is in force.
+    Get,
+    /// Check a bundle and put it in force.
+    Apply(File),
+    /// Show what a bundle would change, line by line; exit code 1 if anything.
+    Diff(File),
+    /// Put in force again what was before the last change.
+    Rollback,
+}
+
+#[derive(Debug, clap::Args)]
+struct File {
+    /// TOML document.
+    file: PathBuf,
+}
+
+impl File {
+    /// The bundle, if every service can use it.
+    fn read(&self) -> Result<Vec<u8>, Failure> {
+        let name = self.file.display();
+        let bundle = std::fs::read(&self.file)
+            .map_err(|error| Failure::Io(format!("cannot read {name}: {error}")))?;
+        let wrong = |error: &dyn std::fmt::Display| Failure::Problems(format!("{name}: {error}"));
+        zhili_escalation::parse_bundle(&bundle).map_err(|error| wrong(&error))?;
+        let ours = zhili_scoring::Bundle::parse(&bundle).map_err(|error| wrong(&error))?;
+        if let Some(phrases) = ours.phrases {
+            phrases.engine().map_err(|error| wrong(&error))?;
+        }
+        Ok(bundle)
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let addresses = arguments.system.addresses()?;
+    let connection = arguments.system.connect(&addresses.ingest).await?;
+    let as_json = arguments.json;
+    match arguments.action {
+        Action::Get => {
+            let found = get(&connection, "").await?;
+            if as_json {
+                let text = String::from_utf8_lossy(&found.content).into_owned();
+                return print_json(
+                    &json!({"head": found.head.as_ref().map(described), "content": text}),
+                );
+            }
+            match found.head {
+                Some(_) => print(&String::from_utf8_lossy(&found.content)),
+                None => print("# nothing is in force: see `zhili config apply`\n"),
+            }
+        }
+        Action::Apply(file) => {
+            let bundle = file.read()?;
+            let head = get(&connection, "").await?.head;
+            apply(&connection, bundle, head, as_json).await
+        }
+        Action::Diff(file) => {
+            let (bundle, found) = (file.read()?, get(&connection, "").await?);
+            let (old, new) =
+                (String::from_utf8_lossy(&found.content), String::from_utf8_lossy(&bundle));
+            let changes = changes(&old, &new);
+            print(&changes)?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            Err(Failure::Problems("the file differs from what is in force".to_owned()))
+        }
+        Action::Rollback => {
+            let head = get(&connection, "").await?.head;
+            let previous = head.as_ref().map(|head| head.previous.clone()).unwrap_or_default();
+            if previous.is_empty() {
+                let message = "there is nothing to go back to: no other bundle was in force";
+                return Err(Failure::Problems(message.to_owned()));
+            }
+            let bundle = get(&connection, &previous).await?.content.to_vec();
+            apply(&connection, bundle, head, as_json).await
+        }
+    }
+}
+
+async fn get(connection: &Connection, bundle: &str) -> Result<GetConfigResponse, Failure> {
+    let mut client = LogServiceClient::new(connection.clone());
+    let request = GetConfigRequest { bundle: bundle.to_owned() };
+    Ok(client.get_config(request).await.map_err(|status| said(&status))?.into_inner())
+}
+
+/// Puts a bundle in force unless that was changed since `head`.
+async fn apply(
+    connection: &Connection,
+    bundle: Vec<u8>,
+    head: Option<ConfigHead>,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let mut client = LogServiceClient::new(connection.clone());
+    let request = ApplyConfigRequest {
+        content: bundle.into(),
+        expected_sequence: Some(head.map_or(0, |head| head.sequence)),
+    };
+    let applied = client.apply_config(request).await.map_err(|status| said(&status))?;
+    let head = applied.into_inner().head.unwrap_or_default();
+    if as_json {
+        return print_json(&described(&head));
+    }
+    print(&format!("bundle {:.12} is in force, sequence {}\n", head.bundle, head.sequence))
+}
+
+fn described(head: &ConfigHead) -> serde_json::Value {
+    json!({
+        "bundle": head.bundle,
+        "sequence": head.sequence,
+        "changed_at": head.changed_at,
+        "changed_by": head.changed_by,
+        "previous": head.previous,
+    })
+}
+
+/// Lines that went and lines that came; empty if there are none.
+fn changes(old: &str, new: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let head = old.iter().zip(&new).take_while(same).count();
+    let rest = old.len().min(new.len()) - head;
+    let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(same).count();
+    let went = old[head..old.len() - tail].iter().map(|line| format!("-{line}\n"));
+    let came = new[head..new.len() - tail].iter().map(|line| format!("+{line}\n"));
+    went.chain(came).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_lines_that_went_and_came() {
+        assert_eq!(changes("a\nb\nc\n", "a\nb\nc\n"), "");
+        assert_eq!(changes("a\nb\nc\n", "a\nx\nc\n"), "-b\n+x\n");
+        assert_eq!(changes("", "a\n"), "+a\n");
+        assert_eq!(changes("a\na\n", "a\n"), "-a\n");
+    }
+}
