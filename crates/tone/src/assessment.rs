@@ -297,6 +297,94 @@ pub struct Evidence {
     pub target: Target,
 }
 
+/// What an agent promises to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PromiseKind {
+    /// To call or to get in touch: 给您回电, we will call you back.
+    Callback,
+    /// To pay back or to compensate: 退款到账, your refund will arrive.
+    Refund,
+    /// To send, to send again or to deliver: 安排补发, we will ship it.
+    Ship,
+    /// To settle, repair or carry out something: 处理好, we will fix this.
+    Solve,
+    /// To answer or to bring a result: 给您答复, we will let you know.
+    Reply,
+    /// To do something else by a time that is named.
+    Other,
+}
+
+names!(PromiseKind {
+    Callback => "callback",
+    Refund => "refund",
+    Ship => "ship",
+    Solve => "solve",
+    Reply => "reply",
+    Other => "other",
+});
+
+/// By when a promise falls due, as far as the words tell it. Days and minutes are those of the
+/// agent's calendar; where words leave a span (1-3 days, in the morning) this is its end, so that
+/// no promise counts as broken too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Due {
+    /// So long after it was said: 24小时内, in 30 minutes, 三天内.
+    Within {
+        /// Milliseconds, more than 0.
+        ms: i64,
+    },
+    /// By the end of so many working days after the day it was said: 3个工作日内.
+    WorkDays {
+        /// Working days, at least 1.
+        days: u32,
+    },
+    /// On a day counted from the one it was said on: 今天18点前, 明早, by end of day.
+    Day {
+        /// 0 today, 1 tomorrow.
+        days: u32,
+        /// By this minute of that day, 1 to 1,440 (its end).
+        minute: u16,
+    },
+    /// On a weekday: 周五前 and by Friday mean the end of Friday, and on Friday said the same day.
+    Weekday {
+        /// 0: the first such day from the day it was said, that day included. n: the one in the
+        /// n-th week after that day's; weeks begin on Monday.
+        weeks: u8,
+        /// 0 is Monday, 6 Sunday.
+        weekday: u8,
+        /// By this minute of that day, 1 to 1,440 (its end).
+        minute: u16,
+    },
+    /// Soon, with no time named (尽快, as soon as possible): never due.
+    Vague,
+}
+
+/// A promise of an agent, with the place that holds its time and what is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Promise {
+    /// What is promised.
+    pub kind: PromiseKind,
+    /// By when.
+    pub due: Due,
+    /// First Unicode scalar of the given text.
+    pub start: usize,
+    /// One past the last Unicode scalar.
+    pub end: usize,
+}
+
+/// How a message asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum QuestionKind {
+    /// To be answered in one's own words: 什么时候发货, what happened?
+    Open,
+    /// To be answered by yes, no or one of a choice: 收到了吗, did it arrive?
+    Closed,
+    /// Restates what was said, to be sure of it: 您的意思是要退货对吗, just to confirm.
+    Clarifying,
+}
+
+names!(QuestionKind { Open => "open", Closed => "closed", Clarifying => "clarifying" });
+
 /// Everything the engine says about one message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
@@ -317,6 +405,14 @@ pub struct Assessment {
     /// `Some` if the message does nothing but this (fillers aside): only
     /// `Greeting`, `Holding`, `Thanks`, `Closing` occur here.
     pub only: Option<Act>,
+    /// What an agent promises, in the order of the text. Always empty for customers.
+    pub promises: Vec<Promise>,
+    /// How the message asks; `None` if it asks nothing that wants an answer, so that
+    /// [`Act::Question`] may stand without it (可以帮您吗, 稍等一下好吗), never it without that.
+    pub question: Option<QuestionKind>,
+    /// What a customer's message is about, a key of `topics.tsv` such as `refund`; `None` if
+    /// nothing tells, and for agents.
+    pub topic: Option<&'static str>,
     /// Reasons, ordered by target, start and end.
     pub evidence: Vec<Evidence>,
 }

@@ -206,6 +206,9 @@ impl Engine {
             forbidden: false,
             acts,
             only: acts::only(&reading, message.role, acts),
+            promises: Vec::new(),
+            question: None,
+            topic: None,
             evidence: Vec::with_capacity(reading.hits.len() + 2),
         };
         let cut = Cut::of(assessment.lang);

@@ -59,8 +59,8 @@ mod suggest;
 mod urgency;
 
 pub use assessment::{
-    Act, Acts, Assessment, Complaint, ComplaintLabel, Evidence, Lang, Polarity, Politeness,
-    PolitenessLabel, Role, Sentiment, Target, UrgentCategory,
+    Act, Acts, Assessment, Complaint, ComplaintLabel, Due, Evidence, Lang, Polarity, Politeness,
+    PolitenessLabel, Promise, PromiseKind, QuestionKind, Role, Sentiment, Target, UrgentCategory,
 };
 pub use complaint::COMPLAINT_FROM;
 pub use engine::{ContextLine, Engine, Features, Message};
