@@ -410,7 +410,7 @@ pub struct Assessment {
     /// How the message asks; `None` if it asks nothing that wants an answer, so that
     /// [`Act::Question`] may stand without it (可以帮您吗, 稍等一下好吗), never it without that.
     pub question: Option<QuestionKind>,
-    /// What a customer's message is about, a key of `topics.tsv` such as `refund`; `None` if
+    /// What a customer's message is about, one of [`crate::Engine::topics`] such as `refund`; `None` if
     /// nothing tells, and for agents.
     pub topic: Option<&'static str>,
     /// Reasons, ordered by target, start and end.

@@ -1,16 +1,19 @@
 //! The engine: one message in, its assessment out.
 
 use crate::assessment::{
-    Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
+    Act, Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
 };
 use crate::confidence::Confidence;
 use crate::grams::{Cut, Grams};
 use crate::head::Head;
 use crate::library::{Library, LibraryError};
+use crate::promise::Promises;
+use crate::question::Questions;
 use crate::reading::Reading;
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
 use crate::suggest::{Phrase, Phrasebook, Query, Suggestion};
+use crate::topic::Topics;
 use crate::{acts, complaint, confidence, cues, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
@@ -70,6 +73,9 @@ pub struct Engine {
     heads: Heads,
     confidence: Confidence,
     phrasebook: Phrasebook,
+    promises: Promises,
+    questions: Questions,
+    topics: Topics,
     names: RuleNames,
 }
 
@@ -173,7 +179,11 @@ impl Engine {
         let library = Library::layered(own)?;
         let confidence = Confidence::embedded()?;
         let phrasebook = Phrasebook::embedded(&library.normalizer)?;
-        Ok(Engine { library, heads: Heads::NONE, confidence, phrasebook, names: RuleNames::new() })
+        let promises = Promises::embedded(&library.normalizer)?;
+        let questions = Questions::embedded(&library.normalizer)?;
+        let topics = Topics::embedded(&library.normalizer)?;
+        let (heads, names) = (Heads::NONE, RuleNames::new());
+        Ok(Engine { library, heads, confidence, phrasebook, promises, questions, topics, names })
     }
 
     /// Version of the engine's rules.
@@ -192,6 +202,11 @@ impl Engine {
         self.library.len()
     }
 
+    /// The keys that [`Assessment::topic`] may have.
+    pub fn topics(&self) -> impl Iterator<Item = &'static str> {
+        self.topics.names()
+    }
+
     /// Assesses one message. Deterministic, never panics, linear in the text.
     pub fn assess(&self, message: &Message<'_>) -> Assessment {
         let normalized = self.library.normalizer.normalize(message.text);
@@ -207,7 +222,7 @@ impl Engine {
             acts,
             only: acts::only(&reading, message.role, acts),
             promises: Vec::new(),
-            question: None,
+            question: self.questions.of(&reading, acts.contains(Act::Question)),
             topic: None,
             evidence: Vec::with_capacity(reading.hits.len() + 2),
         };
@@ -228,6 +243,7 @@ impl Engine {
                 }
                 assessment.politeness = Some(politeness::politeness(sum));
                 assessment.forbidden = verdict.forbidden;
+                assessment.promises = self.promises.of(&reading, &normalized);
             }
             Role::Customer => {
                 let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
@@ -260,7 +276,11 @@ impl Engine {
                 assessment.sentiment = Some(mood.sentiment);
                 assessment.satisfaction = Some(satisfaction);
                 assessment.complaint = Some(complaint);
+                assessment.topic = self.topics.of(reading.text);
             }
+        }
+        if assessment.question.is_some() {
+            assessment.acts.insert(Act::Question);
         }
         assessment.evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
         assessment

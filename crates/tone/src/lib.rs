@@ -48,14 +48,18 @@ mod engine;
 mod grams;
 mod head;
 mod lang;
+mod lexicon;
 mod library;
 mod normalize;
 mod politeness;
+mod promise;
+mod question;
 mod reading;
 mod rules;
 mod score;
 mod sentiment;
 mod suggest;
+mod topic;
 mod urgency;
 
 pub use assessment::{
