@@ -161,6 +161,15 @@ impl Calendar {
         None
     }
 
+    /// Whether any hours begin on a date.
+    pub(crate) fn is_workday(&self, date: Date) -> bool {
+        !self.hours_on(date).is_empty()
+    }
+
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     fn hours_on(&self, date: Date) -> &[Hours] {
         let weekday = date.weekday().to_monday_zero_offset() as usize;
         self.dates.get(&date).unwrap_or(&self.week[weekday])
@@ -195,7 +204,7 @@ pub(crate) fn date_in(zone: &TimeZone, at_ms: i64) -> Option<Date> {
 }
 
 /// Instant of a minute of a date; minutes from 24 h on are those of the next date.
-fn instant(zone: &TimeZone, date: Date, minute: u16) -> Option<i64> {
+pub(crate) fn instant(zone: &TimeZone, date: Date, minute: u16) -> Option<i64> {
     let date = date.checked_add(i64::from(minute / DAY_MINUTES).days()).ok()?;
     let minute = minute % DAY_MINUTES;
     let time = Time::midnight().checked_add(SignedDuration::from_mins(i64::from(minute))).ok()?;

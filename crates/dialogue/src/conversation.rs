@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, TermsRef};
-use crate::cycle::{Alarm, Asks, Cycle, End};
+use crate::cycle::{Alarm, Asks, Cycle, CycleId, End};
 use crate::deadline::{Due, Told};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
+use crate::ledger::{Ledger, Made, Outcome, Passed, PromiseState};
 use crate::output::{
-    Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, SlaState,
+    self, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, SlaState,
 };
 use crate::place::Place;
 use crate::policy::Terms;
 use crate::seen::Seen;
+use crate::slots::{Said, Settled};
 use crate::turn::{Human, Message, TurnStatement};
 
 /// Places looked through for an equal one before a new one is kept: agents take turns, queues
@@ -31,6 +33,7 @@ pub(crate) struct Conversation {
     /// Ended less than the horizon ago.
     ended: Vec<Cycle>,
     open: Option<Box<Cycle>>,
+    ledger: Ledger,
     /// Latest judged time of an event: what is before it is late.
     latest_ms: i64,
     /// Log time of the last message, or of the opening of the cycle if that is later.
@@ -58,6 +61,8 @@ struct Identity {
 pub(crate) enum Deadline {
     /// Something was expected by now.
     Service(Due),
+    /// A promise is or will soon be due.
+    Promise(Passed),
     /// Nobody said anything for too long: the cycle ends.
     Idle,
     /// The conversation leaves memory.
@@ -86,6 +91,7 @@ impl Conversation {
             cycles: 0,
             ended: Vec::new(),
             open: None,
+            ledger: Ledger::default(),
             latest_ms: i64::MIN,
             idle_from_ms: i64::MIN,
             last_log_ms: i64::MIN,
@@ -106,6 +112,7 @@ impl Conversation {
     pub(crate) fn is_consistent(&self) -> bool {
         let places = self.identity.places.len() as u32;
         self.place < places
+            && self.ledger.is_consistent(places)
             && self
                 .ended
                 .iter()
@@ -121,26 +128,26 @@ impl Conversation {
     /// When the conversation's next timer is due, and what for.
     pub(crate) fn deadline(&self, book: &Book) -> Option<(i64, Deadline)> {
         let config = &book.config;
-        match &self.open {
+        let promise =
+            self.ledger.next_due().map(|(due_ms, what)| (due_ms, Deadline::Promise(what)));
+        let (service, last) = match &self.open {
             Some(cycle) if !cycle.historical => {
                 let service = cycle
                     .next_due(book.terms(cycle.terms))
                     .map(|(due_ms, due)| (due_ms, Deadline::Service(due)));
-                let idle = (!cycle.is_waiting()).then(|| {
-                    (self.idle_from_ms.saturating_add(config.idle_close()), Deadline::Idle)
-                });
-                // At the same time the target is missed before the cycle ends.
-                match (service, idle) {
-                    (Some(service), Some(idle)) if idle.0 < service.0 => Some(idle),
-                    (service, idle) => service.or(idle),
-                }
+                let idle_ms = self.idle_from_ms.saturating_add(config.idle_close());
+                (service, (!cycle.is_waiting()).then_some((idle_ms, Deadline::Idle)))
             }
+            // Nor is a promise forgotten that waits for its time.
+            _ if promise.is_some() => (None, None),
             // While an event could come again and not be historical, its id has to be known.
             _ => {
                 let last_ms = self.last_log_ms.max(self.latest_sent_ms);
-                Some((last_ms.saturating_add(config.horizon()), Deadline::Forget))
+                (None, Some((last_ms.saturating_add(config.horizon()), Deadline::Forget)))
             }
-        }
+        };
+        // At the same time targets are missed and promises due before the cycle ends.
+        [service, promise, last].into_iter().flatten().min_by_key(|&(due_ms, _)| due_ms)
     }
 
     /// Does what was due at `due_ms`.
@@ -154,6 +161,10 @@ impl Conversation {
         match what {
             Deadline::Service(due) => {
                 self.pass(due_ms, due, book, out);
+                Fired::Stays
+            }
+            Deadline::Promise(passed) => {
+                self.pass_promise(passed, book, out);
                 Fired::Stays
             }
             Deadline::Idle => {
@@ -177,11 +188,14 @@ impl Conversation {
                     cycle.settle_open(self.place, due_ms, terms, &mut |turn| {
                         identity.turn(key, turn, out);
                     });
+                    let id = cycle.id();
+                    cycle.end_slots(due_ms, false, &mut |slot| out.push(identity.slot(id, slot)));
                     let mut fact = self.identity.cycle(&mut cycle, self.place, book);
                     if let FactBody::Cycle(body) = &mut fact.body {
                         body.provisional = false;
                     }
                     out.push(Output::Fact(fact));
+                    out.push(self.identity.session(&cycle, false, &self.ledger, self.place));
                 }
                 Fired::Leaves
             }
@@ -198,6 +212,28 @@ impl Conversation {
         }
     }
 
+    /// Tells what became of a promise whose time has come.
+    fn pass_promise(&mut self, passed: Passed, book: &Book, out: &mut Vec<Output>) {
+        let Some(outcome) = self.ledger.pass(passed) else { return };
+        let entry = &outcome.entry;
+        let broken = outcome.state == PromiseState::Broken;
+        let kind = if broken { SignalKind::PromiseBroken } else { SignalKind::PromiseNear };
+        // Only who asked to be warned is told.
+        let wanted = self
+            .ended
+            .iter()
+            .chain(self.open.as_deref())
+            .find(|cycle| cycle.key == entry.cycle_key)
+            .and_then(|cycle| book.terms(cycle.terms))
+            .is_some_and(|terms| terms.policy.promise_warn_ms.is_some());
+        if wanted && !entry.historical && (broken || passed == Passed::Nears) {
+            out.push(Output::Signal(self.identity.promise_signal(kind, &outcome)));
+        }
+        if passed == Passed::Due {
+            out.push(self.identity.promise(outcome));
+        }
+    }
+
     /// What would be stated of the open cycle now: its run that waits, and the cycle itself.
     pub(crate) fn unsettled(&self, book: &Book, out: &mut Vec<Output>) {
         let Some(mut cycle) = self.open.as_deref().cloned() else { return };
@@ -205,6 +241,7 @@ impl Conversation {
             self.identity.turn(cycle.key, turn, out);
         }
         out.push(Output::Fact(self.identity.cycle(&mut cycle, self.place, book)));
+        out.push(self.identity.session(&cycle, cycle.is_waiting(), &self.ledger, self.place));
     }
 
     /// Folds an event that was not seen before.
@@ -279,10 +316,14 @@ impl Conversation {
                 let message = Message {
                     sent_ms: at.sent_ms,
                     id: event.event_id.into(),
-                    asks: event.marks.question,
+                    asks: event.marks.question.is_some(),
                 };
+                if says.expects_answer {
+                    self.ledger.customer(at.sent_ms);
+                }
                 let cycle = self.open_cycle(key, at, false, book);
                 cycle.customer(message, says, book.terms(cycle.terms));
+                self.hear_customer(event, at, book, out);
             }
             Part::Human { substantive } => {
                 let reply = Human {
@@ -292,9 +333,17 @@ impl Conversation {
                     substantive,
                     place: at.place,
                 };
+                let asked = self.open.as_ref().is_some_and(|cycle| cycle.is_waiting());
                 self.in_every_cycle(book, out, |cycle, state| {
                     cycle.human(reply, book.terms(cycle.terms), state);
                 });
+                if substantive {
+                    let identity = &self.identity;
+                    self.ledger.agent(at.sent_ms, event.event_id, asked, &mut |outcome| {
+                        out.push(identity.promise(outcome));
+                    });
+                }
+                self.hear_agent(event, at, book, out);
             }
             Part::Machine { serves } => {
                 self.in_every_cycle(book, out, |cycle, _| {
@@ -302,6 +351,49 @@ impl Conversation {
                 });
             }
             Part::Silent => {}
+        }
+    }
+
+    /// What the customer says in the open cycle, rather than when.
+    fn hear_customer(&mut self, event: &Event<'_>, at: Moment, book: &Book, out: &mut Vec<Output>) {
+        let Some(cycle) = self.open.as_deref_mut() else { return };
+        let (identity, id) = (&self.identity, cycle.id());
+        let said = Said { sent_ms: at.sent_ms, id: event.event_id, acts: event.marks.acts };
+        let drop = cycle.hear_customer(said, &event.marks, &mut |slot| {
+            out.push(identity.slot(id, slot));
+        });
+        let is_wanted = book.terms(cycle.terms).is_some_and(|terms| terms.policy.aggravation);
+        if drop.is_some() && is_wanted && !at.historical {
+            let kind = SignalKind::Aggravation;
+            let signal_id = self.identity.signal_id(kind, &[event.source, event.event_id]);
+            let signal = self.identity.signal(
+                Cause { signal_id, kind, severity: Severity::Warning, family: Family::Complaint },
+                event.event_id,
+                at.sent_ms,
+                self.place,
+            );
+            out.push(Output::Signal(signal));
+        }
+    }
+
+    /// What an agent says in the open cycle, and promises.
+    fn hear_agent(&mut self, event: &Event<'_>, at: Moment, book: &Book, out: &mut Vec<Output>) {
+        let Some(cycle) = self.open.as_deref_mut() else { return };
+        let (identity, id) = (&self.identity, cycle.id());
+        let said = Said { sent_ms: at.sent_ms, id: event.event_id, acts: event.marks.acts };
+        cycle.hear_agent(said, &event.marks, at.place, &mut |slot| {
+            out.push(identity.slot(id, slot));
+        });
+        for &promise in &event.marks.promises {
+            let made = Made {
+                cycle_key: id.key,
+                at_ms: at.sent_ms,
+                event_id: event.event_id,
+                place: at.place,
+                historical: at.historical,
+            };
+            let pending = self.ledger.make(promise, made, book.terms(cycle.terms));
+            out.extend(pending.map(|outcome| identity.promise(outcome)));
         }
     }
 
@@ -348,8 +440,16 @@ impl Conversation {
         };
         let (identity, key) = (&self.identity, cycle.key);
         let terms = book.terms(cycle.terms);
+        let waited = cycle.is_waiting();
         cycle.close(end, terms, &mut |turn| identity.turn(key, turn, out));
+        let id = cycle.id();
+        let at_ms = cycle.end.map_or(end.at_ms, |end| end.at_ms);
+        cycle.end_slots(at_ms, end.resolved, &mut |slot| out.push(identity.slot(id, slot)));
+        self.ledger.end(key, at_ms, end.resolved, &mut |outcome| {
+            out.push(identity.promise(outcome));
+        });
         out.push(Output::Fact(identity.cycle(&mut cycle, self.place, book)));
+        out.push(identity.session(&cycle, waited, &self.ledger, self.place));
         self.ended.push(*cycle);
     }
 
@@ -482,6 +582,14 @@ fn or<'a>(said: &'a str, known: &'a str) -> &'a str {
     if said.is_empty() { known } else { said }
 }
 
+/// What makes a signal one.
+struct Cause {
+    signal_id: String,
+    kind: SignalKind,
+    severity: Severity,
+    family: Family,
+}
+
 /// Times and place of a record.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
@@ -545,18 +653,36 @@ impl Identity {
             (Due::Silence, _) if alarm.waits => (SignalKind::AgentSilence, Severity::Warning),
             (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
         };
+        let signal_id = self.alarm_id(kind, cycle_key, alarm.turn, alarm.ordinal);
+        let cause = Cause { signal_id, kind, severity, family: Family::Sla };
+        self.signal(cause, &alarm.event_id, due_ms, place)
+    }
+
+    /// A promise that nears its time, or is broken.
+    fn promise_signal(&self, kind: SignalKind, outcome: &Outcome) -> Signal {
+        let entry = &outcome.entry;
+        let severity =
+            if kind == SignalKind::PromiseBroken { Severity::High } else { Severity::Warning };
+        let signal_id = self.alarm_id(kind, entry.cycle_key, entry.number, 0);
+        let cause = Cause { signal_id, kind, severity, family: Family::Sla };
+        // Its nearing counts from now; of the two only the second has a time of its own.
+        let effective_ms = outcome.at_ms.unwrap_or(entry.warned_ms());
+        self.signal(cause, &entry.event_id.to_string(), effective_ms, entry.place)
+    }
+
+    /// A signal that is certain: something happened, or time has passed.
+    fn signal(&self, cause: Cause, event_id: &str, effective_ms: i64, place: u32) -> Signal {
         let place = &self.places[place as usize];
         Signal {
-            signal_id: self.alarm_id(kind, cycle_key, alarm.turn, alarm.ordinal),
+            signal_id: cause.signal_id,
             tenant: self.tenant.to_string(),
             conversation_id: self.id.to_string(),
-            family: Family::Sla,
-            kind,
+            family: cause.family,
+            kind: cause.kind,
             category: String::new(),
-            severity,
-            event_id: alarm.event_id.clone(),
-            effective_ms: due_ms,
-            // Time has passed or it has not.
+            severity: cause.severity,
+            event_id: event_id.to_owned(),
+            effective_ms,
             probability: 1.0,
             rules: Vec::new(),
             agent: place.agent().to_string(),
@@ -566,6 +692,54 @@ impl Identity {
             team: place.team().to_string(),
             historical: false,
         }
+    }
+
+    fn slot(&self, cycle: CycleId, slot: Settled) -> Output {
+        let fact_id = format!("{}/{:016x}/{}{}", self.id, cycle.key, slot.kind.name(), slot.number);
+        let body = FactBody::Slot(output::Slot {
+            cycle: cycle.number,
+            kind: slot.kind,
+            due_ms: slot.due_ms,
+            due_event_id: slot.due_event_id,
+            present: !slot.event_id.is_empty(),
+            event_id: slot.event_id,
+        });
+        Output::Fact(self.fact(fact_id, 0, slot.due_ms, slot.place, cycle.historical, body))
+    }
+
+    fn session(&self, cycle: &Cycle, waiting: bool, ledger: &Ledger, place: u32) -> Output {
+        let session = cycle.session(waiting, ledger.was_broken(cycle.key));
+        Output::Fact(self.fact(
+            format!("{}/{:016x}/s", self.id, cycle.key),
+            0,
+            cycle.started_ms,
+            cycle.place().unwrap_or(place),
+            cycle.historical,
+            FactBody::Session(session),
+        ))
+    }
+
+    fn promise(&self, outcome: Outcome) -> Output {
+        let Outcome { entry, state, at_ms, event_id } = outcome;
+        let fact_id = format!("{}/{:016x}/p{}", self.id, entry.cycle_key, entry.number);
+        let body = FactBody::Promise(output::Promise {
+            kind: entry.kind,
+            made_ms: entry.made_ms,
+            due_ms: entry.due_ms,
+            made_event_id: entry.event_id.to_string(),
+            state,
+            settled_ms: at_ms,
+            event_id,
+        });
+        let revision = u32::from(state != PromiseState::Pending);
+        Output::Fact(self.fact(
+            fact_id,
+            revision,
+            entry.made_ms,
+            entry.place,
+            entry.historical,
+            body,
+        ))
     }
 
     fn alarm_id(&self, kind: SignalKind, cycle_key: u64, turn: u32, ordinal: u32) -> String {

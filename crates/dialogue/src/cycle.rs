@@ -6,11 +6,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::book::TermsRef;
+use crate::care::{Care, Ending};
 use crate::deadline::{self, Clock, Deadlines, Due, Resolution, Told};
+use crate::event::{Marks, Polarity};
 use crate::history::History;
+use crate::mood::Mood;
 use crate::output::{self, CycleBusiness, Sla, SlaState};
 use crate::policy::Terms;
 use crate::silence::{Silences, Speaker};
+use crate::slots::{Said, Settled, Slots};
 use crate::turn::{Answer, Human, Message, Nrt, Split, Turn, TurnStatement};
 
 /// Hand-offs that a cycle remembers, latest first to stay. More than a handful means a loop
@@ -34,6 +38,9 @@ pub(crate) struct Cycle {
     /// `None` if nothing is expected.
     deadlines: Option<Box<Deadlines>>,
     silences: Silences,
+    slots: Slots,
+    mood: Mood,
+    care: Care,
     reopened: bool,
     first_customer_ms: Option<i64>,
     /// Ascending.
@@ -63,6 +70,14 @@ pub(crate) struct End {
     pub(crate) by_status: bool,
     /// Who was in charge.
     pub(crate) place: u32,
+}
+
+/// Which cycle of its conversation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CycleId {
+    pub(crate) key: u64,
+    pub(crate) number: u32,
+    pub(crate) historical: bool,
 }
 
 /// What a customer's message asks for.
@@ -137,6 +152,9 @@ impl Cycle {
             terms: None,
             deadlines: None,
             silences: Silences::default(),
+            slots: Slots::default(),
+            mood: Mood::default(),
+            care: Care::default(),
             reopened,
             first_customer_ms: None,
             handoffs: Vec::new(),
@@ -468,6 +486,61 @@ impl Cycle {
     /// Forgets the leading turns that were settled at or before `until_ms` of log time.
     pub(crate) fn forget_settled(&mut self, until_ms: i64) {
         self.settled.forget(self.started_ms, until_ms);
+    }
+
+    /// What the customer says, rather than when; says by how much the mood dropped, in
+    /// thousandths, if it dropped badly after an agent's message.
+    pub(crate) fn hear_customer(
+        &mut self,
+        said: Said<'_>,
+        marks: &Marks<'_>,
+        settled: &mut dyn FnMut(Settled),
+    ) -> Option<i16> {
+        let negative =
+            marks.sentiment.is_some_and(|sentiment| sentiment.label == Polarity::Negative);
+        let problem = negative || marks.complaint || marks.question.is_some();
+        self.slots.customer(said, problem, negative, settled);
+        self.care.customer(marks);
+        self.mood.customer(marks.sentiment?)
+    }
+
+    /// What a person says to the customer, rather than when.
+    pub(crate) fn hear_agent(
+        &mut self,
+        said: Said<'_>,
+        marks: &Marks<'_>,
+        place: u32,
+        settled: &mut dyn FnMut(Settled),
+    ) {
+        let substantive = !marks.greeting_only && !marks.holding_only;
+        self.slots.agent(said, substantive, place, settled);
+        self.care.agent(marks);
+        self.mood.agent();
+    }
+
+    /// Settles the slots that wait when the cycle ends.
+    pub(crate) fn end_slots(
+        &mut self,
+        at_ms: i64,
+        resolved: bool,
+        settled: &mut dyn FnMut(Settled),
+    ) {
+        self.slots.end(at_ms, resolved, settled);
+    }
+
+    pub(crate) fn id(&self) -> CycleId {
+        CycleId { key: self.key, number: self.number, historical: self.historical }
+    }
+
+    /// Mood and care, with a customer message `waiting` when it ended or not.
+    pub(crate) fn session(&self, waiting: bool, broken: bool) -> output::Session {
+        let resolved = self.end.is_some_and(|end| end.resolved);
+        output::Session {
+            cycle: self.number,
+            started_ms: self.started_ms,
+            mood: self.mood.state(),
+            care: self.care.state(Ending { resolved, waiting, cold: self.slots.cold, broken }),
+        }
     }
 
     /// When the next deadline is due.

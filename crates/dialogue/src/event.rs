@@ -152,16 +152,167 @@ pub struct Marks<'a> {
     pub greeting_only: bool,
     /// A holding reply and nothing else (稍等, "one moment").
     pub holding_only: bool,
-    /// It asks something.
-    pub question: bool,
     /// Thanks or farewell and nothing else: expects no answer.
     pub thanks_or_farewell_only: bool,
+    /// What the text does.
+    pub acts: Acts,
+    /// How it asks, if it asks something.
+    pub question: Option<QuestionKind>,
+    /// Of a customer.
+    pub sentiment: Option<Sentiment>,
+    /// The customer complains, urgently or not.
+    pub complaint: bool,
+    /// The agent is impolite.
+    pub impolite: bool,
+    /// Key of what the customer's text is about; empty if that cannot be told.
+    pub topic: &'a str,
+    /// What the agent promises by a time.
+    pub promises: Vec<Promise>,
     /// The customer's text needs a person now.
     pub urgent: Option<Urgent>,
     /// The text holds wording that is never acceptable.
     pub forbidden: bool,
     /// Names of the rules behind `urgent` or `forbidden`, for the signal.
     pub rules: Vec<&'a str>,
+}
+
+/// What a text does, as far as the fold needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Act {
+    /// 您好, hello.
+    Greeting,
+    /// Thanks.
+    Thanks,
+    /// Farewell, or the end of the service.
+    Closing,
+    /// Sorry for something.
+    Apology,
+    /// Names or shares the customer's feeling.
+    Empathy,
+    /// Says what to do or what will be done.
+    Advice,
+    /// States a fault of one's own side.
+    OwnFault,
+    /// Promises something to come.
+    Promise,
+    /// Takes note: 好的, got it.
+    Acknowledge,
+}
+
+/// A set of [`Act`]s.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Acts(u16);
+
+impl Acts {
+    /// Whether `act` is in the set.
+    pub fn contains(self, act: Act) -> bool {
+        self.0 & (1 << act as u16) != 0
+    }
+}
+
+impl FromIterator<Act> for Acts {
+    fn from_iter<T: IntoIterator<Item = Act>>(acts: T) -> Self {
+        Self(acts.into_iter().fold(0, |set, act| set | 1 << act as u16))
+    }
+}
+
+/// How a text asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionKind {
+    /// To be answered in one's own words.
+    Open,
+    /// To be answered by yes, no or one of a choice.
+    Closed,
+    /// Restates what was said, to be sure of it.
+    Clarifying,
+}
+
+/// How a customer's text feels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sentiment {
+    /// Which side.
+    pub label: Polarity,
+    /// -1,000 ..= 1,000.
+    pub thousandths: i16,
+}
+
+/// A side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polarity {
+    /// Unhappy.
+    Negative,
+    /// Neither.
+    Neutral,
+    /// Happy.
+    Positive,
+}
+
+/// Something an agent says will be done by a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// What is promised.
+    pub kind: PromiseKind,
+    /// By when.
+    pub due: PromiseDue,
+}
+
+/// What an agent promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromiseKind {
+    /// To call or to get in touch.
+    Callback,
+    /// To pay back or to compensate.
+    Refund,
+    /// To send or to deliver.
+    Ship,
+    /// To settle, repair or carry out something.
+    Solve,
+    /// To answer or to bring a result.
+    Reply,
+    /// Something else.
+    Other,
+}
+
+impl PromiseKind {
+    /// The kind's name in contracts and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::Refund => "refund",
+            Self::Ship => "ship",
+            Self::Solve => "solve",
+            Self::Reply => "reply",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// By when something is promised, as the words say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromiseDue {
+    /// So long after it was said, in milliseconds.
+    Within(i64),
+    /// By the end of so many working days after the day it was said.
+    WorkDays(u32),
+    /// On a day counted from the one it was said on, by this minute, 1 to 1,440.
+    Day {
+        /// 0 today, 1 tomorrow.
+        days: u32,
+        /// Minute of that day.
+        minute: u16,
+    },
+    /// On a weekday, by this minute, 1 to 1,440.
+    Weekday {
+        /// 0: the first such day from the day it was said, that day included; n: in the n-th week
+        /// after that day's, weeks beginning on Monday.
+        weeks: u8,
+        /// 0 is Monday.
+        weekday: u8,
+        /// Minute of that day.
+        minute: u16,
+    },
 }
 
 /// Why a text is urgent.

@@ -34,6 +34,7 @@
 
 mod book;
 mod calendar;
+mod care;
 mod config;
 mod conversation;
 mod cycle;
@@ -41,6 +42,8 @@ mod deadline;
 mod event;
 mod event_id;
 mod history;
+mod ledger;
+mod mood;
 mod output;
 mod partition;
 mod place;
@@ -48,19 +51,25 @@ mod policy;
 mod profile;
 mod seen;
 mod silence;
+mod slots;
 mod snapshot;
 mod turn;
 
 pub use calendar::{Calendar, CalendarError};
+pub use care::CareStatement;
 pub use config::Config;
 pub use event::{
-    Author, Event, EventKind, Marks, Mode, Role, Status, Subtype, Urgent, UrgentCategory,
+    Act, Acts, Author, Event, EventKind, Marks, Mode, Polarity, Promise, PromiseDue, PromiseKind,
+    QuestionKind, Role, Sentiment, Status, Subtype, Urgent, UrgentCategory,
 };
+pub use ledger::PromiseState;
+pub use mood::MoodStatement;
 pub use output::{
-    Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
-    Silences, Sla, SlaState, Turn, TurnBusiness,
+    Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Promise as PromiseFact,
+    Session, Severity, Signal, SignalKind, Silences, Sla, SlaState, Slot, Turn, TurnBusiness,
 };
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};
 pub use profile::{Measured, Profile, Run};
+pub use slots::SlotKind;
 pub use snapshot::SnapshotError;

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::care::CareStatement;
+use crate::event::PromiseKind;
+use crate::ledger::PromiseState;
+use crate::mood::MoodStatement;
+use crate::slots::SlotKind;
+
 /// One statement of the fold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Output {
@@ -18,7 +24,8 @@ pub struct Fact {
     pub tenant: String,
     /// The conversation that it is about.
     pub conversation_id: String,
-    /// `<conversation>/<cycle>` or `<conversation>/<cycle>/t<turn>`, where `<cycle>` comes from
+    /// `<conversation>/<cycle>` of a cycle, with `/t<turn>`, `/s`, `/<slot><number>` or
+    /// `/p<number>` behind it of its turns, session, slots and promises, where `<cycle>` comes from
     /// the identity of the event that opened the cycle: the same log gives the same ids, also
     /// when the conversation left memory in between.
     pub fact_id: String,
@@ -52,8 +59,63 @@ pub enum FactBody {
     Turn(Turn),
     /// A care cycle.
     Cycle(Cycle),
+    /// Mood and care of a cycle, stated when it ends.
+    Session(Session),
+    /// A standard phrase that was due.
+    Slot(Slot),
+    /// A promise with a due time.
+    Promise(Promise),
     /// A deadline was told as missed, and an answer that was sent in time came to light later.
     Correction(Correction),
+}
+
+/// Mood and care of a care cycle, which is a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Number of the cycle in its conversation.
+    pub cycle: u32,
+    /// When the cycle began.
+    pub started_ms: i64,
+    /// The customer's mood.
+    pub mood: MoodStatement,
+    /// The agents' care.
+    pub care: CareStatement,
+}
+
+/// A standard phrase that was due, stated once it is settled whether it was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Number of the cycle in its conversation.
+    pub cycle: u32,
+    /// Which phrase.
+    pub kind: SlotKind,
+    /// When the message that made it due was sent.
+    pub due_ms: i64,
+    /// `event_id` of that message; empty for a closing.
+    pub due_event_id: String,
+    /// It was said in time.
+    pub present: bool,
+    /// `event_id` of the message that said it; empty if none did.
+    pub event_id: String,
+}
+
+/// A promise with a due time (`promise.v1`), stated when it is made and when it is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// What was promised.
+    pub kind: PromiseKind,
+    /// When it was made.
+    pub made_ms: i64,
+    /// By when.
+    pub due_ms: i64,
+    /// `event_id` of the message that made it.
+    pub made_event_id: String,
+    /// What became of it.
+    pub state: PromiseState,
+    /// When that was settled: when it was kept, or its due time.
+    pub settled_ms: Option<i64>,
+    /// `event_id` of the message that kept it; empty if none did.
+    pub event_id: String,
 }
 
 /// Takes back a signal.
@@ -306,6 +368,15 @@ pub enum SignalKind {
     /// The customer says nothing: time to ask again.
     #[serde(rename = "silence.customer")]
     CustomerSilence,
+    /// The customer's mood dropped badly after an agent's message.
+    #[serde(rename = "aggravation")]
+    Aggravation,
+    /// A promise will be due soon and is not kept.
+    #[serde(rename = "promise.near")]
+    PromiseNear,
+    /// A promise was not kept in time.
+    #[serde(rename = "promise.broken")]
+    PromiseBroken,
     /// A customer's question has waited for too long.
     #[serde(rename = "question.unanswered")]
     QuestionUnanswered,
@@ -325,6 +396,9 @@ impl SignalKind {
             Self::ResolutionBreach => "sla.resolution.breach",
             Self::AgentSilence => "silence.agent",
             Self::CustomerSilence => "silence.customer",
+            Self::Aggravation => "aggravation",
+            Self::PromiseNear => "promise.near",
+            Self::PromiseBroken => "promise.broken",
             Self::QuestionUnanswered => "question.unanswered",
         }
     }

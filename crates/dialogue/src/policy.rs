@@ -1,6 +1,7 @@
 //! What a tenant expects of its service: business hours and targets, by queue.
 //!
 //! ```toml
+//! tz = "Asia/Shanghai"                 # in which 今天18点前 is meant; else that of the calendar
 //! calendar = "office"                  # of business values, unless a queue names another
 //! policy = "standard"                  # unless a queue names another
 //!
@@ -16,6 +17,8 @@
 //! frt_waits_for_handoff = true
 //! silence = { agent_ms = 30000, customer_ms = 30000 }
 //! question_ms = 100000
+//! promise_warn_ms = 1800000
+//! aggravation = true
 //!
 //! [queues.vip]
 //! policy = "vip"
@@ -23,9 +26,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::Calendar;
+use crate::calendar::{self, Calendar};
 
 /// No target is longer.
 const MOST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -42,6 +46,8 @@ pub struct Policies {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Unchecked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tz: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     calendar: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +92,12 @@ pub struct Policy {
     /// in milliseconds, on the clock. Qianniu warns after 100 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question_ms: Option<i64>,
+    /// Tell so long before a promise is due that it is not kept yet, and when it is broken: 1 s to
+    /// 90 days, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise_warn_ms: Option<i64>,
+    /// Tell when a customer's mood drops badly after an agent's message (`aggravation.v1`).
+    pub aggravation: bool,
 }
 
 /// A time within which something is to happen.
@@ -128,6 +140,9 @@ pub enum PolicyError {
         /// The name.
         name: String,
     },
+    /// No time zone.
+    #[error("{0}")]
+    Zone(String),
     /// A time that makes no sense.
     #[error("{place}: {problem}")]
     Time {
@@ -146,6 +161,7 @@ pub(crate) struct Terms {
     pub(crate) policy: Policy,
     /// Of the targets.
     hours: Option<Calendar>,
+    zone: Option<TimeZone>,
 }
 
 impl Policies {
@@ -161,7 +177,7 @@ impl Policies {
             policy: Some("default".to_owned()),
             calendars: calendar.into_iter().map(|calendar| (name.clone(), calendar)).collect(),
             policies: BTreeMap::from([("default".to_owned(), policy)]),
-            queues: BTreeMap::new(),
+            ..Unchecked::default()
         })
     }
 
@@ -205,7 +221,7 @@ impl From<Policies> for Unchecked {
 
 impl Unchecked {
     fn terms(&self, place: &str, queue: &Queue) -> Result<Terms, PolicyError> {
-        let calendar = |place: &str, name: &Option<String>| match name {
+        let known = |place: &str, name: &Option<String>| match name {
             None => Ok(None),
             Some(name) => match self.calendars.get(name) {
                 Some(calendar) => Ok(Some(calendar.clone())),
@@ -225,9 +241,11 @@ impl Unchecked {
             })?,
         };
         let place = format!("{place}.calendar");
+        let zone = self.tz.as_deref().map(calendar::time_zone).transpose();
         Ok(Terms {
-            calendar: calendar(place.trim_start_matches('.'), &queue.calendar)?,
-            hours: calendar("the policy's calendar", &policy.calendar)?,
+            zone: zone.map_err(|error| PolicyError::Zone(error.to_string()))?,
+            calendar: known(place.trim_start_matches('.'), &queue.calendar)?,
+            hours: known("the policy's calendar", &policy.calendar)?,
             policy,
         })
     }
@@ -264,6 +282,7 @@ impl Policy {
             ("silence.agent_ms", silence.agent_ms),
             ("silence.customer_ms", silence.customer_ms),
             ("question_ms", self.question_ms),
+            ("promise_warn_ms", self.promise_warn_ms),
         ] {
             if let Some(time_ms) = time_ms {
                 in_range(&format!("{place}.{name}"), time_ms)?;
@@ -296,6 +315,12 @@ impl Terms {
             None => to_ms.saturating_sub(from_ms).max(0),
             Some(hours) => hours.elapsed(from_ms, to_ms),
         }
+    }
+
+    /// Zone in which words such as "today" are meant.
+    pub(crate) fn zone(&self) -> Option<&TimeZone> {
+        let calendars = self.calendar.as_ref().or(self.hours.as_ref());
+        self.zone.as_ref().or_else(|| calendars.map(Calendar::zone))
     }
 
     /// Business value of a wait: none without a calendar.

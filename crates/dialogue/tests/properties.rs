@@ -63,7 +63,13 @@ fn times(output: &Output) -> Vec<i64> {
             .into_iter()
             .flatten()
             .collect(),
-            FactBody::Correction(_) => Vec::new(),
+            FactBody::Promise(promise) => {
+                vec![
+                    promise.due_ms - promise.made_ms,
+                    promise.settled_ms.map_or(0, |ms| ms - promise.made_ms),
+                ]
+            }
+            FactBody::Session(_) | FactBody::Slot(_) | FactBody::Correction(_) => Vec::new(),
         },
         Output::Signal(_) => Vec::new(),
     }
@@ -189,7 +195,7 @@ proptest! {
                 .filter(|(id, _)| id.starts_with(&prefix))
                 .filter_map(|(_, fact)| match &fact.body {
                     FactBody::Turn(turn) => Some(turn),
-                    FactBody::Cycle(_) | FactBody::Correction(_) => None,
+                    _ => None,
                 })
                 .collect();
             prop_assert_eq!(turns.len() as u32, cycle.turns);

@@ -88,11 +88,15 @@ fn check(case: &Case) -> Vec<String> {
     let mut turns = Vec::new();
     let mut cycles = Vec::new();
     let mut corrections = Vec::new();
+    let (mut sessions, mut slots, mut promises) = (Vec::new(), Vec::new(), Vec::new());
     for fact in facts.values() {
         match fact.body {
             FactBody::Turn(_) => turns.push(describe(fact)),
             FactBody::Cycle(_) => cycles.push(describe(fact)),
             FactBody::Correction(_) => corrections.push(describe(fact)),
+            FactBody::Session(_) => sessions.push(describe(fact)),
+            FactBody::Slot(_) => slots.push(describe(fact)),
+            FactBody::Promise(_) => promises.push(describe(fact)),
         }
     }
     let number = |fact: &Map<String, Value>, field: &str| fact[field].as_f64().unwrap_or(0.0);
@@ -101,6 +105,12 @@ fn check(case: &Case) -> Vec<String> {
     };
     cycles.sort_by(by_start);
     turns.sort_by(by_start);
+    sessions.sort_by(by_start);
+    let by_due = |a: &Map<String, Value>, b: &Map<String, Value>| {
+        number(a, "due").total_cmp(&number(b, "due"))
+    };
+    slots.sort_by(by_due);
+    promises.sort_by(by_due);
     let signals: Vec<_> = outputs
         .iter()
         .filter_map(|output| match output {
@@ -120,6 +130,9 @@ fn check(case: &Case) -> Vec<String> {
         match key.as_str() {
             "turns" => problems.extend(differences("turn", expected, &turns)),
             "cycles" => problems.extend(differences("cycle", expected, &cycles)),
+            "sessions" => problems.extend(differences("session", expected, &sessions)),
+            "slots" => problems.extend(differences("slot", expected, &slots)),
+            "promises" => problems.extend(differences("promise", expected, &promises)),
             "corrections" => problems.extend(differences("correction", expected, &corrections)),
             "signals" => problems.extend(differences("signal", expected, &signals)),
             "applied" if *expected != json!(applied) => {

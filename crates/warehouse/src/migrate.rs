@@ -31,7 +31,7 @@ pub struct Layout {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Events, turns, cycles and corrections.
+    /// Events and what was found out about conversations.
     pub conversations: Option<u32>,
     /// Signals, incidents and deliveries.
     pub incidents: Option<u32>,
@@ -42,7 +42,13 @@ pub struct Retention {
 impl Retention {
     const fn days(&self, table: Table) -> Option<u32> {
         match table {
-            Table::Events | Table::Turns | Table::Cycles | Table::Corrections => self.conversations,
+            Table::Events
+            | Table::Turns
+            | Table::Cycles
+            | Table::Sessions
+            | Table::Slots
+            | Table::Promises
+            | Table::Corrections => self.conversations,
             Table::Signals | Table::Incidents | Table::Deliveries => self.incidents,
             Table::DeadLetters => self.dead_letters,
         }
@@ -71,6 +77,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_tables",
     2 "0002_views",
     3 "0003_targets",
+    4 "0004_care",
 };
 
 impl Migration {

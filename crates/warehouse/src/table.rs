@@ -15,6 +15,12 @@ pub enum Table {
     Turns,
     /// Care cycles.
     Cycles,
+    /// Mood and care of care cycles.
+    Sessions,
+    /// Standard phrases that were due.
+    Slots,
+    /// Promises with a due time.
+    Promises,
     /// Signals that turned out not to hold.
     Corrections,
     /// What a person should look at.
@@ -29,10 +35,13 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Events,
         Self::Turns,
         Self::Cycles,
+        Self::Sessions,
+        Self::Slots,
+        Self::Promises,
         Self::Corrections,
         Self::Signals,
         Self::Incidents,
@@ -47,6 +56,9 @@ impl Table {
             Self::Events => "events",
             Self::Turns => "turns",
             Self::Cycles => "cycles",
+            Self::Sessions => "sessions",
+            Self::Slots => "slots",
+            Self::Promises => "promises",
             Self::Corrections => "corrections",
             Self::Signals => "signals",
             Self::Incidents => "incidents",
@@ -60,7 +72,12 @@ impl Table {
     pub const fn topic(self) -> &'static str {
         match self {
             Self::Events => topics::SCORES,
-            Self::Turns | Self::Cycles | Self::Corrections => topics::FACTS,
+            Self::Turns
+            | Self::Cycles
+            | Self::Sessions
+            | Self::Slots
+            | Self::Promises
+            | Self::Corrections => topics::FACTS,
             Self::Signals => topics::ESCALATION,
             Self::Incidents | Self::Deliveries => topics::INCIDENTS,
             Self::DeadLetters => topics::DEAD_LETTERS,
@@ -75,7 +92,12 @@ impl Table {
         match self {
             Self::Events => &["source", "event_id"],
             Self::Incidents | Self::Deliveries => &["event_id"],
-            Self::Turns | Self::Cycles | Self::Corrections => &["fact_id"],
+            Self::Turns
+            | Self::Cycles
+            | Self::Sessions
+            | Self::Slots
+            | Self::Promises
+            | Self::Corrections => &["fact_id"],
             Self::Signals => &["signal_id"],
             Self::DeadLetters => &[],
         }

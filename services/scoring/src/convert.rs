@@ -149,6 +149,58 @@ fn urgent_category(category: tone::UrgentCategory) -> dialogue::UrgentCategory {
     }
 }
 
+/// Acts that the conversation fold looks at.
+fn act(act: tone::Act) -> Option<dialogue::Act> {
+    Some(match act {
+        tone::Act::Greeting => dialogue::Act::Greeting,
+        tone::Act::Thanks => dialogue::Act::Thanks,
+        tone::Act::Closing => dialogue::Act::Closing,
+        tone::Act::Apology => dialogue::Act::Apology,
+        tone::Act::Empathy => dialogue::Act::Empathy,
+        tone::Act::Advice => dialogue::Act::Advice,
+        tone::Act::OwnFault => dialogue::Act::OwnFault,
+        tone::Act::Promise => dialogue::Act::Promise,
+        tone::Act::Acknowledge => dialogue::Act::Acknowledge,
+        tone::Act::Holding | tone::Act::Refusal | tone::Act::Question | tone::Act::Offer => {
+            return None;
+        }
+    })
+}
+
+fn sentiment(sentiment: tone::Sentiment) -> dialogue::Sentiment {
+    dialogue::Sentiment {
+        label: match sentiment.label {
+            tone::Polarity::Neg => dialogue::Polarity::Negative,
+            tone::Polarity::Neutral => dialogue::Polarity::Neutral,
+            tone::Polarity::Pos => dialogue::Polarity::Positive,
+        },
+        // Values come in whole thousandths.
+        thousandths: (sentiment.value * 1000.0).round() as i16,
+    }
+}
+
+/// A promise that has a time.
+fn promised(promise: &tone::Promise) -> Option<dialogue::Promise> {
+    let kind = match promise.kind {
+        tone::PromiseKind::Callback => dialogue::PromiseKind::Callback,
+        tone::PromiseKind::Refund => dialogue::PromiseKind::Refund,
+        tone::PromiseKind::Ship => dialogue::PromiseKind::Ship,
+        tone::PromiseKind::Solve => dialogue::PromiseKind::Solve,
+        tone::PromiseKind::Reply => dialogue::PromiseKind::Reply,
+        tone::PromiseKind::Other => dialogue::PromiseKind::Other,
+    };
+    let due = match promise.due {
+        tone::Due::Within { ms } => dialogue::PromiseDue::Within(ms),
+        tone::Due::WorkDays { days } => dialogue::PromiseDue::WorkDays(days),
+        tone::Due::Day { days, minute } => dialogue::PromiseDue::Day { days, minute },
+        tone::Due::Weekday { weeks, weekday, minute } => {
+            dialogue::PromiseDue::Weekday { weeks, weekday, minute }
+        }
+        tone::Due::Vague => return None,
+    };
+    Some(dialogue::Promise { kind, due })
+}
+
 /// What the conversation fold needs to know of a text.
 fn marks(assessment: &tone::Assessment) -> dialogue::Marks<'_> {
     let urgent = assessment
@@ -169,7 +221,21 @@ fn marks(assessment: &tone::Assessment) -> dialogue::Marks<'_> {
     dialogue::Marks {
         greeting_only: assessment.is_greeting_only(),
         holding_only: assessment.is_holding_only(),
-        question: assessment.acts.contains(tone::Act::Question),
+        acts: assessment.acts.iter().filter_map(act).collect(),
+        question: assessment.question.map(|kind| match kind {
+            tone::QuestionKind::Open => dialogue::QuestionKind::Open,
+            tone::QuestionKind::Closed => dialogue::QuestionKind::Closed,
+            tone::QuestionKind::Clarifying => dialogue::QuestionKind::Clarifying,
+        }),
+        sentiment: assessment.sentiment.map(sentiment),
+        complaint: assessment
+            .complaint
+            .is_some_and(|complaint| complaint.label != tone::ComplaintLabel::Normal),
+        impolite: assessment
+            .politeness
+            .is_some_and(|politeness| politeness.label == tone::PolitenessLabel::Impolite),
+        topic: assessment.topic.unwrap_or_default(),
+        promises: assessment.promises.iter().filter_map(promised).collect(),
         thanks_or_farewell_only: assessment.is_thanks_or_farewell_only(),
         urgent,
         forbidden: assessment.forbidden,
@@ -306,7 +372,18 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             silences_customer: cycle.silences.customer,
             silences_customer_ms: cycle.silences.customer_ms,
             silences_restated: cycle.silences.restated,
+            handed_over: cycle.handed_over,
         }),
+        dialogue::FactBody::Session(fact) => scoring::fact::Fact::Session(session(fact)),
+        dialogue::FactBody::Slot(slot) => scoring::fact::Fact::Slot(scoring::Slot {
+            cycle: slot.cycle,
+            kind: slot.kind.name().to_owned(),
+            due_ms: slot.due_ms,
+            due_event_id: slot.due_event_id,
+            present: slot.present,
+            event_id: slot.event_id,
+        }),
+        dialogue::FactBody::Promise(fact) => scoring::fact::Fact::Promise(promise(fact)),
         dialogue::FactBody::Correction(correction) => {
             scoring::fact::Fact::Correction(scoring::Correction {
                 signal_id: correction.signal_id,
@@ -328,6 +405,60 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
         team: fact.team,
         historical: fact.historical,
         fact: Some(body),
+    }
+}
+
+fn session(session: dialogue::Session) -> scoring::Session {
+    let (mood, care) = (session.mood, session.care);
+    scoring::Session {
+        cycle: session.cycle,
+        started_ms: session.started_ms,
+        sentiments: mood.messages,
+        positive: mood.positive,
+        negative: mood.negative,
+        mood_begin: mood.begin,
+        mood_end: mood.end,
+        cl5: mood.cl5,
+        cl5_progressive: mood.progressive,
+        gc100: mood.gc100,
+        unhappy: mood.unhappy,
+        converted: mood.converted,
+        aggravations: mood.aggravations,
+        complaint: care.complaint,
+        urgent: care.urgent,
+        topic: care.topic,
+        identified: care.identified,
+        felt: care.felt,
+        solved: care.solved,
+        followed_up: care.followed_up,
+        soothing: care.soothing.map(u32::from),
+        agent_messages: care.messages,
+        holding: care.holding,
+        first_is_holding: care.first_is_holding,
+        empathy100: care.empathy100,
+        open_questions: care.open_questions,
+        closed_questions: care.closed_questions,
+        clarifying_questions: care.clarifying_questions,
+        follow_up_questions: care.follow_up_questions,
+    }
+}
+
+fn promise(promise: dialogue::PromiseFact) -> scoring::Promise {
+    use scoring::promise::State;
+    let state = match promise.state {
+        dialogue::PromiseState::Pending => State::Pending,
+        dialogue::PromiseState::Kept => State::Kept,
+        dialogue::PromiseState::Broken => State::Broken,
+        dialogue::PromiseState::Unknown => State::Unknown,
+    };
+    scoring::Promise {
+        kind: promise.kind.name().to_owned(),
+        made_ms: promise.made_ms,
+        due_ms: promise.due_ms,
+        made_event_id: promise.made_event_id,
+        state: state.into(),
+        settled_ms: promise.settled_ms,
+        event_id: promise.event_id,
     }
 }
 

@@ -75,7 +75,7 @@ fn the_fold_states_the_truth_whatever_is_late_or_comes_twice() {
                     let times = (cycle.frt_any_ms, cycle.frt_human_ms, cycle.frt_substantive_ms);
                     stated_cycles.insert(cycle.started_ms, times);
                 }
-                FactBody::Correction(_) => {}
+                _ => {}
             }
         }
         let mut true_turns = BTreeMap::new();

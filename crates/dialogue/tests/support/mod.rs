@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use zhili_dialogue::{
-    Applied, Author, Calendar, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output,
-    Partition, Policies, Policy, Role, Sla, Status, Subtype, Urgent, UrgentCategory,
+    Act, Applied, Author, Calendar, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output,
+    Partition, Polarity, Policies, Policy, Promise, PromiseDue, PromiseKind, QuestionKind, Role,
+    Sentiment, Sla, Status, Subtype, Urgent, UrgentCategory,
 };
 
 /// An owned event with its log time.
@@ -169,6 +170,8 @@ pub(crate) fn demanding() -> Policies {
             "frt_waits_for_handoff": true,
             "silence": {"agent_ms": 30_000, "customer_ms": 40_000},
             "question_ms": 100_000,
+            "promise_warn_ms": 60_000,
+            "aggravation": true,
         }),
         &json!({"tz": "Asia/Shanghai", "weekly": {"mon-fri": [["09:00", "18:00"]], "sat": [["22:00", "06:00"]]}}),
     )
@@ -220,6 +223,8 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         "backfill",
         "text",
         "says",
+        "feels",
+        "promises",
         "source",
         "tenant",
     ];
@@ -261,12 +266,26 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         Some(other) => panic!("unknown event {other}"),
     };
     let mut marks = Marks::default();
+    if let Some(feels) = fields.get("feels") {
+        let thousandths = (feels.as_f64().expect("a sentiment") * 1000.0).round() as i16;
+        let label = match thousandths {
+            ..-149 => Polarity::Negative,
+            150.. => Polarity::Positive,
+            _ => Polarity::Neutral,
+        };
+        marks.sentiment = Some(Sentiment { label, thousandths });
+    }
+    marks.promises.extend(fields.get("promises").map(promise));
+    let mut acts = Vec::new();
     for says in fields.get("says").and_then(Value::as_array).into_iter().flatten() {
         match says.as_str().expect("a string") {
             "greeting" => marks.greeting_only = true,
-            "question" => marks.question = true,
+            "question" => marks.question = Some(QuestionKind::Open),
+            "impolite" => marks.impolite = true,
+            "complaint" => marks.complaint = true,
             "holding" => marks.holding_only = true,
             "thanks" => marks.thanks_or_farewell_only = true,
+            act if let Some(act) = act_of(act) => acts.push(act),
             "forbidden" => {
                 marks.forbidden = true;
                 marks.rules.push("forbidden.rule");
@@ -284,6 +303,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
             }
         }
     }
+    marks.acts = acts.into_iter().collect();
     let default = Record::default();
     Record {
         at_ms,
@@ -303,6 +323,44 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         fingerprint: text("text").map_or(0, |text| text.bytes().fold(1, u8::wrapping_add)),
         marks,
     }
+}
+
+fn act_of(name: &str) -> Option<Act> {
+    Some(match name {
+        "hello" => Act::Greeting,
+        "farewell" => Act::Closing,
+        "apology" => Act::Apology,
+        "empathy" => Act::Empathy,
+        "advice" => Act::Advice,
+        "own_fault" => Act::OwnFault,
+        "acknowledge" => Act::Acknowledge,
+        _ => return None,
+    })
+}
+
+/// `[kind, "within", seconds]`, `[kind, "workdays", n]`, `[kind, "day", days, minute]` or
+/// `[kind, "weekday", weeks, weekday, minute]`.
+fn promise(value: &Value) -> Promise {
+    let kind = match value[0].as_str().expect("a kind") {
+        "callback" => PromiseKind::Callback,
+        "refund" => PromiseKind::Refund,
+        "reply" => PromiseKind::Reply,
+        "solve" => PromiseKind::Solve,
+        other => panic!("unknown promise {other}"),
+    };
+    let number = |index: usize| value[index].as_i64().expect("a number");
+    let due = match value[1].as_str().expect("a due time") {
+        "within" => PromiseDue::Within(number(2) * 1000),
+        "workdays" => PromiseDue::WorkDays(number(2) as u32),
+        "day" => PromiseDue::Day { days: number(2) as u32, minute: number(3) as u16 },
+        "weekday" => PromiseDue::Weekday {
+            weeks: number(2) as u8,
+            weekday: number(3) as u8,
+            minute: number(4) as u16,
+        },
+        other => panic!("unknown due time {other}"),
+    };
+    Promise { kind, due }
 }
 
 fn seconds(ms: Option<i64>) -> Value {
@@ -363,6 +421,46 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "queue": fact.queue,
             "revision": fact.revision,
             "historical": fact.historical,
+        }),
+        FactBody::Session(session) => {
+            let (mood, care) = (&session.mood, &session.care);
+            json!({
+                "cycle": session.cycle,
+                "started": seconds(Some(session.started_ms)),
+                "begin": mood.begin,
+                "end": mood.end,
+                "cl5": mood.cl5,
+                "gc100": mood.gc100,
+                "converted": mood.converted,
+                "unhappy": mood.unhappy,
+                "aggravations": mood.aggravations,
+                "complaint": care.complaint,
+                "identified": care.identified,
+                "felt": care.felt,
+                "solved": care.solved,
+                "followed_up": care.followed_up,
+                "soothing": care.soothing,
+                "holding": care.holding,
+                "empathy100": care.empathy100,
+                "follow_up_questions": care.follow_up_questions,
+            })
+        }
+        FactBody::Slot(slot) => json!({
+            "slot": slot.kind.name(),
+            "due": seconds(Some(slot.due_ms)),
+            "due_event": slot.due_event_id,
+            "present": slot.present,
+            "event": slot.event_id,
+            "agent": fact.agent,
+        }),
+        FactBody::Promise(promise) => json!({
+            "promise": promise.kind.name(),
+            "made": seconds(Some(promise.made_ms)),
+            "due": seconds(Some(promise.due_ms)),
+            "state": promise.state.name(),
+            "settled": seconds(promise.settled_ms),
+            "event": promise.event_id,
+            "revision": fact.revision,
         }),
         FactBody::Correction(correction) => json!({"kind": correction.kind.name()}),
     };

@@ -2,7 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use zhili_dialogue::{Marks, Urgent};
+use zhili_dialogue::{
+    Act, Marks, Polarity, Promise, PromiseDue, PromiseKind, QuestionKind, Sentiment, Urgent,
+};
 
 use super::{Record, What, Who};
 
@@ -42,11 +44,59 @@ fn what() -> impl Strategy<Value = What> {
 }
 
 fn marks() -> impl Strategy<Value = Marks<'static>> {
-    (0_u8..20).prop_map(|mark| Marks {
+    let acts = [
+        Act::Greeting,
+        Act::Thanks,
+        Act::Closing,
+        Act::Apology,
+        Act::Empathy,
+        Act::Advice,
+        Act::OwnFault,
+        Act::Promise,
+        Act::Acknowledge,
+    ];
+    let due = prop_oneof![
+        (1_i64..100_000_000).prop_map(PromiseDue::Within),
+        (1_u32..4).prop_map(PromiseDue::WorkDays),
+        (0_u32..3, 1_u16..=1440).prop_map(|(days, minute)| PromiseDue::Day { days, minute }),
+        (0_u8..3, 0_u8..7, 1_u16..=1440).prop_map(|(weeks, weekday, minute)| {
+            PromiseDue::Weekday { weeks, weekday, minute }
+        }),
+    ];
+    let drawn =
+        (0_u8..20, proptest::option::of(-1000_i16..=1000), any::<u16>(), any::<bool>(), due);
+    drawn.prop_map(move |(mark, feels, set, promises, due)| Marks {
         greeting_only: mark == 1,
         holding_only: mark == 2,
         thanks_or_farewell_only: mark == 3,
-        question: mark > 15,
+        question: match mark {
+            16 | 17 => Some(QuestionKind::Open),
+            18 => Some(QuestionKind::Closed),
+            19 => Some(QuestionKind::Clarifying),
+            _ => None,
+        },
+        acts: acts
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| set & 1 << i != 0)
+            .map(|(_, a)| a)
+            .collect(),
+        sentiment: feels.map(|thousandths| Sentiment {
+            label: match thousandths {
+                ..-149 => Polarity::Negative,
+                150.. => Polarity::Positive,
+                _ => Polarity::Neutral,
+            },
+            thousandths,
+        }),
+        complaint: mark == 4 || mark == 6,
+        impolite: mark == 7,
+        topic: if mark == 8 { "refund" } else { "" },
+        promises: if promises && mark > 8 {
+            vec![Promise { kind: PromiseKind::Reply, due }]
+        } else {
+            Vec::new()
+        },
         urgent: (mark == 4).then_some(Urgent { category: None, probability: 0.75 }),
         forbidden: mark == 5,
         rules: if mark == 4 || mark == 5 { vec!["rule"] } else { Vec::new() },

@@ -16,7 +16,7 @@ use zhili_proto::scoring::v1::{Fact, ScoredEvent};
 
 pub use dead_letters::DeadLetterRow;
 pub use events::EventRow;
-pub use facts::{CorrectionRow, CycleRow, TurnRow};
+pub use facts::{CorrectionRow, CycleRow, PromiseRow, SessionRow, SlotRow, TurnRow};
 pub use incidents::{DeliveryRow, IncidentRow};
 pub use signals::SignalRow;
 
@@ -33,6 +33,12 @@ pub enum Row {
     Turn(Box<TurnRow>),
     /// See [`Table::Cycles`].
     Cycle(Box<CycleRow>),
+    /// See [`Table::Sessions`].
+    Session(Box<SessionRow>),
+    /// See [`Table::Slots`].
+    Slot(Box<SlotRow>),
+    /// See [`Table::Promises`].
+    Promise(Box<PromiseRow>),
     /// See [`Table::Corrections`].
     Correction(Box<CorrectionRow>),
     /// See [`Table::Signals`].
@@ -51,6 +57,9 @@ macro_rules! each_row {
             Row::Event($row) => $body,
             Row::Turn($row) => $body,
             Row::Cycle($row) => $body,
+            Row::Session($row) => $body,
+            Row::Slot($row) => $body,
+            Row::Promise($row) => $body,
             Row::Correction($row) => $body,
             Row::Signal($row) => $body,
             Row::Incident($row) => $body,
@@ -104,6 +113,9 @@ pub fn columns(table: Table) -> Vec<(&'static str, String)> {
         Table::Events => EventRow::columns(),
         Table::Turns => TurnRow::columns(),
         Table::Cycles => CycleRow::columns(),
+        Table::Sessions => SessionRow::columns(),
+        Table::Slots => SlotRow::columns(),
+        Table::Promises => PromiseRow::columns(),
         Table::Corrections => CorrectionRow::columns(),
         Table::Signals => SignalRow::columns(),
         Table::Incidents => IncidentRow::columns(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use zhili_dialogue::{Cycle, Fact, FactBody, Profile, Run, Signal, Sla, Turn};
+use zhili_dialogue::{
+    Cycle, Fact, FactBody, Profile, PromiseState, Run, Session, Signal, Sla, Turn,
+};
 
 /// Milliseconds that are written as seconds.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,9 @@ impl Serialize for Time {
 pub(super) enum Line {
     Turn(Box<TurnLine>),
     Cycle(Box<CycleLine>),
+    Session(Box<SessionLine>),
+    Slot(Box<SlotLine>),
+    Promise(Box<PromiseLine>),
     Signal(Box<SignalLine>),
     Profile(ProfileLine),
     Refused(Refused),
@@ -180,6 +185,91 @@ struct Silence {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct SessionLine {
+    #[serde(flatten)]
+    about: About,
+    cycle: u32,
+    started: Time,
+    sentiments: u32,
+    positive: u32,
+    negative: u32,
+    begin: Option<f64>,
+    end: Option<f64>,
+    #[serde(rename = "cl5.v1")]
+    cl5: Option<f64>,
+    #[serde(rename = "cl5.progressive.v1")]
+    progressive: Option<f64>,
+    #[serde(rename = "gc100.v1")]
+    gc100: Option<f64>,
+    unhappy: bool,
+    #[serde(rename = "emo.conv.v1")]
+    converted: Option<bool>,
+    #[serde(rename = "aggravation.v1")]
+    aggravations: u32,
+    complaint: bool,
+    urgent: bool,
+    topic: String,
+    #[serde(rename = "funnel.v1")]
+    funnel: Funnel,
+    #[serde(rename = "soothing.v1")]
+    soothing: Option<u8>,
+    #[serde(rename = "stall.v1")]
+    stall: Stall,
+    #[serde(rename = "empathy100.v1")]
+    empathy100: Option<f64>,
+    #[serde(rename = "questions.v1")]
+    questions: Questions,
+}
+
+#[derive(Debug, Serialize)]
+struct Funnel {
+    identification: Option<bool>,
+    emotion: Option<bool>,
+    solution: Option<bool>,
+    follow_up: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stall {
+    messages: u32,
+    holding: u32,
+    first_is_holding: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Questions {
+    open: u32,
+    closed: u32,
+    clarifying: u32,
+    follow_up: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SlotLine {
+    #[serde(flatten)]
+    about: About,
+    cycle: u32,
+    slot: &'static str,
+    due: Time,
+    due_event_id: String,
+    present: bool,
+    event_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PromiseLine {
+    #[serde(flatten)]
+    about: About,
+    promise: &'static str,
+    made: Time,
+    due: Time,
+    made_event_id: String,
+    state: &'static str,
+    settled: Time,
+    event_id: String,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct SignalLine {
     conversation_id: String,
     signal: &'static str,
@@ -216,8 +306,70 @@ impl Line {
         match &fact.body {
             FactBody::Turn(turn) => Some(Self::turn(fact, turn, open)),
             FactBody::Cycle(cycle) => Some(Self::cycle(fact, cycle, open || cycle.provisional)),
+            FactBody::Session(session) => Some(Self::session(fact, session, open)),
+            FactBody::Slot(slot) => Some(Self::Slot(Box::new(SlotLine {
+                about: About::of(fact, open),
+                cycle: slot.cycle,
+                slot: slot.kind.name(),
+                due: Time(Some(slot.due_ms)),
+                due_event_id: slot.due_event_id.clone(),
+                present: slot.present,
+                event_id: slot.event_id.clone(),
+            }))),
+            FactBody::Promise(promise) => Some(Self::Promise(Box::new(PromiseLine {
+                about: About::of(fact, promise.state == PromiseState::Pending),
+                promise: promise.kind.name(),
+                made: Time(Some(promise.made_ms)),
+                due: Time(Some(promise.due_ms)),
+                made_event_id: promise.made_event_id.clone(),
+                state: promise.state.name(),
+                settled: Time(promise.settled_ms),
+                event_id: promise.event_id.clone(),
+            }))),
             FactBody::Correction(_) => None,
         }
+    }
+
+    fn session(fact: &Fact, session: &Session, open: bool) -> Self {
+        let (mood, care) = (&session.mood, &session.care);
+        Self::Session(Box::new(SessionLine {
+            about: About::of(fact, open),
+            cycle: session.cycle,
+            started: Time(Some(session.started_ms)),
+            sentiments: mood.messages,
+            positive: mood.positive,
+            negative: mood.negative,
+            begin: mood.begin,
+            end: mood.end,
+            cl5: mood.cl5,
+            progressive: mood.progressive,
+            gc100: mood.gc100,
+            unhappy: mood.unhappy,
+            converted: mood.converted,
+            aggravations: mood.aggravations,
+            complaint: care.complaint,
+            urgent: care.urgent,
+            topic: care.topic.clone(),
+            funnel: Funnel {
+                identification: care.identified,
+                emotion: care.felt,
+                solution: care.solved,
+                follow_up: care.followed_up,
+            },
+            soothing: care.soothing,
+            stall: Stall {
+                messages: care.messages,
+                holding: care.holding,
+                first_is_holding: care.first_is_holding,
+            },
+            empathy100: care.empathy100,
+            questions: Questions {
+                open: care.open_questions,
+                closed: care.closed_questions,
+                clarifying: care.clarifying_questions,
+                follow_up: care.follow_up_questions,
+            },
+        }))
     }
 
     fn turn(fact: &Fact, turn: &Turn, open: bool) -> Self {

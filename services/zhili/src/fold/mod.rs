@@ -32,6 +32,9 @@ lines, corrections applied; times in seconds, null where not measured:
    \"rt.human.v1\", \"business\": {the same ids}, \"sla.nrt.v1\", ...}
   {\"kind\": \"cycle\", \"conversation_id\", \"frt.any.v1\", \"frt.human.v1\", \"frt.substantive.v1\",
    \"resolved\", \"business\", \"sla.frt.v1\", \"sla.resolution.v1\", \"silence.v1\", ...}
+  {\"kind\": \"session\", \"cl5.v1\", \"emo.conv.v1\", \"funnel.v1\", ...}: mood and care of a cycle
+  {\"kind\": \"slot\", \"slot\": \"greeting\", \"present\", ...}: a standard phrase that was due
+  {\"kind\": \"promise\", \"promise\": \"refund\", \"due\", \"state\": \"kept\", ...}
   {\"kind\": \"signal\", \"conversation_id\", \"signal\": \"sla.frt.breach\", \"effective\", ...}
   {\"kind\": \"profile\", \"profile\": \"taobao\", \"art.taobao.v1\", \"n\", ...}
   {\"kind\": \"refused\", \"line\", \"reason\"}: an event that would be a dead letter
@@ -186,7 +189,7 @@ impl History {
                     FactBody::Correction(correction) => {
                         corrected.insert(&correction.signal_id);
                     }
-                    FactBody::Turn(_) | FactBody::Cycle(_) => {
+                    _ => {
                         facts.insert(&fact.fact_id, (fact, open));
                     }
                 },
@@ -214,7 +217,7 @@ fn runs(facts: &[(&Fact, bool)]) -> Vec<Run> {
         .iter()
         .filter_map(|(fact, _)| match &fact.body {
             FactBody::Cycle(cycle) => Some(((fact.conversation_id.as_str(), cycle.cycle), cycle)),
-            FactBody::Turn(_) | FactBody::Correction(_) => None,
+            _ => None,
         })
         .collect();
     let run = |fact: &Fact| {

@@ -1,0 +1,233 @@
+//! Standard phrases that are due, and whether they were said (metrics.md section 3, phrase levels).
+//!
+//! A run here is a stretch of one side's messages in log order; bots, notes and the system neither
+//! end nor begin one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Act, Acts};
+use crate::event_id::EventId;
+
+/// Agent runs within which empathy and an apology are due.
+const RUNS: u32 = 2;
+
+/// A phrase that is due at some point of a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotKind {
+    /// Level `basic`: in the first agent run of a cycle.
+    Greeting,
+    /// Level `professional`: advice in the first answer run after a question or a problem.
+    Professional,
+    /// Level `emotion`: within two agent runs after a negative customer message.
+    Emotion,
+    /// Within two agent runs after an agent states a fault of one's own side, that run included.
+    Apology,
+    /// Level `basic`: in the last agent run before a cycle is resolved.
+    Closing,
+}
+
+impl SlotKind {
+    /// The kind's name in contracts and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "greeting",
+            Self::Professional => "professional",
+            Self::Emotion => "emotion",
+            Self::Apology => "apology",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// A slot that is settled.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settled {
+    pub(crate) kind: SlotKind,
+    /// Of its kind in the cycle, from 1.
+    pub(crate) number: u32,
+    pub(crate) due_ms: i64,
+    /// The message that made it due.
+    pub(crate) due_event_id: String,
+    /// The message that satisfied it; empty if none did.
+    pub(crate) event_id: String,
+    /// Who satisfied it, or failed to.
+    pub(crate) place: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Slots {
+    side: Side,
+    /// Agent runs so far, the current one included.
+    runs: u32,
+    /// First agent of the current or last agent run.
+    place: u32,
+    /// That run said more than greetings and holding replies.
+    substantive: bool,
+    /// The message of that run that took leave.
+    farewell: Option<EventId>,
+    greeting: Option<Box<Due>>,
+    professional: Option<Box<Due>>,
+    emotion: Option<Box<Due>>,
+    apology: Option<Box<Due>>,
+    /// How many of each were due so far, those that wait included.
+    counts: [u32; 5],
+    /// An emotion slot was due and absent.
+    pub(crate) cold: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Side {
+    #[default]
+    Nobody,
+    Customer,
+    Agent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Due {
+    at_ms: i64,
+    event_id: EventId,
+    /// Agent runs before the first that counts.
+    runs_before: u32,
+}
+
+/// A message as slots see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) sent_ms: i64,
+    pub(crate) id: &'a str,
+    pub(crate) acts: Acts,
+}
+
+impl Slots {
+    /// The customer speaks; asks, complains or is unhappy if `has_problem`, is unhappy if
+    /// `is_negative`.
+    pub(crate) fn customer(
+        &mut self,
+        said: Said<'_>,
+        has_problem: bool,
+        is_negative: bool,
+        settled: &mut dyn FnMut(Settled),
+    ) {
+        self.end_run(settled);
+        self.side = Side::Customer;
+        if has_problem && self.professional.is_none() {
+            self.professional = Some(self.due(SlotKind::Professional, said, self.runs).into());
+        }
+        if is_negative && self.emotion.is_none() {
+            self.emotion = Some(self.due(SlotKind::Emotion, said, self.runs).into());
+        }
+    }
+
+    /// A person answers.
+    pub(crate) fn agent(
+        &mut self,
+        said: Said<'_>,
+        substantive: bool,
+        place: u32,
+        settled: &mut dyn FnMut(Settled),
+    ) {
+        if self.side != Side::Agent {
+            self.side = Side::Agent;
+            self.runs += 1;
+            self.place = place;
+            (self.substantive, self.farewell) = (false, None);
+            if self.runs == 1 {
+                self.greeting = Some(self.due(SlotKind::Greeting, said, 0).into());
+            }
+        }
+        self.substantive |= substantive;
+        if said.acts.contains(Act::Closing) {
+            self.farewell = Some(said.id.into());
+        }
+        if said.acts.contains(Act::OwnFault) && self.apology.is_none() {
+            self.apology = Some(self.due(SlotKind::Apology, said, self.runs - 1).into());
+        }
+        for (act, kind) in [
+            (Act::Greeting, SlotKind::Greeting),
+            (Act::Advice, SlotKind::Professional),
+            (Act::Empathy, SlotKind::Emotion),
+            (Act::Apology, SlotKind::Apology),
+        ] {
+            if said.acts.contains(act)
+                && let Some(due) = self.waiting(kind).take()
+            {
+                settled(self.settle(kind, &due, said.id, place));
+            }
+        }
+    }
+
+    /// The cycle ends. What no agent run had a chance to say is not held against anybody.
+    pub(crate) fn end(&mut self, at_ms: i64, resolved: bool, settled: &mut dyn FnMut(Settled)) {
+        self.end_run(settled);
+        self.professional = None;
+        for kind in [SlotKind::Emotion, SlotKind::Apology] {
+            if let Some(due) = self.waiting(kind).take()
+                && self.runs > due.runs_before
+            {
+                self.miss(kind, &due, settled);
+            }
+        }
+        if resolved && self.runs > 0 {
+            self.counts[SlotKind::Closing as usize] += 1;
+            let due = Due { at_ms, event_id: EventId::from(""), runs_before: 0 };
+            let said = self.farewell.as_ref().map(ToString::to_string).unwrap_or_default();
+            settled(self.settle(SlotKind::Closing, &due, &said, self.place));
+        }
+    }
+
+    fn end_run(&mut self, settled: &mut dyn FnMut(Settled)) {
+        if self.side != Side::Agent {
+            return;
+        }
+        self.side = Side::Nobody;
+        if let Some(due) = self.greeting.take() {
+            self.miss(SlotKind::Greeting, &due, settled);
+        }
+        // A run that only asks to wait is no answer run.
+        if self.substantive
+            && let Some(due) = self.professional.take()
+        {
+            self.miss(SlotKind::Professional, &due, settled);
+        }
+        for kind in [SlotKind::Emotion, SlotKind::Apology] {
+            let runs = self.runs;
+            let is_over = |due: &mut Box<Due>| due.runs_before + RUNS <= runs;
+            if let Some(due) = self.waiting(kind).take_if(is_over) {
+                self.miss(kind, &due, settled);
+            }
+        }
+    }
+
+    fn due(&mut self, kind: SlotKind, said: Said<'_>, runs_before: u32) -> Due {
+        self.counts[kind as usize] += 1;
+        Due { at_ms: said.sent_ms, event_id: said.id.into(), runs_before }
+    }
+
+    fn waiting(&mut self, kind: SlotKind) -> &mut Option<Box<Due>> {
+        match kind {
+            SlotKind::Greeting => &mut self.greeting,
+            SlotKind::Emotion => &mut self.emotion,
+            SlotKind::Apology => &mut self.apology,
+            // A closing never waits.
+            SlotKind::Professional | SlotKind::Closing => &mut self.professional,
+        }
+    }
+
+    fn miss(&mut self, kind: SlotKind, due: &Due, settled: &mut dyn FnMut(Settled)) {
+        self.cold |= kind == SlotKind::Emotion;
+        settled(self.settle(kind, due, "", self.place));
+    }
+
+    fn settle(&self, kind: SlotKind, due: &Due, event_id: &str, place: u32) -> Settled {
+        Settled {
+            kind,
+            number: self.counts[kind as usize],
+            due_ms: due.at_ms,
+            due_event_id: due.event_id.to_string(),
+            event_id: event_id.to_owned(),
+            place,
+        }
+    }
+}
