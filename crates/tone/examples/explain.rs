@@ -36,6 +36,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let category = complaint.category.map_or("-", |category| category.as_str());
             println!("  complaint {} {} {}", complaint.label, category, complaint.probability);
         }
+        for promise in &result.promises {
+            println!(
+                "  promise {} {} {}..{}",
+                promise.kind, promise.due, promise.start, promise.end
+            );
+        }
+        let question = result.question.map_or("-", |kind| kind.as_str());
+        println!("  question {question} topic {}", result.topic.unwrap_or("-"));
         for evidence in &result.evidence {
             let span: String =
                 text.chars().skip(evidence.start).take(evidence.end - evidence.start).collect();

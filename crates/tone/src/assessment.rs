@@ -342,7 +342,9 @@ pub enum Due {
     Day {
         /// 0 today, 1 tomorrow.
         days: u32,
-        /// By this minute of that day, 1 to 1,440 (its end).
+        /// By this minute of that day, 1 to 1,440 (its end). An hour that may be of the morning or
+        /// of the evening (今天8点前) is the later one today. With `days` 0 the time may have been
+        /// named without its day (18点前): if it is past when it is said, the next one is meant.
         minute: u16,
     },
     /// On a weekday: 周五前 and by Friday mean the end of Friday, and on Friday said the same day.
@@ -357,6 +359,42 @@ pub enum Due {
     },
     /// Soon, with no time named (尽快, as soon as possible): never due.
     Vague,
+}
+
+/// As a person reads it: within 24 h, in 3 working days, tomorrow by 18:00, Friday, soon.
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = |f: &mut fmt::Formatter<'_>, minute: u16| match minute {
+            1440 => Ok(()),
+            minute => write!(f, " by {}:{:02}", minute / 60, minute % 60),
+        };
+        match *self {
+            Due::Within { ms } if ms % 3_600_000 == 0 => write!(f, "within {} h", ms / 3_600_000),
+            Due::Within { ms } => write!(f, "within {} min", ms / 60_000),
+            Due::WorkDays { days: 1 } => f.write_str("within 1 working day"),
+            Due::WorkDays { days } => write!(f, "within {days} working days"),
+            Due::Day { days, minute } => {
+                match days {
+                    0 => f.write_str("today")?,
+                    1 => f.write_str("tomorrow")?,
+                    _ => write!(f, "in {days} days")?,
+                }
+                by(f, minute)
+            }
+            Due::Weekday { weeks, weekday, minute } => {
+                const NAMES: [&str; 7] =
+                    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+                f.write_str(NAMES.get(usize::from(weekday)).copied().unwrap_or("Sunday"))?;
+                match weeks {
+                    0 => {}
+                    1 => f.write_str(" next week")?,
+                    _ => write!(f, " in {weeks} weeks")?,
+                }
+                by(f, minute)
+            }
+            Due::Vague => f.write_str("soon"),
+        }
+    }
 }
 
 /// A promise of an agent, with the place that holds its time and what is promised.

@@ -1,9 +1,7 @@
 //! Words by class, found in a text from left to right: the longest at each place, none twice.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-
-use daachorse::MatchKind;
-use daachorse::charwise::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
 
 use crate::library::{LibraryError, Problem};
 use crate::normalize::Normalizer;
@@ -20,8 +18,67 @@ use crate::normalize::Normalizer;
 ///
 /// Words stand between ` / `, `{a|b|}` is each of its alternatives, and a class may have a weight,
 /// 1 without it. A word of Latin letters is found only where it stands alone.
+///
+/// A message has few of the words: most places are dismissed by their first character, and nearly
+/// all others by their first two.
 pub(crate) struct Lexicon {
-    automaton: CharwiseDoubleArrayAhoCorasick<u32>,
+    first: Chars,
+    /// Words of one character.
+    single: Chars,
+    /// Words by their first three characters, the longest first.
+    words: Vec<(Box<str>, u32)>,
+    /// Hash table with free places: the first characters (0 where a word has fewer than three), and
+    /// where in `words` theirs begin and end.
+    table: Vec<(u64, u32, u32)>,
+}
+
+/// A set of Chinese and ASCII characters.
+#[derive(Clone)]
+pub(crate) struct Chars([u64; CHARS]);
+
+const FIRST_HAN: u32 = 0x4e00;
+const CHARS: usize = 2 + ((0x9fff - FIRST_HAN + 1) / 64) as usize;
+
+impl Chars {
+    pub(crate) const NONE: Chars = Chars([0; CHARS]);
+
+    /// The place of a character; one that cannot be in a set has a place beyond it.
+    const fn place(c: u32) -> usize {
+        match c {
+            0..128 => c as usize,
+            FIRST_HAN.. => (c - FIRST_HAN + 128) as usize,
+            _ => usize::MAX,
+        }
+    }
+
+    pub(crate) const fn with(mut self, chars: &[char]) -> Chars {
+        let mut at = 0;
+        while at < chars.len() {
+            let place = Chars::place(chars[at] as u32);
+            self.0[place / 64] |= 1 << (place % 64);
+            at += 1;
+        }
+        self
+    }
+
+    /// Adds a character; what is neither Chinese nor ASCII begins no word.
+    fn insert(&mut self, c: char) {
+        let place = Chars::place(c as u32);
+        if let Some(word) = self.0.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    pub(crate) fn contains(&self, c: char) -> bool {
+        let place = Chars::place(c as u32);
+        self.0.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
+    }
+
+    /// Where the first of them stands from byte `from` on.
+    pub(crate) fn find(&self, text: &str, from: usize) -> Option<usize> {
+        let mut chars = text[from..].char_indices();
+        chars.find(|(_, c)| self.contains(*c)).map(|(at, _)| from + at)
+    }
 }
 
 /// A word that was found, by bytes.
@@ -76,44 +133,123 @@ impl Lexicon {
                 }
             }
         }
-        let automaton = CharwiseDoubleArrayAhoCorasickBuilder::new()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build_with_values(words)
-            .map_err(|error| LibraryError::Automaton(format!("{file}: {error}")))?;
-        Ok((Lexicon { automaton }, names))
+        Ok((Lexicon::of(words), names))
+    }
+
+    fn of(words: BTreeMap<String, u32>) -> Lexicon {
+        let mut words: Vec<(Box<str>, u32)> =
+            words.into_iter().map(|(word, value)| (word.into(), value)).collect();
+        words.sort_by_key(|(word, _)| (key(word), Reverse(word.len())));
+        let mut lexicon =
+            Lexicon { first: Chars::NONE, single: Chars::NONE, words, table: Vec::new() };
+        let size = (lexicon.words.len() * 4).next_power_of_two();
+        lexicon.table = vec![(0, 0, 0); size];
+        let mut runs = Vec::new();
+        let mut start = 0;
+        for run in lexicon.words.chunk_by(|(one, _), (next, _)| key(one) == key(next)) {
+            let end = start + run.len();
+            runs.push((key(&run[0].0), start as u32, end as u32));
+            start = end;
+        }
+        for (key, start, end) in runs {
+            lexicon.put(key, start, end);
+            // What only longer words begin with is known too.
+            if lexicon.known(key & PAIR).is_none() {
+                lexicon.put(key & PAIR, 0, 0);
+            }
+        }
+        for (word, _) in &lexicon.words {
+            let mut chars = word.chars();
+            if let Some(first) = chars.next() {
+                lexicon.first.insert(first);
+                if chars.next().is_none() {
+                    lexicon.single.insert(first);
+                }
+            }
+        }
+        lexicon
+    }
+
+    fn put(&mut self, key: u64, start: u32, end: u32) {
+        let mask = self.table.len() - 1;
+        let mut place = hash(key) & mask;
+        while !matches!(self.table[place].0, 0) && self.table[place].0 != key {
+            place = (place + 1) & mask;
+        }
+        self.table[place] = (key, start, end);
+    }
+
+    /// The words with these first characters; `None` if no longer one begins with them either.
+    fn known(&self, key: u64) -> Option<&[(Box<str>, u32)]> {
+        let mask = self.table.len() - 1;
+        let mut place = hash(key) & mask;
+        loop {
+            match self.table[place] {
+                (0, ..) => return None,
+                (known, start, end) if known == key => {
+                    return Some(&self.words[start as usize..end as usize]);
+                }
+                _ => place = (place + 1) & mask,
+            }
+        }
     }
 
     /// The words in `text`.
     pub(crate) fn find<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Found> + 'a {
+        let bytes = text.as_bytes();
+        let letter = move |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
         let mut at = 0;
         std::iter::from_fn(move || {
             loop {
-                let found = self.automaton.leftmost_find_iter(&text[at..]).next()?;
-                let start = at + found.start();
-                if let Some(found) = self.alone(text, start, at + found.end(), found.value()) {
-                    at = found.end;
-                    return Some(found);
+                let start = self.first.find(text, at)?;
+                if letter(start) && start > 0 && letter(start - 1) {
+                    at = start + 1;
+                    continue;
                 }
-                at = start + text[start..].chars().next().map_or(1, char::len_utf8);
+                let mut rest = text[start..].chars();
+                let first = rest.next()?;
+                at = start + first.len_utf8();
+                let fits = |(word, _): &&(Box<str>, u32)| {
+                    let end = start + word.len();
+                    text[start..].starts_with(&**word) && !(letter(end - 1) && letter(end))
+                };
+                let pair = u64::from(first as u32) << 42
+                    | rest.next().map_or(0, |second| u64::from(second as u32) << 21);
+                let found = self.known(pair).and_then(|two| {
+                    let third = rest.next().map_or(0, |third| u64::from(third as u32));
+                    let longer = self.known(pair | third).filter(|_| third > 0);
+                    longer
+                        .and_then(|longer| longer.iter().find(fits))
+                        .or_else(|| two.iter().find(fits))
+                });
+                let single = || {
+                    let known = self.single.contains(first).then(|| self.known(pair & FIRST));
+                    known.flatten()?.iter().find(fits)
+                };
+                let found = found.or_else(single);
+                if let Some((word, value)) = found {
+                    at = start + word.len();
+                    let class = (value >> 8) as usize;
+                    return Some(Found { start, end: at, class, weight: value & 0xff });
+                }
             }
         })
     }
+}
 
-    /// The word at `start`, or the longest within it that stands alone: what, where `what a` only
-    /// seems to stand in "what appeals".
-    fn alone(&self, text: &str, start: usize, mut end: usize, mut value: u32) -> Option<Found> {
-        let bytes = text.as_bytes();
-        let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
-        if start > 0 && letter(start) && letter(start - 1) {
-            return None;
-        }
-        while letter(end - 1) && letter(end) {
-            let shorter = self.automaton.leftmost_find_iter(&text[start..end - 1]).next();
-            let shorter = shorter.filter(|shorter| shorter.start() == 0)?;
-            (end, value) = (start + shorter.end(), shorter.value());
-        }
-        Some(Found { start, end, class: (value >> 8) as usize, weight: value & 0xff })
-    }
+/// The first character of a key, and the first two.
+const FIRST: u64 = !0 << 42;
+const PAIR: u64 = !0 << 21;
+
+/// The first three characters of a word.
+fn key(word: &str) -> u64 {
+    let mut chars = word.chars().map(|c| u64::from(c as u32));
+    let mut next = || chars.next().unwrap_or(0);
+    next() << 42 | next() << 21 | next()
+}
+
+fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
 /// Each spelling of a phrase with alternatives.

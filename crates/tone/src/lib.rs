@@ -20,6 +20,10 @@
 //!    with its points, and base + points = score ([`Assessment::points`]). What would
 //!    leave the range of a score is taken back by an evidence named `range`.
 //!
+//! Beside the scores stands what a fold of the conversation asks of a text and never sees itself:
+//! what an agent promises and by when ([`Promise`]), how the message asks ([`QuestionKind`]), what
+//! a customer writes about ([`Assessment::topic`]). They change no score.
+//!
 //! Definitions of the scores are those of `metrics.md` section 3.
 //!
 //! ```

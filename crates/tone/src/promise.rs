@@ -25,6 +25,9 @@ const FILE: (&str, &str) = ("promise.txt", include_str!("../library/promise.txt"
 /// What is done stands this close to its time, in bytes: 20 Chinese characters.
 const REACH: usize = 60;
 
+/// Words further from all times than this, in bytes, are not looked for.
+const AROUND: usize = 240;
+
 /// Letters besides the time that a clause may hold and still say nothing but the time.
 const ALONE: usize = 2;
 
@@ -148,9 +151,6 @@ impl Promises {
     /// What an agent's message promises, in the order of the text. A message that names a time has
     /// no promise without one besides.
     pub(crate) fn of(&self, reading: &Reading<'_, '_>, normalized: &Normalized) -> Vec<Promise> {
-        if !time::may_name(reading.text) {
-            return Vec::new();
-        }
         let mut from = 0;
         let mut times: Vec<Time> = Vec::new();
         while let Some(time) = time::next(reading.text, from) {
@@ -187,7 +187,19 @@ impl Promises {
             end: found.end,
             class: self.classes[found.class],
         };
-        let mut words: Vec<Word> = self.lexicon.find(reading.text).map(word).collect();
+        // Nothing far from every time tells anything of it.
+        let text = reading.text;
+        let start = times.first().map_or(0, |time| time.start.saturating_sub(AROUND));
+        let end = times.last().map_or(0, |time| time.end + AROUND).min(text.len());
+        let boundary = |at: &usize| text.is_char_boundary(*at);
+        let start = (start..text.len()).find(boundary).unwrap_or(0);
+        let end = (end..text.len()).find(boundary).unwrap_or(text.len());
+        let word = |mut found: Found| {
+            found.start += start;
+            found.end += start;
+            word(found)
+        };
+        let mut words: Vec<Word> = self.lexicon.find(&text[start..end]).map(word).collect();
         words.retain(|word| {
             let after = times.partition_point(|time| time.end <= word.start);
             times.get(after).is_none_or(|time| word.end <= time.start)

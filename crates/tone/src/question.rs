@@ -8,18 +8,17 @@
 //! follows up on an answer is for the conversation to say, not for one message.
 
 use crate::assessment::QuestionKind;
-use crate::lexicon::{Found, Lexicon};
-use crate::library::{LibraryError, Problem};
+use crate::lexicon::{Chars, Found, Lexicon};
+use crate::library::{Class as Cue, LibraryError, Problem};
 use crate::normalize::{Normalizer, is_han};
 use crate::reading::{Clause, Reading};
 
 const FILE: (&str, &str) = ("question.txt", include_str!("../library/question.txt"));
 
 /// Without one of these a Chinese message asks nothing.
-const SIGNS: &[char] = &[
-    '吗', '么', '嘛', '怎', '啥', '咋', '哪', '谁', '几', '否', '何', '久', '没', '吧', '确', '核',
-    '?',
-];
+static SIGNS: Chars = Chars::NONE.with(&[
+    '吗', '么', '嘛', '怎', '啥', '咋', '哪', '谁', '否', '?', '没', '吧', '确', '核', 'c',
+]);
 
 /// An auxiliary follows the question word within this many words: what time does it open.
 const AUXILIARY: usize = 3;
@@ -100,27 +99,34 @@ impl Questions {
 
     /// How a message asks; `asks` if it has any sign of it.
     pub(crate) fn of(&self, reading: &Reading<'_, '_>, asks: bool) -> Option<QuestionKind> {
-        if !asks && !reading.text.contains(SIGNS) && !reading.text.contains("confirm") {
+        if !asks && !asks_unsaid(reading.text) {
             return None;
         }
-        let mut words = self
-            .lexicon
-            .find(reading.text)
-            .map(|found| (found, self.classes[found.class]))
-            .peekable();
+        let text = |clause: &Clause| &reading.text[clause.start..clause.end];
+        let signs = |clause: &Clause| {
+            clause.asked || clause.has(Cue::Question) || asks_unsaid(text(clause))
+        };
         let mut asked = Asked::Nothing;
         let mut before = Before::default();
-        for clause in &reading.clauses {
-            let text = &reading.text[clause.start..clause.end];
-            let mut inside =
-                std::iter::from_fn(|| words.next_if(|(found, _)| found.start < clause.end));
-            let found = if text.chars().any(is_han) {
-                chinese(clause, text, &mut inside, &mut before)
+        let mut sign = reading.clauses.first().is_some_and(signs);
+        for (at, clause) in reading.clauses.iter().enumerate() {
+            // Only the clause before one that asks says anything of it.
+            let next = reading.clauses.get(at + 1).is_some_and(signs);
+            if std::mem::replace(&mut sign, next) || next || before.restated {
+                let mut words = self.lexicon.find(text(clause)).map(|mut found| {
+                    found.start += clause.start;
+                    found.end += clause.start;
+                    (found, self.classes[found.class])
+                });
+                let found = if text(clause).chars().any(is_han) {
+                    chinese(clause, text(clause), &mut words, &mut before)
+                } else {
+                    english(clause, reading.text, &mut words, &mut before)
+                };
+                asked = asked.max(found);
             } else {
-                english(clause, reading.text, &mut inside, &mut before)
-            };
-            inside.for_each(drop);
-            asked = asked.max(found);
+                before = Before::default();
+            }
         }
         match asked {
             Asked::Nothing => None,
@@ -129,6 +135,27 @@ impl Questions {
             Asked::Clarifying => Some(QuestionKind::Clarifying),
         }
     }
+}
+
+/// Whether a message may ask where the library saw no sign of it, such as one within a complaint.
+fn asks_unsaid(text: &str) -> bool {
+    let mut from = 0;
+    while let Some(at) = SIGNS.find(text, from) {
+        let rest = &text[at..];
+        let asks = match rest.chars().next() {
+            Some('没') => text[..at].ends_with('了'),
+            Some('吧') => text[..at].ends_with(['对', '是', '错']),
+            Some('确') => rest.starts_with("确认"),
+            Some('核') => rest.starts_with("核对") || rest.starts_with("核实一下"),
+            Some('c') => rest.starts_with("confirm"),
+            _ => true,
+        };
+        if asks {
+            return true;
+        }
+        from = at + if rest.starts_with('c') { 1 } else { 3 };
+    }
+    false
 }
 
 fn letters(text: &str) -> usize {

@@ -194,6 +194,9 @@ fn part(cursor: &mut Cursor<'_>) -> Option<u16> {
         (&["傍晚"], 1140),
         (&["晚上", "晚间", "夜里", "夜间", "晚"], MIDNIGHT),
     ];
+    if !cursor.peek().is_some_and(|first| "凌下晚早上清一中傍夜".contains(first)) {
+        return None;
+    }
     PARTS.iter().find_map(|(names, end)| cursor.one(names).is_some().then_some(*end))
 }
 
@@ -298,8 +301,9 @@ fn weekday(cursor: &mut Cursor<'_>, before: char) -> Option<Result<On, ()>> {
 
 /// A day with or without a time of it, or a time of today.
 fn moment(mut cursor: Cursor<'_>, before: char) -> Option<Read> {
-    let mut on = day(&mut cursor);
-    if on.is_none() {
+    let first = cursor.peek()?;
+    let mut on = if "今明后大当".contains(first) { day(&mut cursor) } else { None };
+    if on.is_none() && "下这本上每周星礼".contains(first) {
         let mut ahead = cursor;
         match weekday(&mut ahead, before) {
             Some(Ok(found)) => (cursor, on) = (ahead, Some(found)),
@@ -307,7 +311,10 @@ fn moment(mut cursor: Cursor<'_>, before: char) -> Option<Read> {
             None => {}
         }
     }
-    if on.is_none() && cursor.one(&["第二天", "次日", "隔天", "翌日"]).is_some() {
+    if on.is_none()
+        && "第次隔翌".contains(first)
+        && cursor.one(&["第二天", "次日", "隔天", "翌日"]).is_some()
+    {
         // The day after some other one.
         part(&mut cursor);
         cursor.at = clock(cursor, None).map_or(cursor.at, |(end, _, _)| end);
@@ -427,7 +434,8 @@ fn vague(mut cursor: Cursor<'_>, before: char) -> Option<Read> {
         "抓紧",
         "火速",
     ];
-    cursor.one(SOON)?;
+    let first = cursor.peek()?;
+    SOON.iter().find(|word| word.starts_with(first) && cursor.eat(word))?;
     cursor.one(&["一点", "的", "地"]);
     // 请稍后 asks to wait.
     (!matches!(before, '请' | '您' | '你' | '不' | '稍' | '通' | '经' | '超')).then_some((

@@ -1,6 +1,7 @@
 //! Times that are named in a text, as far as a promise can fall due by them.
 
 use crate::assessment::Due;
+use crate::lexicon::Chars;
 
 use super::{chinese, english};
 
@@ -25,39 +26,81 @@ pub(super) struct Time {
     pub(super) firm: bool,
 }
 
-/// Whether a text may name a time at all: a test that costs next to nothing.
-pub(super) fn may_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'a'..=b'z' => {
-                let word = &text[at..];
-                if begins(word) {
-                    return true;
-                }
-                at += word.bytes().take_while(u8::is_ascii_alphanumeric).count();
-            }
-            lead @ 0xe4..=0xe9 => {
-                let code = u32::from(lead & 0xf) << 12
-                    | u32::from(bytes[at + 1] & 0x3f) << 6
-                    | u32::from(bytes[at + 2] & 0x3f);
-                if char::from_u32(code).is_some_and(|c| UNITS.contains(&c)) {
-                    return true;
-                }
-                at += 3;
-            }
-            _ => at += 1,
-        }
-    }
-    false
+/// Whether a Chinese time may begin with these two characters; numerals aside.
+fn leads(first: char, second: char) -> bool {
+    let seconds = match first {
+        '今' | '明' => "天日儿晚早",
+        '后' => "天",
+        '大' | '随' => "后",
+        '当' => "天日晚",
+        '早' => "上晨日点",
+        '上' => "午周星礼个",
+        '中' => "午",
+        '下' => "午周星礼个下",
+        '傍' | '稍' => "晚后",
+        '晚' => "上间点些一",
+        '凌' => "晨",
+        '周' => "一二三四五六日天末",
+        '星' => "期",
+        '礼' => "拜",
+        '本' => "周星礼",
+        '这' => "周星礼个两几",
+        '每' => "周个星礼",
+        '第' => "一二",
+        '次' => "日",
+        '隔' | '翌' => "天日",
+        '尽' => "快早速",
+        '马' => "上",
+        '立' => "即刻马",
+        '即' => "刻",
+        '很' => "快",
+        '待' => "会",
+        '等' => "会下",
+        '过' => "会几两",
+        '回' => "头",
+        '及' => "时",
+        '近' => "期日",
+        '抓' => "紧",
+        '火' => "速",
+        _ => return false,
+    };
+    seconds.contains(second) || (matches!(first, '早' | '晚') && second.is_ascii_digit())
 }
 
-/// A Chinese time holds one of these.
-const UNITS: &[char] = &[
-    '时', '钟', '分', '天', '日', '周', '期', '拜', '月', '点', '晚', '早', '午', '快', '后', '上',
-    '即', '刻', '间', '会', '及', '头', '近', '紧', '速', '刻', '号',
+/// Whether a number is one of hours, days or of a clock.
+fn counts(text: &str) -> bool {
+    let unit = text.chars().find(|c| !AMOUNTS.contains(*c));
+    unit.is_some_and(|unit| UNITS.contains(unit))
+}
+
+/// What a Chinese time may begin with.
+const LEADS: &[char] = &[
+    '今', '明', '后', '大', '当', '早', '上', '中', '下', '傍', '稍', '晚', '凌', '周', '星', '礼',
+    '本', '这', '每', '第', '次', '隔', '翌', '尽', '马', '立', '即', '随', '很', '待', '等', '过',
+    '回', '及', '近', '抓', '火',
 ];
+
+/// The first letters of [`begins`].
+const LETTERS: &[char] =
+    &['a', 'b', 'c', 'e', 'i', 'l', 'm', 'n', 'o', 'p', 'r', 's', 't', 'v', 'w'];
+
+static STARTS: Chars = Chars::NONE.with(LEADS).with(DIGITS).with(LETTERS);
+
+const DIGITS: &[char] = &[
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '零', '一', '二', '两', '三', '四', '五',
+    '六', '七', '八', '九', '十', '半', '几', '数',
+];
+
+static NUMERALS: Chars = Chars::NONE.with(DIGITS);
+
+/// What stands in an amount before its unit.
+static AMOUNTS: Chars =
+    Chars::NONE.with(DIGITS).with(&['-', '~', '到', '至', '或', '者', '个', ' ', '.', '百']);
+
+static UNITS: Chars = Chars::NONE.with(&[
+    '小', '钟', '工', '自', '分', '刻', '天', '周', '星', '礼', '日', '月', '年', '号', '点', '时',
+    ':', 'h', 'm', '会',
+]);
 
 /// Whether an English time may begin with this word.
 fn begins(word: &str) -> bool {
@@ -86,21 +129,31 @@ fn begins(word: &str) -> bool {
 
 /// The first time that begins at byte `from` or later.
 pub(super) fn next(text: &str, from: usize) -> Option<Time> {
-    let mut before = text[..from].chars().next_back().unwrap_or(' ');
-    for (at, c) in text[from..].char_indices() {
-        let start = from + at;
-        let found = match c {
-            'a'..='z' if !before.is_ascii_alphanumeric() && begins(&text[start..]) => {
+    let mut at = from;
+    while let Some(start) = STARTS.find(text, at) {
+        let rest = &text[start..];
+        let mut chars = rest.chars();
+        let (first, second) = (chars.next()?, chars.next().unwrap_or(' '));
+        at = start + first.len_utf8();
+        let before = || text[..start].chars().next_back().unwrap_or(' ');
+        let found = if first.is_ascii_lowercase() {
+            if before().is_ascii_alphanumeric() || !begins(rest) {
+                None
+            } else {
                 english::read(text, start)
             }
-            '0'..='9' if before.is_ascii_alphanumeric() || matches!(before, '.' | ':') => None,
-            '0'..='9' | '\u{4e00}'..='\u{9fff}' => chinese::read(text, start, before),
-            _ => None,
+        } else if NUMERALS.contains(first) {
+            let inside = first.is_ascii_digit()
+                && (before().is_ascii_alphanumeric() || matches!(before(), '.' | ':'));
+            if inside || !counts(rest) { None } else { chinese::read(text, start, before()) }
+        } else if leads(first, second) {
+            chinese::read(text, start, before())
+        } else {
+            None
         };
         if found.is_some() {
             return found;
         }
-        before = c;
     }
     None
 }
