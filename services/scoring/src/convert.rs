@@ -75,6 +75,38 @@ pub(crate) fn assessment(
         evidence: assessment.evidence.iter().map(evidence).collect(),
         engine: engine.version().to_owned(),
         library: engine.library_hash().to_owned(),
+        promises: assessment.promises.iter().map(promise).collect(),
+        question: assessment.question.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        topic: assessment.topic.unwrap_or_default().to_owned(),
+    }
+}
+
+fn promise(promise: &tone::Promise) -> scoring::Promise {
+    use scoring::promise::{Day, Due, Kind, Weekday};
+    let due = match promise.due {
+        tone::Due::Within { ms } => Some(Due::WithinMs(ms)),
+        tone::Due::WorkDays { days } => Some(Due::WorkDays(days)),
+        tone::Due::Day { days, minute } => Some(Due::Day(Day { days, minute: minute.into() })),
+        tone::Due::Weekday { weeks, weekday, minute } => Some(Due::Weekday(Weekday {
+            weeks: weeks.into(),
+            weekday: weekday.into(),
+            minute: minute.into(),
+        })),
+        tone::Due::Vague => None,
+    };
+    scoring::Promise {
+        kind: match promise.kind {
+            tone::PromiseKind::Callback => Kind::Callback,
+            tone::PromiseKind::Refund => Kind::Refund,
+            tone::PromiseKind::Ship => Kind::Ship,
+            tone::PromiseKind::Solve => Kind::Solve,
+            tone::PromiseKind::Reply => Kind::Reply,
+            tone::PromiseKind::Other => Kind::Other,
+        }
+        .into(),
+        start: promise.start as u32,
+        end: promise.end as u32,
+        due,
     }
 }
 

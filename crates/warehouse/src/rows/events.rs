@@ -100,6 +100,7 @@ pub(super) fn row(scored: &ScoredEvent, origin: &Origin) -> Result<EventRow, Poi
         evidence,
         engine,
         library,
+        ..
     } = assessment;
     let voice = event.voice.as_ref();
     Ok(EventRow {

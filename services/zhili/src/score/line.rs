@@ -22,6 +22,13 @@ pub(crate) struct Answer<'a> {
     complaint: Option<Complaint>,
     satisfaction: Option<Satisfaction>,
     forbidden: bool,
+    /// Left out when there is none, as are the two below.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    promises: Vec<Promise>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'static str>,
     evidence: Vec<Evidence<'a>>,
     /// Only if masking changed it; offsets count in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +58,40 @@ struct Complaint {
 #[derive(Serialize)]
 struct Satisfaction {
     label: &'static str,
+}
+
+#[derive(Serialize)]
+struct Promise {
+    kind: &'static str,
+    start: usize,
+    end: usize,
+    /// None for what is promised soon.
+    due: Option<Due>,
+}
+
+/// As the contract has it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Due {
+    WithinMs(i64),
+    WorkDays(u32),
+    Day { days: u32, minute: u16 },
+    Weekday { weeks: u8, weekday: u8, minute: u16 },
+}
+
+impl Promise {
+    fn new(promise: &zhili_tone::Promise) -> Self {
+        let due = match promise.due {
+            zhili_tone::Due::Within { ms } => Some(Due::WithinMs(ms)),
+            zhili_tone::Due::WorkDays { days } => Some(Due::WorkDays(days)),
+            zhili_tone::Due::Day { days, minute } => Some(Due::Day { days, minute }),
+            zhili_tone::Due::Weekday { weeks, weekday, minute } => {
+                Some(Due::Weekday { weeks, weekday, minute })
+            }
+            zhili_tone::Due::Vague => None,
+        };
+        Self { kind: promise.kind.as_str(), start: promise.start, end: promise.end, due }
+    }
 }
 
 #[derive(Serialize)]
@@ -87,6 +128,9 @@ impl<'a> Answer<'a> {
                 .satisfaction
                 .map(|satisfaction| Satisfaction { label: satisfaction.as_str() }),
             forbidden: assessment.forbidden,
+            promises: assessment.promises.iter().map(Promise::new).collect(),
+            question: assessment.question.map(zhili_tone::QuestionKind::as_str),
+            topic: assessment.topic,
             evidence: assessment
                 .evidence
                 .iter()

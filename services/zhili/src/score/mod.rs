@@ -23,7 +23,8 @@ use self::report::Report;
 JSON lines (--format jsonl):
   in   {\"id\", \"role\": \"customer\"|\"agent\", \"text\", \"lang\"?, \"context\"?: [\"C:...\", \"A:...\"]}
   out  one line each, in order: {\"id\", \"lang\", \"sentiment\", \"politeness\", \"complaint\",
-       \"satisfaction\", \"forbidden\", \"evidence\", \"text\"?}
+       \"satisfaction\", \"forbidden\", \"promises\"?, \"question\"?, \"topic\"?, \"evidence\",
+       \"text\"?}
   An id is a string or a number. Blank lines are skipped, other fields ignored. A bad line gives
   {\"id\", \"error\": {\"field\", \"message\"}} in its place, and exit code 1 at the end; the field
   is `line` if no single one is at fault. A text has at most 16 KiB, a line at most 4 MiB.")]

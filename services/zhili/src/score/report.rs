@@ -79,6 +79,16 @@ impl Report<'_> {
             let label = self.paint.paint(polarity(satisfaction), satisfaction);
             writeln!(f, "satisfaction  {label}")?;
         }
+        for promise in &assessment.promises {
+            let span = format!("{}..{}", promise.start, promise.end);
+            writeln!(f, "promise       {}, {} ({span})", promise.kind, promise.due)?;
+        }
+        if let Some(question) = assessment.question {
+            writeln!(f, "question      {question}")?;
+        }
+        if let Some(topic) = assessment.topic {
+            writeln!(f, "topic         {topic}")?;
+        }
         writeln!(f, "language      {}", assessment.lang)
     }
 
