@@ -103,13 +103,19 @@ fn an_answer_has_the_fields_of_the_interface_and_no_others() {
     };
     let of = |value: &Value, field: &str| (!value[field].is_null()).then(|| keys(&value[field]));
     for (case, answer) in good.iter().zip(answers(&output)) {
-        let mut known =
-            "complaint evidence forbidden id lang politeness satisfaction sentiment".to_owned();
-        if case.expect.get("text").is_some() {
-            known.push_str(" text");
-        }
-        assert_eq!(keys(&answer), known, "{}", case.name);
         let customer = answer["politeness"].is_null();
+        let mut known: Vec<&str> =
+            "complaint evidence forbidden id lang politeness satisfaction sentiment"
+                .split(' ')
+                .collect();
+        if case.expect.get("text").is_some() {
+            known.push("text");
+        }
+        // Left out where there is none, and each of its own side.
+        let side = if customer { "topic" } else { "promises" };
+        known.extend([side, "question"].iter().filter(|field| answer.get(field).is_some()));
+        known.sort_unstable();
+        assert_eq!(keys(&answer), known.join(" "), "{}", case.name);
         let expected = |names: &str, present: bool| present.then(|| names.to_owned());
         assert_eq!(of(&answer, "politeness"), expected("label score", !customer));
         assert_eq!(of(&answer, "sentiment"), expected("confidence label value", customer));
@@ -119,6 +125,22 @@ fn an_answer_has_the_fields_of_the_interface_and_no_others() {
             assert_eq!(keys(evidence), "class end points rule start");
         }
     }
+}
+
+#[test]
+fn a_promise_a_question_and_a_topic_are_told() {
+    let (answer, _) =
+        one(json!({"id": 1, "role": "agent", "text": "我们会在24小时内给您回电"}).to_string());
+    assert_eq!(
+        answer["promises"],
+        json!([{"kind": "callback", "start": 4, "end": 13, "due": {"within_ms": 86_400_000}}])
+    );
+    let text = "We will get back to you by 6 pm tomorrow. Did the parcel arrive?";
+    let (answer, _) = one(json!({"id": 1, "role": "agent", "text": text}).to_string());
+    assert_eq!(answer["promises"][0]["due"], json!({"day": {"days": 1, "minute": 1080}}));
+    assert_eq!(answer["question"], "closed");
+    let (answer, _) = one(json!({"id": 1, "role": "customer", "text": "什么时候发货"}).to_string());
+    assert_eq!((&answer["question"], &answer["topic"]), (&json!("open"), &json!("logistics")));
 }
 
 #[test]
