@@ -64,6 +64,7 @@ mod score;
 mod sentiment;
 mod suggest;
 mod topic;
+mod trie;
 mod urgency;
 
 pub use assessment::{

@@ -15,17 +15,15 @@
 //! any other: it is normalised when read. A later entry of the same class and phrase
 //! replaces the earlier one.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use daachorse::charwise::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
-
 use crate::assessment::{Act, Acts, UrgentCategory};
 use crate::head::HeadProblem;
 use crate::normalize::Normalizer;
+use crate::trie::{Occurrence, Place, Trie};
 
 /// Longest stretch that `…` stands for, in bytes of normalised text: about 14
 /// Chinese characters or 8 English words.
@@ -33,9 +31,6 @@ pub(crate) const GAP: usize = 42;
 
 /// No set of followers.
 const NOTHING: u32 = u32::MAX;
-
-/// Room for what is found in a text, at first.
-const OCCURRENCES: usize = 64;
 
 /// Longest piece of a phrase with gaps, in bytes.
 const LONGEST: usize = 60;
@@ -136,9 +131,6 @@ pub enum LibraryError {
         /// What is wrong.
         problem: HeadProblem,
     },
-    /// The entries do not make an automaton.
-    #[error("cannot compile the phrase library: {0}")]
-    Automaton(String),
 }
 
 impl LibraryError {
@@ -268,35 +260,44 @@ pub(crate) struct Entry {
 /// The compiled library.
 pub(crate) struct Library {
     pub(crate) normalizer: Normalizer,
-    automaton: CharwiseDoubleArrayAhoCorasick<u32>,
+    trie: Trie,
     entries: Vec<Entry>,
     /// By entry: a set of which a follower must be there, or [`NOTHING`]. Most entries are told by it
     /// not to be in a text.
     needs: Vec<u32>,
-    /// By pattern of the automaton, and one more that ends the last.
+    /// By pattern of the trie, and one more that ends the last.
     patterns: Vec<Pattern>,
-    /// Of each pattern, sorted.
-    sets: Vec<u32>,
+    /// Of each pattern, by word.
+    rows: Vec<Row>,
     /// Words of 64 bits that hold a bit per set.
     words: usize,
     pub(crate) hash: String,
 }
 
-/// What is known of a pattern of the automaton; each reaches up to that of the next one.
+/// What is known of a pattern of the trie; each reaches up to that of the next one.
 #[derive(Clone, Copy, Debug)]
 struct Pattern {
     /// The first of the entries that begin with it.
     entries: u32,
-    /// Where in `sets` those of followers begin that it belongs to.
-    sets: u32,
+    /// The first of its rows.
+    rows: u32,
 }
 
-/// A pattern of the automaton found in a text, by bytes. Small: a message has many.
+/// Sets of followers that a pattern belongs to, a bit for each of those from `64 * word` on.
 #[derive(Clone, Copy, Debug)]
-struct Occurrence {
-    start: u32,
-    end: u32,
-    pattern: u32,
+struct Row {
+    word: u32,
+    bits: u64,
+}
+
+/// Room for what is found in a text on the way to its hits.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    places: Vec<Place>,
+    occurrences: Vec<Occurrence>,
+    /// Sets of followers that begin later in a block, and in the one behind it.
+    present: Vec<u64>,
+    behind: Vec<u64>,
 }
 
 /// An entry found in a text, by bytes.
@@ -541,16 +542,13 @@ impl Library {
         patterns.extend(followers.iter().map(|(alternative, _)| alternative.clone()));
         patterns.sort_unstable();
         patterns.dedup();
-        let automaton = CharwiseDoubleArrayAhoCorasickBuilder::new()
-            .build(&patterns)
-            .map_err(|error| LibraryError::Automaton(error.to_string()))?;
         let mut library = Library {
             normalizer,
-            automaton,
+            trie: Trie::new(&patterns),
             entries: Vec::new(),
             needs: Vec::new(),
             patterns: Vec::with_capacity(patterns.len() + 1),
-            sets: Vec::new(),
+            rows: Vec::new(),
             words,
             hash: hasher.finalize().to_hex().to_string(),
         };
@@ -566,7 +564,7 @@ impl Library {
                 }
             }
             while let Some((_, set)) = followers.next_if(|(piece, _)| piece == pattern) {
-                library.sets.push(set);
+                library.belongs_to(set);
             }
         }
         library.begin_pattern();
@@ -574,8 +572,18 @@ impl Library {
     }
 
     fn begin_pattern(&mut self) {
-        let (entries, sets) = (self.entries.len() as u32, self.sets.len() as u32);
-        self.patterns.push(Pattern { entries, sets });
+        let (entries, rows) = (self.entries.len() as u32, self.rows.len() as u32);
+        self.patterns.push(Pattern { entries, rows });
+    }
+
+    /// Adds a set, greater than those before, to those of the last pattern.
+    fn belongs_to(&mut self, set: u32) {
+        let (word, bits) = (set / 64, 1 << (set % 64));
+        let first = self.patterns.last().map_or(0, |pattern| pattern.rows as usize);
+        match self.rows[first..].last_mut() {
+            Some(row) if row.word == word => row.bits |= bits,
+            _ => self.rows.push(Row { word, bits }),
+        }
     }
 
     /// Number of entries, alternatives counted.
@@ -594,48 +602,51 @@ impl Library {
             .map(|entry| (&*entry.phrase, entry.sentiment))
     }
 
-    fn sets_of(&self, pattern: u32) -> &[u32] {
-        let pattern = pattern as usize;
-        &self.sets[self.patterns[pattern].sets as usize..self.patterns[pattern + 1].sets as usize]
+    /// What a pattern is part of: its entries, and where in `rows` its sets stand.
+    fn of(&self, pattern: u32) -> (Range<usize>, Range<usize>) {
+        let [this, next] = [pattern, pattern + 1].map(|at| self.patterns[at as usize]);
+        let range = |from: u32, to: u32| from as usize..to as usize;
+        (range(this.entries, next.entries), range(this.rows, next.rows))
     }
 
-    fn entries_of(&self, pattern: u32) -> Range<usize> {
-        let pattern = pattern as usize;
-        self.patterns[pattern].entries as usize..self.patterns[pattern + 1].entries as usize
+    /// Whether a pattern is one of a set of followers.
+    fn is_one_of(&self, pattern: u32, set: u32) -> bool {
+        let (_, rows) = self.of(pattern);
+        self.rows[rows].iter().any(|row| row.word == set / 64 && row.bits & (1 << (set % 64)) != 0)
     }
 
-    /// Every entry found in a normalised text, overlapping ones included. A text is far shorter
-    /// than the 4 GiB up to which places count.
-    pub(crate) fn find<'l>(&'l self, text: &str, hits: &mut Vec<Hit<'l>>) {
-        let mut occurrences = Vec::with_capacity(text.len().min(OCCURRENCES));
-        for found in self.automaton.find_overlapping_iter(text) {
-            let (start, end) = (found.start(), found.end());
-            if stands_alone(text, start, end) {
-                let (start, end) = (start as u32, end as u32);
-                occurrences.push(Occurrence { start, end, pattern: found.value() });
-            }
+    /// Every entry found in a normalised text, overlapping ones included.
+    pub(crate) fn find<'l>(&'l self, text: &str, search: &mut Search, hits: &mut Vec<Hit<'l>>) {
+        let Search { places, occurrences, present, behind } = search;
+        self.trie.find(text, places, occurrences);
+        // Most entries with followers lack one of them: told by a bit per set, of what begins
+        // later in the block of the text and of what begins in the next one. A long text would
+        // have them all.
+        for bits in [&mut *present, &mut *behind] {
+            bits.clear();
+            bits.resize(self.words, 0);
         }
-        // Most entries with followers lack one of them: told by a bit per set and block of the
-        // text, of which a long one would otherwise have them all.
-        let blocks = text.len() / BLOCK + 2;
-        let mut present = vec![0_u64; self.words * blocks];
-        for found in &occurrences {
-            let block = &mut present[found.start as usize / BLOCK * self.words..];
-            for set in self.sets_of(found.pattern) {
-                block[(set / 64) as usize] |= 1 << (set % 64);
+        let mut block = 0;
+        let before = hits.len();
+        for (index, found) in occurrences.iter().enumerate().rev() {
+            let this = found.start as usize / BLOCK;
+            if this != block {
+                std::mem::swap(present, behind);
+                present.fill(0);
+                if this + 1 != block {
+                    behind.fill(0);
+                }
+                block = this;
             }
-        }
-        for (index, found) in occurrences.iter().enumerate() {
-            let (block, next) =
-                present[found.start as usize / BLOCK * self.words..].split_at(self.words);
+            let (entries, rows) = self.of(found.pattern);
             let is_present = |set: u32| {
                 let word = (set / 64) as usize;
-                (block[word] | next[word]) & (1 << (set % 64)) != 0
+                (present[word] | behind[word]) & (1 << (set % 64)) != 0
             };
             let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
-            for at in self.entries_of(found.pattern) {
-                let needs = self.needs[at];
-                if needs != NOTHING && !is_present(needs) {
+            let needs = self.needs[entries.clone()].iter().rev();
+            for (at, needs) in entries.rev().zip(needs) {
+                if *needs != NOTHING && !is_present(*needs) {
                     continue;
                 }
                 let entry = &self.entries[at];
@@ -649,11 +660,15 @@ impl Library {
                     }
                 }
             }
+            for row in &self.rows[rows] {
+                present[row.word as usize] |= row.bits;
+            }
         }
+        hits[before..].reverse();
     }
 
     /// Where the last of the pieces ends, if each follows the one before within the
-    /// gap and the sentence. `later` holds what was found with an end beyond the first.
+    /// gap and the sentence. `later` holds what was found with a start beyond the first.
     fn follow(
         &self,
         text: &str,
@@ -665,8 +680,8 @@ impl Library {
         self.follow_from(text, end, rest, later, &mut tries)
     }
 
-    /// The nearest place for the first follower that leaves one for the others:
-    /// in 十五次 the number before 次 is 十五 or 五, not 十.
+    /// The nearest place for the first follower that leaves one for the others, and there its
+    /// longest pattern: in 十五次 the number before 次 is 十五 or 五, not 十.
     fn follow_from(
         &self,
         text: &str,
@@ -680,21 +695,21 @@ impl Library {
         };
         let gap = if follower.after_gap { sentence(&text[end..]).min(GAP) } else { 0 };
         let (from, reach) = (end as u32, (end + gap) as u32);
-        let places =
-            later.iter().take_while(|found| found.end <= reach + LONGEST as u32).filter(|found| {
-                found.start >= from
-                    && found.start <= reach
-                    && self.sets_of(found.pattern).binary_search(&follower.set).is_ok()
-            });
-        if rest.is_empty() {
-            let nearest = places.min_by_key(|found| (found.start, Reverse(found.end)));
-            return nearest.map(|found| found.end as usize).or(follower.optional.then_some(end));
-        }
-        let mut places: Vec<&Occurrence> = places.collect();
-        places.sort_unstable_by_key(|found| (found.start, Reverse(found.end)));
-        for found in places {
+        let begin = later.iter().take_while(|found| found.start < from).count();
+        let later = &later[begin..];
+        for (index, found) in later.iter().enumerate() {
+            if found.start > reach {
+                break;
+            }
+            if !self.is_one_of(found.pattern, follower.set) {
+                continue;
+            }
+            let end = found.end as usize;
+            if rest.is_empty() {
+                return Some(end);
+            }
             *tries = tries.checked_sub(1)?;
-            if let Some(last) = self.follow_from(text, found.end as usize, rest, later, tries) {
+            if let Some(last) = self.follow_from(text, end, rest, &later[index..], tries) {
                 return Some(last);
             }
         }
@@ -788,15 +803,6 @@ impl Draft<'_> {
     }
 }
 
-/// Latin words and numbers must not be cut out of longer ones.
-fn stands_alone(text: &str, start: usize, end: usize) -> bool {
-    let bytes = text.as_bytes();
-    let word = |at: usize| bytes[at].is_ascii_alphanumeric();
-    let cut_before = start > 0 && word(start) && word(start - 1);
-    let cut_after = end < bytes.len() && word(end - 1) && word(end);
-    !cut_before && !cut_after
-}
-
 /// Bytes up to the end of the sentence, looking no further than a gap can.
 fn sentence(text: &str) -> usize {
     let bytes = text.as_bytes();
@@ -824,7 +830,7 @@ mod tests {
     fn found(content: &'static str, text: &str) -> Vec<String> {
         let library = library(content).unwrap();
         let mut hits = Vec::new();
-        library.find(text, &mut hits);
+        library.find(text, &mut Search::default(), &mut hits);
         hits.iter().map(|hit| text[hit.start..hit.end].to_owned()).collect()
     }
 
@@ -923,7 +929,7 @@ mod tests {
     fn a_follower_may_be_any_of_the_places_that_fit() {
         let library = library("[negative] sentiment=-0.5\n打了…{十|五|一}{次}…没").unwrap();
         let mut hits = Vec::new();
-        library.find("打了不下十五次电话没有一个人", &mut hits);
+        library.find("打了不下十五次电话没有一个人", &mut Search::default(), &mut hits);
         assert_eq!(hits.len(), 1);
     }
 

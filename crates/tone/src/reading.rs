@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::disguise::{self, Plain};
-use crate::library::{Class, Hit, Library};
+use crate::library::{Class, Hit, Library, Search};
 use crate::normalize::is_han;
 
 /// A stretch between two punctuation marks (or a space between Chinese characters).
@@ -46,8 +46,9 @@ pub(crate) struct Reading<'l, 't> {
 impl<'l, 't> Reading<'l, 't> {
     pub(crate) fn new(library: &'l Library, text: &'t str) -> Reading<'l, 't> {
         let mut found = Vec::with_capacity(16);
-        library.find(text, &mut found);
-        find_disguised(library, text, &mut found);
+        let mut search = Search::default();
+        library.find(text, &mut search, &mut found);
+        find_disguised(library, text, &mut search, &mut found);
         found.sort_unstable_by(|a, b| {
             let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
             key(a).cmp(&key(b)).then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
@@ -188,10 +189,15 @@ fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
 }
 
 /// Risks and abuse that were disguised to slip through are read as they sound.
-fn find_disguised<'l>(library: &'l Library, text: &str, found: &mut Vec<Hit<'l>>) {
+fn find_disguised<'l>(
+    library: &'l Library,
+    text: &str,
+    search: &mut Search,
+    found: &mut Vec<Hit<'l>>,
+) {
     let Some(Plain { text: plain, origin }) = disguise::undo(text) else { return };
     let mut hits = Vec::new();
-    library.find(&plain, &mut hits);
+    library.find(&plain, search, &mut hits);
     let exceptions: Vec<(usize, usize)> = exceptions(&hits);
     found.extend(hits.into_iter().filter_map(|hit| {
         let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
