@@ -30,7 +30,14 @@ pub(crate) fn rules(reading: &Reading<'_, '_>, mood: &Mood, sum: &mut Sum<'_>) {
 }
 
 /// Lets the head speak where no reproach does.
-pub(crate) fn ask(head: &Head, grams: &Grams<'_>, bits: u128, mood: &Mood, sum: &mut Sum<'_>) {
+pub(crate) fn ask(
+    head: &Head,
+    grams: &Grams<'_>,
+    bits: u128,
+    mood: &Mood,
+    sum: &mut Sum<'_>,
+    room: &mut head::Room,
+) {
     let answer = head.score(grams, bits);
     let [complaint, praise] = answer.logits;
     let sure = complaint.saturating_sub(praise.max(0));
@@ -40,7 +47,7 @@ pub(crate) fn ask(head: &Head, grams: &Grams<'_>, bits: u128, mood: &Mood, sum: 
     }
     let value = head::points(FROM, 999, sure);
     let (toward, from) = if seen { (Some(0), None) } else { (None, Some(0)) };
-    sum.head(&head.reasons(grams, &answer, toward, from), value - sum.total());
+    sum.head(&head.reasons(grams, &answer, toward, from, room), value - sum.total());
 }
 
 /// Whether the words themselves reproach: such phrases are ours, and mean what they say.

@@ -10,19 +10,25 @@ const SEPARATORS: usize = 3;
 const SPELT: usize = 3;
 
 /// A text without its disguises.
+#[derive(Debug, Default)]
 pub(crate) struct Plain {
     pub(crate) text: String,
     /// By byte of `text`: the byte of the given text.
     pub(crate) origin: Vec<usize>,
+    /// The characters of the given text.
+    chars: Vec<(usize, char)>,
 }
 
-/// The text without its disguises; `None` if there are none.
-pub(crate) fn undo(text: &str) -> Option<Plain> {
+/// Puts the text without its disguises in place of the one before; whether there were any.
+pub(crate) fn undo(text: &str, plain: &mut Plain) -> bool {
     if !looks_disguised(text) {
-        return None;
+        return false;
     }
-    let chars: Vec<(usize, char)> = text.char_indices().collect();
-    let mut plain = Plain { text: String::with_capacity(text.len()), origin: Vec::new() };
+    let mut chars = std::mem::take(&mut plain.chars);
+    chars.clear();
+    chars.extend(text.char_indices());
+    plain.text.clear();
+    plain.origin.clear();
     let mut at = 0;
     while at < chars.len() {
         let next = if let Some(next) = between_han(&chars, at) {
@@ -41,7 +47,8 @@ pub(crate) fn undo(text: &str) -> Option<Plain> {
         };
         at = next;
     }
-    (plain.text != text).then_some(plain)
+    plain.chars = chars;
+    plain.text != text
 }
 
 impl Plain {
@@ -201,7 +208,8 @@ mod tests {
     use super::*;
 
     fn undone(text: &str) -> String {
-        undo(text).map_or_else(|| text.to_owned(), |plain| plain.text)
+        let mut plain = Plain::default();
+        if undo(text, &mut plain) { plain.text } else { text.to_owned() }
     }
 
     #[test]
@@ -246,7 +254,8 @@ mod tests {
         for text in
             ["报#警", "我 要 s u e 你。们", "sh1t 、 a.b", "é4 ,", "1a", "。", "好 。", "a 。b"]
         {
-            let Some(plain) = undo(text) else { continue };
+            let mut plain = Plain::default();
+            undo(text, &mut plain);
             assert_eq!(plain.origin.len(), plain.text.len(), "{text}");
             assert!(plain.origin.is_sorted() && plain.origin.iter().all(|at| *at < text.len()));
         }

@@ -1,20 +1,23 @@
 //! The engine: one message in, its assessment out.
 
+use std::cell::RefCell;
+
 use crate::assessment::{
     Act, Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
 };
 use crate::confidence::Confidence;
-use crate::grams::{Cut, Grams};
-use crate::head::Head;
+use crate::grams::{Cut, Gram, Grams};
+use crate::head::{self, Head};
 use crate::library::{Library, LibraryError};
+use crate::normalize::Normalized;
 use crate::promise::Promises;
 use crate::question::Questions;
-use crate::reading::Reading;
+use crate::reading::{self, Reading};
 use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
 use crate::suggest::{Phrase, Phrasebook, Query, Suggestion};
 use crate::topic::Topics;
-use crate::{acts, complaint, confidence, cues, lang, politeness, sentiment, urgency};
+use crate::{acts, complaint, confidence, cues, grams, lang, politeness, sentiment, urgency};
 
 /// The files of the heads, in the order of [`Heads`].
 const HEADS: [(&str, &[u8]); 6] = [
@@ -79,9 +82,29 @@ pub struct Engine {
     names: RuleNames,
 }
 
+/// Room in which one message after another is assessed, so that an assessment allocates nothing
+/// but itself.
+#[derive(Debug, Default)]
+struct Room {
+    message: Normalized,
+    /// A line that came before.
+    line: Normalized,
+    reading: reading::Room,
+    grams: Vec<Gram>,
+    head: head::Room,
+}
+
+/// Bytes of a message from which on its room is not kept: few are so long.
+const LARGE: usize = 64 * 1024;
+
+thread_local! {
+    /// A thread assesses one message at a time.
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
 /// A message with what was found in it.
-struct Read<'r, 't> {
-    reading: &'r Reading<'r, 't>,
+struct Read<'r, 'l, 't> {
+    reading: &'r Reading<'l, 't>,
     acts: Acts,
     /// `None` in a language without heads.
     grams: Option<Grams<'r>>,
@@ -209,11 +232,20 @@ impl Engine {
 
     /// Assesses one message. Deterministic, never panics, linear in the text.
     pub fn assess(&self, message: &Message<'_>) -> Assessment {
-        let normalized = self.library.normalizer.normalize(message.text);
-        let reading = Reading::new(&self.library, &normalized.text);
+        if message.text.len() > LARGE {
+            return self.assess_in(&mut Room::default(), message);
+        }
+        ROOM.with_borrow_mut(|room| self.assess_in(room, message))
+    }
+
+    fn assess_in(&self, room: &mut Room, message: &Message<'_>) -> Assessment {
+        let Room { message: normalized, line, reading: within, grams, head: reasons } = room;
+        self.library.normalizer.normalize_into(message.text, normalized);
+        let normalized = &*normalized;
+        let reading = Reading::new(&self.library, &normalized.text, within);
         let acts = acts::of(&reading);
         let mut assessment = Assessment {
-            lang: lang::detect(&normalized, message.lang),
+            lang: lang::detect(normalized, message.lang),
             sentiment: None,
             politeness: None,
             complaint: None,
@@ -231,33 +263,32 @@ impl Engine {
         match message.role {
             Role::Agent => {
                 let base = politeness::BASE;
-                let mut sum =
-                    Sum::new(Target::Politeness, base, &normalized, &self.names, evidence);
+                let mut sum = Sum::new(Target::Politeness, base, normalized, &self.names, evidence);
                 let verdict = politeness::rules(&reading, &mut sum);
                 if cut == Some(Cut::English)
                     && let Some(head) = &self.heads.politeness
                 {
                     let bits = cues::of_agent(&reading, verdict.score, acts);
-                    let grams = Grams::new(Cut::English, reading.text);
-                    politeness::ask(head, &grams, bits, &verdict, &mut sum);
+                    let grams = Grams::new(Cut::English, reading.text, grams);
+                    politeness::ask(head, &grams, bits, &verdict, &mut sum, reasons);
                 }
                 assessment.politeness = Some(politeness::politeness(sum));
                 assessment.forbidden = verdict.forbidden;
-                assessment.promises = self.promises.of(&reading, &normalized);
+                assessment.promises = self.promises.of(&reading, normalized);
             }
             Role::Customer => {
-                let sum = Sum::new(Target::Sentiment, 0, &normalized, &self.names, evidence);
-                let grams = cut.map(|cut| Grams::new(cut, reading.text));
+                let sum = Sum::new(Target::Sentiment, 0, normalized, &self.names, evidence);
+                let grams = cut.map(|cut| Grams::new(cut, reading.text, grams));
                 let read = Read { reading: &reading, acts, grams };
-                let (mood, bits) = self.mood(&read, sum);
+                let (mood, bits) = self.mood(&read, sum, reasons);
                 let sum =
-                    Sum::new(Target::Urgency, urgency::BASE, &normalized, &self.names, evidence);
+                    Sum::new(Target::Urgency, urgency::BASE, normalized, &self.names, evidence);
                 let urgency = urgency::assess(&reading, mood.content, sum);
-                let mut sum = Sum::new(Target::Complaint, 0, &normalized, &self.names, evidence);
+                let mut sum = Sum::new(Target::Complaint, 0, normalized, &self.names, evidence);
                 complaint::rules(&reading, &mood, &mut sum);
                 let head = Heads::of_english(self.heads.complaint.as_ref(), read.grams.as_ref());
                 if let Some((head, grams)) = head {
-                    complaint::ask(head, grams, bits, &mood, &mut sum);
+                    complaint::ask(head, grams, bits, &mood, &mut sum, reasons);
                 }
                 let dissatisfaction = sum.within(0, 1000);
                 let complaint = Complaint {
@@ -272,7 +303,8 @@ impl Engine {
                     dissatisfaction: f64::from(dissatisfaction) / 1000.0,
                     probability: f64::from(urgency.probability) / 1000.0,
                 };
-                let satisfaction = self.satisfaction(message, &read, bits, &mood, &complaint);
+                let bits = || bits | self.context(message, reading.text, line, within);
+                let satisfaction = self.satisfaction(&read, &mood, &complaint, bits);
                 assessment.sentiment = Some(mood.sentiment);
                 assessment.satisfaction = Some(satisfaction);
                 assessment.complaint = Some(complaint);
@@ -312,7 +344,8 @@ impl Engine {
     /// What the trained heads see of a message: for training them.
     pub fn features(&self, message: &Message<'_>) -> Features {
         let normalized = self.library.normalizer.normalize(message.text);
-        let reading = Reading::new(&self.library, &normalized.text);
+        let mut room = Room::default();
+        let reading = Reading::new(&self.library, &normalized.text, &mut room.reading);
         let acts = acts::of(&reading);
         let mut unused = Vec::new();
         let (target, base) = match message.role {
@@ -328,40 +361,46 @@ impl Engine {
             Role::Customer => {
                 let verdict = sentiment::rules(&reading, &mut sum);
                 let bits = cues::of(&reading, &verdict, acts);
-                (bits | self.context(message, &normalized.text), verdict.value)
+                let Room { line, reading: within, .. } = &mut room;
+                (bits | self.context(message, &normalized.text, line, within), verdict.value)
             }
         };
         let cut = Cut::of(lang::detect(&normalized, message.lang));
-        let grams = cut.map(|cut| Grams::new(cut, &normalized.text));
+        let grams = cut.map(|cut| grams::buckets(cut, &normalized.text));
         Features {
             chinese: cut.map(|cut| cut == Cut::Chinese),
-            grams: grams.map(|grams| grams.buckets).unwrap_or_default(),
+            grams: grams.unwrap_or_default(),
             cues: (0..128).filter(|cue| bits & (1 << cue) != 0).collect(),
             rules: f64::from(rules) / 1000.0,
         }
     }
 
     /// Sentiment by the rules and, where they leave it open, by the head.
-    fn mood(&self, read: &Read<'_, '_>, mut sum: Sum<'_>) -> (Mood, u128) {
+    fn mood(
+        &self,
+        read: &Read<'_, '_, '_>,
+        mut sum: Sum<'_>,
+        reasons: &mut head::Room,
+    ) -> (Mood, u128) {
         let verdict = sentiment::rules(read.reading, &mut sum);
         let bits = cues::of(read.reading, &verdict, read.acts);
         let grams = read.grams.as_ref();
         if let Some((head, grams)) = Heads::of(self.heads.sentiment.as_ref(), grams) {
-            sentiment::ask(head, grams, read.reading, bits, &verdict, &mut sum);
+            sentiment::ask(head, grams, read.reading, bits, &verdict, &mut sum, reasons);
         }
         let cut = grams.map(|grams| grams.cut);
         (sentiment::mood(&verdict, sum, &self.confidence, cut), bits)
     }
 
     /// Satisfaction with the service so far: the message itself in the light of the lines
-    /// before. Whoever must be escalated is not satisfied, whatever the head says.
+    /// before. Whoever must be escalated is not satisfied, whatever the head says. `bits` are the
+    /// cues of the message and of those lines.
     fn satisfaction(
         &self,
-        message: &Message<'_>,
-        read: &Read<'_, '_>,
-        bits: u128,
+        read: &Read<'_, '_, '_>,
         mood: &Mood,
         complaint: &Complaint,
+        bits: impl FnOnce() -> u128,
     ) -> Polarity {
         if complaint.label == ComplaintLabel::Urgent {
             return Polarity::Neg;
@@ -373,7 +412,7 @@ impl Engine {
                 _ => Polarity::Neg,
             };
         };
-        let bits = bits | self.context(message, read.reading.text);
+        let bits = bits();
         match head.score(grams, bits).logits {
             [neg, pos] if neg > 0 && neg >= pos => Polarity::Neg,
             [_, pos] if pos > 0 => Polarity::Pos,
@@ -386,18 +425,25 @@ impl Engine {
 
     /// The cues of the lines before: how the customer's last lines sounded to the rules,
     /// whether one said the same, what the agent did last.
-    fn context(&self, message: &Message<'_>, text: &str) -> u128 {
+    fn context(
+        &self,
+        message: &Message<'_>,
+        text: &str,
+        normalized: &mut Normalized,
+        room: &mut reading::Room,
+    ) -> u128 {
         let mut context = cues::Context::new(message.context.len());
         let mut customer = 0;
         let mut agent = false;
         for (age, line) in message.context.iter().rev().take(LINES).enumerate() {
-            let normalized = self.library.normalizer.normalize(line.text);
-            let reading = Reading::new(&self.library, &normalized.text);
+            self.library.normalizer.normalize_into(line.text, normalized);
+            let normalized = &*normalized;
+            let reading = Reading::new(&self.library, &normalized.text, room);
             match line.role {
                 Role::Customer => {
                     let mut unused = Vec::new();
                     let mut sum =
-                        Sum::new(Target::Sentiment, 0, &normalized, &self.names, &mut unused);
+                        Sum::new(Target::Sentiment, 0, normalized, &self.names, &mut unused);
                     let value = sentiment::rules(&reading, &mut sum).value;
                     let same = text.len() > REPEAT && normalized.text == text;
                     context.customer(customer, age, sentiment::label(value), same);

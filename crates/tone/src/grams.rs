@@ -40,21 +40,35 @@ pub(crate) struct Grams<'t> {
     pub(crate) text: &'t str,
     pub(crate) cut: Cut,
     /// Repeats included, in the order of the text.
-    pub(crate) buckets: Vec<u32>,
+    pub(crate) all: &'t [Gram],
+}
+
+/// An n-gram: its bucket and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gram {
+    pub(crate) bucket: u32,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl<'t> Grams<'t> {
-    pub(crate) fn new(cut: Cut, text: &'t str) -> Grams<'t> {
+    /// Kept in `room`, in place of those of the text before.
+    pub(crate) fn new(cut: Cut, text: &'t str, room: &'t mut Vec<Gram>) -> Grams<'t> {
+        room.clear();
         // A Chinese character of 3 bytes ends 3 n-grams, a letter up to 3.
-        let mut buckets = Vec::with_capacity(text.len() + 4);
-        grams(cut, text, |bucket, _, _| buckets.push(bucket));
-        Grams { text, cut, buckets }
+        room.reserve(text.len() + 4);
+        grams(cut, text, |bucket, start, end| {
+            room.push(Gram { bucket, start: start as u32, end: end as u32 });
+        });
+        Grams { text, cut, all: room }
     }
+}
 
-    /// Calls `each` with the bucket and the bytes of every n-gram.
-    pub(crate) fn spans(&self, each: impl FnMut(u32, usize, usize)) {
-        grams(self.cut, self.text, each);
-    }
+/// The buckets of the n-grams of a text, repeats included, in the order of the text.
+pub(crate) fn buckets(cut: Cut, text: &str) -> Vec<u32> {
+    let mut buckets = Vec::with_capacity(text.len() + 4);
+    grams(cut, text, |bucket, _, _| buckets.push(bucket));
+    buckets
 }
 
 /// One step of the hash (FNV's idea on 64 bits, with a multiplier that spreads to the top).

@@ -6,6 +6,8 @@
 //! n-grams are integers, all else is added in one order and its one square root is IEEE's, so a
 //! score is the same on every machine.
 
+use smallvec::SmallVec;
+
 use crate::grams::{self, Cut, Grams};
 
 /// Cues that a head can give a weight, see `cues.rs`.
@@ -129,9 +131,9 @@ impl Head {
     /// Adds up the weights of n-grams, by lane.
     fn sums<const N: usize>(&self, grams: &Grams<'_>) -> [i32; N] {
         let mut sums = [0_i32; N];
-        for bucket in &grams.buckets {
+        for gram in grams.all {
             // The number of lanes is known here, which is what makes this loop fast.
-            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(*bucket)) {
+            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(gram.bucket)) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
                     *sum += i32::from(*weight as i8);
                 }
@@ -143,7 +145,7 @@ impl Head {
     /// What the head says of a text with the cues that the rules saw in it.
     pub(crate) fn score(&self, grams: &Grams<'_>, cues: u128) -> Answer {
         debug_assert_eq!(self.cut, grams.cut);
-        let count = grams.buckets.len();
+        let count = grams.all.len();
         if self.out.is_empty() {
             self.answer(self.sums::<OUTPUTS>(grams), count, cues)
         } else {
@@ -187,11 +189,12 @@ impl Head {
         answer: &Answer,
         toward: Option<usize>,
         from: Option<usize>,
-    ) -> Vec<(usize, usize, i32)> {
+        room: &mut Room,
+    ) -> Reasons {
         // What a step of each lane gives to the difference of the two outputs.
         let difference =
             |weight: &dyn Fn(usize) -> f64| toward.map_or(0.0, weight) - from.map_or(0.0, weight);
-        let worth: Vec<f64> = (0..self.step.len())
+        let worth: SmallVec<[f64; LANES]> = (0..self.step.len())
             .map(|lane| match lane.checked_sub(OUTPUTS) {
                 None => difference(&|output| if output == lane { self.step[lane] } else { 0.0 }),
                 Some(unit) if answer.active & (1 << unit) != 0 => {
@@ -202,18 +205,21 @@ impl Head {
             .collect();
         // Every n-gram spreads its weight over its bytes; sums of differences in one pass.
         let text = grams.text;
-        let mut change = vec![0_i64; text.len() + 1];
-        grams.spans(|bucket, start, end| {
-            let lanes = self.weights(bucket).iter().zip(&worth);
+        let Room { change, words } = room;
+        change.clear();
+        change.resize(text.len() + 1, 0);
+        for gram in grams.all {
+            let lanes = self.weights(gram.bucket).iter().zip(&worth);
             let weight: f64 = lanes.map(|(weight, worth)| f64::from(*weight as i8) * worth).sum();
+            let (start, end) = (gram.start as usize, gram.end as usize);
             let each = (weight * FINE) as i64 / (end - start).max(1) as i64;
             change[start] += each;
             change[end] -= each;
-        });
+        }
         let mut sum = 0;
-        let mut words: Vec<(usize, usize, i64)> = words(text);
+        find_words(text, words);
         let mut at = 0;
-        for (start, end, credit) in &mut words {
+        for (start, end, credit) in words.iter_mut() {
             while at < *end {
                 sum += change[at];
                 if at >= *start {
@@ -223,9 +229,9 @@ impl Head {
             }
         }
         let all: i64 = words.iter().map(|(_, _, credit)| (*credit).max(0)).sum();
-        let mut reasons = Vec::new();
+        let mut reasons = Reasons::new();
         while reasons.len() < REASONS {
-            let Some((first, last, credit)) = heaviest(&words) else { break };
+            let Some((first, last, credit)) = heaviest(words) else { break };
             let share = (credit * 1000 / all.max(1)) as i32;
             if share < LEAST {
                 break;
@@ -237,6 +243,18 @@ impl Head {
         }
         reasons
     }
+}
+
+/// Bytes of a text and their share of what spoke for an output, in thousandths.
+pub(crate) type Reasons = SmallVec<[(usize, usize, i32); REASONS]>;
+
+/// Room in which the reasons of one text after another are found.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// By byte: what the n-grams say of it beside what they say of the byte before.
+    change: Vec<i64>,
+    /// Words by their bytes, and what the n-grams say of them.
+    words: Vec<(usize, usize, i64)>,
 }
 
 /// Beyond this (thousandths of a logit) nothing changes: it keeps products small.
@@ -269,8 +287,8 @@ const LEAST: i32 = 120;
 const LONGEST: usize = 6;
 
 /// Chinese characters and words with their bytes, punctuation left out.
-fn words(text: &str) -> Vec<(usize, usize, i64)> {
-    let mut words: Vec<(usize, usize, i64)> = Vec::new();
+fn find_words(text: &str, words: &mut Vec<(usize, usize, i64)>) {
+    words.clear();
     for (at, c) in text.char_indices() {
         let latin = c.is_ascii_alphanumeric() || c == '\'';
         match words.last_mut() {
@@ -281,7 +299,6 @@ fn words(text: &str) -> Vec<(usize, usize, i64)> {
             _ => {}
         }
     }
-    words
 }
 
 /// The run of at most [`LONGEST`] words with the most credit.
@@ -324,7 +341,7 @@ mod tests {
     }
 
     fn logits(hidden: u8, text: &str, cues: u128) -> [i32; OUTPUTS] {
-        head(hidden).score(&Grams::new(Cut::Chinese, text), cues).logits
+        head(hidden).score(&Grams::new(Cut::Chinese, text, &mut Vec::new()), cues).logits
     }
 
     #[test]
@@ -366,14 +383,16 @@ mod tests {
     fn reasons_lie_on_words_and_share_no_more_than_there_is() {
         let text = "a, 好的 ok 物流很快客服也很有耐心";
         let head = head(14);
-        let grams = Grams::new(Cut::Chinese, text);
+        let mut grams = Vec::new();
+        let grams = Grams::new(Cut::Chinese, text, &mut grams);
         let answer = head.score(&grams, 0);
-        let reasons = head.reasons(&grams, &answer, Some(1), None);
+        let mut room = Room::default();
+        let reasons = head.reasons(&grams, &answer, Some(1), None, &mut room);
         assert!(!reasons.is_empty());
         for (start, end, _) in &reasons {
             assert!(text.is_char_boundary(*start) && text.is_char_boundary(*end) && start < end);
         }
         assert!(reasons.iter().map(|(_, _, share)| share).sum::<i32>() <= 1000);
-        assert!(head.reasons(&grams, &answer, Some(0), Some(1)).is_empty());
+        assert!(head.reasons(&grams, &answer, Some(0), Some(1), &mut room).is_empty());
     }
 }

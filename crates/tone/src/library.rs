@@ -615,8 +615,14 @@ impl Library {
         self.rows[rows].iter().any(|row| row.word == set / 64 && row.bits & (1 << (set % 64)) != 0)
     }
 
-    /// Every entry found in a normalised text, overlapping ones included.
-    pub(crate) fn find<'l>(&'l self, text: &str, search: &mut Search, hits: &mut Vec<Hit<'l>>) {
+    /// Calls `each` with every entry found in a normalised text, overlapping ones included, from
+    /// the last to the first.
+    pub(crate) fn find<'l>(
+        &'l self,
+        text: &str,
+        search: &mut Search,
+        mut each: impl FnMut(Hit<'l>),
+    ) {
         let Search { places, occurrences, present, behind } = search;
         self.trie.find(text, places, occurrences);
         // Most entries with followers lack one of them: told by a bit per set, of what begins
@@ -627,7 +633,6 @@ impl Library {
             bits.resize(self.words, 0);
         }
         let mut block = 0;
-        let before = hits.len();
         for (index, found) in occurrences.iter().enumerate().rev() {
             let this = found.start as usize / BLOCK;
             if this != block {
@@ -652,11 +657,11 @@ impl Library {
                 let entry = &self.entries[at];
                 let (start, end) = (found.start as usize, found.end as usize);
                 if entry.rest.is_empty() {
-                    hits.push(Hit { start, end, entry });
+                    each(Hit { start, end, entry });
                 } else if entry.rest.iter().all(can_follow) {
                     let later = &occurrences[index + 1..];
                     if let Some(end) = self.follow(text, end, &entry.rest, later) {
-                        hits.push(Hit { start, end, entry });
+                        each(Hit { start, end, entry });
                     }
                 }
             }
@@ -664,7 +669,6 @@ impl Library {
                 present[row.word as usize] |= row.bits;
             }
         }
-        hits[before..].reverse();
     }
 
     /// Where the last of the pieces ends, if each follows the one before within the
@@ -830,8 +834,10 @@ mod tests {
     fn found(content: &'static str, text: &str) -> Vec<String> {
         let library = library(content).unwrap();
         let mut hits = Vec::new();
-        library.find(text, &mut Search::default(), &mut hits);
-        hits.iter().map(|hit| text[hit.start..hit.end].to_owned()).collect()
+        let each = |hit: Hit<'_>| hits.push(text[hit.start..hit.end].to_owned());
+        library.find(text, &mut Search::default(), each);
+        hits.reverse();
+        hits
     }
 
     #[test]
@@ -928,9 +934,11 @@ mod tests {
     #[test]
     fn a_follower_may_be_any_of_the_places_that_fit() {
         let library = library("[negative] sentiment=-0.5\n打了…{十|五|一}{次}…没").unwrap();
-        let mut hits = Vec::new();
-        library.find("打了不下十五次电话没有一个人", &mut Search::default(), &mut hits);
-        assert_eq!(hits.len(), 1);
+        let mut hits = 0;
+        library.find("打了不下十五次电话没有一个人", &mut Search::default(), |_| {
+            hits += 1;
+        });
+        assert_eq!(hits, 1);
     }
 
     #[test]

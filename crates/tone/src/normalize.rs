@@ -23,20 +23,24 @@ pub(crate) struct Normalizer {
     only_simplified: Box<[bool]>,
 }
 
+/// The scalars of the original that a byte came from.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    start: u32,
+    /// One past the last.
+    end: u32,
+}
+
 /// A message in its one spelling.
 #[derive(Debug, Default)]
 pub(crate) struct Normalized {
     pub(crate) text: String,
-    /// By byte of `text`: first scalar of the original.
-    starts: Vec<u32>,
-    /// By byte of `text`: one past the last scalar of the original.
-    ends: Vec<u32>,
+    /// By byte of `text`.
+    origins: Vec<Origin>,
     /// Characters that were traditional.
     pub(crate) traditional: u32,
     /// Characters that only simplified text uses.
     pub(crate) simplified: u32,
-    /// Scalars of the original.
-    pub(crate) scalars: u32,
 }
 
 impl Normalized {
@@ -45,12 +49,12 @@ impl Normalized {
         if start >= end {
             return (0, 0);
         }
-        (self.starts[start] as usize, self.ends[end - 1] as usize)
+        (self.origins[start].start as usize, self.origins[end - 1].end as usize)
     }
 }
 
-struct Writer {
-    out: Normalized,
+struct Writer<'o> {
+    out: &'o mut Normalized,
     /// Leaves out the space around the text.
     trims: bool,
     last: char,
@@ -58,7 +62,7 @@ struct Writer {
     last_bytes: usize,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn push(&mut self, c: char, scalar: u32) {
         if self.trims && self.out.text.is_empty() && matches!(c, ' ' | '\n') {
             return;
@@ -71,8 +75,10 @@ impl Writer {
                 _ => REPEATS,
             };
             if self.run > cap {
-                let from = self.out.ends.len() - self.last_bytes;
-                self.out.ends[from..].fill(scalar + 1);
+                let from = self.out.origins.len() - self.last_bytes;
+                for origin in &mut self.out.origins[from..] {
+                    origin.end = scalar + 1;
+                }
                 return;
             }
         } else {
@@ -81,9 +87,12 @@ impl Writer {
             self.last_bytes = c.len_utf8();
         }
         self.out.text.push(c);
-        for _ in 0..c.len_utf8() {
-            self.out.starts.push(scalar);
-            self.out.ends.push(scalar + 1);
+        let origin = Origin { start: scalar, end: scalar + 1 };
+        match c.len_utf8() {
+            1 => self.out.origins.push(origin),
+            // Nearly all that is not Latin: at once.
+            3 => self.out.origins.extend_from_slice(&[origin; 3]),
+            bytes => self.out.origins.extend(std::iter::repeat_n(origin, bytes)),
         }
     }
 }
@@ -136,41 +145,39 @@ impl Normalizer {
 
     /// A message; the space around it, which says nothing, is left out.
     pub(crate) fn normalize(&self, text: &str) -> Normalized {
-        let mut out = self.write(text, true);
-        out.text.truncate(out.text.trim_end_matches([' ', '\n']).len());
-        out.starts.truncate(out.text.len());
-        out.ends.truncate(out.text.len());
+        let mut out = Normalized::default();
+        self.normalize_into(text, &mut out);
         out
+    }
+
+    /// The same in place of the message before.
+    pub(crate) fn normalize_into(&self, text: &str, out: &mut Normalized) {
+        self.write(text, true, out);
+        let end = out.text.trim_end_matches([' ', '\n']).len();
+        out.text.truncate(end);
+        out.origins.truncate(end);
     }
 
     /// A piece of a phrase, to which the space around it belongs.
     pub(crate) fn piece(&self, text: &str) -> String {
-        self.write(text, false).text
+        let mut out = Normalized::default();
+        self.write(text, false, &mut out);
+        out.text
     }
 
-    fn write(&self, text: &str, trims: bool) -> Normalized {
-        let mut writer = Writer {
-            trims,
-            out: Normalized {
-                text: String::with_capacity(text.len()),
-                starts: Vec::with_capacity(text.len()),
-                ends: Vec::with_capacity(text.len()),
-                ..Normalized::default()
-            },
-            last: '\0',
-            run: 0,
-            last_bytes: 0,
-        };
-        let mut scalar = 0;
-        for c in text.chars() {
+    fn write(&self, text: &str, trims: bool, out: &mut Normalized) {
+        out.text.clear();
+        out.origins.clear();
+        (out.traditional, out.simplified) = (0, 0);
+        out.text.reserve(text.len());
+        out.origins.reserve(text.len());
+        let mut writer = Writer { out, trims, last: '\0', run: 0, last_bytes: 0 };
+        for (scalar, c) in (0..).zip(text.chars()) {
             self.put(c, scalar, &mut writer);
-            scalar += 1;
         }
-        writer.out.scalars = scalar;
-        writer.out
     }
 
-    fn put(&self, c: char, scalar: u32, writer: &mut Writer) {
+    fn put(&self, c: char, scalar: u32, writer: &mut Writer<'_>) {
         match c {
             'A'..='Z' => writer.push(c.to_ascii_lowercase(), scalar),
             '\n' | '\r' | '\u{2028}' | '\u{2029}' => writer.push('\n', scalar),

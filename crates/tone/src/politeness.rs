@@ -2,7 +2,7 @@
 
 use crate::assessment::{Politeness, PolitenessLabel};
 use crate::grams::Grams;
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::library::{Class, Hit};
 use crate::reading::Reading;
 use crate::rules;
@@ -107,6 +107,7 @@ pub(crate) fn ask(
     bits: u128,
     verdict: &Verdict,
     sum: &mut Sum<'_>,
+    room: &mut head::Room,
 ) {
     if label(f64::from(verdict.score) / 1000.0) != PolitenessLabel::Neutral {
         return;
@@ -114,7 +115,7 @@ pub(crate) fn ask(
     let answer = head.score(grams, bits);
     let points = head_points(answer.logits);
     let output = usize::from(points > 0);
-    sum.head(&head.reasons(grams, &answer, Some(output), None), points);
+    sum.head(&head.reasons(grams, &answer, Some(output), None, room), points);
 }
 
 /// The politeness that a sum stands for.

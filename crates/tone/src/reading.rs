@@ -1,6 +1,9 @@
 //! A message laid out for the rules: its clauses, its hits, its cues.
 
 use std::cmp::Reverse;
+use std::ptr;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::disguise::{self, Plain};
 use crate::library::{Class, Hit, Library, Search};
@@ -25,16 +28,32 @@ impl Clause {
     }
 }
 
+/// Hits of a message: room for those of one in a hundred of the usual length is not enough.
+pub(crate) type Hits<'l> = SmallVec<[Hit<'l>; 20]>;
+
+/// Hits that are less than all of a message.
+pub(crate) type Picked<'l> = SmallVec<[Hit<'l>; 8]>;
+
+/// Where something stands in a text, by bytes.
+type Spans = SmallVec<[(usize, usize); 4]>;
+
+/// Room in which one message after another is read.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    search: Search,
+    plain: Plain,
+}
+
 /// Normalised text with everything the library found in it.
 pub(crate) struct Reading<'l, 't> {
     pub(crate) text: &'t str,
-    pub(crate) clauses: Vec<Clause>,
+    pub(crate) clauses: SmallVec<[Clause; 4]>,
     /// Hits of all classes but cues, exceptions applied, by start, longest first.
-    pub(crate) hits: Vec<Hit<'l>>,
+    pub(crate) hits: Hits<'l>,
     /// Hits of cue classes that no longer hit contains, by start.
-    pub(crate) cues: Vec<Hit<'l>>,
+    pub(crate) cues: Picked<'l>,
     /// Byte ranges inside quotation marks.
-    quoted: Vec<(usize, usize)>,
+    quoted: Spans,
     /// Start of the last contrast word (但是, but).
     pub(crate) contrast: Option<Hit<'l>>,
     /// The first word that something is mended (已经解决了). Kept, because every hit asks for it.
@@ -44,18 +63,22 @@ pub(crate) struct Reading<'l, 't> {
 }
 
 impl<'l, 't> Reading<'l, 't> {
-    pub(crate) fn new(library: &'l Library, text: &'t str) -> Reading<'l, 't> {
-        let mut found = Vec::with_capacity(16);
-        let mut search = Search::default();
-        library.find(text, &mut search, &mut found);
-        find_disguised(library, text, &mut search, &mut found);
+    pub(crate) fn new(library: &'l Library, text: &'t str, room: &mut Room) -> Reading<'l, 't> {
+        let mut found: SmallVec<[Hit<'l>; 32]> = SmallVec::new();
+        library.find(text, &mut room.search, |hit| found.push(hit));
+        found.reverse();
+        find_disguised(library, text, room, |hit| found.push(hit));
         found.sort_unstable_by(|a, b| {
-            let key = |hit: &Hit<'l>| (hit.start, Reverse(hit.end), hit.rank(), hit.entry.class);
-            key(a).cmp(&key(b)).then_with(|| a.entry.phrase.cmp(&b.entry.phrase))
+            let place = |hit: &Hit<'l>| (hit.start, Reverse(hit.end));
+            let key = |hit: &Hit<'l>| (hit.rank(), hit.entry.class);
+            place(a).cmp(&place(b)).then_with(|| {
+                let name = key(a).cmp(&key(b)).then_with(|| a.entry.phrase.cmp(&b.entry.phrase));
+                name.then_with(|| ptr::from_ref(a.entry).cmp(&ptr::from_ref(b.entry)))
+            })
         });
         let mut clauses = split(text);
-        let mut hits = Vec::with_capacity(found.len());
-        let mut cues: Vec<Hit<'l>> = Vec::with_capacity(found.len());
+        let mut hits = Hits::new();
+        let mut cues = Picked::new();
         let (mut excepted, mut covered) = (0, 0);
         let exceptions = exceptions(&found);
         for hit in found {
@@ -138,9 +161,9 @@ impl<'l, 't> Reading<'l, 't> {
     }
 
     /// Of the hits that `counts` accepts, those that the leftmost longest one leaves standing.
-    pub(crate) fn leftmost(&self, counts: impl Fn(&Hit<'l>) -> bool) -> Vec<Hit<'l>> {
+    pub(crate) fn leftmost(&self, counts: impl Fn(&Hit<'l>) -> bool) -> Picked<'l> {
         let mut end = 0;
-        let mut chosen = Vec::new();
+        let mut chosen = Picked::new();
         for hit in self.hits.iter().filter(|hit| counts(hit)) {
             if hit.start >= end {
                 end = hit.end;
@@ -152,8 +175,8 @@ impl<'l, 't> Reading<'l, 't> {
 
     /// Of the hits with a `weight`, those that the heaviest one (then the longest)
     /// leaves standing, in the order of the text.
-    pub(crate) fn heaviest(&self, weight: impl Fn(&Hit<'l>) -> i32) -> Vec<Hit<'l>> {
-        let mut hits: Vec<(i32, Hit<'l>)> = self
+    pub(crate) fn heaviest(&self, weight: impl Fn(&Hit<'l>) -> i32) -> Picked<'l> {
+        let mut hits: SmallVec<[(i32, Hit<'l>); 8]> = self
             .hits
             .iter()
             .map(|hit| (weight(hit), *hit))
@@ -161,7 +184,7 @@ impl<'l, 't> Reading<'l, 't> {
             .collect();
         if hits.len() > 1 {
             hits.sort_by_key(|(weight, hit)| (-weight, hit.start, Reverse(hit.end)));
-            let mut taken = vec![false; self.text.len()];
+            let mut taken: SmallVec<[bool; 256]> = smallvec![false; self.text.len()];
             hits.retain(|(_, hit)| {
                 let span = &mut taken[hit.start..hit.end];
                 let free = !span.iter().any(|byte| *byte);
@@ -192,14 +215,19 @@ fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
 fn find_disguised<'l>(
     library: &'l Library,
     text: &str,
-    search: &mut Search,
-    found: &mut Vec<Hit<'l>>,
+    room: &mut Room,
+    mut found: impl FnMut(Hit<'l>),
 ) {
-    let Some(Plain { text: plain, origin }) = disguise::undo(text) else { return };
-    let mut hits = Vec::new();
-    library.find(&plain, search, &mut hits);
-    let exceptions: Vec<(usize, usize)> = exceptions(&hits);
-    found.extend(hits.into_iter().filter_map(|hit| {
+    let Room { search, plain } = room;
+    if !disguise::undo(text, plain) {
+        return;
+    }
+    let Plain { text: plain, origin, .. } = &*plain;
+    let mut hits = Hits::new();
+    library.find(plain, search, |hit| hits.push(hit));
+    hits.reverse();
+    let exceptions = exceptions(&hits);
+    for hit in hits {
         let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
         let grave = hit.entry.class == Class::Risk || hit.entry.politeness < 0;
         // What stands there undisguised has been found.
@@ -209,8 +237,10 @@ fn find_disguised<'l>(
             && !holds(&exceptions, &hit)
             && !runs_into(&hit, &exceptions)
             && ends_a_word(text, start, end);
-        meant.then_some(Hit { start, end, entry: hit.entry })
-    }));
+        if meant {
+            found(Hit { start, end, entry: hit.entry });
+        }
+    }
 }
 
 /// Whether a word that signs between words were taken out of is whole: 强/弱/智能 lists, 投 诉
@@ -221,7 +251,7 @@ fn ends_a_word(text: &str, start: usize, end: usize) -> bool {
 }
 
 /// Where exceptions stand.
-fn exceptions(found: &[Hit<'_>]) -> Vec<(usize, usize)> {
+fn exceptions(found: &[Hit<'_>]) -> Spans {
     let is_exception = |hit: &&Hit<'_>| hit.entry.class == Class::Exception;
     found.iter().filter(is_exception).map(|hit| (hit.start, hit.end)).collect()
 }
@@ -239,8 +269,8 @@ fn runs_into(hit: &Hit<'_>, exceptions: &[(usize, usize)]) -> bool {
     hit.gap().is_empty() && exceptions.iter().any(into)
 }
 
-fn split(text: &str) -> Vec<Clause> {
-    let mut clauses: Vec<Clause> = Vec::with_capacity(4);
+fn split(text: &str) -> SmallVec<[Clause; 4]> {
+    let mut clauses: SmallVec<[Clause; 4]> = SmallVec::new();
     let mut start = 0;
     let mut previous = ' ';
     let mut chars = text.char_indices().peekable();
@@ -274,10 +304,10 @@ fn clause(start: usize, end: usize, asked: bool) -> Clause {
 }
 
 /// Text within quotation marks, unless the marks hold the whole message.
-fn quotations(text: &str) -> Vec<(usize, usize)> {
+fn quotations(text: &str) -> Spans {
     const MARKS: &[(char, char)] =
         &[('“', '”'), ('「', '」'), ('『', '』'), ('《', '》'), ('"', '"')];
-    let mut quoted = Vec::new();
+    let mut quoted = Spans::new();
     let mut open: Option<(usize, char)> = None;
     for (at, c) in text.char_indices() {
         match open {

@@ -184,6 +184,7 @@ pub(crate) fn actor(reading: &Reading<'_, '_>, hit: &Hit<'_>) -> Option<Cue> {
 mod tests {
     use super::*;
     use crate::library::Library;
+    use crate::reading::Room;
     use std::sync::LazyLock;
 
     static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::embedded().unwrap());
@@ -191,7 +192,7 @@ mod tests {
     /// What a rule answers for the hit that is exactly `word`.
     fn ask<T>(text: &str, word: &str, rule: impl Fn(&Reading<'_, '_>, &Hit<'_>) -> T) -> T {
         let plain = LIBRARY.normalizer.normalize(text).text;
-        let reading = Reading::new(&LIBRARY, &plain);
+        let reading = Reading::new(&LIBRARY, &plain, &mut Room::default());
         let hit = reading.hits.iter().find(|hit| &plain[hit.start..hit.end] == word);
         rule(&reading, hit.unwrap_or_else(|| panic!("'{word}' is no hit in '{text}'")))
     }

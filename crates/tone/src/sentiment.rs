@@ -122,6 +122,7 @@ pub(crate) fn ask(
     bits: u128,
     verdict: &Verdict,
     sum: &mut Sum<'_>,
+    room: &mut head::Room,
 ) {
     let answer = head.score(grams, bits);
     let short = reading.text.len() <= SHORT;
@@ -139,7 +140,7 @@ pub(crate) fn ask(
         Polarity::Pos => Some(1),
         Polarity::Neutral => None,
     };
-    let spans = head.reasons(grams, &answer, output(seen), output(said));
+    let spans = head.reasons(grams, &answer, output(seen), output(said), room);
     sum.head(&spans, value - sum.total());
 }
 

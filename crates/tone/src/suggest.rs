@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::assessment::Polarity;
-use crate::grams::{Cut, Grams};
+use crate::grams::{self, Cut};
 use crate::library::{LibraryError, Problem};
 use crate::normalize::Normalizer;
 
@@ -285,7 +285,7 @@ fn cut(chinese: bool) -> Cut {
 /// The n-grams of a text, each once.
 fn buckets(normalizer: &Normalizer, cut: Cut, text: &str) -> Vec<u32> {
     let plain = normalizer.normalize(text).text;
-    let mut buckets = Grams::new(cut, &plain).buckets;
+    let mut buckets = grams::buckets(cut, &plain);
     buckets.sort_unstable();
     buckets.dedup();
     buckets
