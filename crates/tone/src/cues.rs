@@ -34,7 +34,7 @@ pub(crate) fn of_agent(reading: &Reading<'_, '_>, points: i32, acts: Acts) -> u1
     let mut bits = 0_u128;
     let mut set = |at: u32| bits |= 1 << at;
     set(VALUE + POLITENESS.partition_point(|edge| *edge <= points) as u32);
-    set(LENGTH + length_band(reading.text));
+    set(LENGTH + length_band(reading.length));
     for hit in reading.hits.iter().filter(|hit| hit.entry.politeness != 0) {
         set(CLASSES + (hit.entry.class as u32).min(AGENT_ACTS - CLASSES - 1));
     }
@@ -68,7 +68,7 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
     if verdict.hits != 0 {
         set(VALUE + VALUES.partition_point(|edge| *edge < verdict.value) as u32);
     }
-    set(LENGTH + length_band(reading.text));
+    set(LENGTH + length_band(reading.length));
     for kind in 0..16 {
         if verdict.hits & (1 << kind) != 0 {
             set(HITS + kind);
@@ -107,9 +107,8 @@ pub(crate) fn of(reading: &Reading<'_, '_>, verdict: &Verdict, acts: Acts) -> u1
     bits
 }
 
-/// Which of the length bands a text is in.
-fn length_band(text: &str) -> u32 {
-    let length = text.chars().count();
+/// Which of the length bands a text of so many characters is in.
+fn length_band(length: usize) -> u32 {
     LENGTHS.partition_point(|edge| *edge < length) as u32
 }
 

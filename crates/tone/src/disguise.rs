@@ -1,7 +1,7 @@
 //! Words that were split or spelt with other signs to slip through: 投 诉, 滚。蛋, s u e, stu.pid,
 //! sh1t. What comes of undoing that is read for risks, and for what agents should not say.
 
-use crate::normalize::is_han;
+use crate::normalize::{Letter, is_han};
 
 /// Separators between two characters of a split word.
 const SEPARATORS: usize = 3;
@@ -13,80 +13,92 @@ const SPELT: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
     pub(crate) text: String,
-    /// By byte of `text`: the byte of the given text.
-    pub(crate) origin: Vec<usize>,
-    /// The characters of the given text.
-    chars: Vec<(usize, char)>,
+    /// The characters of `text`, which came from bytes of the given text.
+    pub(crate) letters: Vec<Letter>,
 }
 
-/// Puts the text without its disguises in place of the one before; whether there were any.
-pub(crate) fn undo(text: &str, plain: &mut Plain) -> bool {
-    if !looks_disguised(text) {
+/// Puts the text without its disguises in place of the one before; whether there are any.
+pub(crate) fn undo(text: &str, letters: &[Letter], plain: &mut Plain) -> bool {
+    if !looks_disguised(text, letters) {
         return false;
     }
-    let mut chars = std::mem::take(&mut plain.chars);
-    chars.clear();
-    chars.extend(text.char_indices());
     plain.text.clear();
-    plain.origin.clear();
+    plain.letters.clear();
+    // What stands from here on up to the next disguise is still to be copied.
+    let mut same = 0;
+    let mut undone = false;
     let mut at = 0;
-    while at < chars.len() {
-        let next = if let Some(next) = between_han(&chars, at) {
+    while at < letters.len() {
+        // What splits or disguises is Latin or a sign.
+        if is_han(letters[at].c) {
+            at += 1;
+            continue;
+        }
+        let joined = between_han(letters, at).or_else(|| between_letters(letters, at));
+        let next = if let Some(next) = joined {
+            plain.copy(&letters[same..at]);
             next
-        } else if let Some(next) = between_letters(&chars, at) {
-            next
-        } else if let Some(run) = spelt(&chars, at) {
-            run.clone().step_by(2).for_each(|at| plain.push(chars[at], chars[at].1));
+        } else if let Some(run) = spelt(letters, at) {
+            plain.copy(&letters[same..at]);
+            run.clone().step_by(2).for_each(|at| plain.push(&letters[at], letters[at].c));
             run.end
-        } else if let Some(end) = leet(&chars, at) {
-            (at..end).for_each(|at| plain.push(chars[at], letter(chars[at].1)));
+        } else if let Some(end) = leet(letters, at) {
+            plain.copy(&letters[same..at]);
+            letters[at..end].iter().for_each(|given| plain.push(given, letter(given.c)));
             end
         } else {
-            plain.push(chars[at], chars[at].1);
-            at + 1
+            at += 1;
+            continue;
         };
-        at = next;
+        undone = true;
+        (at, same) = (next, next);
     }
-    plain.chars = chars;
-    plain.text != text
+    if undone {
+        plain.copy(&letters[same..]);
+    }
+    undone && plain.text != text
 }
 
 impl Plain {
-    fn push(&mut self, (at, given): (usize, char), c: char) {
+    fn copy(&mut self, letters: &[Letter]) {
+        for given in letters {
+            self.push(given, given.c);
+        }
+    }
+
+    /// A sign and the letter that it stands for are both of one byte.
+    fn push(&mut self, given: &Letter, c: char) {
+        let at = self.text.len() as u32;
         self.text.push(c);
-        // A sign that stands for a letter may be longer; both begin at the same byte.
-        let bytes = at..at + given.len_utf8();
-        self.origin.extend(bytes.take(c.len_utf8()));
+        self.letters.push(Letter { c, at, start: given.at, end: given.at + c.len_utf8() as u32 });
     }
 }
 
-/// Whether there is likely to be anything to undo, seen in one pass over the bytes: most messages have
-/// nothing.
-fn looks_disguised(text: &str) -> bool {
+/// Whether there is likely to be anything to undo, seen in one pass: most messages have nothing.
+fn looks_disguised(text: &str, letters: &[Letter]) -> bool {
     let bytes = text.as_bytes();
     let byte = |at: usize| bytes.get(at).copied();
     let is_letter = |at: usize| byte(at).is_some_and(|byte| byte.is_ascii_alphabetic());
     let is_word = |at: usize| byte(at).is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let is_han = |at: usize| byte(at).is_some_and(|byte| byte >= 0x80);
+    let is_wide = |at: usize| byte(at).is_some_and(|byte| byte >= 0x80);
     // A Chinese character of three bytes from here on has nothing of its kind beside it.
-    let ends = |at: usize| !is_han(at) || bytes[at..].starts_with(STOP);
-    (0..bytes.len()).any(|at| {
+    let ends = |at: usize| !is_wide(at) || bytes[at..].starts_with(STOP);
+    letters.iter().any(|letter| {
+        let (at, c) = (letter.at as usize, letter.c);
         // Letters of any kind are most of a text.
-        if bytes[at].is_ascii_lowercase() {
+        if is_han(c) || c.is_ascii_lowercase() {
             return false;
         }
-        let stop = bytes[at] == STOP[0] && bytes[at..].starts_with(STOP);
-        let soft = SOFT.iter().find(|sign| bytes[at] == sign[0] && bytes[at..].starts_with(sign));
-        if bytes[at] >= 0x80 && !stop && soft.is_none() {
+        let stop = c == '。';
+        if !c.is_ascii() && !stop && !SOFT.contains(&c) {
             return false;
         }
         if at == 0 {
             return is_letter(1);
         }
-        let width = if stop { STOP.len() } else { soft.map_or(1, |sign| sign.len()) };
-        let (before, next) = (at - 1, at + width);
+        let (before, next) = (at - 1, at + c.len_utf8());
         let between_han =
-            is_han(before) && (is_han(next) || (!is_word(next) && next < bytes.len()));
+            is_wide(before) && (is_wide(next) || (!is_word(next) && next < bytes.len()));
         match bytes[at] {
             b'0'..=b'9' | b'@' | b'$' => is_letter(before) || is_letter(next),
             b' ' if is_letter(before) => is_letter(next) && !is_word(next + 1),
@@ -100,7 +112,7 @@ fn looks_disguised(text: &str) -> bool {
 }
 
 /// Soft signs of more than one byte.
-const SOFT: [&[u8]; 2] = ["·".as_bytes(), "、".as_bytes()];
+const SOFT: [char; 2] = ['·', '、'];
 
 /// A full stop in Chinese.
 const STOP: &[u8] = "。".as_bytes();
@@ -119,48 +131,50 @@ fn is_hard(c: char) -> bool {
 }
 
 /// Where the word goes on if separators between two Chinese characters begin here.
-fn between_han(chars: &[(usize, char)], at: usize) -> Option<usize> {
+fn between_han(letters: &[Letter], at: usize) -> Option<usize> {
     let separates = |c: char| is_soft(c) || is_hard(c);
-    let char_at = |at: usize| chars.get(at).map(|(_, c)| *c);
+    let char_at = |at: usize| letters.get(at).map(|one| one.c);
     let before = at.checked_sub(1)?;
-    if !separates(chars[at].1) || !is_han(chars[before].1) {
+    if !separates(letters[at].c) || !is_han(letters[before].c) {
         return None;
     }
-    let count = chars[at..].iter().take_while(|(_, c)| separates(*c)).count();
+    let count = letters[at..].iter().take_while(|one| separates(one.c)).count();
     let next = at + count;
     if count > SEPARATORS || !char_at(next).is_some_and(is_han) {
         return None;
     }
-    let soft = chars[at..next].iter().all(|(_, c)| is_soft(*c));
+    let soft = letters[at..next].iter().all(|one| is_soft(one.c));
     let edge = |c: Option<char>| c.is_none_or(separates);
     let alone = edge(before.checked_sub(1).and_then(char_at)) || edge(char_at(next + 1));
     (soft || alone).then_some(next)
 }
 
 /// The letter after a sign between two letters: stu.pid, not "well. no".
-fn between_letters(chars: &[(usize, char)], at: usize) -> Option<usize> {
-    let is_letter = |at: usize| chars.get(at).is_some_and(|(_, c)| c.is_ascii_alphabetic());
-    let splits = matches!(chars[at].1, '.' | '*' | '-' | '_' | '/' | '|' | '+' | '~' | '#');
+fn between_letters(letters: &[Letter], at: usize) -> Option<usize> {
+    let is_letter = |at: usize| letters.get(at).is_some_and(|one| one.c.is_ascii_alphabetic());
+    let splits = matches!(letters[at].c, '.' | '*' | '-' | '_' | '/' | '|' | '+' | '~' | '#');
     // s/b are two; p-o-l-i-c-e and stu.pid are one.
     let same = |other: Option<usize>| {
-        other.and_then(|other| chars.get(other)).is_some_and(|(_, c)| *c == chars[at].1)
+        other.and_then(|other| letters.get(other)).is_some_and(|one| one.c == letters[at].c)
     };
-    let longer = is_letter(at + 2)
-        || at.checked_sub(2).is_some_and(is_letter)
-        || same(Some(at + 2))
-        || same(at.checked_sub(2));
-    (splits && at > 0 && is_letter(at - 1) && is_letter(at + 1) && longer).then_some(at + 1)
+    let longer = || {
+        is_letter(at + 2)
+            || at.checked_sub(2).is_some_and(is_letter)
+            || same(Some(at + 2))
+            || same(at.checked_sub(2))
+    };
+    (splits && at > 0 && is_letter(at - 1) && is_letter(at + 1) && longer()).then_some(at + 1)
 }
 
 /// Letters that stand alone, one after the other: s u e.
-fn spelt(chars: &[(usize, char)], at: usize) -> Option<std::ops::Range<usize>> {
-    let word = |at: usize| chars.get(at).is_some_and(|(_, c)| c.is_ascii_alphanumeric());
+fn spelt(letters: &[Letter], at: usize) -> Option<std::ops::Range<usize>> {
+    let word = |at: usize| letters.get(at).is_some_and(|one| one.c.is_ascii_alphanumeric());
     let alone = |at: usize| {
-        chars.get(at).is_some_and(|(_, c)| c.is_ascii_alphabetic())
+        letters.get(at).is_some_and(|one| one.c.is_ascii_alphabetic())
             && !word(at + 1)
             && at.checked_sub(1).is_none_or(|before| !word(before))
     };
-    let spaced = |at: usize| chars.get(at).is_some_and(|(_, c)| *c == ' ');
+    let spaced = |at: usize| letters.get(at).is_some_and(|one| one.c == ' ');
     if !alone(at) {
         return None;
     }
@@ -172,22 +186,22 @@ fn spelt(chars: &[(usize, char)], at: usize) -> Option<std::ops::Range<usize>> {
 }
 
 /// Where a word ends that begins here and mixes letters with signs that stand for letters.
-fn leet(chars: &[(usize, char)], at: usize) -> Option<usize> {
+fn leet(letters: &[Letter], at: usize) -> Option<usize> {
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '$');
-    if !part(chars[at].1) || (at > 0 && part(chars[at - 1].1)) {
+    if !part(letters[at].c) || (at > 0 && part(letters[at - 1].c)) {
         return None;
     }
-    let word = chars[at..].iter().map(|(_, c)| *c).take_while(|c| part(*c));
-    let (mut length, mut letters) = (0, 0);
+    let word = letters[at..].iter().map(|one| one.c).take_while(|c| part(*c));
+    let (mut length, mut alphabetic) = (0, 0);
     for c in word {
         length += 1;
-        letters += usize::from(c.is_ascii_alphabetic());
+        alphabetic += usize::from(c.is_ascii_alphabetic());
         if !letter(c).is_ascii_alphabetic() {
             return None;
         }
     }
     // 5b is a door, su3 a threat.
-    (letters >= 2 && letters < length).then_some(at + length)
+    (alphabetic >= 2 && alphabetic < length).then_some(at + length)
 }
 
 /// The letter that a sign stands for.
@@ -207,9 +221,15 @@ fn letter(c: char) -> char {
 mod tests {
     use super::*;
 
-    fn undone(text: &str) -> String {
+    fn undo(text: &str) -> Option<Plain> {
+        let letter = |(at, c)| Letter { c, at: at as u32, start: 0, end: 0 };
+        let letters: Vec<Letter> = text.char_indices().map(letter).collect();
         let mut plain = Plain::default();
-        if undo(text, &mut plain) { plain.text } else { text.to_owned() }
+        super::undo(text, &letters, &mut plain).then_some(plain)
+    }
+
+    fn undone(text: &str) -> String {
+        undo(text).map_or_else(|| text.to_owned(), |plain| plain.text)
     }
 
     #[test]
@@ -250,14 +270,19 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_knows_where_it_came_from() {
+    fn every_character_knows_where_it_came_from() {
         for text in
             ["报#警", "我 要 s u e 你。们", "sh1t 、 a.b", "é4 ,", "1a", "。", "好 。", "a 。b"]
         {
-            let mut plain = Plain::default();
-            undo(text, &mut plain);
-            assert_eq!(plain.origin.len(), plain.text.len(), "{text}");
-            assert!(plain.origin.is_sorted() && plain.origin.iter().all(|at| *at < text.len()));
+            let Some(plain) = undo(text) else { continue };
+            let mut last = 0;
+            for letter in &plain.letters {
+                let given = &text[letter.start as usize..letter.end as usize];
+                assert_eq!(given.chars().count(), 1, "{text}");
+                assert!(plain.text[letter.at as usize..].starts_with(letter.c), "{text}");
+                assert!(letter.start >= last, "{text}");
+                last = letter.end;
+            }
         }
     }
 }

@@ -242,7 +242,7 @@ impl Engine {
         let Room { message: normalized, line, reading: within, grams, head: reasons } = room;
         self.library.normalizer.normalize_into(message.text, normalized);
         let normalized = &*normalized;
-        let reading = Reading::new(&self.library, &normalized.text, within);
+        let reading = Reading::new(&self.library, normalized, within);
         let acts = acts::of(&reading);
         let mut assessment = Assessment {
             lang: lang::detect(normalized, message.lang),
@@ -345,7 +345,7 @@ impl Engine {
     pub fn features(&self, message: &Message<'_>) -> Features {
         let normalized = self.library.normalizer.normalize(message.text);
         let mut room = Room::default();
-        let reading = Reading::new(&self.library, &normalized.text, &mut room.reading);
+        let reading = Reading::new(&self.library, &normalized, &mut room.reading);
         let acts = acts::of(&reading);
         let mut unused = Vec::new();
         let (target, base) = match message.role {
@@ -438,7 +438,7 @@ impl Engine {
         for (age, line) in message.context.iter().rev().take(LINES).enumerate() {
             self.library.normalizer.normalize_into(line.text, normalized);
             let normalized = &*normalized;
-            let reading = Reading::new(&self.library, &normalized.text, room);
+            let reading = Reading::new(&self.library, normalized, room);
             match line.role {
                 Role::Customer => {
                     let mut unused = Vec::new();

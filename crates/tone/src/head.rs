@@ -131,12 +131,19 @@ impl Head {
     /// Adds up the weights of n-grams, by lane.
     fn sums<const N: usize>(&self, grams: &Grams<'_>) -> [i32; N] {
         let mut sums = [0_i32; N];
-        for gram in grams.all {
-            // The number of lanes is known here, which is what makes this loop fast.
-            if let Ok(weights) = <&[u8; N]>::try_from(self.weights(gram.bucket)) {
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += i32::from(*weight as i8);
+        // The number of lanes is known here, and weights are few enough for their sum to be a
+        // number of 16 bits: both make this loop fast.
+        let (weights, _) = self.weights.as_chunks::<N>();
+        for few in grams.all.chunks(256) {
+            let mut part = [0_i16; N];
+            for gram in few {
+                let weights = &weights[(gram.bucket >> self.shift) as usize];
+                for (sum, weight) in part.iter_mut().zip(weights) {
+                    *sum += i16::from(*weight as i8);
                 }
+            }
+            for (sum, part) in sums.iter_mut().zip(part) {
+                *sum += i32::from(part);
             }
         }
         sums
@@ -194,14 +201,17 @@ impl Head {
         // What a step of each lane gives to the difference of the two outputs.
         let difference =
             |weight: &dyn Fn(usize) -> f64| toward.map_or(0.0, weight) - from.map_or(0.0, weight);
-        let worth: SmallVec<[f64; LANES]> = (0..self.step.len())
-            .map(|lane| match lane.checked_sub(OUTPUTS) {
-                None => difference(&|output| if output == lane { self.step[lane] } else { 0.0 }),
-                Some(unit) if answer.active & (1 << unit) != 0 => {
-                    self.step[lane] * difference(&|output| self.out[unit][output])
-                }
-                Some(_) => 0.0,
-            })
+        let worth = |lane: usize| match lane.checked_sub(OUTPUTS) {
+            None => difference(&|output| if output == lane { self.step[lane] } else { 0.0 }),
+            Some(unit) if answer.active & (1 << unit) != 0 => {
+                self.step[lane] * difference(&|output| self.out[unit][output])
+            }
+            Some(_) => 0.0,
+        };
+        // Most units are below their threshold.
+        let speak: SmallVec<[(usize, f64); LANES]> = (0..self.step.len())
+            .map(|lane| (lane, worth(lane)))
+            .filter(|(_, worth)| *worth != 0.0)
             .collect();
         // Every n-gram spreads its weight over its bytes; sums of differences in one pass.
         let text = grams.text;
@@ -209,8 +219,9 @@ impl Head {
         change.clear();
         change.resize(text.len() + 1, 0);
         for gram in grams.all {
-            let lanes = self.weights(gram.bucket).iter().zip(&worth);
-            let weight: f64 = lanes.map(|(weight, worth)| f64::from(*weight as i8) * worth).sum();
+            let weights = self.weights(gram.bucket);
+            let lanes = speak.iter().map(|(lane, worth)| f64::from(weights[*lane] as i8) * worth);
+            let weight: f64 = lanes.sum();
             let (start, end) = (gram.start as usize, gram.end as usize);
             let each = (weight * FINE) as i64 / (end - start).max(1) as i64;
             change[start] += each;
@@ -303,17 +314,17 @@ fn find_words(text: &str, words: &mut Vec<(usize, usize, i64)>) {
 
 /// The run of at most [`LONGEST`] words with the most credit.
 fn heaviest(words: &[(usize, usize, i64)]) -> Option<(usize, usize, i64)> {
-    let mut best = None;
+    let (mut best, mut most) = (None, 0);
     for first in 0..words.len() {
         let mut sum = 0;
-        for (last, word) in words.iter().enumerate().skip(first).take(LONGEST) {
+        for (more, word) in words[first..].iter().take(LONGEST).enumerate() {
             sum += word.2;
-            if sum > best.map_or(0, |(_, _, most)| most) {
-                best = Some((first, last, sum));
+            if sum > most {
+                (best, most) = (Some((first, first + more)), sum);
             }
         }
     }
-    best
+    best.map(|(first, last)| (first, last, most))
 }
 
 #[cfg(test)]

@@ -10,43 +10,39 @@ const HAN_PER_WORD: f64 = 1.7;
 const MIXED_SHARE: f64 = 0.5;
 
 /// A placeholder (`[ORDERID_1]`, `[数字x]`) is at most this many bytes long.
-const PLACEHOLDER: usize = 48;
+const PLACEHOLDER: u32 = 48;
 
 /// The language of a normalised message; `hint` decides only where the letters do not.
 pub(crate) fn detect(read: &Normalized, hint: Option<Lang>) -> Lang {
     let (mut han, mut words, mut foreign) = (0_u32, 0_u32, 0_u32);
-    let mut rest = read.text.as_str();
-    while let Some(c) = rest.chars().next() {
-        if c.is_ascii_alphanumeric() {
-            let end = rest
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '\'' && c != '_')
-                .unwrap_or(rest.len());
-            let (word, tail) = rest.split_at(end);
+    let mut rest = read.letters.as_slice();
+    while let Some((letter, behind)) = rest.split_first() {
+        rest = behind;
+        let c = letter.c;
+        if is_han(c) {
+            han += 1;
+        } else if c.is_ascii_alphanumeric() {
+            let part = |c: char| c.is_ascii_alphanumeric() || c == '\'' || c == '_';
+            let more = behind.iter().take_while(|letter| part(letter.c)).count();
+            rest = &behind[more..];
+            let (word, tail) = read.text[letter.at as usize..].split_at(more + 1);
             if word == "www" || ((word == "http" || word == "https") && tail.starts_with("://")) {
-                let end = tail.find(|c: char| !c.is_ascii_graphic()).unwrap_or(tail.len());
-                rest = &tail[end..];
+                let more = rest.iter().take_while(|letter| letter.c.is_ascii_graphic()).count();
+                rest = &rest[more..];
                 continue;
             }
             let letters = word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'\'');
             if letters && (word.len() > 1 || word == "i" || word == "a") {
                 words += 1;
             }
-            rest = tail;
-            continue;
-        }
-        if c == '[' {
-            let window = &rest.as_bytes()[..rest.len().min(PLACEHOLDER)];
-            if let Some(close) = window.iter().position(|b| *b == b']') {
-                rest = &rest[close + 1..];
-                continue;
+        } else if c == '[' {
+            let window = behind.iter().take_while(|other| other.at < letter.at + PLACEHOLDER);
+            if let Some(close) = window.map(|other| other.c).position(|c| c == ']') {
+                rest = &behind[close + 1..];
             }
-        }
-        if is_han(c) {
-            han += 1;
-        } else if c.is_alphabetic() {
+        } else if !c.is_ascii() && c.is_alphabetic() {
             foreign += 1;
         }
-        rest = &rest[c.len_utf8()..];
     }
     let chinese = f64::from(han) / HAN_PER_WORD;
     let english = f64::from(words);

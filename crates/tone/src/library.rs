@@ -22,15 +22,15 @@ use std::sync::Arc;
 
 use crate::assessment::{Act, Acts, UrgentCategory};
 use crate::head::HeadProblem;
-use crate::normalize::Normalizer;
-use crate::trie::{Occurrence, Place, Trie};
+use crate::normalize::{Letter, Normalizer};
+use crate::trie::{Occurrence, Trie};
 
 /// Longest stretch that `…` stands for, in bytes of normalised text: about 14
 /// Chinese characters or 8 English words.
 pub(crate) const GAP: usize = 42;
 
-/// No set of followers.
-const NOTHING: u32 = u32::MAX;
+/// The set that every text has: what an entry without followers needs.
+const ALWAYS: u32 = 0;
 
 /// Longest piece of a phrase with gaps, in bytes.
 const LONGEST: usize = 60;
@@ -262,15 +262,13 @@ pub(crate) struct Library {
     pub(crate) normalizer: Normalizer,
     trie: Trie,
     entries: Vec<Entry>,
-    /// By entry: a set of which a follower must be there, or [`NOTHING`]. Most entries are told by it
-    /// not to be in a text.
+    /// By entry: a set of which a follower must be there. Most entries are told by it not to be in
+    /// a text.
     needs: Vec<u32>,
     /// By pattern of the trie, and one more that ends the last.
     patterns: Vec<Pattern>,
-    /// Of each pattern, by word.
+    /// Of each pattern the sets that do not fit in it, by word.
     rows: Vec<Row>,
-    /// Words of 64 bits that hold a bit per set.
-    words: usize,
     pub(crate) hash: String,
 }
 
@@ -279,25 +277,50 @@ pub(crate) struct Library {
 struct Pattern {
     /// The first of the entries that begin with it.
     entries: u32,
-    /// The first of its rows.
+    /// The first of its rows but one.
     rows: u32,
+    /// Its first row, which most have no other beside.
+    sets: Row,
 }
 
 /// Sets of followers that a pattern belongs to, a bit for each of those from `64 * word` on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Row {
     word: u32,
     bits: u64,
 }
 
+impl Row {
+    fn has(&self, set: u32) -> bool {
+        self.word == set / 64 && self.bits & (1 << (set % 64)) != 0
+    }
+}
+
+/// Sets of followers that are there, a bit for each; those of which the numbers differ by a
+/// multiple of their count are not told apart.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present([u64; 32]);
+
+impl Present {
+    fn in_any() -> Present {
+        let mut present = Present::default();
+        present.add(Row { word: ALWAYS / 64, bits: 1 << (ALWAYS % 64) });
+        present
+    }
+
+    fn has(&self, set: u32) -> bool {
+        self.0[set as usize / 64 % self.0.len()] & (1 << (set % 64)) != 0
+    }
+
+    fn add(&mut self, row: Row) {
+        self.0[row.word as usize % self.0.len()] |= row.bits;
+    }
+}
+
 /// Room for what is found in a text on the way to its hits.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    places: Vec<Place>,
     occurrences: Vec<Occurrence>,
-    /// Sets of followers that begin later in a block, and in the one behind it.
-    present: Vec<u64>,
-    behind: Vec<u64>,
 }
 
 /// An entry found in a text, by bytes.
@@ -528,7 +551,6 @@ impl Library {
             }
         }
         let Draft { mut entries, sets, .. } = draft;
-        let words = sets.len().div_ceil(64);
         // Sorting is stable: of entries with the same key the last one counts.
         entries.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut followers: Vec<(Box<str>, u32)> = Vec::with_capacity(sets.len() * 8);
@@ -549,7 +571,6 @@ impl Library {
             needs: Vec::new(),
             patterns: Vec::with_capacity(patterns.len() + 1),
             rows: Vec::new(),
-            words,
             hash: hasher.finalize().to_hex().to_string(),
         };
         let mut entries = entries.into_iter().peekable();
@@ -559,7 +580,7 @@ impl Library {
             while let Some((key, entry)) = entries.next_if(|(key, _)| key.first == *pattern) {
                 if entries.peek().is_none_or(|(next, _)| *next != key) {
                     let needed = entry.rest.iter().find(|follower| !follower.optional);
-                    library.needs.push(needed.map_or(NOTHING, |follower| follower.set));
+                    library.needs.push(needed.map_or(ALWAYS, |follower| follower.set));
                     library.entries.push(entry);
                 }
             }
@@ -573,16 +594,18 @@ impl Library {
 
     fn begin_pattern(&mut self) {
         let (entries, rows) = (self.entries.len() as u32, self.rows.len() as u32);
-        self.patterns.push(Pattern { entries, rows });
+        self.patterns.push(Pattern { entries, rows, sets: Row::default() });
     }
 
     /// Adds a set, greater than those before, to those of the last pattern.
     fn belongs_to(&mut self, set: u32) {
+        let Some(pattern) = self.patterns.last_mut() else { return };
         let (word, bits) = (set / 64, 1 << (set % 64));
-        let first = self.patterns.last().map_or(0, |pattern| pattern.rows as usize);
-        match self.rows[first..].last_mut() {
-            Some(row) if row.word == word => row.bits |= bits,
-            _ => self.rows.push(Row { word, bits }),
+        let last = self.rows[pattern.rows as usize..].last_mut().unwrap_or(&mut pattern.sets);
+        if last.word == word || last.bits == 0 {
+            *last = Row { word, bits: last.bits | bits };
+        } else {
+            self.rows.push(Row { word, bits });
         }
     }
 
@@ -602,17 +625,11 @@ impl Library {
             .map(|entry| (&*entry.phrase, entry.sentiment))
     }
 
-    /// What a pattern is part of: its entries, and where in `rows` its sets stand.
-    fn of(&self, pattern: u32) -> (Range<usize>, Range<usize>) {
-        let [this, next] = [pattern, pattern + 1].map(|at| self.patterns[at as usize]);
-        let range = |from: u32, to: u32| from as usize..to as usize;
-        (range(this.entries, next.entries), range(this.rows, next.rows))
-    }
-
-    /// Whether a pattern is one of a set of followers.
-    fn is_one_of(&self, pattern: u32, set: u32) -> bool {
-        let (_, rows) = self.of(pattern);
-        self.rows[rows].iter().any(|row| row.word == set / 64 && row.bits & (1 << (set % 64)) != 0)
+    /// The rows of a pattern.
+    fn rows(&self, pattern: usize) -> impl Iterator<Item = &Row> {
+        let (this, next) = (&self.patterns[pattern], &self.patterns[pattern + 1]);
+        let more = &self.rows[this.rows as usize..next.rows as usize];
+        std::iter::once(&this.sets).chain(more)
     }
 
     /// Calls `each` with every entry found in a normalised text, overlapping ones included, from
@@ -620,42 +637,37 @@ impl Library {
     pub(crate) fn find<'l>(
         &'l self,
         text: &str,
+        letters: &[Letter],
         search: &mut Search,
         mut each: impl FnMut(Hit<'l>),
     ) {
-        let Search { places, occurrences, present, behind } = search;
-        self.trie.find(text, places, occurrences);
-        // Most entries with followers lack one of them: told by a bit per set, of what begins
-        // later in the block of the text and of what begins in the next one. A long text would
-        // have them all.
-        for bits in [&mut *present, &mut *behind] {
-            bits.clear();
-            bits.resize(self.words, 0);
-        }
+        let Search { occurrences } = search;
+        self.trie.find(letters, occurrences);
+        // Most entries with followers lack one of them: told by the sets of what begins later in
+        // the block of the text and of what begins in the next one. A long text would have them
+        // all.
+        let mut near = Present::in_any();
         let mut block = 0;
         for (index, found) in occurrences.iter().enumerate().rev() {
-            let this = found.start as usize / BLOCK;
-            if this != block {
-                std::mem::swap(present, behind);
-                present.fill(0);
-                if this + 1 != block {
-                    behind.fill(0);
+            let (start, end) = (found.start as usize, found.end as usize);
+            if start / BLOCK != block {
+                block = start / BLOCK;
+                near = Present::in_any();
+                let behind = &occurrences[index + 1..];
+                for found in
+                    behind.iter().take_while(|found| found.start as usize / BLOCK <= block + 1)
+                {
+                    self.add_sets(found.pattern, &mut near);
                 }
-                block = this;
             }
-            let (entries, rows) = self.of(found.pattern);
-            let is_present = |set: u32| {
-                let word = (set / 64) as usize;
-                (present[word] | behind[word]) & (1 << (set % 64)) != 0
-            };
-            let can_follow = |follower: &Follower| follower.optional || is_present(follower.set);
-            let needs = self.needs[entries.clone()].iter().rev();
-            for (at, needs) in entries.rev().zip(needs) {
-                if *needs != NOTHING && !is_present(*needs) {
+            let pattern = found.pattern as usize;
+            let entries = self.patterns[pattern].entries..self.patterns[pattern + 1].entries;
+            for at in entries.rev() {
+                if !near.has(self.needs[at as usize]) {
                     continue;
                 }
-                let entry = &self.entries[at];
-                let (start, end) = (found.start as usize, found.end as usize);
+                let entry = &self.entries[at as usize];
+                let can_follow = |follower: &Follower| follower.optional || near.has(follower.set);
                 if entry.rest.is_empty() {
                     each(Hit { start, end, entry });
                 } else if entry.rest.iter().all(can_follow) {
@@ -665,9 +677,15 @@ impl Library {
                     }
                 }
             }
-            for row in &self.rows[rows] {
-                present[row.word as usize] |= row.bits;
-            }
+            self.add_sets(found.pattern, &mut near);
+        }
+    }
+
+    fn add_sets(&self, pattern: u32, present: &mut Present) {
+        let [this, next] = [0, 1].map(|more| &self.patterns[pattern as usize + more]);
+        present.add(this.sets);
+        for row in &self.rows[this.rows as usize..next.rows as usize] {
+            present.add(*row);
         }
     }
 
@@ -705,7 +723,7 @@ impl Library {
             if found.start > reach {
                 break;
             }
-            if !self.is_one_of(found.pattern, follower.set) {
+            if !self.rows(found.pattern as usize).any(|row| row.has(follower.set)) {
                 continue;
             }
             let end = found.end as usize;
@@ -764,7 +782,7 @@ impl Draft<'_> {
             if rest.len() == FOLLOWERS {
                 return Err(Problem::Followers(written));
             }
-            let next = self.sets.len() as u32;
+            let next = ALWAYS + 1 + self.sets.len() as u32;
             let set = *self.sets.entry(alternatives).or_insert(next);
             rest.push(Follower { set, optional, after_gap: piece.after_gap });
         }
@@ -835,7 +853,8 @@ mod tests {
         let library = library(content).unwrap();
         let mut hits = Vec::new();
         let each = |hit: Hit<'_>| hits.push(text[hit.start..hit.end].to_owned());
-        library.find(text, &mut Search::default(), each);
+        let letters = library.normalizer.normalize(text).letters;
+        library.find(text, &letters, &mut Search::default(), each);
         hits.reverse();
         hits
     }
@@ -934,8 +953,9 @@ mod tests {
     #[test]
     fn a_follower_may_be_any_of_the_places_that_fit() {
         let library = library("[negative] sentiment=-0.5\n打了…{十|五|一}{次}…没").unwrap();
+        let read = library.normalizer.normalize("打了不下十五次电话没有一个人");
         let mut hits = 0;
-        library.find("打了不下十五次电话没有一个人", &mut Search::default(), |_| {
+        library.find(&read.text, &read.letters, &mut Search::default(), |_| {
             hits += 1;
         });
         assert_eq!(hits, 1);

@@ -3,7 +3,7 @@
 //! Compatibility forms and full width become plain, upper case lower, traditional
 //! characters simplified, Latin letters lose their accents; zero-width characters,
 //! skin tones and controls vanish; more than two of the same character in a row
-//! become two. Every byte of the result knows the Unicode scalars it came from.
+//! become two. Every character of the result knows the Unicode scalars it came from.
 
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
@@ -15,28 +15,41 @@ const LAST_HAN: u32 = 0x9fff;
 /// A character kept more often than this in a row says nothing more.
 const REPEATS: u32 = 2;
 
+/// A character that stays as it is.
+const STAYS: u16 = 0;
+
+/// One that stays and that only simplified text uses.
+const SIMPLIFIED: u16 = 1;
+
 /// The table of characters, compiled from `library/traditional.txt`.
 pub(crate) struct Normalizer {
-    /// Simplified form by `char - FIRST_HAN`; 0 where a character stays.
-    simplified: Box<[u16]>,
-    /// Characters that only simplified text uses, by `char - FIRST_HAN`.
-    only_simplified: Box<[bool]>,
+    /// By `char - FIRST_HAN`: [`STAYS`], [`SIMPLIFIED`] or the simplified form.
+    forms: Box<[u16]>,
 }
 
-/// The scalars of the original that a byte came from.
+/// A character of a text that was made of another one.
 #[derive(Clone, Copy, Debug)]
-struct Origin {
-    start: u32,
-    /// One past the last.
-    end: u32,
+pub(crate) struct Letter {
+    pub(crate) c: char,
+    /// Its first byte.
+    pub(crate) at: u32,
+    /// Where in the other text it came from.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// Where in the other text bytes `start..end` came from.
+pub(crate) fn origin(letters: &[Letter], start: usize, end: usize) -> (usize, usize) {
+    let holds = |byte: usize| letters.partition_point(|one| one.at as usize <= byte) - 1;
+    (letters[holds(start)].start as usize, letters[holds(end - 1)].end as usize)
 }
 
 /// A message in its one spelling.
 #[derive(Debug, Default)]
 pub(crate) struct Normalized {
     pub(crate) text: String,
-    /// By byte of `text`.
-    origins: Vec<Origin>,
+    /// The characters of `text`, which came from scalars of the original.
+    pub(crate) letters: Vec<Letter>,
     /// Characters that were traditional.
     pub(crate) traditional: u32,
     /// Characters that only simplified text uses.
@@ -49,7 +62,7 @@ impl Normalized {
         if start >= end {
             return (0, 0);
         }
-        (self.origins[start].start as usize, self.origins[end - 1].end as usize)
+        origin(&self.letters, start, end)
     }
 }
 
@@ -59,10 +72,10 @@ struct Writer<'o> {
     trims: bool,
     last: char,
     run: u32,
-    last_bytes: usize,
 }
 
 impl Writer<'_> {
+    #[inline]
     fn push(&mut self, c: char, scalar: u32) {
         if self.trims && self.out.text.is_empty() && matches!(c, ' ' | '\n') {
             return;
@@ -74,26 +87,19 @@ impl Writer<'_> {
                 '0'..='9' => u32::MAX,
                 _ => REPEATS,
             };
-            if self.run > cap {
-                let from = self.out.origins.len() - self.last_bytes;
-                for origin in &mut self.out.origins[from..] {
-                    origin.end = scalar + 1;
-                }
+            if self.run > cap
+                && let Some(last) = self.out.letters.last_mut()
+            {
+                last.end = scalar + 1;
                 return;
             }
         } else {
             self.last = c;
             self.run = 1;
-            self.last_bytes = c.len_utf8();
         }
+        let at = self.out.text.len() as u32;
         self.out.text.push(c);
-        let origin = Origin { start: scalar, end: scalar + 1 };
-        match c.len_utf8() {
-            1 => self.out.origins.push(origin),
-            // Nearly all that is not Latin: at once.
-            3 => self.out.origins.extend_from_slice(&[origin; 3]),
-            bytes => self.out.origins.extend(std::iter::repeat_n(origin, bytes)),
-        }
+        self.out.letters.push(Letter { c, at, start: scalar, end: scalar + 1 });
     }
 }
 
@@ -109,8 +115,8 @@ fn is_invisible(c: char) -> bool {
 impl Normalizer {
     pub(crate) fn new(file: &'static str, table: &str) -> Result<Normalizer, LibraryError> {
         let size = (LAST_HAN - FIRST_HAN + 1) as usize;
-        let mut simplified = vec![0_u16; size].into_boxed_slice();
-        let mut only_simplified = vec![false; size].into_boxed_slice();
+        let mut forms = vec![STAYS; size].into_boxed_slice();
+        let mut simplified = Vec::new();
         let mut both = "";
         for (number, line) in table.lines().enumerate() {
             if line.starts_with('#') {
@@ -130,17 +136,21 @@ impl Normalizer {
                     return Err(LibraryError::at(file, number + 1, Problem::Pair(pair.into())));
                 };
                 if from != to_index {
-                    simplified[from] = to as u16;
-                    only_simplified[to_index] = true;
+                    forms[from] = to as u16;
+                    simplified.push(to_index);
                 }
             }
         }
-        for c in both.chars() {
-            if let Some(index) = han_index(c) {
-                only_simplified[index] = false;
+        simplified.retain(|index| forms[*index] == STAYS);
+        for index in simplified {
+            forms[index] = SIMPLIFIED;
+        }
+        for index in both.chars().filter_map(han_index) {
+            if forms[index] == SIMPLIFIED {
+                forms[index] = STAYS;
             }
         }
-        Ok(Normalizer { simplified, only_simplified })
+        Ok(Normalizer { forms })
     }
 
     /// A message; the space around it, which says nothing, is left out.
@@ -155,7 +165,8 @@ impl Normalizer {
         self.write(text, true, out);
         let end = out.text.trim_end_matches([' ', '\n']).len();
         out.text.truncate(end);
-        out.origins.truncate(end);
+        let count = out.letters.iter().rev().take_while(|one| one.at as usize >= end).count();
+        out.letters.truncate(out.letters.len() - count);
     }
 
     /// A piece of a phrase, to which the space around it belongs.
@@ -167,13 +178,19 @@ impl Normalizer {
 
     fn write(&self, text: &str, trims: bool, out: &mut Normalized) {
         out.text.clear();
-        out.origins.clear();
+        out.letters.clear();
         (out.traditional, out.simplified) = (0, 0);
         out.text.reserve(text.len());
-        out.origins.reserve(text.len());
-        let mut writer = Writer { out, trims, last: '\0', run: 0, last_bytes: 0 };
+        let mut writer = Writer { out, trims, last: '\0', run: 0 };
         for (scalar, c) in (0..).zip(text.chars()) {
-            self.put(c, scalar, &mut writer);
+            match han_index(c).map(|index| self.forms[index]) {
+                // Most of a Chinese text.
+                Some(form) if form <= SIMPLIFIED => {
+                    writer.out.simplified += u32::from(form);
+                    writer.push(c, scalar);
+                }
+                _ => self.put(c, scalar, &mut writer),
+            }
         }
     }
 
@@ -184,14 +201,13 @@ impl Normalizer {
             '\t' => writer.push(' ', scalar),
             ' '..='~' => writer.push(c, scalar),
             '\u{4e00}'..='\u{9fff}' => {
-                let index = (c as u32 - FIRST_HAN) as usize;
-                let plain = self.simplified[index];
-                if plain == 0 {
-                    writer.out.simplified += u32::from(self.only_simplified[index]);
+                let form = self.forms[(c as u32 - FIRST_HAN) as usize];
+                if form <= SIMPLIFIED {
+                    writer.out.simplified += u32::from(form);
                     writer.push(c, scalar);
                 } else {
                     writer.out.traditional += 1;
-                    writer.push(char::from_u32(u32::from(plain)).unwrap_or(c), scalar);
+                    writer.push(char::from_u32(u32::from(form)).unwrap_or(c), scalar);
                 }
             }
             '\u{3001}' | '\u{3002}' | '\u{300a}'..='\u{300f}' | '\u{201c}' | '\u{201d}' => {

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::disguise::{self, Plain};
 use crate::library::{Class, Hit, Library, Search};
-use crate::normalize::is_han;
+use crate::normalize::{Letter, Normalized, is_han, origin};
 
 /// A stretch between two punctuation marks (or a space between Chinese characters).
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Room {
 /// Normalised text with everything the library found in it.
 pub(crate) struct Reading<'l, 't> {
     pub(crate) text: &'t str,
+    /// In characters.
+    pub(crate) length: usize,
     pub(crate) clauses: SmallVec<[Clause; 4]>,
     /// Hits of all classes but cues, exceptions applied, by start, longest first.
     pub(crate) hits: Hits<'l>,
@@ -63,11 +65,15 @@ pub(crate) struct Reading<'l, 't> {
 }
 
 impl<'l, 't> Reading<'l, 't> {
-    pub(crate) fn new(library: &'l Library, text: &'t str, room: &mut Room) -> Reading<'l, 't> {
+    pub(crate) fn new(
+        library: &'l Library,
+        Normalized { text, letters, .. }: &'t Normalized,
+        room: &mut Room,
+    ) -> Reading<'l, 't> {
         let mut found: SmallVec<[Hit<'l>; 32]> = SmallVec::new();
-        library.find(text, &mut room.search, |hit| found.push(hit));
+        library.find(text, letters, &mut room.search, |hit| found.push(hit));
         found.reverse();
-        find_disguised(library, text, room, |hit| found.push(hit));
+        find_disguised(library, text, letters, room, |hit| found.push(hit));
         found.sort_unstable_by(|a, b| {
             let place = |hit: &Hit<'l>| (hit.start, Reverse(hit.end));
             let key = |hit: &Hit<'l>| (hit.rank(), hit.entry.class);
@@ -76,9 +82,18 @@ impl<'l, 't> Reading<'l, 't> {
                 name.then_with(|| ptr::from_ref(a.entry).cmp(&ptr::from_ref(b.entry)))
             })
         });
-        let mut clauses = split(text);
-        let mut hits = Hits::new();
-        let mut cues = Picked::new();
+        let mut reading = Reading {
+            text,
+            length: letters.len(),
+            clauses: split(letters),
+            hits: Hits::new(),
+            cues: Picked::new(),
+            quoted: quotations(text, letters),
+            contrast: None,
+            resolved: None,
+            hearsay: None,
+        };
+        let Reading { clauses, hits, cues, .. } = &mut reading;
         let (mut excepted, mut covered) = (0, 0);
         let exceptions = exceptions(&found);
         for hit in found {
@@ -90,7 +105,7 @@ impl<'l, 't> Reading<'l, 't> {
                     // A cue inside a longer phrase is part of that phrase: 不 in 不满意. In a gap it
                     // may still tell that nothing has happened: 充电宝会不会着火.
                     if hit.end > covered
-                        || (hit.entry.class == Class::Hypothetical && in_gap(&hits, &hit))
+                        || (hit.entry.class == Class::Hypothetical && in_gap(hits, &hit))
                         || same_span(cues.last(), &hit)
                         || same_span(hits.last(), &hit)
                     {
@@ -105,7 +120,7 @@ impl<'l, 't> Reading<'l, 't> {
             }
         }
         let mut at = 0;
-        for cue in &cues {
+        for cue in cues.iter() {
             while at + 1 < clauses.len() && clauses[at].end <= cue.start {
                 at += 1;
             }
@@ -125,8 +140,8 @@ impl<'l, 't> Reading<'l, 't> {
         let first = |class| cues.iter().find(|cue| cue.entry.class == class).copied();
         let contrast = cues.iter().rev().find(|cue| cue.entry.class == Class::Contrast).copied();
         let (resolved, hearsay) = (first(Class::Resolved), first(Class::Hearsay));
-        let quoted = quotations(text);
-        Reading { text, clauses, hits, cues, quoted, contrast, resolved, hearsay }
+        (reading.contrast, reading.resolved, reading.hearsay) = (contrast, resolved, hearsay);
+        reading
     }
 
     /// The clause that holds the byte `at`.
@@ -215,20 +230,21 @@ fn same_span(one: Option<&Hit<'_>>, other: &Hit<'_>) -> bool {
 fn find_disguised<'l>(
     library: &'l Library,
     text: &str,
+    letters: &[Letter],
     room: &mut Room,
     mut found: impl FnMut(Hit<'l>),
 ) {
     let Room { search, plain } = room;
-    if !disguise::undo(text, plain) {
+    if !disguise::undo(text, letters, plain) {
         return;
     }
-    let Plain { text: plain, origin, .. } = &*plain;
+    let Plain { text: plain, letters } = &*plain;
     let mut hits = Hits::new();
-    library.find(plain, search, |hit| hits.push(hit));
+    library.find(plain, letters, search, |hit| hits.push(hit));
     hits.reverse();
     let exceptions = exceptions(&hits);
     for hit in hits {
-        let (start, end) = (origin[hit.start], origin[hit.end - 1] + 1);
+        let (start, end) = origin(letters, hit.start, hit.end);
         let grave = hit.entry.class == Class::Risk || hit.entry.politeness < 0;
         // What stands there undisguised has been found.
         let other = plain[hit.start..hit.end] != text[start..end];
@@ -269,18 +285,21 @@ fn runs_into(hit: &Hit<'_>, exceptions: &[(usize, usize)]) -> bool {
     hit.gap().is_empty() && exceptions.iter().any(into)
 }
 
-fn split(text: &str) -> SmallVec<[Clause; 4]> {
+fn split(letters: &[Letter]) -> SmallVec<[Clause; 4]> {
     let mut clauses: SmallVec<[Clause; 4]> = SmallVec::new();
     let mut start = 0;
-    let mut previous = ' ';
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
+    for (index, letter) in letters.iter().enumerate() {
+        let c = letter.c;
+        let han = |at: Option<usize>| {
+            at.and_then(|at| letters.get(at)).is_some_and(|letter| is_han(letter.c))
+        };
         let ends = match c {
             ',' | ';' | ':' | '.' | '!' | '?' | '~' | '\n' | '、' | '。' => true,
-            ' ' => is_han(previous) && chars.peek().is_some_and(|(_, next)| is_han(*next)),
+            ' ' => han(index.checked_sub(1)) && han(Some(index + 1)),
             _ => false,
         };
         if ends {
+            let at = letter.at as usize;
             let end = at + c.len_utf8();
             match clauses.last_mut() {
                 Some(last) if start == at => {
@@ -291,10 +310,10 @@ fn split(text: &str) -> SmallVec<[Clause; 4]> {
             }
             start = end;
         }
-        previous = c;
     }
-    if start < text.len() {
-        clauses.push(clause(start, text.len(), false));
+    let end = letters.last().map_or(0, |last| last.at as usize + last.c.len_utf8());
+    if start < end {
+        clauses.push(clause(start, end, false));
     }
     clauses
 }
@@ -304,12 +323,16 @@ fn clause(start: usize, end: usize, asked: bool) -> Clause {
 }
 
 /// Text within quotation marks, unless the marks hold the whole message.
-fn quotations(text: &str) -> Spans {
+fn quotations(text: &str, letters: &[Letter]) -> Spans {
     const MARKS: &[(char, char)] =
         &[('“', '”'), ('「', '」'), ('『', '』'), ('《', '》'), ('"', '"')];
     let mut quoted = Spans::new();
     let mut open: Option<(usize, char)> = None;
-    for (at, c) in text.char_indices() {
+    for letter in letters {
+        let (at, c) = (letter.at as usize, letter.c);
+        if is_han(c) {
+            continue;
+        }
         match open {
             Some((start, close)) if c == close => {
                 quoted.push((start, at + c.len_utf8()));

@@ -191,9 +191,9 @@ mod tests {
 
     /// What a rule answers for the hit that is exactly `word`.
     fn ask<T>(text: &str, word: &str, rule: impl Fn(&Reading<'_, '_>, &Hit<'_>) -> T) -> T {
-        let plain = LIBRARY.normalizer.normalize(text).text;
+        let plain = LIBRARY.normalizer.normalize(text);
         let reading = Reading::new(&LIBRARY, &plain, &mut Room::default());
-        let hit = reading.hits.iter().find(|hit| &plain[hit.start..hit.end] == word);
+        let hit = reading.hits.iter().find(|hit| &plain.text[hit.start..hit.end] == word);
         rule(&reading, hit.unwrap_or_else(|| panic!("'{word}' is no hit in '{text}'")))
     }
 

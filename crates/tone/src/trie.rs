@@ -5,21 +5,19 @@
 //! for another. One pass over the sorted patterns makes the trie, which failure links would make
 //! several times as slow to build.
 
+use crate::normalize::Letter;
+
 /// No pattern ends at a node.
 const NONE: u32 = u32::MAX;
 
-/// Bits of the filter of pairs: 16 KiB, which stay in the nearest cache.
-const PAIRS: u32 = 17;
+/// Bits of the filter of pairs, as a power of 2: 16 KiB, which stay in the nearest cache.
+const FILTER: u32 = 17;
+
+/// Bits of the number of a node in the table of pairs.
+const NODE: u32 = 22;
 
 /// Up to so many children of a node are looked through one by one.
 const FEW: usize = 8;
-
-/// A character of a text with the byte at which it begins.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    at: u32,
-    c: char,
-}
 
 /// A pattern found in a text, by bytes. Small: a message has many.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +43,13 @@ pub(crate) struct Trie {
     nodes: Vec<Node>,
     /// By the character a pattern begins with: its node, or 0.
     roots: Vec<u32>,
-    /// By the hash of the first two characters of a pattern: whether there is one.
+    /// By the hash of two characters: whether a pattern may begin with them.
+    filter: Vec<u64>,
+    /// By the same hash, or the next free place: the two characters and their node. The children
+    /// of a first character are many, and most of them are asked for once.
     pairs: Vec<u64>,
+    /// Bits of a hash that are no place in the table.
+    shift: u32,
 }
 
 /// Patterns that share their first `depth` bytes, still to be put under their node.
@@ -61,8 +64,13 @@ impl Trie {
     /// Patterns in ascending order, each once; a pattern's number is its place.
     pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Trie {
         let empty = Node { c: '\0', children: 0, count: 0, pattern: NONE };
-        let mut trie =
-            Trie { nodes: vec![empty], roots: Vec::new(), pairs: vec![0; 1 << (PAIRS - 6)] };
+        let mut trie = Trie {
+            nodes: vec![empty],
+            roots: Vec::new(),
+            filter: vec![0; 1 << (FILTER - 6)],
+            pairs: Vec::new(),
+            shift: 0,
+        };
         let mut open = vec![Branch { node: 0, depth: 0, from: 0, to: patterns.len() }];
         while let Some(Branch { node, depth, mut from, to }) = open.pop() {
             if from < to && patterns[from].as_ref().len() == depth {
@@ -97,14 +105,25 @@ impl Trie {
 
     /// Fills the tables of the first one and two characters.
     fn index(&mut self) {
-        let Trie { nodes, roots, pairs } = self;
+        let Trie { nodes, roots, filter, pairs, shift } = self;
+        let count: u32 = children(nodes, 0).map(|root| nodes[root].count).sum();
+        // A quarter full, a table seldom has two that want the same place.
+        let places = (4 * count as usize).next_power_of_two();
+        *shift = 64 - places.trailing_zeros().max(1);
+        pairs.resize(places.max(2), 0);
         for root in children(nodes, 0) {
             let first = nodes[root].c;
             roots.resize(roots.len().max(first as usize + 1), 0);
             roots[first as usize] = root as u32;
             for second in children(nodes, root) {
-                let bit = pair(first, nodes[second].c);
-                pairs[bit / 64] |= 1 << (bit % 64);
+                let both = pair(first, nodes[second].c);
+                let bit = hash(both) >> (64 - FILTER);
+                filter[bit as usize / 64] |= 1 << (bit % 64);
+                let mut at = (hash(both) >> *shift) as usize;
+                while pairs[at] != 0 {
+                    at = (at + 1) % pairs.len();
+                }
+                pairs[at] = (both << NODE) | second as u64;
             }
         }
     }
@@ -112,49 +131,60 @@ impl Trie {
     /// Every occurrence of a pattern, by start, of one start the longest first. Latin words and
     /// numbers are not cut out of longer ones. A text is far shorter than the 4 GiB up to which
     /// places count.
-    pub(crate) fn find(&self, text: &str, places: &mut Vec<Place>, found: &mut Vec<Occurrence>) {
-        places.clear();
-        places.extend(text.char_indices().map(|(at, c)| Place { at: at as u32, c }));
+    pub(crate) fn find(&self, letters: &[Letter], found: &mut Vec<Occurrence>) {
         found.clear();
-        let end_of = |at: usize| places.get(at + 1).map_or(text.len() as u32, |next| next.at);
         let mut within = false;
-        for (first, place) in places.iter().enumerate() {
-            let word = place.c.is_ascii_alphanumeric();
+        let mut rest = letters;
+        while let Some((first, after)) = rest.split_first() {
+            rest = after;
+            let mut after = after;
+            let word = is_word(first.c);
             let cut = word && within;
             within = word;
-            let root = self.roots.get(place.c as usize).map_or(0, |root| *root as usize);
+            let root = self.roots.get(first.c as usize).map_or(0, |root| *root as usize);
             if cut || root == 0 {
                 continue;
             }
             let from = found.len();
-            let mut node = &self.nodes[root];
             let mut last = first;
-            loop {
-                let next = places.get(last + 1);
-                if node.pattern != NONE {
-                    let goes_on = |next: &Place| next.c.is_ascii_alphanumeric();
-                    let cut = places[last].c.is_ascii_alphanumeric() && next.is_some_and(goes_on);
-                    if !cut {
-                        let (start, end) = (place.at, end_of(last));
-                        found.push(Occurrence { start, end, pattern: node.pattern });
-                    }
-                }
+            let mut node = Some(&self.nodes[root]);
+            while let Some(one) = node {
+                let next = after.first();
+                let cut = is_word(last.c) && next.is_some_and(|next| is_word(next.c));
+                let (start, end) = (first.at, last.at + last.c.len_utf8() as u32);
+                found.push(Occurrence { start, end, pattern: one.pattern });
+                // Whether a pattern ends here cannot be foretold; to take it back needs no branch.
+                found.truncate(found.len() - usize::from(one.pattern == NONE || cut));
                 let Some(next) = next else { break };
-                if last == first && !self.begins(place.c, next.c) {
-                    break;
-                }
-                let Some(child) = self.child(node, next.c) else { break };
-                node = child;
-                last += 1;
+                node = if std::ptr::eq(last, first) {
+                    self.pair(first.c, next.c)
+                } else {
+                    self.child(one, next.c)
+                };
+                (last, after) = (next, &after[1..]);
             }
-            found[from..].reverse();
+            if found.len() > from + 1 {
+                found[from..].reverse();
+            }
         }
     }
 
-    /// Whether a pattern may begin with these two characters.
-    fn begins(&self, first: char, second: char) -> bool {
-        let bit = pair(first, second);
-        self.pairs[bit / 64] & (1 << (bit % 64)) != 0
+    /// What is reached by two characters.
+    fn pair(&self, first: char, second: char) -> Option<&Node> {
+        let both = pair(first, second);
+        let hash = hash(both);
+        let bit = hash >> (64 - FILTER);
+        if self.filter[bit as usize / 64] & (1 << (bit % 64)) == 0 {
+            return None;
+        }
+        let mut at = (hash >> self.shift) as usize;
+        while self.pairs[at] != 0 {
+            if self.pairs[at] >> NODE == both {
+                return Some(&self.nodes[(self.pairs[at] & ((1 << NODE) - 1)) as usize]);
+            }
+            at = (at + 1) % self.pairs.len();
+        }
+        None
     }
 
     fn child(&self, node: &Node, c: char) -> Option<&Node> {
@@ -171,10 +201,18 @@ fn children(nodes: &[Node], of: usize) -> std::ops::Range<usize> {
     first..first + nodes[of].count as usize
 }
 
-/// The bit of a pair of characters.
-fn pair(first: char, second: char) -> usize {
-    let both = (u64::from(first) << 21) | u64::from(second);
-    (both.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAIRS)) as usize
+/// Whether a character is part of a Latin word or a number; told at once of most that are not.
+fn is_word(c: char) -> bool {
+    c.is_ascii() && c.is_ascii_alphanumeric()
+}
+
+/// Two characters as one number of 42 bits, never 0: no pattern begins with two of those.
+fn pair(first: char, second: char) -> u64 {
+    (u64::from(first) << 21) | u64::from(second)
+}
+
+fn hash(pair: u64) -> u64 {
+    pair.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -183,8 +221,10 @@ mod tests {
 
     /// What is found in a text, as it stands there.
     fn found<'t>(patterns: &[&str], text: &'t str) -> Vec<&'t str> {
-        let (mut places, mut found) = (Vec::new(), Vec::new());
-        Trie::new(patterns).find(text, &mut places, &mut found);
+        let letter = |(at, c)| Letter { c, at: at as u32, start: 0, end: 0 };
+        let letters: Vec<Letter> = text.char_indices().map(letter).collect();
+        let mut found = Vec::new();
+        Trie::new(patterns).find(&letters, &mut found);
         let words: Vec<&str> =
             found.iter().map(|one| &text[one.start as usize..one.end as usize]).collect();
         let numbered = found.iter().map(|one| patterns[one.pattern as usize]);
