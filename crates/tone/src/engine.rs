@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::assessment::{
-    Act, Acts, Assessment, Complaint, ComplaintLabel, Lang, Polarity, Role, Target,
+    Act, Acts, Assessment, Complaint, ComplaintLabel, Evidence, Lang, Polarity, Role, Target,
 };
 use crate::confidence::Confidence;
 use crate::grams::{Cut, Gram, Grams};
@@ -92,6 +92,7 @@ struct Room {
     reading: reading::Room,
     grams: Vec<Gram>,
     head: head::Room,
+    evidence: Vec<Evidence>,
 }
 
 /// Bytes of a message from which on its room is not kept: few are so long.
@@ -239,7 +240,9 @@ impl Engine {
     }
 
     fn assess_in(&self, room: &mut Room, message: &Message<'_>) -> Assessment {
-        let Room { message: normalized, line, reading: within, grams, head: reasons } = room;
+        let Room { message: normalized, line, reading: within, grams, head: reasons, evidence } =
+            room;
+        evidence.clear();
         self.library.normalizer.normalize_into(message.text, normalized);
         let normalized = &*normalized;
         let reading = Reading::new(&self.library, normalized, within);
@@ -256,10 +259,9 @@ impl Engine {
             promises: Vec::new(),
             question: self.questions.of(&reading, acts.contains(Act::Question)),
             topic: None,
-            evidence: Vec::with_capacity(reading.hits.len() + 2),
+            evidence: Vec::new(),
         };
         let cut = Cut::of(assessment.lang);
-        let evidence = &mut assessment.evidence;
         match message.role {
             Role::Agent => {
                 let base = politeness::BASE;
@@ -314,7 +316,9 @@ impl Engine {
         if assessment.question.is_some() {
             assessment.acts.insert(Act::Question);
         }
-        assessment.evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
+        evidence.sort_by_key(|evidence| (evidence.target, evidence.start, evidence.end));
+        assessment.evidence.reserve_exact(evidence.len());
+        assessment.evidence.append(evidence);
         assessment
     }
 

@@ -15,22 +15,25 @@
 //! any other: it is normalised when read. A later entry of the same class and phrase
 //! replaces the earlier one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::assessment::{Act, Acts, UrgentCategory};
 use crate::head::HeadProblem;
-use crate::normalize::{Letter, Normalizer};
+use crate::normalize::{Letter, Normalized, Normalizer};
 use crate::trie::{Occurrence, Trie};
 
 /// Longest stretch that `…` stands for, in bytes of normalised text: about 14
 /// Chinese characters or 8 English words.
 pub(crate) const GAP: usize = 42;
 
-/// The set that every text has: what an entry without followers needs.
+/// The bit that every text has: what an entry without followers needs.
 const ALWAYS: u32 = 0;
+
+/// Bits that tell sets apart. Sets beyond their number share them.
+const BITS: u32 = 1024;
 
 /// Longest piece of a phrase with gaps, in bytes.
 const LONGEST: usize = 60;
@@ -262,58 +265,59 @@ pub(crate) struct Library {
     pub(crate) normalizer: Normalizer,
     trie: Trie,
     entries: Vec<Entry>,
-    /// By entry: a set of which a follower must be there. Most entries are told by it not to be in
-    /// a text.
+    /// By entry: the bit of a set of which a follower must be there. Most entries are told by it
+    /// not to be in a text.
     needs: Vec<u32>,
     /// By pattern of the trie, and one more that ends the last.
     patterns: Vec<Pattern>,
-    /// Of each pattern the sets that do not fit in it, by word.
-    rows: Vec<Row>,
+    /// What patterns can be followers of, the same for many.
+    kinds: Vec<Kind>,
+    /// The sets of each kind, sorted.
+    sets: Vec<u32>,
     pub(crate) hash: String,
 }
 
-/// What is known of a pattern of the trie; each reaches up to that of the next one.
+/// What is known of a pattern of the trie.
 #[derive(Clone, Copy, Debug)]
 struct Pattern {
-    /// The first of the entries that begin with it.
+    /// The first of the entries that begin with it, up to those of the next pattern.
     entries: u32,
-    /// The first of its rows but one.
-    rows: u32,
-    /// Its first row, which most have no other beside.
-    sets: Row,
+    /// Its [`Kind`].
+    kind: u32,
 }
 
-/// Sets of followers that a pattern belongs to, a bit for each of those from `64 * word` on.
+/// The sets of followers that a pattern belongs to.
+#[derive(Clone, Debug, Default)]
+struct Kind {
+    /// Those that an entry needs.
+    present: Present,
+    /// Where all of them stand.
+    sets: Range<usize>,
+}
+
+/// Which sets of followers are there, by their bits.
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    word: u32,
-    bits: u64,
-}
-
-impl Row {
-    fn has(&self, set: u32) -> bool {
-        self.word == set / 64 && self.bits & (1 << (set % 64)) != 0
-    }
-}
-
-/// Sets of followers that are there, a bit for each; those of which the numbers differ by a
-/// multiple of their count are not told apart.
-#[derive(Clone, Copy, Debug, Default)]
-struct Present([u64; 32]);
+struct Present([u64; BITS as usize / 64]);
 
 impl Present {
     fn in_any() -> Present {
         let mut present = Present::default();
-        present.add(Row { word: ALWAYS / 64, bits: 1 << (ALWAYS % 64) });
+        present.add(ALWAYS);
         present
     }
 
-    fn has(&self, set: u32) -> bool {
-        self.0[set as usize / 64 % self.0.len()] & (1 << (set % 64)) != 0
+    fn has(&self, bit: u32) -> bool {
+        self.0[(bit / 64) as usize % self.0.len()] & (1 << (bit % 64)) != 0
     }
 
-    fn add(&mut self, row: Row) {
-        self.0[row.word as usize % self.0.len()] |= row.bits;
+    fn add(&mut self, bit: u32) {
+        self.0[(bit / 64) as usize % self.0.len()] |= 1 << (bit % 64);
+    }
+
+    fn add_all(&mut self, others: &Present) {
+        for (word, other) in self.0.iter_mut().zip(others.0) {
+            *word |= other;
+        }
     }
 }
 
@@ -486,7 +490,8 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
 }
 
 fn product(heads: &[String], tails: &[String]) -> Vec<String> {
-    heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect()
+    let both = |head: &String, tail: &String| [head.as_str(), tail].concat();
+    heads.iter().flat_map(|head| tails.iter().map(move |tail| both(head, tail))).collect()
 }
 
 impl Hit<'_> {
@@ -527,8 +532,14 @@ impl Library {
         let normalizer = Normalizer::new(traditional.0, traditional.1)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(traditional.1.as_bytes());
-        let mut draft =
-            Draft { normalizer: &normalizer, entries: Vec::new(), sets: HashMap::new() };
+        let mut draft = Draft {
+            normalizer: &normalizer,
+            plain: Normalized::default(),
+            patterns: HashMap::new(),
+            entries: Vec::new(),
+            sets: HashMap::new(),
+            nothing: "".into(),
+        };
         for (file, content) in files {
             hasher.update(content.as_bytes());
             let mut section = Section::default();
@@ -550,62 +561,100 @@ impl Library {
                 }
             }
         }
-        let Draft { mut entries, sets, .. } = draft;
-        // Sorting is stable: of entries with the same key the last one counts.
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut followers: Vec<(Box<str>, u32)> = Vec::with_capacity(sets.len() * 8);
-        for (alternatives, set) in sets {
-            followers.extend(alternatives.into_iter().map(|alternative| (alternative, set)));
+        let Draft { patterns, entries, sets, .. } = draft;
+        let mut sorted: Vec<(Box<str>, u32)> = patterns.into_iter().collect();
+        sorted.sort_unstable();
+        let mut places = vec![0_u32; sorted.len()];
+        for (place, (_, number)) in (0..).zip(&sorted) {
+            places[*number as usize] = place;
         }
-        followers.sort_unstable();
-        // Pattern by pattern: the entries that begin with it, the sets it belongs to.
-        let mut patterns: Vec<Box<str>> = Vec::with_capacity(entries.len() + followers.len());
-        patterns.extend(entries.iter().map(|(key, _)| key.first.clone()));
-        patterns.extend(followers.iter().map(|(alternative, _)| alternative.clone()));
-        patterns.sort_unstable();
-        patterns.dedup();
         let mut library = Library {
             normalizer,
-            trie: Trie::new(&patterns),
-            entries: Vec::new(),
-            needs: Vec::new(),
-            patterns: Vec::with_capacity(patterns.len() + 1),
-            rows: Vec::new(),
+            trie: Trie::new(&sorted.iter().map(|(pattern, _)| &**pattern).collect::<Vec<_>>()),
+            entries: Vec::with_capacity(entries.len()),
+            needs: Vec::with_capacity(entries.len()),
+            patterns: vec![Pattern { entries: 0, kind: 0 }; sorted.len() + 1],
+            kinds: Vec::new(),
+            sets: Vec::new(),
             hash: hasher.finalize().to_hex().to_string(),
         };
-        let mut entries = entries.into_iter().peekable();
-        let mut followers = followers.into_iter().peekable();
-        for pattern in &patterns {
-            library.begin_pattern();
-            while let Some((key, entry)) = entries.next_if(|(key, _)| key.first == *pattern) {
-                if entries.peek().is_none_or(|(next, _)| *next != key) {
-                    let needed = entry.rest.iter().find(|follower| !follower.optional);
-                    library.needs.push(needed.map_or(ALWAYS, |follower| follower.set));
-                    library.entries.push(entry);
-                }
-            }
-            while let Some((_, set)) = followers.next_if(|(piece, _)| piece == pattern) {
-                library.belongs_to(set);
-            }
+        // How often one of a set is likely to be in a text: short patterns are frequent.
+        let mut common = vec![0_u64; sets.len()];
+        for (patterns, set) in &sets {
+            common[*set as usize] = patterns
+                .iter()
+                .map(|number| sorted[places[*number as usize] as usize].0.chars().count())
+                .map(|length| 1_u64 << (4 * 6_usize.saturating_sub(length)))
+                .sum();
         }
-        library.begin_pattern();
+        let bits = library.take(entries, &places, &common);
+        library.tell_apart(sets, &places, &bits);
         Ok(library)
     }
 
-    fn begin_pattern(&mut self) {
-        let (entries, rows) = (self.entries.len() as u32, self.rows.len() as u32);
-        self.patterns.push(Pattern { entries, rows, sets: Row::default() });
+    /// Puts the entries in order, of those with the same key the last alone. Each needs the least
+    /// `common` of its sets; returned are the bits of those.
+    fn take(
+        &mut self,
+        entries: Vec<(Key, Entry)>,
+        places: &[u32],
+        common: &[u64],
+    ) -> HashMap<u32, u32> {
+        let place = |key: &Key| (places[key.first as usize], key.class);
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_unstable_by(|one, other| {
+            let (key, other_key) = (&entries[*one].0, &entries[*other].0);
+            let first = place(key).cmp(&place(other_key));
+            first.then_with(|| key.tail.cmp(&other_key.tail)).then(other.cmp(one))
+        });
+        order.dedup_by(|other, last| entries[*other].0 == entries[*last].0);
+        let mut bits: HashMap<u32, u32> = HashMap::new();
+        let mut entries: Vec<Option<(Key, Entry)>> = entries.into_iter().map(Some).collect();
+        let mut begun = 0;
+        for (key, entry) in order.into_iter().filter_map(|at| entries[at].take()) {
+            let place = places[key.first as usize] as usize;
+            while begun <= place {
+                self.patterns[begun].entries = self.entries.len() as u32;
+                begun += 1;
+            }
+            let needed = entry.rest.iter().filter(|follower| !follower.optional);
+            let needed = needed.min_by_key(|follower| common[follower.set as usize]);
+            let next = 1 + bits.len() as u32 % (BITS - 1);
+            self.needs.push(needed.map_or(ALWAYS, |one| *bits.entry(one.set).or_insert(next)));
+            self.entries.push(entry);
+        }
+        for pattern in &mut self.patterns[begun..] {
+            pattern.entries = self.entries.len() as u32;
+        }
+        bits
     }
 
-    /// Adds a set, greater than those before, to those of the last pattern.
-    fn belongs_to(&mut self, set: u32) {
-        let Some(pattern) = self.patterns.last_mut() else { return };
-        let (word, bits) = (set / 64, 1 << (set % 64));
-        let last = self.rows[pattern.rows as usize..].last_mut().unwrap_or(&mut pattern.sets);
-        if last.word == word || last.bits == 0 {
-            *last = Row { word, bits: last.bits | bits };
-        } else {
-            self.rows.push(Row { word, bits });
+    /// Tells each pattern what sets it belongs to.
+    fn tell_apart(
+        &mut self,
+        sets: HashMap<Vec<u32>, u32>,
+        places: &[u32],
+        bits: &HashMap<u32, u32>,
+    ) {
+        let mut members: Vec<(u32, u32)> = sets
+            .into_iter()
+            .flat_map(|(patterns, set)| patterns.into_iter().map(move |one| (one, set)))
+            .map(|(number, set)| (places[number as usize], set))
+            .collect();
+        members.sort_unstable();
+        self.kinds.push(Kind::default());
+        let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
+        for of_one in members.chunk_by(|one, other| one.0 == other.0) {
+            let sets: Vec<u32> = of_one.iter().map(|(_, set)| *set).collect();
+            let kind = *known.entry(sets).or_insert_with_key(|sets| {
+                let mut present = Present::default();
+                sets.iter().filter_map(|set| bits.get(set)).for_each(|bit| present.add(*bit));
+                let from = self.sets.len();
+                self.sets.extend(sets);
+                self.kinds.push(Kind { present, sets: from..self.sets.len() });
+                self.kinds.len() as u32 - 1
+            });
+            self.patterns[of_one[0].0 as usize].kind = kind;
         }
     }
 
@@ -625,11 +674,8 @@ impl Library {
             .map(|entry| (&*entry.phrase, entry.sentiment))
     }
 
-    /// The rows of a pattern.
-    fn rows(&self, pattern: usize) -> impl Iterator<Item = &Row> {
-        let (this, next) = (&self.patterns[pattern], &self.patterns[pattern + 1]);
-        let more = &self.rows[this.rows as usize..next.rows as usize];
-        std::iter::once(&this.sets).chain(more)
+    fn kind(&self, found: &Occurrence) -> &Kind {
+        &self.kinds[self.patterns[found.pattern as usize].kind as usize]
     }
 
     /// Calls `each` with every entry found in a normalised text, overlapping ones included, from
@@ -650,14 +696,13 @@ impl Library {
         let mut block = 0;
         for (index, found) in occurrences.iter().enumerate().rev() {
             let (start, end) = (found.start as usize, found.end as usize);
+            let later = &occurrences[index + 1..];
             if start / BLOCK != block {
                 block = start / BLOCK;
                 near = Present::in_any();
-                let behind = &occurrences[index + 1..];
-                for found in
-                    behind.iter().take_while(|found| found.start as usize / BLOCK <= block + 1)
-                {
-                    self.add_sets(found.pattern, &mut near);
+                let reach = (block as u32 + 2) * BLOCK as u32;
+                for found in later.iter().take_while(|found| found.start < reach) {
+                    near.add_all(&self.kind(found).present);
                 }
             }
             let pattern = found.pattern as usize;
@@ -667,25 +712,13 @@ impl Library {
                     continue;
                 }
                 let entry = &self.entries[at as usize];
-                let can_follow = |follower: &Follower| follower.optional || near.has(follower.set);
                 if entry.rest.is_empty() {
                     each(Hit { start, end, entry });
-                } else if entry.rest.iter().all(can_follow) {
-                    let later = &occurrences[index + 1..];
-                    if let Some(end) = self.follow(text, end, &entry.rest, later) {
-                        each(Hit { start, end, entry });
-                    }
+                } else if let Some(end) = self.follow(text, end, &entry.rest, later) {
+                    each(Hit { start, end, entry });
                 }
             }
-            self.add_sets(found.pattern, &mut near);
-        }
-    }
-
-    fn add_sets(&self, pattern: u32, present: &mut Present) {
-        let [this, next] = [0, 1].map(|more| &self.patterns[pattern as usize + more]);
-        present.add(this.sets);
-        for row in &self.rows[this.rows as usize..next.rows as usize] {
-            present.add(*row);
+            near.add_all(&self.kind(found).present);
         }
     }
 
@@ -723,7 +756,7 @@ impl Library {
             if found.start > reach {
                 break;
             }
-            if !self.rows(found.pattern as usize).any(|row| row.has(follower.set)) {
+            if self.sets[self.kind(found).sets.clone()].binary_search(&follower.set).is_err() {
                 continue;
             }
             let end = found.end as usize;
@@ -740,9 +773,10 @@ impl Library {
 }
 
 /// What makes an entry another one than those before.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq)]
 struct Key {
-    first: Box<str>,
+    /// The pattern that it begins with.
+    first: u32,
     class: Class,
     /// The phrase as written, if more must follow its first piece.
     tail: Rc<str>,
@@ -751,9 +785,14 @@ struct Key {
 /// Entries and follower sets while files are read.
 struct Draft<'n> {
     normalizer: &'n Normalizer,
-    entries: Vec<(Key, Entry)>,
+    plain: Normalized,
     /// Numbered by first appearance.
-    sets: HashMap<Vec<Box<str>>, u32>,
+    patterns: HashMap<Box<str>, u32>,
+    entries: Vec<(Key, Entry)>,
+    /// Of patterns; numbered by first appearance.
+    sets: HashMap<Vec<u32>, u32>,
+    /// The tail of an entry that has none.
+    nothing: Rc<str>,
 }
 
 impl Draft<'_> {
@@ -762,7 +801,7 @@ impl Draft<'_> {
         let written = written.replace("{…|}", "…");
         let mut pieces = pieces(&written)?.into_iter();
         let first = pieces.next().map(|piece| self.normalized(&piece)).unwrap_or_default();
-        if first.is_empty() || first.contains("") {
+        if first.first().is_none_or(|one| one.is_empty()) {
             return Err(Problem::Empty(written));
         }
         if first.len() > ALTERNATIVES {
@@ -770,7 +809,7 @@ impl Draft<'_> {
         }
         let mut rest = Vec::new();
         for piece in pieces {
-            let mut alternatives: Vec<Box<str>> = self.normalized(&piece).into_iter().collect();
+            let mut alternatives = self.normalized(&piece);
             let optional = alternatives.first().is_some_and(|one| one.is_empty());
             alternatives.retain(|one| !one.is_empty());
             if alternatives.is_empty() {
@@ -782,14 +821,15 @@ impl Draft<'_> {
             if rest.len() == FOLLOWERS {
                 return Err(Problem::Followers(written));
             }
-            let next = ALWAYS + 1 + self.sets.len() as u32;
+            let alternatives = alternatives.into_iter().map(|one| self.number(one)).collect();
+            let next = self.sets.len() as u32;
             let set = *self.sets.entry(alternatives).or_insert(next);
             rest.push(Follower { set, optional, after_gap: piece.after_gap });
         }
         if !rest.is_empty() && first.iter().any(|one| one.len() > LONGEST) {
             return Err(Problem::TooLong(written));
         }
-        let tail: Rc<str> = if rest.is_empty() { "".into() } else { written.into() };
+        let tail: Rc<str> = if rest.is_empty() { Rc::clone(&self.nothing) } else { written.into() };
         let rest: Box<[Follower]> = rest.into();
         for first in first {
             let entry = Entry {
@@ -797,7 +837,7 @@ impl Draft<'_> {
                 phrase: if rest.is_empty() {
                     Arc::from(&*first)
                 } else {
-                    Arc::from(format!("{first}…"))
+                    Arc::from([&*first, "…"].concat())
                 },
                 rest: rest.clone(),
                 politeness: section.politeness,
@@ -808,20 +848,29 @@ impl Draft<'_> {
                 acts: section.acts,
                 forbidden: section.forbidden,
             };
+            let first = self.number(first);
             self.entries.push((Key { first, class, tail: Rc::clone(&tail) }, entry));
         }
         Ok(())
     }
 
-    /// The normalised alternatives of a piece, sorted. Spaces around a piece that
+    /// The normalised alternatives of a piece, sorted, each once. Spaces around a piece that
     /// follows at once belong to it.
-    fn normalized(&self, piece: &Piece) -> BTreeSet<Box<str>> {
-        piece
-            .alternatives
-            .iter()
-            .map(|phrase| if piece.after_gap { phrase.trim_start() } else { phrase })
-            .map(|phrase| self.normalizer.piece(phrase).into_boxed_str())
-            .collect()
+    fn normalized(&mut self, piece: &Piece) -> Vec<Box<str>> {
+        let mut alternatives: Vec<Box<str>> = Vec::with_capacity(piece.alternatives.len());
+        for phrase in &piece.alternatives {
+            let phrase = if piece.after_gap { phrase.trim_start() } else { phrase };
+            self.normalizer.piece_into(phrase, &mut self.plain);
+            alternatives.push(self.plain.text.as_str().into());
+        }
+        alternatives.sort_unstable();
+        alternatives.dedup();
+        alternatives
+    }
+
+    fn number(&mut self, pattern: Box<str>) -> u32 {
+        let next = self.patterns.len() as u32;
+        *self.patterns.entry(pattern).or_insert(next)
     }
 }
 
@@ -841,6 +890,7 @@ fn sentence(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     const TABLE: (&str, &str) = ("traditional.txt", "訴诉");

@@ -170,10 +170,8 @@ impl Normalizer {
     }
 
     /// A piece of a phrase, to which the space around it belongs.
-    pub(crate) fn piece(&self, text: &str) -> String {
-        let mut out = Normalized::default();
-        self.write(text, false, &mut out);
-        out.text
+    pub(crate) fn piece_into(&self, text: &str, out: &mut Normalized) {
+        self.write(text, false, out);
     }
 
     fn write(&self, text: &str, trims: bool, out: &mut Normalized) {
