@@ -41,8 +41,8 @@ struct Node {
 /// Numbered patterns, none of them empty.
 pub(crate) struct Trie {
     nodes: Vec<Node>,
-    /// By the character a pattern begins with: its node, or 0.
-    roots: Vec<u32>,
+    /// By character: the pattern that is nothing but it, or [`NONE`].
+    alone: Vec<u32>,
     /// By the hash of two characters: whether a pattern may begin with them.
     filter: Vec<u64>,
     /// By the same hash, or the next free place: the two characters and their node. The children
@@ -66,7 +66,7 @@ impl Trie {
         let empty = Node { c: '\0', children: 0, count: 0, pattern: NONE };
         let mut trie = Trie {
             nodes: vec![empty],
-            roots: Vec::new(),
+            alone: Vec::new(),
             filter: vec![0; 1 << (FILTER - 6)],
             pairs: Vec::new(),
             shift: 0,
@@ -105,7 +105,7 @@ impl Trie {
 
     /// Fills the tables of the first one and two characters.
     fn index(&mut self) {
-        let Trie { nodes, roots, filter, pairs, shift } = self;
+        let Trie { nodes, alone, filter, pairs, shift } = self;
         let count: u32 = children(nodes, 0).map(|root| nodes[root].count).sum();
         // A quarter full, a table seldom has two that want the same place.
         let places = (4 * count as usize).next_power_of_two();
@@ -113,8 +113,8 @@ impl Trie {
         pairs.resize(places.max(2), 0);
         for root in children(nodes, 0) {
             let first = nodes[root].c;
-            roots.resize(roots.len().max(first as usize + 1), 0);
-            roots[first as usize] = root as u32;
+            alone.resize(alone.len().max(first as usize + 1), NONE);
+            alone[first as usize] = nodes[root].pattern;
             for second in children(nodes, root) {
                 let both = pair(first, nodes[second].c);
                 let bit = hash(both) >> (64 - FILTER);
@@ -137,31 +137,29 @@ impl Trie {
         let mut rest = letters;
         while let Some((first, after)) = rest.split_first() {
             rest = after;
-            let mut after = after;
             let word = is_word(first.c);
             let cut = word && within;
             within = word;
-            let root = self.roots.get(first.c as usize).map_or(0, |root| *root as usize);
-            if cut || root == 0 {
+            if cut {
                 continue;
             }
             let from = found.len();
-            let mut last = first;
-            let mut node = Some(&self.nodes[root]);
-            while let Some(one) = node {
-                let next = after.first();
+            let mut put = |pattern: u32, last: &Letter, next: Option<&Letter>| {
                 let cut = is_word(last.c) && next.is_some_and(|next| is_word(next.c));
                 let (start, end) = (first.at, last.at + last.c.len_utf8() as u32);
-                found.push(Occurrence { start, end, pattern: one.pattern });
+                found.push(Occurrence { start, end, pattern });
                 // Whether a pattern ends here cannot be foretold; to take it back needs no branch.
-                found.truncate(found.len() - usize::from(one.pattern == NONE || cut));
-                let Some(next) = next else { break };
-                node = if std::ptr::eq(last, first) {
-                    self.pair(first.c, next.c)
-                } else {
-                    self.child(one, next.c)
-                };
-                (last, after) = (next, &after[1..]);
+                found.truncate(found.len() - usize::from(pattern == NONE || cut));
+            };
+            let alone = self.alone.get(first.c as usize).map_or(NONE, |pattern| *pattern);
+            put(alone, first, after.first());
+            let Some((mut last, mut after)) = after.split_first() else { break };
+            let mut node = self.pair(first.c, last.c);
+            while let Some(one) = node {
+                put(one.pattern, last, after.first());
+                let Some((next, behind)) = after.split_first() else { break };
+                node = self.child(one, next.c);
+                (last, after) = (next, behind);
             }
             if found.len() > from + 1 {
                 found[from..].reverse();
