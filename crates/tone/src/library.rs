@@ -51,6 +51,9 @@ const TRIES: u32 = 48;
 /// other, which keeps the automaton small.
 const PRODUCT: usize = 12;
 
+/// Bytes of a file by entry, or by pattern: both are about as many.
+const BYTES: usize = 10;
+
 /// More alternatives than this are a mistake.
 const ALTERNATIVES: usize = 4096;
 
@@ -430,7 +433,7 @@ fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
             if full && last.alternatives.iter().all(|one| !one.is_empty()) {
                 pieces.push(Piece { after_gap: false, alternatives: choices });
             } else {
-                last.alternatives = product(&last.alternatives, &choices);
+                last.alternatives = product(std::mem::take(&mut last.alternatives), &choices);
             }
         }
         rest = &rest[length..];
@@ -472,7 +475,7 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
                 let close = closing(rest)?;
                 let mut choices = Vec::new();
                 alternatives(&rest[1..close], &mut choices)?;
-                sequence = product(&sequence, &choices);
+                sequence = product(sequence, &choices);
                 close + 1
             }
             _ => {
@@ -489,7 +492,14 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
     Some(())
 }
 
-fn product(heads: &[String], tails: &[String]) -> Vec<String> {
+/// Every head with every tail; a lone tail is put to the heads where they are.
+fn product(mut heads: Vec<String>, tails: &[String]) -> Vec<String> {
+    if let [tail] = tails {
+        for head in &mut heads {
+            head.push_str(tail);
+        }
+        return heads;
+    }
     let both = |head: &String, tail: &String| [head.as_str(), tail].concat();
     heads.iter().flat_map(|head| tails.iter().map(move |tail| both(head, tail))).collect()
 }
@@ -532,11 +542,14 @@ impl Library {
         let normalizer = Normalizer::new(traditional.0, traditional.1)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(traditional.1.as_bytes());
+        // Growing step by step would touch twice the memory.
+        let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
+        let room = bytes / BYTES;
         let mut draft = Draft {
             normalizer: &normalizer,
             plain: Normalized::default(),
-            patterns: HashMap::new(),
-            entries: Vec::new(),
+            patterns: HashMap::with_capacity(room),
+            entries: Vec::with_capacity(room),
             sets: HashMap::new(),
             nothing: "".into(),
         };
@@ -562,15 +575,26 @@ impl Library {
             }
         }
         let Draft { patterns, entries, sets, .. } = draft;
-        let mut sorted: Vec<(Box<str>, u32)> = patterns.into_iter().collect();
+        // Most differ in their first bytes, which compare as a number.
+        let first_bytes = |pattern: &str| {
+            pattern
+                .bytes()
+                .chain(std::iter::repeat(0))
+                .take(8)
+                .fold(0, |all, byte| (all << 8) | u64::from(byte))
+        };
+        let mut sorted: Vec<(u64, Box<str>, u32)> = patterns
+            .into_iter()
+            .map(|(pattern, number)| (first_bytes(&pattern), pattern, number))
+            .collect();
         sorted.sort_unstable();
         let mut places = vec![0_u32; sorted.len()];
-        for (place, (_, number)) in (0..).zip(&sorted) {
+        for (place, (_, _, number)) in (0..).zip(&sorted) {
             places[*number as usize] = place;
         }
         let mut library = Library {
             normalizer,
-            trie: Trie::new(&sorted.iter().map(|(pattern, _)| &**pattern).collect::<Vec<_>>()),
+            trie: Trie::new(&sorted.iter().map(|(_, pattern, _)| &**pattern).collect::<Vec<_>>()),
             entries: Vec::with_capacity(entries.len()),
             needs: Vec::with_capacity(entries.len()),
             patterns: vec![Pattern { entries: 0, kind: 0 }; sorted.len() + 1],
@@ -583,7 +607,7 @@ impl Library {
         for (patterns, set) in &sets {
             common[*set as usize] = patterns
                 .iter()
-                .map(|number| sorted[places[*number as usize] as usize].0.chars().count())
+                .map(|number| sorted[places[*number as usize] as usize].1.chars().count())
                 .map(|length| 1_u64 << (4 * 6_usize.saturating_sub(length)))
                 .sum();
         }
@@ -600,20 +624,23 @@ impl Library {
         places: &[u32],
         common: &[u64],
     ) -> HashMap<u32, u32> {
-        let place = |key: &Key| (places[key.first as usize], key.class);
-        let mut order: Vec<usize> = (0..entries.len()).collect();
+        let tail = |at: usize| &entries[at].0.tail;
+        let mut order: Vec<(u32, Class, usize)> = entries
+            .iter()
+            .enumerate()
+            .map(|(at, (key, _))| (places[key.first as usize], key.class, at))
+            .collect();
         order.sort_unstable_by(|one, other| {
-            let (key, other_key) = (&entries[*one].0, &entries[*other].0);
-            let first = place(key).cmp(&place(other_key));
-            first.then_with(|| key.tail.cmp(&other_key.tail)).then(other.cmp(one))
+            let first = (one.0, one.1).cmp(&(other.0, other.1));
+            first.then_with(|| tail(one.2).cmp(tail(other.2))).then(other.2.cmp(&one.2))
         });
-        order.dedup_by(|other, last| entries[*other].0 == entries[*last].0);
+        order.dedup_by(|other, last| entries[other.2].0 == entries[last.2].0);
         let mut bits: HashMap<u32, u32> = HashMap::new();
         let mut entries: Vec<Option<(Key, Entry)>> = entries.into_iter().map(Some).collect();
         let mut begun = 0;
-        for (key, entry) in order.into_iter().filter_map(|at| entries[at].take()) {
-            let place = places[key.first as usize] as usize;
-            while begun <= place {
+        for (place, _, at) in order {
+            let Some((_, entry)) = entries[at].take() else { continue };
+            while begun <= place as usize {
                 self.patterns[begun].entries = self.entries.len() as u32;
                 begun += 1;
             }

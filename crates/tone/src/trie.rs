@@ -7,7 +7,7 @@
 
 use crate::normalize::Letter;
 
-/// No pattern ends at a node.
+/// No pattern ends at a node: one more is 0.
 const NONE: u32 = u32::MAX;
 
 /// Bits of the filter of pairs, as a power of 2: 16 KiB, which stay in the nearest cache.
@@ -41,7 +41,8 @@ struct Node {
 /// Numbered patterns, none of them empty.
 pub(crate) struct Trie {
     nodes: Vec<Node>,
-    /// By character: the pattern that is nothing but it, or [`NONE`].
+    /// By character: one more than the pattern that is nothing but it, or 0. Most of the memory
+    /// is never touched.
     alone: Vec<u32>,
     /// By the hash of two characters: whether a pattern may begin with them.
     filter: Vec<u64>,
@@ -110,11 +111,12 @@ impl Trie {
         // A quarter full, a table seldom has two that want the same place.
         let places = (4 * count as usize).next_power_of_two();
         *shift = 64 - places.trailing_zeros().max(1);
-        pairs.resize(places.max(2), 0);
+        *pairs = vec![0; places.max(2)];
+        let last = children(nodes, 0).last().map_or('\0', |root| nodes[root].c);
+        *alone = vec![0; last as usize + 1];
         for root in children(nodes, 0) {
             let first = nodes[root].c;
-            alone.resize(alone.len().max(first as usize + 1), NONE);
-            alone[first as usize] = nodes[root].pattern;
+            alone[first as usize] = nodes[root].pattern.wrapping_add(1);
             for second in children(nodes, root) {
                 let both = pair(first, nodes[second].c);
                 let bit = hash(both) >> (64 - FILTER);
@@ -151,8 +153,8 @@ impl Trie {
                 // Whether a pattern ends here cannot be foretold; to take it back needs no branch.
                 found.truncate(found.len() - usize::from(pattern == NONE || cut));
             };
-            let alone = self.alone.get(first.c as usize).map_or(NONE, |pattern| *pattern);
-            put(alone, first, after.first());
+            let alone = self.alone.get(first.c as usize).map_or(0, |more| *more);
+            put(alone.wrapping_sub(1), first, after.first());
             let Some((mut last, mut after)) = after.split_first() else { break };
             let mut node = self.pair(first.c, last.c);
             while let Some(one) = node {
