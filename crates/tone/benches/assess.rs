@@ -68,6 +68,11 @@ fn message_of_bytes(bencher: Bencher<'_, '_>, bytes: usize) {
     bencher.bench_local(|| black_box(engine.assess(&message)));
 }
 
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn new_engine() -> Engine {
+    Engine::new().unwrap()
+}
+
 #[divan::bench]
 fn suggestion(bencher: Bencher<'_, '_>) {
     let engine = Engine::new().unwrap();

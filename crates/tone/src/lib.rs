@@ -6,7 +6,7 @@
 //! 1. **One spelling** with the way back to the original: width, case, traditional
 //!    characters, zero-width characters, repeats. Evidence spans count Unicode
 //!    scalars of the text as it was given.
-//! 2. **One automaton** over the phrase library, which is data (`library/*.txt`).
+//! 2. **One trie** over the phrase library, which is data (`library/*.txt`).
 //!    A longer exception swallows the phrases inside it, so that 尿不湿, 250元 or
 //!    报警器 are no insult and no threat. Risks and what agents should not say are also
 //!    looked for in the text without its disguises (投·诉, s u e, l4wyer).

@@ -1,4 +1,4 @@
-//! The phrase library: data files, their format, and the automaton made of them.
+//! The phrase library: data files, their format, and the trie made of them.
 //!
 //! A file holds sections; a section gives its entries a class and what they count:
 //!
@@ -48,7 +48,7 @@ const FOLLOWERS: usize = (BLOCK - LONGEST) / (GAP + LONGEST);
 const TRIES: u32 = 48;
 
 /// Alternatives multiply up to this number; beyond it they are matched one after the
-/// other, which keeps the automaton small.
+/// other, which keeps the trie small.
 const PRODUCT: usize = 12;
 
 /// Bytes of a file by entry, or by pattern: both are about as many.
@@ -137,6 +137,9 @@ pub enum LibraryError {
         /// What is wrong.
         problem: HeadProblem,
     },
+    /// More phrases than can be numbered.
+    #[error("the phrase library is too large to compile")]
+    Large,
 }
 
 impl LibraryError {
@@ -592,9 +595,10 @@ impl Library {
         for (place, (_, _, number)) in (0..).zip(&sorted) {
             places[*number as usize] = place;
         }
+        let trie = Trie::new(&sorted.iter().map(|(_, pattern, _)| &**pattern).collect::<Vec<_>>());
         let mut library = Library {
             normalizer,
-            trie: Trie::new(&sorted.iter().map(|(_, pattern, _)| &**pattern).collect::<Vec<_>>()),
+            trie: trie.ok_or(LibraryError::Large)?,
             entries: Vec::with_capacity(entries.len()),
             needs: Vec::with_capacity(entries.len()),
             patterns: vec![Pattern { entries: 0, kind: 0 }; sorted.len() + 1],

@@ -62,8 +62,9 @@ struct Branch {
 }
 
 impl Trie {
-    /// Patterns in ascending order, each once; a pattern's number is its place.
-    pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Trie {
+    /// Patterns in ascending order, each once; a pattern's number is its place. `None` if they have
+    /// more than four million characters that are not shared.
+    pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Option<Trie> {
         let empty = Node { c: '\0', children: 0, count: 0, pattern: NONE };
         let mut trie = Trie {
             nodes: vec![empty],
@@ -100,13 +101,12 @@ impl Trie {
             let parent = &mut trie.nodes[node as usize];
             (parent.children, parent.count) = (children as u32, count as u32);
         }
-        trie.index();
-        trie
+        (trie.nodes.len() <= 1 << NODE).then(|| trie.index())
     }
 
     /// Fills the tables of the first one and two characters.
-    fn index(&mut self) {
-        let Trie { nodes, alone, filter, pairs, shift } = self;
+    fn index(mut self) -> Trie {
+        let Trie { nodes, alone, filter, pairs, shift } = &mut self;
         let count: u32 = children(nodes, 0).map(|root| nodes[root].count).sum();
         // A quarter full, a table seldom has two that want the same place.
         let places = (4 * count as usize).next_power_of_two();
@@ -128,6 +128,7 @@ impl Trie {
                 pairs[at] = (both << NODE) | second as u64;
             }
         }
+        self
     }
 
     /// Every occurrence of a pattern, by start, of one start the longest first. Latin words and
@@ -224,7 +225,7 @@ mod tests {
         let letter = |(at, c)| Letter { c, at: at as u32, start: 0, end: 0 };
         let letters: Vec<Letter> = text.char_indices().map(letter).collect();
         let mut found = Vec::new();
-        Trie::new(patterns).find(&letters, &mut found);
+        Trie::new(patterns).unwrap().find(&letters, &mut found);
         let words: Vec<&str> =
             found.iter().map(|one| &text[one.start as usize..one.end as usize]).collect();
         let numbered = found.iter().map(|one| patterns[one.pattern as usize]);
