@@ -181,7 +181,11 @@ impl Promises {
         promises
     }
 
-    fn sight<'r, 't>(&self, reading: &'r Reading<'r, 't>, times: Vec<Time>) -> Sight<'r, 't> {
+    fn sight<'r, 'l, 't>(
+        &self,
+        reading: &'r Reading<'l, 't>,
+        times: Vec<Time>,
+    ) -> Sight<'r, 'l, 't> {
         let word = |found: Found| Word {
             start: found.start,
             end: found.end,
@@ -210,14 +214,14 @@ impl Promises {
 }
 
 /// A message with its times and the words around them.
-struct Sight<'r, 't> {
-    reading: &'r Reading<'r, 't>,
+struct Sight<'r, 'l, 't> {
+    reading: &'r Reading<'l, 't>,
     times: Vec<Time>,
     words: Vec<Word>,
     clauses: Vec<Clause>,
 }
 
-impl Sight<'_, '_> {
+impl Sight<'_, '_, '_> {
     /// What the time at `at` promises.
     fn promised(&self, at: usize) -> Option<Action> {
         let time = &self.times[at];

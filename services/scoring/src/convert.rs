@@ -81,8 +81,8 @@ pub(crate) fn assessment(
     }
 }
 
-fn promise(promise: &tone::Promise) -> scoring::Promise {
-    use scoring::promise::{Day, Due, Kind, Weekday};
+fn promise(promise: &tone::Promise) -> scoring::SaidPromise {
+    use scoring::said_promise::{Day, Due, Kind, Weekday};
     let due = match promise.due {
         tone::Due::Within { ms } => Some(Due::WithinMs(ms)),
         tone::Due::WorkDays { days } => Some(Due::WorkDays(days)),
@@ -94,7 +94,7 @@ fn promise(promise: &tone::Promise) -> scoring::Promise {
         })),
         tone::Due::Vague => None,
     };
-    scoring::Promise {
+    scoring::SaidPromise {
         kind: match promise.kind {
             tone::PromiseKind::Callback => Kind::Callback,
             tone::PromiseKind::Refund => Kind::Refund,
@@ -415,7 +415,7 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             present: slot.present,
             event_id: slot.event_id,
         }),
-        dialogue::FactBody::Promise(fact) => scoring::fact::Fact::Promise(promise(fact)),
+        dialogue::FactBody::Promise(fact) => scoring::fact::Fact::Promise(promise_fact(fact)),
         dialogue::FactBody::Correction(correction) => {
             scoring::fact::Fact::Correction(scoring::Correction {
                 signal_id: correction.signal_id,
@@ -475,7 +475,7 @@ fn session(session: dialogue::Session) -> scoring::Session {
     }
 }
 
-fn promise(promise: dialogue::PromiseFact) -> scoring::Promise {
+fn promise_fact(promise: dialogue::PromiseFact) -> scoring::Promise {
     use scoring::promise::State;
     let state = match promise.state {
         dialogue::PromiseState::Pending => State::Pending,
