@@ -3,22 +3,24 @@
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, TermsRef};
-use crate::cycle::{Alarm, Asks, Cycle, CycleId, End};
+use crate::cycle::{Alarm, Asks, Cycle, CycleId, End, TakenBack};
 use crate::deadline::{Due, Told};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
 use crate::ledger::{Ledger, Made, Outcome, Passed, PromiseState};
 use crate::output::{
-    self, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind, SlaState,
+    self, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
 };
 use crate::place::Place;
 use crate::policy::Terms;
-use crate::seen::Seen;
+use crate::seen::{Seen, event_key};
 use crate::slots::{Said, Settled};
 use crate::turn::{Human, Message, TurnStatement};
 
 /// Places looked through for an equal one before a new one is kept: agents take turns, queues
 /// seldom change, so an equal one is near the end.
 const PLACES_SEARCHED: usize = 16;
+/// Agents who came in and have not spoken, at most.
+const JOINS_KEPT: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Conversation {
@@ -34,6 +36,8 @@ pub(crate) struct Conversation {
     ended: Vec<Cycle>,
     open: Option<Box<Cycle>>,
     ledger: Ledger,
+    /// Agents who came in since the last cycle ended: who, and when.
+    joins: Vec<(u64, i64)>,
     /// Latest judged time of an event: what is before it is late.
     latest_ms: i64,
     /// Log time of the last message, or of the opening of the cycle if that is later.
@@ -92,6 +96,7 @@ impl Conversation {
             ended: Vec::new(),
             open: None,
             ledger: Ledger::default(),
+            joins: Vec::new(),
             latest_ms: i64::MIN,
             idle_from_ms: i64::MIN,
             last_log_ms: i64::MIN,
@@ -146,8 +151,8 @@ impl Conversation {
                 (None, Some((last_ms.saturating_add(config.horizon()), Deadline::Forget)))
             }
         };
-        // At the same time targets are missed and promises due before the cycle ends.
-        [service, promise, last].into_iter().flatten().min_by_key(|&(due_ms, _)| due_ms)
+        // What is pending at the very end of an idle cycle is cancelled with it.
+        [promise, last, service].into_iter().flatten().min_by_key(|&(due_ms, _)| due_ms)
     }
 
     /// Does what was due at `due_ms`.
@@ -205,7 +210,7 @@ impl Conversation {
     /// Tells what was expected of the open cycle by `due_ms`.
     fn pass(&mut self, due_ms: i64, due: Due, book: &Book, out: &mut Vec<Output>) {
         let Some(cycle) = self.open.as_deref_mut() else { return };
-        let Some(alarm) = cycle.pass(due) else { return };
+        let Some(alarm) = cycle.pass(due, due_ms) else { return };
         out.push(Output::Signal(self.identity.alarm(cycle.key, &alarm, due_ms, self.place)));
         if alarm.told == Told::Breach && matches!(due, Due::Frt | Due::Resolution) {
             out.push(Output::Fact(self.identity.cycle(cycle, self.place, book)));
@@ -259,6 +264,9 @@ impl Conversation {
         self.live |= !historical;
         if let Some(cycle) = &mut self.open {
             cycle.historical &= historical;
+            if !historical && let Some(terms) = book.terms(cycle.terms) {
+                cycle.wake(terms, sent_ms);
+            }
         }
         if !event.customer.is_empty() && event.customer != &*self.identity.customer {
             self.identity.customer = event.customer.into();
@@ -278,18 +286,13 @@ impl Conversation {
                     cycle.handoff(sent_ms, historical, terms);
                 });
             }
-            EventKind::Join if event.author.is_some_and(|author| author.role == Role::Agent) => {
-                if let Some(cycle) = &mut self.open {
-                    cycle.join(sent_ms);
-                }
-            }
+            EventKind::Join => self.join(event, sent_ms),
             EventKind::Status(status) => {
                 let at = Moment { sent_ms, now_ms, place, historical };
                 self.status(status, key, at, book, out);
             }
             EventKind::Edit { .. }
             | EventKind::Delete { .. }
-            | EventKind::Join
             | EventKind::Leave
             | EventKind::Assign
             | EventKind::Csat { .. } => {}
@@ -316,7 +319,8 @@ impl Conversation {
                 let message = Message {
                     sent_ms: at.sent_ms,
                     id: event.event_id.into(),
-                    asks: event.marks.question.is_some(),
+                    // History fires nothing.
+                    asks: event.marks.question.is_some() && !at.historical,
                 };
                 if says.expects_answer {
                     self.ledger.customer(at.sent_ms);
@@ -332,9 +336,11 @@ impl Conversation {
                     id: event.event_id,
                     substantive,
                     place: at.place,
+                    joined_ms: self.joined_ms(event, at.sent_ms),
+                    historical: at.historical,
                 };
                 let asked = self.open.as_ref().is_some_and(|cycle| cycle.is_waiting());
-                self.in_every_cycle(book, out, |cycle, state| {
+                self.in_every_cycle(at.sent_ms, book, out, |cycle, state| {
                     cycle.human(reply, book.terms(cycle.terms), state);
                 });
                 if substantive {
@@ -346,8 +352,9 @@ impl Conversation {
                 self.hear_agent(event, at, book, out);
             }
             Part::Machine { serves } => {
-                self.in_every_cycle(book, out, |cycle, _| {
-                    cycle.machine(at.sent_ms, at.place, serves, book.terms(cycle.terms));
+                self.in_every_cycle(at.sent_ms, book, out, |cycle, _| {
+                    let terms = book.terms(cycle.terms);
+                    cycle.machine(at.sent_ms, at.place, serves, at.historical, terms);
                 });
             }
             Part::Silent => {}
@@ -449,33 +456,63 @@ impl Conversation {
             out.push(identity.promise(outcome));
         });
         out.push(Output::Fact(identity.cycle(&mut cycle, self.place, book)));
+        Self::state_taken_back(identity, &mut cycle, self.place, out);
         out.push(identity.session(&cycle, waited, &self.ledger, self.place));
         self.ended.push(*cycle);
+        // Whoever was in charge answers for what comes next only once they act again.
+        self.joins.clear();
+        let place = self.identity.places[self.place as usize].without_agent();
+        self.place = self.identity.keep(place);
     }
 
     /// Shows a reply to every cycle in memory, oldest first: a late one may belong to an ended
     /// cycle. States the turns that change, then the cycle if what it said last no longer holds.
     fn in_every_cycle(
         &mut self,
+        sent_ms: i64,
         book: &Book,
         out: &mut Vec<Output>,
         mut show: impl FnMut(&mut Cycle, &mut dyn FnMut(TurnStatement)),
     ) {
         let identity = &self.identity;
         for cycle in self.ended.iter_mut().chain(self.open.as_deref_mut()) {
+            if !cycle.may_change(sent_ms) {
+                continue;
+            }
             let key = cycle.key;
             let terms = book.terms(cycle.terms);
             let before = (cycle.headline(terms), cycle.end.map(|_| cycle.body(terms)));
             show(cycle, &mut |turn| identity.turn(key, turn, out));
             // Counts of an open cycle go on changing and are stated when it ends.
             let after = (cycle.headline(terms), cycle.end.map(|_| cycle.body(terms)));
-            if after == before {
-                continue;
+            if after != before {
+                out.push(Output::Fact(identity.cycle(cycle, self.place, book)));
             }
-            out.push(Output::Fact(identity.cycle(cycle, self.place, book)));
-            if (before.0.frt, after.0.frt) == (Some(SlaState::Breached), Some(SlaState::Met)) {
-                out.push(identity.correction(cycle, SignalKind::FrtBreach, 0, self.place));
-            }
+            Self::state_taken_back(identity, cycle, self.place, out);
+        }
+    }
+
+    /// An agent comes in: remembered until they speak, or the cycle ends.
+    fn join(&mut self, event: &Event<'_>, sent_ms: i64) {
+        let Some(author) = event.author.filter(|author| author.role == Role::Agent) else { return };
+        let key = event_key("", author.id);
+        self.joins.retain(|&(other, _)| other != key);
+        if self.joins.len() < JOINS_KEPT {
+            self.joins.push((key, sent_ms));
+        }
+    }
+
+    /// When the author of a message came in, if that was at or before it.
+    fn joined_ms(&self, event: &Event<'_>, sent_ms: i64) -> Option<i64> {
+        let key = event_key("", event.author?.id);
+        let join = self.joins.iter().find(|&&(other, _)| other == key)?;
+        Some(join.1).filter(|&joined_ms| joined_ms <= sent_ms)
+    }
+
+    /// States the alarms of a cycle that turned out not to hold.
+    fn state_taken_back(identity: &Identity, cycle: &mut Cycle, place: u32, out: &mut Vec<Output>) {
+        for taken in std::mem::take(&mut cycle.taken_back) {
+            out.push(identity.correction(cycle, taken, place));
         }
     }
 
@@ -513,6 +550,7 @@ impl Conversation {
             (EventKind::Join | EventKind::Assign, Some(author)) if author.role == Role::Agent => {
                 author.id
             }
+            (EventKind::Leave, Some(author)) if author.id == current.agent() => "",
             _ => current.agent(),
         };
         let channel = or(event.channel, current.channel());
@@ -582,6 +620,21 @@ fn or<'a>(said: &'a str, known: &'a str) -> &'a str {
     if said.is_empty() { known } else { said }
 }
 
+/// Kind and severity of an alarm, while the customer waits or not.
+fn kind_of(due: Due, told: Told, waits: bool) -> (SignalKind, Severity) {
+    match (due, told) {
+        (Due::Frt, Told::Warning) => (SignalKind::FrtWarning, Severity::Warning),
+        (Due::Frt, Told::Breach) => (SignalKind::FrtBreach, Severity::High),
+        (Due::Nrt, Told::Warning) => (SignalKind::NrtWarning, Severity::Warning),
+        (Due::Nrt, Told::Breach) => (SignalKind::NrtBreach, Severity::High),
+        (Due::Resolution, Told::Warning) => (SignalKind::ResolutionWarning, Severity::Warning),
+        (Due::Resolution, Told::Breach) => (SignalKind::ResolutionBreach, Severity::High),
+        (Due::Question, _) => (SignalKind::QuestionUnanswered, Severity::Warning),
+        (Due::Silence, _) if waits => (SignalKind::AgentSilence, Severity::Warning),
+        (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
+    }
+}
+
 /// What makes a signal one.
 struct Cause {
     signal_id: String,
@@ -628,10 +681,13 @@ impl Identity {
         out.extend(correction.map(Output::Fact));
     }
 
-    fn correction(&self, cycle: &Cycle, kind: SignalKind, turn: u32, place: u32) -> Output {
-        let signal_id = self.alarm_id(kind, cycle.key, turn, 0);
+    /// Takes back an alarm of a cycle.
+    fn correction(&self, cycle: &Cycle, taken: TakenBack, place: u32) -> Output {
+        let (kind, _) = kind_of(taken.due, taken.told, true);
+        let signal_id = self.alarm_id(kind, cycle.key, taken.turn, taken.ordinal);
+        let (turn, ordinal) = (taken.turn, taken.ordinal);
         Output::Fact(self.fact(
-            format!("{}/{:016x}/frt", self.id, cycle.key),
+            format!("{}/{:016x}/{}/{turn}.{ordinal}", self.id, cycle.key, kind.name()),
             0,
             cycle.started_ms,
             cycle.place().unwrap_or(place),
@@ -642,17 +698,7 @@ impl Identity {
 
     /// What came with time and without a message.
     fn alarm(&self, cycle_key: u64, alarm: &Alarm, due_ms: i64, place: u32) -> Signal {
-        let (kind, severity) = match (alarm.due, alarm.told) {
-            (Due::Frt, Told::Warning) => (SignalKind::FrtWarning, Severity::Warning),
-            (Due::Frt, Told::Breach) => (SignalKind::FrtBreach, Severity::High),
-            (Due::Nrt, Told::Warning) => (SignalKind::NrtWarning, Severity::Warning),
-            (Due::Nrt, Told::Breach) => (SignalKind::NrtBreach, Severity::High),
-            (Due::Resolution, Told::Warning) => (SignalKind::ResolutionWarning, Severity::Warning),
-            (Due::Resolution, Told::Breach) => (SignalKind::ResolutionBreach, Severity::High),
-            (Due::Question, _) => (SignalKind::QuestionUnanswered, Severity::Warning),
-            (Due::Silence, _) if alarm.waits => (SignalKind::AgentSilence, Severity::Warning),
-            (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
-        };
+        let (kind, severity) = kind_of(alarm.due, alarm.told, alarm.waits);
         let signal_id = self.alarm_id(kind, cycle_key, alarm.turn, alarm.ordinal);
         let cause = Cause { signal_id, kind, severity, family: Family::Sla };
         self.signal(cause, &alarm.event_id, due_ms, place)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::TermsRef;
 use crate::care::{Care, Ending};
-use crate::deadline::{self, Clock, Deadlines, Due, Resolution, Told};
+use crate::deadline::{self, Clock, Deadlines, Due, Resolution, Stage, Told, ToldAlarm};
 use crate::event::{Marks, Polarity};
 use crate::history::History;
 use crate::mood::Mood;
@@ -20,6 +20,8 @@ use crate::turn::{Answer, Human, Message, Nrt, Split, Turn, TurnStatement};
 /// Hand-offs that a cycle remembers, latest first to stay. More than a handful means a loop
 /// between bots; only a reply later than its 64 latest hand-offs can tell the difference.
 const HANDOFFS_KEPT: usize = 64;
+/// Alarms of one wait that an answer may take back.
+const TOLD_KEPT: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cycle {
@@ -48,7 +50,10 @@ pub(crate) struct Cycle {
     any: Option<Reply>,
     human: Option<Reply>,
     substantive: Option<Reply>,
-    join: Join,
+    /// `frt.join.v1`.
+    joined_ms: Option<i64>,
+    /// A bot, not an automatic greeting, has spoken.
+    bot_served: bool,
     turns: u32,
     unanswered: u32,
     /// The customer run that waits for an answer.
@@ -58,6 +63,19 @@ pub(crate) struct Cycle {
     /// Latest answer that settled an open turn: a reply not before it, nor before the end,
     /// changes none of `settled`.
     latest_answer_ms: i64,
+    /// Alarms that turned out not to hold, until they are stated: before the event that said so is
+    /// through.
+    #[serde(skip)]
+    pub(crate) taken_back: Vec<TakenBack>,
+}
+
+/// An alarm that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TakenBack {
+    pub(crate) due: Due,
+    pub(crate) told: Told,
+    pub(crate) turn: u32,
+    pub(crate) ordinal: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,17 +113,6 @@ struct Reply {
     /// Latest of first customer message, hand-off and reopen at or before it.
     start_ms: i64,
     place: u32,
-}
-
-/// An agent's coming in and first message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Join {
-    #[default]
-    None,
-    /// Came in at this time and has said nothing.
-    Silent(i64),
-    /// Said something so long after coming in.
-    Spoke(i64),
 }
 
 /// What of an open cycle is news as soon as it changes; the rest is stated when it ends.
@@ -161,7 +168,9 @@ impl Cycle {
             any: None,
             human: None,
             substantive: None,
-            join: Join::None,
+            joined_ms: None,
+            bot_served: false,
+            taken_back: Vec::new(),
             turns: 0,
             unanswered: 0,
             open: None,
@@ -175,20 +184,25 @@ impl Cycle {
         self.open.is_some()
     }
 
-    /// Sets what is expected of the cycle that begins now. Nothing of what is only history.
+    /// Sets what is expected of the cycle that begins now.
     pub(crate) fn expect(&mut self, at: TermsRef, terms: &Terms) {
         self.terms = Some(at);
-        let policy = &terms.policy;
-        if self.historical || !policy.expects_anything() {
+        if !self.historical {
+            self.wake(terms, self.started_ms);
+        }
+    }
+
+    /// Something live happens at `at_ms`: from here on deadlines count. Nothing is expected of what
+    /// is only history.
+    pub(crate) fn wake(&mut self, terms: &Terms, at_ms: i64) {
+        if self.deadlines.is_some() || !terms.policy.expects_anything() {
             return;
         }
-        let mut deadlines = Deadlines::default();
+        self.deadlines = Some(Box::default());
         if self.reopened {
-            deadlines.frt = policy.frt.map(|target| Clock::start(terms, target, self.started_ms));
+            self.ask_for_first_reply(self.started_ms.max(at_ms), Some(terms));
+            self.ask_to_resolve(self.started_ms.max(at_ms), Some(terms));
         }
-        deadlines.resolution =
-            policy.resolution.map(|target| Resolution::start(terms, target, self.started_ms));
-        self.deadlines = Some(Box::new(deadlines));
     }
 
     pub(crate) fn handoff(&mut self, sent_ms: i64, historical: bool, terms: Option<&Terms>) {
@@ -197,36 +211,45 @@ impl Cycle {
         if self.handoffs.len() > HANDOFFS_KEPT {
             self.handoffs.remove(0);
         }
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.bot_serves = false;
-        }
-        self.ask_for_first_reply(historical, terms);
-    }
-
-    /// Lets the target of the first reply run from the latest of first customer message, hand-off
-    /// and reopen.
-    fn ask_for_first_reply(&mut self, historical: bool, terms: Option<&Terms>) {
-        let Some((target, terms)) = terms.and_then(|terms| Some((terms.policy.frt?, terms))) else {
-            return;
-        };
         if historical || self.human.is_some() {
             return;
         }
-        let Some(from_ms) = self.start_of_reply(i64::MAX) else { return };
         let Some(deadlines) = &mut self.deadlines else { return };
-        if deadlines.bot_serves {
-            return;
-        }
-        match &mut deadlines.frt {
-            Some(clock) => clock.restart(terms, target, from_ms),
-            none => *none = Some(Clock::start(terms, target, from_ms)),
+        deadlines.bot_serves = false;
+        let asked = deadlines.frt.is_some();
+        if asked && let Some(from_ms) = self.start_of_reply(i64::MAX) {
+            self.ask_for_first_reply(from_ms, terms);
         }
     }
 
-    /// An agent comes in.
-    pub(crate) fn join(&mut self, sent_ms: i64) {
-        if let Join::None | Join::Silent(_) = self.join {
-            self.join = Join::Silent(sent_ms);
+    /// Lets the target of the first reply run from here on, if it is not answered.
+    fn ask_for_first_reply(&mut self, from_ms: i64, terms: Option<&Terms>) {
+        let Some((target, terms)) = terms.and_then(|terms| Some((terms.policy.frt?, terms))) else {
+            return;
+        };
+        if self.human.is_some() {
+            return;
+        }
+        let Some(deadlines) = &mut self.deadlines else { return };
+        if deadlines.frt.is_none() {
+            deadlines.frt_from_ms = from_ms;
+        }
+        let clock = deadlines.frt.get_or_insert_with(Clock::stopped);
+        if !deadlines.bot_serves {
+            clock.restart(terms, target, from_ms.max(deadlines.frt_from_ms));
+        }
+    }
+
+    /// Lets the target of resolution run from here on, unless it does.
+    fn ask_to_resolve(&mut self, from_ms: i64, terms: Option<&Terms>) {
+        let Some((target, terms)) = terms.and_then(|terms| Some((terms.policy.resolution?, terms)))
+        else {
+            return;
+        };
+        let Some(deadlines) = &mut self.deadlines else { return };
+        match &mut deadlines.resolution {
+            Some(resolution) => resolution.resume(terms, target, from_ms),
+            none => *none = Some(Resolution::start(terms, target, from_ms)),
         }
     }
 
@@ -234,8 +257,7 @@ impl Cycle {
     /// joins one that is open.
     pub(crate) fn customer(&mut self, message: Message, says: Asks, terms: Option<&Terms>) {
         let sent_ms = message.sent_ms;
-        self.said(sent_ms, Speaker::Customer);
-        let is_first = self.first_customer_ms.is_none();
+        self.said(sent_ms, Speaker::Customer, says.historical);
         self.first_customer_ms.get_or_insert(sent_ms);
         match &mut self.open {
             Some(turn) => {
@@ -257,20 +279,21 @@ impl Cycle {
                 }));
                 if let Some(deadlines) = &mut self.deadlines {
                     deadlines.question_told = false;
-                    let target = terms.and_then(|terms| Some((terms, terms.policy.resolution?)));
-                    if let (Some(resolution), Some((terms, target))) =
-                        (&mut deadlines.resolution, target)
-                    {
-                        resolution.resume(terms, target, sent_ms);
-                    }
+                }
+                if !says.historical {
+                    self.ask_for_next_reply(terms);
                 }
             }
             None => {}
         }
-        if is_first {
-            self.ask_for_first_reply(says.historical, terms);
+        // Thanks alone asks for nothing.
+        if says.expects_answer && !says.historical {
+            self.ask_to_resolve(sent_ms, terms);
+            let asked = self.deadlines.as_ref().is_some_and(|deadlines| deadlines.frt.is_some());
+            if !asked {
+                self.ask_for_first_reply(sent_ms, terms);
+            }
         }
-        self.ask_for_next_reply(terms);
     }
 
     /// Lets the target of the next reply run for an open turn after the first reply.
@@ -291,6 +314,7 @@ impl Cycle {
         sent_ms: i64,
         place: u32,
         serves: bool,
+        historical: bool,
         terms: Option<&Terms>,
     ) {
         let ended_ms = self.end.map(|end| end.at_ms);
@@ -300,7 +324,8 @@ impl Cycle {
         if self.end.is_some() {
             return;
         }
-        self.said(sent_ms, Speaker::Machine);
+        self.said(sent_ms, Speaker::Machine, historical);
+        self.bot_served |= serves;
         let waits = serves
             && terms.is_some_and(|terms| terms.policy.frt_waits_for_handoff)
             && self.human.is_none()
@@ -316,8 +341,9 @@ impl Cycle {
     }
 
     /// Somebody says something that the customer sees.
-    fn said(&mut self, sent_ms: i64, speaker: Speaker) {
-        let is_late = self.silences.said(sent_ms, speaker, self.open.is_some());
+    fn said(&mut self, sent_ms: i64, speaker: Speaker, historical: bool) {
+        let waits = self.open.is_some();
+        let is_late = self.silences.said(sent_ms, speaker, !historical, waits);
         if let Some(deadlines) = &mut self.deadlines
             && !is_late
         {
@@ -334,12 +360,12 @@ impl Cycle {
         state: &mut dyn FnMut(TurnStatement),
     ) {
         let ended_ms = self.end.map(|end| end.at_ms);
+        let was_missed = self.frt_is_missed(terms);
         if ended_ms.is_none() {
-            self.said(reply.sent_ms, Speaker::Human);
-            if let Join::Silent(joined_ms) = self.join
-                && reply.sent_ms >= joined_ms
-            {
-                self.join = Join::Spoke(reply.sent_ms - joined_ms);
+            self.said(reply.sent_ms, Speaker::Human, reply.historical);
+            if self.joined_ms.is_none() {
+                let since = |joined_ms: i64| reply.sent_ms.saturating_sub(joined_ms);
+                self.joined_ms = reply.joined_ms.map(since);
             }
         }
         if let Some(start_ms) = self.start_of_reply(reply.sent_ms) {
@@ -361,13 +387,51 @@ impl Cycle {
             self.correct(&answer, reply, terms, state);
         }
         self.answer_open(answer, reply, terms, state);
-        if self.open.is_none()
+        if was_missed && !self.frt_is_missed(terms) {
+            self.take_back(Due::Frt, Told::Breach, 0, 0);
+        }
+        self.take_back_told(reply.sent_ms);
+        let pauses = |terms: &&Terms| {
+            terms.policy.resolution.is_some_and(|target| target.pauses_on_customer)
+        };
+        if self.end.is_none()
+            && self.open.is_none()
+            && self.first_customer_ms.is_some()
+            && let Some(terms) = terms.filter(pauses)
             && let Some(deadlines) = &mut self.deadlines
             && let Some(resolution) = &mut deadlines.resolution
-            && let Some(terms) = terms
-            && terms.policy.resolution.is_some_and(|target| target.pauses_on_customer)
+            && resolution.pause(terms, reply.sent_ms)
         {
-            resolution.pause(terms, reply.sent_ms);
+            self.take_back(Due::Resolution, Told::Breach, 0, 0);
+        }
+    }
+
+    /// Whether a reply sent at `sent_ms` can change anything: not in an ended cycle unless it was
+    /// sent before the end, or before a reply of it.
+    pub(crate) fn may_change(&self, sent_ms: i64) -> bool {
+        let Some(end) = self.end else { return true };
+        let replies = [self.any, self.human, self.substantive];
+        let last_ms = replies.into_iter().flatten().map(|reply| reply.sent_ms).max();
+        sent_ms < end.at_ms.max(self.latest_answer_ms).max(last_ms.unwrap_or(i64::MIN))
+    }
+
+    fn frt_is_missed(&self, terms: Option<&Terms>) -> bool {
+        let told = self.deadlines.as_ref().and_then(|deadlines| deadlines.frt);
+        told.is_some_and(|clock| clock.stage == Stage::Breached)
+            && self.frt_sla(terms).is_some_and(|sla| sla.state == SlaState::Breached)
+    }
+
+    fn take_back(&mut self, due: Due, told: Told, turn: u32, ordinal: u32) {
+        self.taken_back.push(TakenBack { due, told, turn, ordinal });
+    }
+
+    /// Takes back the warnings and waits that were told after `sent_ms`, when an answer was sent.
+    fn take_back_told(&mut self, sent_ms: i64) {
+        let Some(deadlines) = &mut self.deadlines else { return };
+        // What was told before stays, and nothing sent later than this says anything of it.
+        let told = std::mem::take(&mut deadlines.told);
+        for alarm in told.into_iter().filter(|alarm| sent_ms <= alarm.effective_ms) {
+            self.take_back(alarm.due, Told::Warning, alarm.turn, alarm.ordinal);
         }
     }
 
@@ -398,6 +462,10 @@ impl Cycle {
                     self.turns += 1;
                     self.unanswered += u32::from(!was_answered);
                     rest.number = self.turns;
+                    // What remains waited for a next reply: somebody has answered before.
+                    if rest.nrt == Nrt::NotAsked && self.deadlines.is_some() && !rest.historical {
+                        rest.nrt = Nrt::Settled { told: false };
+                    }
                     // The part with the turn's first message goes on as that turn.
                     let answered =
                         if turn.answers_first(reply.sent_ms) { &mut *turn } else { &mut rest };
@@ -405,7 +473,7 @@ impl Cycle {
                     Some(rest)
                 }
             };
-            self.unanswered -= u32::from(!was_answered);
+            self.unanswered = self.unanswered.saturating_sub(u32::from(!was_answered));
             state(turn.statement(self.number, terms));
             if let Some(mut rest) = rest {
                 state(rest.statement(self.number, terms));
@@ -431,17 +499,21 @@ impl Cycle {
         match turn.split(reply.sent_ms) {
             Split::None => {
                 self.open = Some(turn);
+                // That was a first reply all the same.
+                self.ask_for_next_reply(terms);
                 return;
             }
-            Split::All => self.unanswered -= 1,
+            Split::All => self.unanswered = self.unanswered.saturating_sub(1),
             Split::Some(mut rest) => {
                 self.turns += 1;
                 rest.number = self.turns;
-                if !turn.answers_first(reply.sent_ms) {
+                if turn.answers_first(reply.sent_ms) {
+                    rest.nrt = Nrt::NotAsked;
+                    if let Some(deadlines) = &mut self.deadlines {
+                        deadlines.question_told = false;
+                    }
+                } else {
                     std::mem::swap(&mut *turn, &mut rest);
-                }
-                if let Some(deadlines) = &mut self.deadlines {
-                    deadlines.question_told = false;
                 }
                 self.open = Some(Box::new(rest));
                 self.ask_for_next_reply(terms);
@@ -465,6 +537,10 @@ impl Cycle {
             self.silences.end(at_ms, self.open.is_some());
         }
         self.end = Some(End { at_ms, ..end });
+        let in_time = self.deadlines.as_ref().and_then(|deadlines| deadlines.resolution);
+        if end.resolved && in_time.is_some_and(|resolution| resolution.is_corrected_by(at_ms)) {
+            self.take_back(Due::Resolution, Told::Breach, 0, 0);
+        }
         self.settle_open(end.place, end.log_ms, terms, state);
     }
 
@@ -569,7 +645,7 @@ impl Cycle {
     }
 
     /// Lets the deadline of [`next_due`](Self::next_due) pass.
-    pub(crate) fn pass(&mut self, due: Due) -> Option<Alarm> {
+    pub(crate) fn pass(&mut self, due: Due, effective_ms: i64) -> Option<Alarm> {
         let deadlines = self.deadlines.as_deref_mut()?;
         let waits = self.open.is_some();
         let (mut turn, mut ordinal, mut told) = (0, 0, Told::Breach);
@@ -593,6 +669,19 @@ impl Cycle {
             let open = self.open.as_mut()?;
             (turn, told) = (open.number, deadline::fire(open.nrt.clock_mut()?));
         }
+        if due == Due::Frt && told == Told::Warning {
+            ordinal = deadlines.frt_warnings;
+            deadlines.frt_warnings += 1;
+        }
+        let is_of_wait = match due {
+            Due::Frt | Due::Nrt => told == Told::Warning,
+            Due::Question => true,
+            Due::Silence => waits,
+            Due::Resolution => false,
+        };
+        if is_of_wait && deadlines.told.len() < TOLD_KEPT {
+            deadlines.told.push(ToldAlarm { due, effective_ms, turn, ordinal });
+        }
         Some(Alarm { due, told, turn, event_id, ordinal, waits })
     }
 
@@ -603,8 +692,8 @@ impl Cycle {
             human: self.human.map(since),
             substantive: self
                 .substantive
-                .map(|reply| reply.sent_ms - self.substantive_start(reply)),
-            join: self.joined_for(),
+                .map(|reply| reply.sent_ms.saturating_sub(self.substantive_start(reply))),
+            join: self.joined_ms,
             // After the first reply it is no news.
             handed_over: self.human.is_none() && !self.handoffs.is_empty(),
             // A warning is a signal; of the target only its end is stated.
@@ -621,25 +710,18 @@ impl Cycle {
         self.human.map_or(reply.start_ms, |human| human.start_ms)
     }
 
-    fn joined_for(&self) -> Option<i64> {
-        match self.join {
-            Join::Spoke(time_ms) => Some(time_ms),
-            Join::None | Join::Silent(_) => None,
-        }
-    }
-
     /// The target of the first reply, if it was ever asked for.
     fn frt_sla(&self, terms: Option<&Terms>) -> Option<Sla> {
         let (terms, deadlines) = (terms?, self.deadlines.as_ref()?);
         let (target, clock) = (terms.policy.frt?, deadlines.frt?);
-        Some(match (self.human, self.end) {
-            (Some(_), _) if deadlines.bot_serves => {
-                Sla { state: SlaState::Met, target_ms: target.target_ms, due_ms: None }
-            }
-            (Some(reply), _) => deadline::answered(terms, target, reply.start_ms, reply.sent_ms),
+        match (self.human, self.end) {
+            (Some(reply), _) => clock.done(target, reply.sent_ms).or_else(|| {
+                let from_ms = reply.start_ms.max(deadlines.frt_from_ms);
+                deadline::answered(terms, target, from_ms, reply.sent_ms)
+            }),
             (None, Some(_)) => clock.given_up(target),
             (None, None) => clock.open(target),
-        })
+        }
     }
 
     /// The run that waits for an answer, as it stands.
@@ -659,10 +741,11 @@ impl Cycle {
         let business = |reply: Option<Reply>, start_ms: &dyn Fn(Reply) -> i64| {
             reply.and_then(|reply| terms?.business(start_ms(reply), reply.sent_ms))
         };
-        let resolved = self.end.map(|end| end.resolved);
-        let resolution = self.deadlines.as_ref().and_then(|deadlines| {
-            Some(deadlines.resolution?.state(terms?.policy.resolution?, resolved))
-        });
+        let end = self.end.map(|end| (end.at_ms, end.resolved));
+        let resolution = self
+            .deadlines
+            .as_ref()
+            .and_then(|deadlines| deadlines.resolution?.state(terms?.policy.resolution?, end));
         output::Cycle {
             cycle: self.number,
             started_ms: self.started_ms,
@@ -681,10 +764,11 @@ impl Cycle {
             sla_frt: self.frt_sla(terms),
             sla_resolution: resolution,
             silences: self.silences.stated(),
-            resolved: resolved.unwrap_or(false),
+            resolved: self.end.is_some_and(|end| end.resolved),
             provisional: self.end.is_none(),
             reopened: self.reopened,
             handed_over: !self.handoffs.is_empty(),
+            bot_served: self.bot_served,
             turns: self.turns,
             unanswered: self.unanswered,
         }

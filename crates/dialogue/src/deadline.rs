@@ -16,9 +16,10 @@ const NEVER: i64 = i64::MAX;
 pub(crate) struct Clock {
     /// [`NEVER`] if it does not warn.
     warn_ms: i64,
-    /// [`NEVER`] while it stands still.
+    /// [`NEVER`] while it stands still, and if the calendar has no such time.
     due_ms: i64,
     pub(crate) stage: Stage,
+    stopped: bool,
 }
 
 /// How far a target has come.
@@ -31,27 +32,42 @@ pub(crate) enum Stage {
 
 impl Clock {
     pub(crate) fn start(terms: &Terms, target: Target, from_ms: i64) -> Self {
-        let mut clock = Self { warn_ms: NEVER, due_ms: NEVER, stage: Stage::Pending };
+        let mut clock = Self::stopped();
         clock.restart(terms, target, from_ms);
         clock
     }
 
-    /// Lets the whole target run from another time on, unless it was missed already.
+    /// A target whose time does not run yet.
+    pub(crate) fn stopped() -> Self {
+        Self { warn_ms: NEVER, due_ms: NEVER, stage: Stage::Pending, stopped: true }
+    }
+
+    /// Lets the whole target run from another time on, unless it was missed already: what was told
+    /// stays.
     pub(crate) fn restart(&mut self, terms: &Terms, target: Target, from_ms: i64) {
         if self.stage != Stage::Breached {
+            self.stage = Stage::Pending;
             self.run(terms, from_ms, target.target_ms, target.warn_ms);
         }
     }
 
     /// Lets `left_ms` run from `from_ms` on, and warn once `warn_ms` of it have passed.
     fn run(&mut self, terms: &Terms, from_ms: i64, left_ms: i64, warn_ms: Option<i64>) {
+        self.stopped = false;
         self.due_ms = terms.due(from_ms, left_ms).unwrap_or(NEVER);
         self.warn_ms = warn_ms.and_then(|warn_ms| terms.due(from_ms, warn_ms)).unwrap_or(NEVER);
     }
 
-    /// Lets time stand still.
+    /// Lets time stand still, unless the target was missed already.
     pub(crate) fn stop(&mut self) {
-        (self.warn_ms, self.due_ms) = (NEVER, NEVER);
+        if self.stage != Stage::Breached {
+            *self = Self::stopped();
+        }
+    }
+
+    /// Whether it can come to an end: not if the calendar has no such time.
+    fn is_possible(&self) -> bool {
+        self.stopped || self.due_ms < NEVER
     }
 
     /// When it fires next.
@@ -79,26 +95,43 @@ impl Clock {
         }
     }
 
-    /// The target as it stands while nothing has answered it.
-    pub(crate) fn open(&self, target: Target) -> Sla {
+    /// The target as it stands while nothing has answered it; `None` if it never can be due.
+    pub(crate) fn open(&self, target: Target) -> Option<Sla> {
         let due_ms = (self.due_ms < NEVER).then_some(self.due_ms);
-        Sla { state: self.state(), target_ms: target.target_ms, due_ms }
+        let sla = Sla { state: self.state(), target_ms: target.target_ms, due_ms };
+        self.is_possible().then_some(sla)
     }
 
     /// The target once nothing will answer it any more.
-    pub(crate) fn given_up(&self, target: Target) -> Sla {
-        let sla = self.open(target);
+    pub(crate) fn given_up(&self, target: Target) -> Option<Sla> {
+        let sla = self.open(target)?;
         let missed = self.stage == Stage::Breached;
-        Sla { state: if missed { SlaState::Breached } else { SlaState::Cancelled }, ..sla }
+        Some(Sla { state: if missed { SlaState::Breached } else { SlaState::Cancelled }, ..sla })
+    }
+
+    /// The target once something was done about it at `done_ms`, as far as the clock can tell: that
+    /// was in time while it stood still, and it has the last word on what was told as missed.
+    pub(crate) fn done(&self, target: Target, done_ms: i64) -> Option<Sla> {
+        if !(self.stopped || self.stage == Stage::Breached) {
+            return None;
+        }
+        let sla = self.open(target)?;
+        let in_time = done_ms <= self.due_ms;
+        Some(Sla { state: if in_time { SlaState::Met } else { SlaState::Breached }, ..sla })
     }
 }
 
-/// The target as an answer sent at `answered_ms` leaves it that counts from `from_ms`.
-pub(crate) fn answered(terms: &Terms, target: Target, from_ms: i64, answered_ms: i64) -> Sla {
-    let due_ms = terms.due(from_ms, target.target_ms);
-    let in_time = due_ms.is_none_or(|due_ms| answered_ms <= due_ms);
-    let state = if in_time { SlaState::Met } else { SlaState::Breached };
-    Sla { state, target_ms: target.target_ms, due_ms }
+/// The target as an answer sent at `answered_ms` leaves it that counts from `from_ms`; `None` if it
+/// never can be due.
+pub(crate) fn answered(
+    terms: &Terms,
+    target: Target,
+    from_ms: i64,
+    answered_ms: i64,
+) -> Option<Sla> {
+    let due_ms = terms.due(from_ms, target.target_ms)?;
+    let state = if answered_ms <= due_ms { SlaState::Met } else { SlaState::Breached };
+    Some(Sla { state, target_ms: target.target_ms, due_ms: Some(due_ms) })
 }
 
 /// Time left to resolve a cycle; stands still while the customer is asked for something, if the
@@ -109,6 +142,8 @@ pub(crate) struct Resolution {
     left_ms: i64,
     /// Runs since; `None` while it stands still.
     since_ms: Option<i64>,
+    /// Stands or stood still last from here on.
+    paused_ms: i64,
 }
 
 impl Resolution {
@@ -117,38 +152,51 @@ impl Resolution {
             clock: Clock::start(terms, target, from_ms),
             left_ms: target.target_ms,
             since_ms: Some(from_ms),
+            paused_ms: from_ms,
         }
     }
 
-    pub(crate) fn pause(&mut self, terms: &Terms, at_ms: i64) {
-        if self.clock.stage == Stage::Breached {
-            return;
+    /// Lets time stand still from `at_ms` on; says whether that takes back that it was missed: an
+    /// answer that was sent before came to light later.
+    pub(crate) fn pause(&mut self, terms: &Terms, at_ms: i64) -> bool {
+        let was_missed = self.clock.stage == Stage::Breached;
+        if was_missed && at_ms > self.clock.due_ms {
+            return false;
         }
-        if let Some(since_ms) = self.since_ms.take() {
-            self.left_ms = (self.left_ms - terms.passed(since_ms, at_ms)).max(0);
-            self.clock.stop();
-        }
+        let Some(since_ms) = self.since_ms.take() else { return false };
+        self.left_ms = (self.left_ms - terms.passed(since_ms, at_ms)).max(0);
+        self.paused_ms = at_ms.max(since_ms);
+        self.clock = Clock::stopped();
+        was_missed
     }
 
+    /// Lets it run on; no time runs twice.
     pub(crate) fn resume(&mut self, terms: &Terms, target: Target, at_ms: i64) {
         if self.clock.stage == Stage::Breached || self.since_ms.is_some() {
             return;
         }
+        let at_ms = at_ms.max(self.paused_ms);
         self.since_ms = Some(at_ms);
         let passed_ms = target.target_ms - self.left_ms;
         let warn_ms = target.warn_ms.map(|warn_ms| (warn_ms - passed_ms).max(0));
         self.clock.run(terms, at_ms, self.left_ms, warn_ms);
     }
 
-    pub(crate) fn state(&self, target: Target, end: Option<bool>) -> Sla {
+    /// The target as it stands, or as the end of its cycle left it: when, and whether resolved.
+    pub(crate) fn state(&self, target: Target, end: Option<(i64, bool)>) -> Option<Sla> {
         match end {
             None => self.clock.open(target),
-            Some(resolved) => {
-                let sla = self.clock.given_up(target);
-                let is_met = resolved && sla.state == SlaState::Cancelled;
-                Sla { state: if is_met { SlaState::Met } else { sla.state }, ..sla }
-            }
+            Some((_, false)) => self.clock.given_up(target),
+            Some((at_ms, true)) => self
+                .clock
+                .done(target, at_ms)
+                .or_else(|| Some(Sla { state: SlaState::Met, ..self.clock.open(target)? })),
         }
+    }
+
+    /// It was told as missed, and the cycle was resolved in time.
+    pub(crate) fn is_corrected_by(&self, at_ms: i64) -> bool {
+        self.clock.stage == Stage::Breached && at_ms <= self.clock.due_ms
     }
 }
 
@@ -157,6 +205,9 @@ impl Resolution {
 pub(crate) struct Deadlines {
     /// Runs until the first human reply; `None` before anything asks for one.
     pub(crate) frt: Option<Clock>,
+    /// What asks for the first reply was sent no earlier: a target counts from no thanks and no
+    /// history.
+    pub(crate) frt_from_ms: i64,
     pub(crate) resolution: Option<Resolution>,
     /// A bot serves and nobody was asked to take over.
     pub(crate) bot_serves: bool,
@@ -164,10 +215,23 @@ pub(crate) struct Deadlines {
     pub(crate) silence_told: bool,
     /// The question that waits was told.
     pub(crate) question_told: bool,
+    /// What an answer that was sent in time may take back, besides missed targets of replies.
+    pub(crate) told: Vec<ToldAlarm>,
+    /// Warnings of the first reply so far.
+    pub(crate) frt_warnings: u32,
+}
+
+/// An alarm while somebody waited for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldAlarm {
+    pub(crate) due: Due,
+    pub(crate) effective_ms: i64,
+    pub(crate) turn: u32,
+    pub(crate) ordinal: u32,
 }
 
 /// Which deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Due {
     Frt,
     Nrt,

@@ -275,6 +275,8 @@ pub struct Cycle {
     pub reopened: bool,
     /// Somebody was asked to take over, from a bot or from a person.
     pub handed_over: bool,
+    /// A bot, not an automatic greeting, has spoken in it.
+    pub bot_served: bool,
     /// Turns so far.
     pub turns: u32,
     /// Turns without an answer so far.

@@ -28,6 +28,11 @@ impl Place {
             && self.team() == team
     }
 
+    /// The same with nobody in charge.
+    pub(crate) fn without_agent(&self) -> Self {
+        Self::new("", self.channel(), self.queue(), self.team())
+    }
+
     pub(crate) fn agent(&self) -> &str {
         self.part(0, self.ends[0])
     }

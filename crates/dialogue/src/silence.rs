@@ -15,11 +15,19 @@ pub(crate) enum Speaker {
     Machine,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Last {
+    sent_ms: i64,
+    speaker: Speaker,
+    /// History starts no deadline.
+    live: bool,
+}
+
 /// Silences of a cycle. A late message breaks none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Silences {
     /// The latest message and who said it.
-    last: Option<(i64, Speaker)>,
+    last: Option<Last>,
     stated: output::Silences,
     /// How many were told by a signal.
     told: u32,
@@ -27,22 +35,21 @@ pub(crate) struct Silences {
 
 impl Silences {
     /// A message; `waits` if the customer waited for an answer before it. Says whether it is late.
-    pub(crate) fn said(&mut self, sent_ms: i64, speaker: Speaker, waits: bool) -> bool {
-        if self.last.is_some_and(|(last_ms, _)| sent_ms < last_ms) {
+    pub(crate) fn said(&mut self, sent_ms: i64, speaker: Speaker, live: bool, waits: bool) -> bool {
+        if self.last.is_some_and(|last| sent_ms < last.sent_ms) {
             return true;
         }
         let was_customers = self.end(sent_ms, waits) == Some(false);
         if was_customers && speaker == Speaker::Human {
             self.stated.restated += 1;
         }
-        self.last = Some((sent_ms, speaker));
+        self.last = Some(Last { sent_ms, speaker, live });
         false
     }
 
     /// Counts the stretch until now if it is long; says whether it was the agent's.
     pub(crate) fn end(&mut self, at_ms: i64, waits: bool) -> Option<bool> {
-        let (last_ms, _) = self.last?;
-        let time_ms = at_ms.saturating_sub(last_ms);
+        let time_ms = at_ms.saturating_sub(self.last?.sent_ms);
         if time_ms <= SILENCE_MS {
             return None;
         }
@@ -64,13 +71,13 @@ impl Silences {
         agent_ms: Option<i64>,
         customer_ms: Option<i64>,
     ) -> Option<i64> {
-        let (last_ms, speaker) = self.last?;
-        let most_ms = match (waits, speaker) {
+        let last = self.last.filter(|last| last.live)?;
+        let most_ms = match (waits, last.speaker) {
             (true, _) => agent_ms,
             (false, Speaker::Human) => customer_ms,
             (false, Speaker::Customer | Speaker::Machine) => None,
         };
-        Some(last_ms.saturating_add(most_ms?))
+        Some(last.sent_ms.saturating_add(most_ms?))
     }
 
     /// Counts a signal and says how many there were before.

@@ -80,6 +80,9 @@ pub(crate) struct Human<'a> {
     pub(crate) id: &'a str,
     pub(crate) substantive: bool,
     pub(crate) place: u32,
+    /// When this agent came in last, if that is known.
+    pub(crate) joined_ms: Option<i64>,
+    pub(crate) historical: bool,
 }
 
 /// A turn to be stated: who it belongs to and what it says.
@@ -120,8 +123,8 @@ impl Turn {
         self.messages = keep;
         // What was told stays with the part that keeps the number.
         let nrt = match self.nrt {
-            Nrt::Settled { .. } => Nrt::Settled { told: false },
-            Nrt::NotAsked | Nrt::Running(_) => Nrt::NotAsked,
+            Nrt::NotAsked => Nrt::NotAsked,
+            Nrt::Settled { .. } | Nrt::Running(_) => Nrt::Settled { told: false },
         };
         Split::Some(Turn { stated: 0, messages: rest, answer: self.answer.clone(), nrt, ..*self })
     }
@@ -224,18 +227,20 @@ impl Turn {
         }
     }
 
-    /// The target of the next reply, once the turn is settled.
+    /// The target of the next reply, as it stands or as the turn was settled.
     fn nrt_sla(&self, terms: Option<&Terms>) -> Option<Sla> {
-        let Nrt::Settled { told } = self.nrt else { return None };
         let (target, terms) = (terms?.policy.nrt?, terms?);
+        let told = match self.nrt {
+            Nrt::NotAsked => return None,
+            Nrt::Running(clock) => return clock.open(target),
+            Nrt::Settled { told } => told,
+        };
         let from_ms = self.started_ms();
-        Some(match &self.answer {
-            Some(answer) => deadline::answered(terms, target, from_ms, answer.sent_ms),
-            None => {
-                let state = if told { SlaState::Breached } else { SlaState::Cancelled };
-                let due_ms = terms.due(from_ms, target.target_ms);
-                Sla { state, target_ms: target.target_ms, due_ms }
-            }
-        })
+        let Some(answer) = &self.answer else {
+            let state = if told { SlaState::Breached } else { SlaState::Cancelled };
+            let due_ms = Some(terms.due(from_ms, target.target_ms)?);
+            return Some(Sla { state, target_ms: target.target_ms, due_ms });
+        };
+        deadline::answered(terms, target, from_ms, answer.sent_ms)
     }
 }
