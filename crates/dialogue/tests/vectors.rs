@@ -18,6 +18,31 @@ struct Case {
     expect: Map<String, Value>,
 }
 
+impl Case {
+    fn parse(place: &str, case: &Value) -> Self {
+        let records = case["events"].as_array().expect("`events` is a list");
+        let name = case["name"].as_str().expect("a case has a name");
+        Self {
+            name: format!("{place}: {name}"),
+            policies: policies(&case["policy"], &case["calendar"]),
+            records: records.iter().enumerate().map(|(i, r)| parse(r, i + 1)).collect(),
+            expect: case["expect"].as_object().expect("`expect` is an object").clone(),
+        }
+    }
+}
+
+/// The examples of the metric book.
+fn examples() -> Vec<Case> {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+    let text = fs::read_to_string(book).expect("the metric book is readable");
+    let blocks = text.split("```json\n").skip(1).map(|rest| rest.split("```").next());
+    let cases = blocks.flatten().map(|block| {
+        let case = serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"));
+        Case::parse("metric book", &case)
+    });
+    cases.collect()
+}
+
 fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let mut files: Vec<_> = fs::read_dir(folder)
@@ -31,20 +56,13 @@ fn cases() -> Vec<Case> {
         let text = fs::read_to_string(&file).expect("a readable file");
         let value: Value = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        for case in value["cases"].as_array().expect("`cases` is a list") {
-            let records = case["events"].as_array().expect("`events` is a list");
-            cases.push(Case {
-                name: format!(
-                    "{}: {}",
-                    file.file_stem().expect("a file has a name").display(),
-                    case["name"].as_str().expect("a case has a name")
-                ),
-                policies: policies(&case["policy"], &case["calendar"]),
-                records: records.iter().enumerate().map(|(i, r)| parse(r, i + 1)).collect(),
-                expect: case["expect"].as_object().expect("`expect` is an object").clone(),
-            });
-        }
+        let stem = file.file_stem().expect("a file has a name").display().to_string();
+        let all = value["cases"].as_array().expect("`cases` is a list");
+        cases.extend(all.iter().map(|case| Case::parse(&stem, case)));
     }
+    let examples = examples();
+    assert!(examples.len() > 10, "the metric book has lost its examples");
+    cases.extend(examples);
     assert!(cases.len() > 90, "the vectors were not found");
     cases
 }

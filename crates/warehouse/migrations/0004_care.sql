@@ -1,7 +1,8 @@
 -- Mood and care of cycles, standard phrases that were due, promises with a due time.
 
 ALTER TABLE {db}.cycles {on_cluster}
-    ADD COLUMN IF NOT EXISTS handed_over Bool COMMENT 'somebody was asked to take over' AFTER reopened;
+    ADD COLUMN IF NOT EXISTS handed_over Bool COMMENT 'somebody was asked to take over' AFTER reopened,
+    ADD COLUMN IF NOT EXISTS bot_served Bool COMMENT 'a bot, not an automatic greeting, has spoken' AFTER handed_over;
 
 CREATE TABLE IF NOT EXISTS {db}.sessions {on_cluster}
 (
@@ -158,7 +159,7 @@ CREATE OR REPLACE VIEW {db}.v_sessions {on_cluster} AS
 SELECT
     tenant, conversation_id, fact_id, revision, at, cycle, started_at, ended_at,
     agent, customer, channel, queue, team, historical,
-    resolved, provisional, reopened, handed_over, turns, unanswered,
+    resolved, provisional, reopened, handed_over, bot_served, turns, unanswered,
     frt_any_ms, 'frt.any.v1' AS frt_any_metric_id,
     frt_human_ms, 'frt.human.v1' AS frt_human_metric_id,
     frt_substantive_ms, 'frt.substantive.v1' AS frt_substantive_metric_id,

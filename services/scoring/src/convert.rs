@@ -405,6 +405,7 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             silences_customer_ms: cycle.silences.customer_ms,
             silences_restated: cycle.silences.restated,
             handed_over: cycle.handed_over,
+            bot_served: cycle.bot_served,
         }),
         dialogue::FactBody::Session(fact) => scoring::fact::Fact::Session(session(fact)),
         dialogue::FactBody::Slot(slot) => scoring::fact::Fact::Slot(scoring::Slot {

@@ -81,6 +81,7 @@ table_row! {
         provisional: bool,
         reopened: bool,
         handed_over: bool,
+        bot_served: bool,
         turns: u32,
         unanswered: u32,
     }
@@ -308,6 +309,7 @@ pub(super) fn row(fact: Fact, origin: &Origin) -> Result<Row, Poison> {
                 provisional: cycle.provisional,
                 reopened: cycle.reopened,
                 handed_over: cycle.handed_over,
+                bot_served: cycle.bot_served,
                 turns: cycle.turns,
                 unanswered: cycle.unanswered,
             })))
