@@ -39,6 +39,24 @@ pub struct ScoringFold {
 struct Own {
     phrases: Phrases,
     engine: Arc<Engine>,
+    version: Arc<str>,
+}
+
+impl Own {
+    fn new(phrases: Phrases, engine: Arc<Engine>) -> Self {
+        let version = version(&engine);
+        Self { phrases, engine, version }
+    }
+}
+
+/// What a result depends on besides the records.
+fn version(engine: &Engine) -> Arc<str> {
+    Arc::from(format!(
+        "scoring {}; tone {}; library {:.16}",
+        env!("CARGO_PKG_VERSION"),
+        engine.version(),
+        engine.library_hash()
+    ))
 }
 
 /// State as it is saved.
@@ -52,16 +70,10 @@ impl ScoringFold {
     /// The fold of partition `number` that has seen nothing.
     #[must_use]
     pub fn new(engines: Engines, config: Config, number: u32) -> Self {
-        let engine = engines.base();
-        let version = format!(
-            "scoring {}; tone {}; library {:.16}",
-            env!("CARGO_PKG_VERSION"),
-            engine.version(),
-            engine.library_hash()
-        );
+        let version = version(engines.base());
         Self {
             engines,
-            version: Arc::from(version),
+            version,
             number,
             partition: Partition::new(config),
             phrases: BTreeMap::new(),
@@ -70,10 +82,20 @@ impl ScoringFold {
         }
     }
 
+    /// A tenant's phrases, or those of tenants without any.
+    fn own(&self, tenant: &str) -> Option<&Own> {
+        self.phrases.get(tenant).or_else(|| self.phrases.get(ANY_TENANT))
+    }
+
     /// The engine that judges a tenant's texts.
     fn assessor(&self, tenant: &str) -> Assessor {
-        let own = self.phrases.get(tenant).or_else(|| self.phrases.get(ANY_TENANT));
-        Assessor::with(Arc::clone(own.map_or_else(|| self.engines.base(), |own| &own.engine)))
+        let engine = self.own(tenant).map_or_else(|| self.engines.base(), |own| &own.engine);
+        Assessor::with(Arc::clone(engine))
+    }
+
+    /// What a tenant's results carry.
+    fn version_of(&self, tenant: &str) -> Arc<str> {
+        Arc::clone(self.own(tenant).map_or(&self.version, |own| &own.version))
     }
 
     /// What a person who changed the settings has to know: that conversations in memory, and so
@@ -95,15 +117,18 @@ impl ScoringFold {
     }
 
     fn state(&mut self, text: &str, outputs: &mut Outputs) {
-        for output in self.stated.drain(..) {
+        let mut stated = std::mem::take(&mut self.stated);
+        for output in stated.drain(..) {
             match output {
                 Output::Fact(fact) => {
                     let key = format!("{}/{}", fact.tenant, fact.conversation_id);
-                    let fact = convert::fact(fact, &self.version);
+                    let version = self.version_of(&fact.tenant);
+                    let fact = convert::fact(fact, &version);
                     outputs.emit(topics::FACTS, key.as_bytes(), fact.encode_to_vec().into());
                 }
                 Output::Signal(signal) => {
-                    let signal = convert::signal(signal, text, &self.version);
+                    let version = self.version_of(&signal.tenant);
+                    let signal = convert::signal(signal, text, &version);
                     let key = format!("{}/{}", signal.tenant, signal.team);
                     let entry = escalation::LogEntry {
                         entry: Some(escalation::log_entry::Entry::Signal(signal)),
@@ -112,6 +137,7 @@ impl ScoringFold {
                 }
             }
         }
+        self.stated = stated;
     }
 }
 
@@ -230,7 +256,7 @@ impl Fold for ScoringFold {
         let own = phrases
             .map(|phrases| {
                 let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
-                Ok::<_, String>(Own { phrases, engine })
+                Ok::<_, String>(Own::new(phrases, engine))
             })
             .transpose()?;
         if marker.sequence > self.partition.config_sequence(tenant) {
@@ -271,7 +297,7 @@ impl Fold for ScoringFold {
         self.phrases.clear();
         for (tenant, phrases) in saved.phrases {
             let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
-            self.phrases.insert(tenant, Own { phrases, engine });
+            self.phrases.insert(tenant, Own::new(phrases, engine));
         }
         if let Some(warning) = self.unheeded_settings() {
             tracing::warn!("{warning}");
