@@ -217,17 +217,18 @@ impl TryFrom<Unchecked> for Calendar {
 
     fn try_from(unchecked: Unchecked) -> Result<Self, CalendarError> {
         let zone = time_zone(&unchecked.tz)?;
-        let mut week: [Vec<Hours>; 7] = Default::default();
+        // A day without hours is set too, so that no other entry opens it.
+        let mut week: [Option<Vec<Hours>>; 7] = Default::default();
         for (days, bounds) in &unchecked.weekly {
             let hours = hours(days, bounds)?;
             for day in weekdays(days)? {
-                if !week[day].is_empty() {
+                if week[day].replace(hours.clone()).is_some() {
                     let name = DAYS[day].0;
-                    return Err(CalendarError(format!("weekly.{days}: {name} has hours already")));
+                    return Err(CalendarError(format!("weekly.{days}: {name} is set already")));
                 }
-                week[day].clone_from(&hours);
             }
         }
+        let week = week.map(Option::unwrap_or_default);
         let mut dates = BTreeMap::new();
         for text in &unchecked.holidays {
             dates.insert(date(text)?, Vec::new());
@@ -280,9 +281,14 @@ impl From<Calendar> for Unchecked {
     }
 }
 
+/// Names that the data know and that stand for no place on earth: both would count as UTC.
+const NO_ZONES: [&str; 2] = ["Etc/Unknown", "Factory"];
+
 /// The zone of this name in the data that belong to the engine, whatever the machine has.
 pub(crate) fn time_zone(name: &str) -> Result<TimeZone, CalendarError> {
-    TimeZoneDatabase::bundled().get(name).map_err(|_| {
+    let zone = TimeZoneDatabase::bundled().get(name).ok();
+    let is_real = |zone: &TimeZone| zone.iana_name().is_some_and(|name| !NO_ZONES.contains(&name));
+    zone.filter(is_real).ok_or_else(|| {
         CalendarError(format!("tz: {name:?} is no IANA time zone such as \"Asia/Shanghai\""))
     })
 }
@@ -313,8 +319,13 @@ fn weekdays(name: &str) -> Result<Vec<usize>, CalendarError> {
     Ok((first..=first + (last + 7 - first) % 7).map(|day| day % 7).collect())
 }
 
+/// Date of `YYYY-MM-DD`, and nothing around it: the parser would take a time of day, too, and
+/// leave it out.
 fn date(text: &str) -> Result<Date, CalendarError> {
-    text.parse().map_err(|_| CalendarError(format!("{text:?} is no date such as \"2026-10-01\"")))
+    let is_plain = text.len() == "2026-10-01".len()
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let date = is_plain.then(|| text.parse().ok()).flatten();
+    date.ok_or_else(|| CalendarError(format!("{text:?} is no date such as \"2026-10-01\"")))
 }
 
 /// Hours of a day in ascending order.
