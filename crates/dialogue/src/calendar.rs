@@ -16,6 +16,7 @@
 //! `makeup = ["2026-10-10"]` gives the dates the hours of the first day of the week that has any.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -26,6 +27,14 @@ const DAY_MINUTES: u16 = 24 * 60;
 /// A target that two years do not hold is never due: a calendar with hours on single dates alone
 /// runs out of them.
 const SEARCHED_MS: i64 = 2 * 366 * 24 * 60 * 60 * 1000;
+const MINUTE_MS: i64 = 60 * 1000;
+/// Waits up to here are added up hours by hours: finding out which days are plain costs more.
+const WALKED_MS: i64 = 30 * 24 * 60 * MINUTE_MS;
+/// Shortest stretch of plain days that is worth its search.
+const PLAIN_DAYS: i64 = 7;
+/// Days kept between a clock change and plain ones: no hours that begin on a date, or on the one
+/// before, touch an instant that is further away.
+const CHANGE_DAYS: i64 = 3;
 
 /// Opening hours of a tenant or a queue. One that exists is valid.
 ///
@@ -74,6 +83,14 @@ impl Hours {
         };
         begins_on(today) || today.yesterday().is_ok_and(begins_on)
     }
+}
+
+/// Whole days without anything special.
+struct Plain {
+    /// From the first midnight to the last.
+    time_ms: Range<i64>,
+    /// Business time in it.
+    open_ms: i64,
 }
 
 /// Why a calendar is refused.
@@ -126,11 +143,75 @@ impl Calendar {
     /// Time between two instants inside business hours, in milliseconds; 0 if the second is not
     /// after the first.
     pub fn elapsed(&self, from_ms: i64, to_ms: i64) -> i64 {
+        let (mut elapsed, mut at_ms) = (0, from_ms);
+        while to_ms.saturating_sub(at_ms) > WALKED_MS
+            && let Some(plain) = self.plain_days(at_ms, to_ms)
+        {
+            elapsed += self.walk(at_ms, plain.time_ms.start) + plain.open_ms;
+            at_ms = plain.time_ms.end;
+        }
+        elapsed + self.walk(at_ms, to_ms)
+    }
+
+    /// The same, hours by hours.
+    fn walk(&self, from_ms: i64, to_ms: i64) -> i64 {
         let mut elapsed = 0;
         for (open_ms, close_ms) in self.hours_between(from_ms, to_ms) {
             elapsed += (close_ms.min(to_ms) - open_ms.max(from_ms)).max(0);
         }
         elapsed
+    }
+
+    /// The first stretch of whole days between two instants in which the week alone says what is
+    /// open and no clock changes: there a week has as much business time as the next. Waits can be
+    /// centuries long, for a platform may send any time.
+    fn plain_days(&self, from_ms: i64, until_ms: i64) -> Option<Plain> {
+        let until = date_in(&self.zone, until_ms)?;
+        let mut first = date_in(&self.zone, from_ms)?.tomorrow().ok()?;
+        let end = loop {
+            let enough = first.checked_add(PLAIN_DAYS.days()).ok()?;
+            if enough > until {
+                return None;
+            }
+            // The hours of a date reach into the next one.
+            let special = self.dates.range(first.yesterday().ok()?..).next().map(|(date, _)| *date);
+            if let Some(special) = special.filter(|special| *special < enough) {
+                first = special.checked_add(2.days()).ok()?;
+                continue;
+            }
+            let before = first.checked_sub(CHANGE_DAYS.days()).ok()?;
+            let before = Timestamp::from_millisecond(instant(&self.zone, before, 0)?).ok()?;
+            let change = self.zone.following(before).next().map(|change| change.timestamp());
+            let change = change.map(|at| self.zone.to_datetime(at).date());
+            let still = change.map(|date| date.checked_sub(CHANGE_DAYS.days())).transpose().ok()?;
+            if still.is_some_and(|still| still < enough) {
+                let clear = change?.checked_add((CHANGE_DAYS + 1).days()).ok()?;
+                first = clear.max(first.tomorrow().ok()?);
+                continue;
+            }
+            break [special, still].into_iter().flatten().fold(until, Date::min);
+        };
+        let day_ms: [i64; 7] = std::array::from_fn(|day| self.open_in_day(day) * MINUTE_MS);
+        let days = i64::from(first.until(end).ok()?.get_days());
+        let weekday = first.weekday().to_monday_zero_offset() as usize;
+        let rest = (0..days as usize % 7).map(|day| day_ms[(weekday + day) % 7]);
+        Some(Plain {
+            time_ms: instant(&self.zone, first, 0)?..instant(&self.zone, end, 0)?,
+            open_ms: days / 7 * day_ms.iter().sum::<i64>() + rest.sum::<i64>(),
+        })
+    }
+
+    /// Minutes of a day of the week that are open, those of the night before among them.
+    fn open_in_day(&self, day: usize) -> i64 {
+        let night = self.week[(day + 6) % 7].iter().map(|hours| hours.close).max();
+        let mut covered = night.unwrap_or(0).saturating_sub(DAY_MINUTES);
+        let mut open = covered;
+        for hours in &self.week[day] {
+            let close = hours.close.min(DAY_MINUTES);
+            open += close.saturating_sub(hours.open.max(covered));
+            covered = covered.max(close);
+        }
+        i64::from(open)
     }
 
     /// Business value of a wait in milliseconds: its time inside business hours. `None` if that is

@@ -6,6 +6,8 @@
     reason = "a test that cannot read its data has failed"
 )]
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -92,13 +94,15 @@ fn a_wrong_calendar_is_refused_with_what_is_wrong() {
     }
 }
 
-/// Zones with summer time on either half of the world, by half hours, and none.
-const ZONES: [&str; 6] = [
+/// Zones with summer time on either half of the world, by half hours, and none; one that changed
+/// its clocks at midnight and one that left out a day.
+const ZONES: [&str; 7] = [
     "Asia/Shanghai",
     "Europe/Berlin",
     "America/New_York",
     "Australia/Lord_Howe",
     "America/Sao_Paulo",
+    "Pacific/Apia",
     "UTC",
 ];
 
@@ -143,6 +147,71 @@ fn any_calendar() -> impl Strategy<Value = Calendar> {
 fn instant() -> impl Strategy<Value = i64> {
     let start = 1_772_323_200_000_i64;
     (0_i64..45 * 24 * 60).prop_map(move |minutes| start + minutes * 60_000)
+}
+
+/// The start of year 1, before which no platform's "not set" lies.
+const YEAR_1_MS: i64 = -62_135_596_800_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Instants from year 1 to year 2200, most of them since 1900: then clocks change.
+fn any_time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        1 => YEAR_1_MS..7_258_118_400_000,
+        3 => -2_208_988_800_000_i64..7_258_118_400_000,
+        3 => 1_704_067_200_000_i64..1_830_297_600_000,
+    ]
+}
+
+#[test]
+fn a_wait_from_year_1_is_measured_at_once() {
+    for zone in ZONES {
+        let office = calendar(&json!({
+            "tz": zone,
+            "weekly": {"mon-fri": [["09:00", "12:00"], ["13:00", "18:00"]], "sat": [["22:00", "06:00"]]},
+            "holidays": ["1999-12-31", "2026-10-01", "2026-10-02"],
+        }));
+        let began = Instant::now();
+        for day in 0..10 {
+            let to_ms = 1_793_548_800_000 + day * DAY_MS;
+            assert!(office.elapsed(YEAR_1_MS, to_ms) > 2_000 * 365 * 6 * 60 * 60 * 1000);
+        }
+        // 50 ms each, which is some six times what they take; hours by hours one takes seconds.
+        assert!(began.elapsed() < Duration::from_millis(500), "{zone}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_calendar_without_hours_measures_no_business_time_however_long_the_wait() {
+    let never = calendar(&json!({"tz": "Europe/Berlin"}));
+    assert_eq!(never.business(YEAR_1_MS, 1_793_548_800_000), None);
+}
+
+#[test]
+fn a_day_that_a_zone_leaves_out_has_no_hours() {
+    // Samoa went from the 29th to the 31st of December 2011.
+    let always = calendar(&json!({"tz": "Pacific/Apia", "weekly": {"mon-sun": ["00:00-24:00"]}}));
+    let (from_ms, to_ms) = (1_300_000_000_000, 1_400_000_000_000);
+    assert_eq!(always.elapsed(from_ms, to_ms), to_ms - from_ms);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_long_wait_has_as_much_business_time_as_its_days_together(
+        calendar in any_calendar(),
+        from in any_time(),
+        days in 30_i64..3_000,
+        odd in 0_i64..DAY_MS,
+    ) {
+        let to = from + days * DAY_MS + odd;
+        let step = usize::try_from(DAY_MS * 5).unwrap();
+        let by_days: i64 = (from..to)
+            .step_by(step)
+            .map(|begin| calendar.elapsed(begin, to.min(begin + DAY_MS * 5)))
+            .sum();
+        prop_assert_eq!(calendar.elapsed(from, to), by_days);
+    }
 }
 
 proptest! {
