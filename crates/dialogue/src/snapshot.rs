@@ -1,5 +1,7 @@
 //! State of a partition as bytes, and its hash.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, BookState};
@@ -77,9 +79,16 @@ impl Partition {
         }
         let empty = state.slots.iter().filter(|slot| slot.is_none()).count();
         let is_empty = |&slot: &u32| matches!(state.slots.get(slot as usize), Some(None));
-        if state.free.len() != empty || !state.free.iter().all(is_empty) {
+        let free: HashSet<u32> = state.free.iter().copied().filter(is_empty).collect();
+        // As many as there are, all of them empty and none twice.
+        if state.free.len() != empty || free.len() != empty {
             return Err(SnapshotError::Inconsistent("the list of free places is wrong"));
         }
+        let mut keys = HashSet::with_capacity(state.slots.len() - empty);
+        if !state.slots.iter().flatten().all(|conversation| keys.insert(conversation.key())) {
+            return Err(SnapshotError::Inconsistent("a conversation is there twice"));
+        }
+        drop(keys);
         let book = Book::try_from(state.book)
             .map_err(|_| SnapshotError::Inconsistent("the settings cannot be read"))?;
         if !state.slots.iter().flatten().flat_map(Conversation::terms).all(|at| book.has(at)) {
@@ -103,5 +112,63 @@ pub(crate) fn encode(state: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
         Ok(bytes) => bytes,
         // Writing to memory fails only for sequences of unknown length, and the state has none.
         Err(error) => unreachable!("cannot encode the state of conversations: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::event::{Event, EventKind, Marks, Mode};
+
+    /// Two conversations in memory.
+    fn partition() -> Partition {
+        let mut partition = Partition::new(Config::default());
+        for conversation_id in ["one", "two"] {
+            let event = Event {
+                tenant: "acme",
+                source: "desk",
+                event_id: "1",
+                conversation_id,
+                kind: EventKind::Message,
+                sent_ms: 1_000,
+                author: None,
+                private: false,
+                mode: Mode::Live,
+                channel: "",
+                queue: "",
+                team: "",
+                customer: "",
+                fingerprint: [0; 16],
+                marks: Marks::default(),
+            };
+            partition.apply(1_000, &event, &mut Vec::new());
+        }
+        partition
+    }
+
+    fn refusal(partition: &Partition) -> String {
+        match Partition::restore(&partition.snapshot()) {
+            Err(error) => error.to_string(),
+            Ok(_) => String::new(),
+        }
+    }
+
+    #[test]
+    fn a_free_place_that_is_listed_twice_is_refused() {
+        let mut partition = partition();
+        partition.slots = vec![None, None];
+        partition.free = vec![0, 1];
+        assert_eq!(refusal(&partition), "");
+        partition.free = vec![1, 1];
+        assert!(refusal(&partition).contains("the list of free places is wrong"));
+    }
+
+    #[test]
+    fn a_conversation_that_is_there_twice_is_refused() {
+        let mut partition = partition();
+        assert_eq!(refusal(&partition), "");
+        partition.slots[1] = partition.slots[0].clone();
+        assert!(refusal(&partition).contains("a conversation is there twice"));
     }
 }
