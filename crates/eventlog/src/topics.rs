@@ -35,7 +35,8 @@ pub const ESCALATION: &str = "zhili.escalation.v1";
 pub const INCIDENTS: &str = "zhili.incidents.v1";
 /// Chunks of fold states; key fold/partition/id/chunk.
 pub const SNAPSHOTS: &str = "zhili.snapshots.v1";
-/// Configuration bundles and which one is in force; key blob/sha256 or head/tenant.
+/// Configuration bundles and which are and were in force; key blob/sha256 or head/tenant/sequence
+/// with a hash behind it.
 pub const CONFIG: &str = "zhili.config.v1";
 /// Records that cannot be processed; key source.
 pub const DEAD_LETTERS: &str = "zhili.dead-letters.v1";

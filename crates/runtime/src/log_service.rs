@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use prost::Message;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
-use zhili_eventlog::runner::{Bundles, publish_bundle};
+use zhili_eventlog::runner::{Bundles, Published, publish_bundle, publish_bundle_after};
 use zhili_eventlog::{
     EventLog, LogError, NewRecord, ReadLimit, Record, TopicPartition, partition_of, topics,
 };
@@ -43,6 +44,9 @@ pub struct LogReader {
     /// Topics it shows, and groups whose positions it shows with the topics they read.
     partitions: u32,
     groups: Arc<[(&'static str, &'static [&'static str])]>,
+    /// Held while a bundle is put in force: administrators of one process wait for each other
+    /// instead of losing to each other.
+    applying: Arc<Mutex<()>>,
 }
 
 impl LogReader {
@@ -53,7 +57,7 @@ impl LogReader {
         partitions: u32,
         groups: impl Into<Arc<[(&'static str, &'static [&'static str])]>>,
     ) -> Self {
-        Self { log, partitions, groups: groups.into() }
+        Self { log, partitions, groups: groups.into(), applying: Arc::default() }
     }
 
     /// The newest dead letters that the caller may know of.
@@ -201,7 +205,9 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
             DeadLetter::decode(value()).is_ok_and(|letter| concerns(&letter, tenant))
         }
         // Bundles are named by their content, which does not say whose they are.
-        (topics::CONFIG, key) => key.and_then(|key| key.strip_prefix("head/")) == Some(name),
+        (topics::CONFIG, key) => key
+            .and_then(|key| key.strip_prefix("head/"))
+            .is_some_and(|head| head.split('/').next() == Some(name)),
         // The runner's own records: time belongs to everybody, a configuration to its tenant.
         (topics::EVENTS, None) => match LogEntry::decode(value()).ok().and_then(|e| e.entry) {
             Some(log_entry::Entry::Tick(_)) => true,
@@ -406,7 +412,9 @@ impl LogService for LogReader {
             (Some(head), "") => head.bundle.as_str(),
             (_, asked) => asked,
         };
-        let content = bundles.get(name).ok_or_else(|| {
+        // Of another tenant's not even that it is there is said.
+        let known = bundles.was_in_force(principal.tenant.as_str(), name);
+        let content = bundles.get(name).filter(|_| known).ok_or_else(|| {
             ServiceError::new(ErrorCode::NotFound, format!("there is no bundle {name:?}"))
         })?;
         Ok(Response::new(GetConfigResponse { content, head: head.map(Into::into) }))
@@ -426,21 +434,27 @@ impl LogService for LogReader {
         }
         let _: serde::de::IgnoredAny =
             crate::bundle::parse(&content).map_err(|error| invalid(format!("content: {error}")))?;
-        let tenant = principal.tenant.as_str();
-        if let Some(expected) = expected_sequence {
-            let bundles = Bundles::read(&*self.log).await.map_err(failed)?;
-            let sequence = bundles.head(tenant).map_or(0, |head| head.sequence);
-            if sequence != expected {
+        let (tenant, by) = (principal.tenant.as_str(), principal.name.as_str());
+        let _applying = self.applying.lock().await;
+        let now_ms = zhili_eventlog::system_clock()();
+        let published = match expected_sequence {
+            Some(expected) => {
+                publish_bundle_after(&*self.log, tenant, expected, content, by, now_ms).await
+            }
+            None => publish_bundle(&*self.log, tenant, content, by, now_ms)
+                .await
+                .map(Published::InForce),
+        };
+        let head = match published.map_err(failed)? {
+            Published::InForce(head) => head,
+            Published::Conflict(sequence) => {
+                let expected = expected_sequence.unwrap_or_default();
                 let message = format!(
                     "sequence {sequence} is in force, not {expected}: look at what changed, then apply again"
                 );
                 return Err(ServiceError::new(ErrorCode::Conflict, message).into());
             }
-        }
-        let now_ms = zhili_eventlog::system_clock()();
-        let head = publish_bundle(&*self.log, tenant, content, &principal.name, now_ms)
-            .await
-            .map_err(failed)?;
+        };
         Ok(Response::new(ApplyConfigResponse { head: Some(head.into()) }))
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::join_all;
 use prost::Message;
 use tonic::{Code, Request};
 use zhili_eventlog::embedded::EmbeddedLog;
@@ -15,9 +16,9 @@ use zhili_eventlog::{EventLog, NewRecord, ReadLimit, TopicPartition, system_cloc
 use zhili_proto::conversation::v1::{Event, LogEntry, log_entry};
 use zhili_proto::log::v1::log_service_server::LogService;
 use zhili_proto::log::v1::{
-    ApplyConfigRequest, DeadLetter, DeadLetterRecord, GetConfigRequest, GetConfigResponse,
-    ListDeadLettersRequest, ListGroupsRequest, ListTopicsRequest, Marker, ReplayDeadLettersRequest,
-    TailRequest, Tick,
+    ApplyConfigRequest, ConfigHead, DeadLetter, DeadLetterRecord, GetConfigRequest,
+    GetConfigResponse, ListDeadLettersRequest, ListGroupsRequest, ListTopicsRequest, Marker,
+    ReplayDeadLettersRequest, TailRequest, Tick,
 };
 use zhili_runtime::auth::{Principal, Role, Tenant};
 use zhili_runtime::log_service::LogReader;
@@ -114,9 +115,11 @@ async fn a_tail_shows_the_records_of_the_callers_tenant_only() {
     assert_eq!(seen, [letter("b", "1")]);
     bench.put(topics::CONFIG, Some("head/a"), b"of a".to_vec()).await;
     bench.put(topics::CONFIG, Some("head/b"), b"of b".to_vec()).await;
+    bench.put(topics::CONFIG, Some("head/a/1-0"), b"of a too".to_vec()).await;
+    bench.put(topics::CONFIG, Some("head/b/1-0"), b"of b too".to_vec()).await;
     bench.put(topics::CONFIG, Some("blob/0"), b"of whom".to_vec()).await;
     let seen = bench.tail(topics::CONFIG, &caller("b", &[Role::Admin])).await.unwrap();
-    assert_eq!(seen, ["of b"]);
+    assert_eq!(seen, ["of b", "of b too"]);
 }
 
 #[tokio::test]
@@ -263,4 +266,65 @@ async fn a_bundle_is_in_force_for_the_callers_tenant_until_the_next() {
     assert_eq!(apply(&analyst, "a = 3", None).await, Err(Code::PermissionDenied));
     assert_eq!(get(&analyst, "").await.map(|got| got.content), Err(Code::PermissionDenied));
     assert_eq!(get(&acme, "").await.unwrap().content, "a = 2");
+}
+
+impl Bench {
+    async fn apply(
+        &self,
+        who: &Principal,
+        content: &str,
+        expected_sequence: Option<u64>,
+    ) -> Result<ConfigHead, Code> {
+        let content = Bytes::from(content.to_owned());
+        let request = by(who, ApplyConfigRequest { content, expected_sequence });
+        let applied = self.reader.apply_config(request).await;
+        applied.map(|applied| applied.into_inner().head.unwrap()).map_err(|error| error.code())
+    }
+
+    async fn bundle(&self, who: &Principal, name: &str) -> Result<Bytes, Code> {
+        let request = by(who, GetConfigRequest { bundle: name.to_owned() });
+        let got = self.reader.get_config(request).await;
+        got.map(|got| got.into_inner().content).map_err(|error| error.code())
+    }
+}
+
+#[tokio::test]
+async fn of_changes_that_expect_the_same_one_is_made_and_the_others_are_told() {
+    let bench = Bench::new().await;
+    let acme = caller("acme", &[Role::Admin]);
+    let contents = ["a = 1", "a = 2", "a = 3", "a = 4"];
+    let answers =
+        join_all(contents.iter().map(|content| bench.apply(&acme, content, Some(0)))).await;
+    let (made, told): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((made.len(), told.len()), (1, 3));
+    assert!(told.iter().all(|answer| *answer == Err(Code::FailedPrecondition)), "{told:?}");
+    let head = made[0].as_ref().unwrap();
+    let in_force = bench.bundle(&acme, "").await.unwrap();
+    assert_eq!(bench.bundle(&acme, &head.bundle).await, Ok(in_force));
+}
+
+#[tokio::test]
+async fn changes_that_expect_nothing_are_all_made_one_after_another() {
+    let bench = Bench::new().await;
+    let acme = caller("acme", &[Role::Admin]);
+    let contents = ["a = 1", "a = 2", "a = 3", "a = 4"];
+    let answers = join_all(contents.iter().map(|content| bench.apply(&acme, content, None))).await;
+    let sequences: BTreeSet<u64> =
+        answers.into_iter().map(|answer| answer.unwrap().sequence).collect();
+    assert_eq!(sequences, BTreeSet::from([1, 2, 3, 4]));
+}
+
+#[tokio::test]
+async fn a_tenant_is_shown_all_bundles_that_it_ever_had_and_none_of_another() {
+    let bench = Bench::new().await;
+    let (acme, other) = (caller("acme", &[Role::Admin]), caller("other", &[Role::Admin]));
+    let mut names = Vec::new();
+    for content in ["a = 1", "a = 2", "a = 3"] {
+        names.push(bench.apply(&acme, content, None).await.unwrap().bundle);
+    }
+    bench.apply(&other, "a = 4", None).await.unwrap();
+    for name in &names {
+        assert!(bench.bundle(&acme, name).await.is_ok(), "{name}");
+        assert_eq!(bench.bundle(&other, name).await, Err(Code::NotFound));
+    }
 }

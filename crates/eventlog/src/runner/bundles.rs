@@ -40,10 +40,21 @@ pub struct Bundles {
 #[derive(Debug, Default)]
 struct State {
     blobs: HashMap<String, Bytes>,
-    heads: BTreeMap<String, Head>,
+    /// By tenant and sequence.
+    heads: BTreeMap<String, BTreeMap<u64, Head>>,
 }
 
-/// Stores a bundle and puts it in force for a tenant, as sequence one above the last.
+/// What became of a bundle that was to follow another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It was put in force.
+    InForce(Head),
+    /// Another one is in force, of this sequence; 0 for none.
+    Conflict(u64),
+}
+
+/// Stores a bundle and puts it in force for a tenant, whatever is in force: as sequence one above
+/// the last.
 ///
 /// # Errors
 /// Those of [`EventLog::append`] and [`EventLog::read`].
@@ -54,11 +65,41 @@ pub async fn publish_bundle(
     by: &str,
     now_ms: i64,
 ) -> Result<Head, LogError> {
-    let before = Bundles::load(log).await?.0.head(tenant);
+    let mut known = sequence(&Bundles::read(log).await?, tenant);
+    loop {
+        match publish_bundle_after(log, tenant, known, bundle.clone(), by, now_ms).await? {
+            Published::InForce(head) => return Ok(head),
+            // Whoever was first has got further, so somebody always does.
+            Published::Conflict(sequence) => known = sequence,
+        }
+    }
+}
+
+/// Stores a bundle and puts it in force for a tenant unless another than the one of sequence
+/// `expected` is in force, 0 for none.
+///
+/// Processes on one log may do so at once: the head that comes first in the log is the one of its
+/// sequence for every reader, and what this returns was read back.
+///
+/// # Errors
+/// Those of [`EventLog::append`] and [`EventLog::read`].
+pub async fn publish_bundle_after(
+    log: &dyn EventLog,
+    tenant: &str,
+    expected: u64,
+    bundle: Bytes,
+    by: &str,
+    now_ms: i64,
+) -> Result<Published, LogError> {
+    let before = Bundles::read(log).await?.head(tenant);
+    let in_force = before.as_ref().map_or(0, |head| head.sequence);
+    if in_force != expected {
+        return Ok(Published::Conflict(in_force));
+    }
     let hash = hex(&Sha256::digest(&bundle));
     let head = Head {
         bundle: hash.clone(),
-        sequence: before.as_ref().map_or(1, |head| head.sequence + 1),
+        sequence: expected + 1,
         changed_ms: now_ms,
         changed_by: by.to_owned(),
         previous: before.map(|head| head.bundle).unwrap_or_default(),
@@ -69,12 +110,28 @@ pub async fn publish_bundle(
     };
     let records = vec![
         entry(format!("blob/{hash}"), config_entry::Entry::Blob(bundle)),
-        entry(format!("head/{tenant}"), config_entry::Entry::Head(head.clone().into())),
+        entry(head_key(tenant, &head), config_entry::Entry::Head(head.clone().into())),
     ];
+    let mut end = 0;
     for result in log.append(records).await {
-        result?;
+        end = end.max(result?.offset + 1);
     }
-    Ok(head)
+    let (bundles, _) = Bundles::load(log, end).await?;
+    if bundles.is_in_history(tenant, &head) {
+        return Ok(Published::InForce(head));
+    }
+    Ok(Published::Conflict(sequence(&bundles, tenant)))
+}
+
+fn sequence(bundles: &Bundles, tenant: &str) -> u64 {
+    bundles.head(tenant).map_or(0, |head| head.sequence)
+}
+
+/// Every head has a key of its own, so that compaction leaves all of them in their order: of two
+/// of one sequence it would keep the second, and who reads later would take that for the first.
+fn head_key(tenant: &str, head: &Head) -> String {
+    let hash = hex(&Sha256::digest(ConfigHead::from(head.clone()).encode_to_vec()));
+    format!("head/{tenant}/{}-{hash:.16}", head.sequence)
 }
 
 impl From<Head> for ConfigHead {
@@ -110,7 +167,7 @@ impl Bundles {
         log: Arc<dyn EventLog>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, LogError> {
-        let (bundles, mut next) = Self::load(&*log).await?;
+        let (bundles, mut next) = Self::load(&*log, 0).await?;
         let bundles = Arc::new(bundles);
         let followed = Arc::clone(&bundles);
         tokio::spawn(async move {
@@ -140,10 +197,11 @@ impl Bundles {
     /// # Errors
     /// Those of [`EventLog::read`].
     pub async fn read(log: &dyn EventLog) -> Result<Self, LogError> {
-        Ok(Self::load(log).await?.0)
+        Ok(Self::load(log, 0).await?.0)
     }
 
-    async fn load(log: &dyn EventLog) -> Result<(Self, u64), LogError> {
+    /// What there is now, the records below `end` among it, and where to read on.
+    async fn load(log: &dyn EventLog, end: u64) -> Result<(Self, u64), LogError> {
         let bundles = Self { state: RwLock::default(), changed: watch::Sender::new(0) };
         let mut next = log.bounds(&partition()).await?.start;
         let limit = ReadLimit { wait: Duration::from_millis(50), ..ReadLimit::default() };
@@ -151,7 +209,7 @@ impl Bundles {
             let batch = log.read(&partition(), next, limit).await?;
             next = batch.next;
             bundles.take(batch.records);
-            if batch.caught_up {
+            if batch.caught_up && next >= end {
                 return Ok((bundles, next));
             }
         }
@@ -173,8 +231,16 @@ impl Bundles {
                         tracing::error!(hash, "a configuration bundle is not what its name says");
                     }
                 }
-                (Some(("head", tenant)), Some(config_entry::Entry::Head(head))) => {
-                    state.heads.insert(tenant.to_owned(), head.into());
+                (Some(("head", key)), Some(config_entry::Entry::Head(head))) => {
+                    // The name of the tenant alone was a key once.
+                    let tenant = key.split_once('/').map_or(key, |(tenant, _)| tenant);
+                    let heads = state.heads.entry(tenant.to_owned()).or_default();
+                    // The first of a sequence stays: folds that saw it go by it already.
+                    if heads.last_key_value().is_none_or(|(last, _)| head.sequence > *last) {
+                        heads.insert(head.sequence, head.into());
+                    } else if heads.get(&head.sequence) != Some(&Head::from(head)) {
+                        tracing::warn!(tenant, "a change of the configuration came too late");
+                    }
                 }
                 _ => tracing::error!(offset = record.offset, "unknown entry in {}", topics::CONFIG),
             }
@@ -185,12 +251,29 @@ impl Bundles {
 
     /// What a tenant has in force.
     pub fn head(&self, tenant: &str) -> Option<Head> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).heads.get(tenant).cloned()
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.heads.get(tenant)?.values().next_back().cloned()
     }
 
     /// What every tenant has in force.
     pub fn heads(&self) -> BTreeMap<String, Head> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).heads.clone()
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let last = |heads: &BTreeMap<u64, Head>| heads.values().next_back().cloned();
+        let all = state.heads.iter();
+        all.filter_map(|(tenant, heads)| Some((tenant.clone(), last(heads)?))).collect()
+    }
+
+    /// Whether a bundle is or was in force for a tenant.
+    pub fn was_in_force(&self, tenant: &str, bundle: &str) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = state.heads.get(tenant).into_iter().flat_map(BTreeMap::values);
+        heads.any(|head| head.bundle == bundle || head.previous == bundle)
+    }
+
+    /// Whether this head is or was the one of its sequence.
+    fn is_in_history(&self, tenant: &str, head: &Head) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.heads.get(tenant).and_then(|heads| heads.get(&head.sequence)) == Some(head)
     }
 
     /// A bundle's bytes, if they are here.

@@ -14,7 +14,7 @@ mod snapshots;
 
 use bytes::Bytes;
 
-pub use bundles::{Bundles, Head, publish_bundle};
+pub use bundles::{Bundles, Head, Published, publish_bundle, publish_bundle_after};
 pub use group::run_group;
 pub use outputs::{Outputs, SOURCE};
 pub use progress::{PartitionProgress, Progress};
