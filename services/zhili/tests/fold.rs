@@ -186,3 +186,29 @@ fn mistakes_are_told_with_place_and_remedy() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn an_error_in_a_file_of_settings_shows_no_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://hooks.example/services/T0/B0/s3cr3t";
+    for (name, text) in [
+        ("quote.toml", format!("[escalation]\nurl = \"{url}\nfrt = 1\n")),
+        ("twice.toml", format!("url = \"{url}\"\nurl = \"{url}\"\n")),
+        ("place.toml", format!("[dialogue.policies.all]\nfrt = \"{url}\"\n")),
+        ("quote.json", format!("{{\"url\": \"{url}\", \"frt\": \"{url}}}")),
+        ("place.json", format!("{{\"frt\": \"{url}\"}}")),
+        ("quote.yaml", format!("frt: 1\nurl: \"{url}\n")),
+        ("list.yaml", format!("url: [{url}\nfrt: 1\n")),
+        ("twice.yaml", format!("{url}: 1\n{url}: 2\n")),
+        ("alias.yaml", format!("url: *{url}\n")),
+        ("place.yaml", format!("frt: {url}\n")),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let output = fold(&[], &["--policy", file.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+        assert!(said.contains(name), "{said}");
+    }
+}
