@@ -7,8 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::json;
 use support::random::{busy_log, in_order, log};
-use support::{Record, What, Who, begin, demanding, fold, in_force};
+use support::{Record, What, Who, begin, demanding, fold, in_force, policies};
 use zhili_dialogue::{Applied, Config, FactBody, Output, Partition};
 
 const HORIZON_MS: i64 = 24 * 3_600_000;
@@ -102,6 +103,41 @@ proptest! {
         drain(&mut end, &mut expected_rest);
         prop_assert_eq!(rest, expected_rest);
         prop_assert_eq!(partition.hash(), end.hash());
+    }
+
+    #[test]
+    fn settings_may_change_at_any_record_and_survive_a_restart(
+        records in log(),
+        changes in proptest::collection::vec(proptest::option::weighted(0.3, (any::<bool>(), 0_u8..3)), 60),
+        stops in proptest::collection::vec(any::<bool>(), 60),
+    ) {
+        let settings = |choice: u8| match choice {
+            0 => None,
+            1 => Some(demanding()),
+            _ => Some(policies(&json!({"nrt": {"target_ms": 5_000}, "question_ms": 7_000}), &json!(null))),
+        };
+        let run = |stops: &[bool]| {
+            let mut partition = Partition::new(Config::default());
+            let mut outputs = Vec::new();
+            for (index, record) in records.iter().enumerate() {
+                if let Some((for_all, choice)) = changes[index] {
+                    let tenant = if for_all { "*" } else { "acme" };
+                    let sequence = index as u64 + 1;
+                    partition.configure(record.at_ms, tenant, sequence, settings(choice), &mut outputs);
+                    assert_eq!(partition.config_sequence(tenant), sequence);
+                }
+                if stops[index] {
+                    partition = Partition::restore(&partition.snapshot()).expect("our own snapshot");
+                }
+                record.fold(&mut partition, &mut outputs);
+            }
+            drain(&mut partition, &mut outputs);
+            (outputs, partition.hash())
+        };
+        let (expected, hash) = run(&[false; 60]);
+        let (outputs, other) = run(&stops);
+        prop_assert_eq!(outputs, expected);
+        prop_assert_eq!(other, hash);
     }
 
     #[test]
