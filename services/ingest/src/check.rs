@@ -18,8 +18,12 @@ const LANG_CHARS: usize = 35;
 
 type Checked = Result<(), Rejection>;
 
-/// The first fault of `event`, in the order of its fields; `now_ms` is our clock.
-pub(crate) fn check(event: &Event, tenant: &str, now_ms: i64, limits: &Limits) -> Checked {
+/// Whether an event of `tenant` may be taken; `now_ms` is our clock, milliseconds since the Unix
+/// epoch. Pure, so that files can be checked as publishers are.
+///
+/// # Errors
+/// The first fault, in the order of the fields.
+pub fn check(event: &Event, tenant: &str, now_ms: i64, limits: &Limits) -> Checked {
     if !event.tenant.is_empty() && event.tenant != tenant {
         return Err(Rejection::new(
             "tenant",

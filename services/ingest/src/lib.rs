@@ -25,7 +25,9 @@ use zhili_eventlog::{EventLog, system_clock, topics};
 use zhili_redact::PseudonymKey;
 use zhili_runtime::{Context, Failure, Server};
 
+pub use check::check;
 pub use config::{Config, Limits};
+pub use parse::parse_event;
 pub use rejection::{Code, Rejection};
 
 use crate::log_health::LogHealth;

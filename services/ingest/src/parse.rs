@@ -216,7 +216,11 @@ fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
     Ok(Element { traceparent: envelope.traceparent, ..event.into() })
 }
 
-fn parse_event(json: &str) -> Result<Event, Rejection> {
+/// An event as it is published in JSON; a member that is null is not set.
+///
+/// # Errors
+/// The first fault, by the path of its field.
+pub fn parse_event(json: &str) -> Result<Event, Rejection> {
     let set = json.contains("null").then(|| without_nulls(json, MESSAGES_DEEP)).flatten();
     parse(set.as_deref().unwrap_or(json))
 }
