@@ -3,7 +3,7 @@
 //! A profile is a dated data file in `profiles/`: which runs count, and what is made of them.
 //! What a platform did not publish is not measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -63,7 +63,7 @@ enum Rule {
 struct Within {
     limit_s: i64,
     unit: Unit,
-    /// Pause that begins a new session.
+    /// A session goes on for pauses up to this one, and a longer one begins a new session.
     #[serde(default)]
     gap_s: i64,
 }
@@ -79,13 +79,16 @@ enum Unit {
 /// A customer run, as much of it as profiles look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
+    /// Owner of the conversation; the same ids of two tenants are two conversations and customers.
+    pub tenant: String,
     /// The conversation it belongs to.
     pub conversation_id: String,
     /// Pseudonym of the customer.
     pub customer: String,
     /// When its first message was sent, milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// When its last known message was sent, the answer included.
+    /// When the last message of either side was sent before the next run of the conversation began,
+    /// what follows the answer included.
     pub last_ms: i64,
     /// When a person answered.
     pub answered_ms: Option<i64>,
@@ -142,10 +145,11 @@ impl Profile {
 
     /// Its figures over runs in order of their start within each conversation, at `now_ms`.
     pub fn measure(&self, runs: &[Run], now_ms: i64) -> Vec<Measured> {
-        let counted: Vec<&Run> = runs
+        let counted: Vec<(usize, &Run)> = runs
             .iter()
-            .filter(|run| self.bot_only_counts || !run.bot_only)
-            .filter(|run| self.hours.contain(&self.zone, run.started_ms))
+            .enumerate()
+            .filter(|(_, run)| self.bot_only_counts || !run.bot_only)
+            .filter(|(_, run)| self.hours.contain(&self.zone, run.started_ms))
             .collect();
         self.metrics
             .iter()
@@ -164,28 +168,27 @@ impl Profile {
         metric: &Metric,
         within: Within,
         runs: &[Run],
-        counted: &[&Run],
+        counted: &[(usize, &Run)],
         now_ms: i64,
     ) -> Measured {
         let limit_ms = within.limit_s * 1000;
         let mut in_time: Vec<bool> = Vec::new();
         match within.unit {
             Unit::Run => {
-                in_time.extend(counted.iter().filter_map(|run| run.in_time(limit_ms, now_ms)));
+                let runs = counted.iter().map(|(_, run)| run);
+                in_time.extend(runs.filter_map(|run| run.in_time(limit_ms, now_ms)));
             }
             Unit::Session => {
                 let firsts = first_of_sessions(runs, within.gap_s * 1000);
-                let firsts = counted
-                    .iter()
-                    .filter(|run| firsts.contains(&(run.conversation_id.as_str(), run.started_ms)));
-                in_time.extend(firsts.filter_map(|run| run.in_time(limit_ms, now_ms)));
+                let firsts = counted.iter().filter(|(index, _)| firsts.contains(index));
+                in_time.extend(firsts.filter_map(|(_, run)| run.in_time(limit_ms, now_ms)));
             }
             Unit::CustomerDay => {
-                let mut days: BTreeMap<(&str, Option<Date>), bool> = BTreeMap::new();
-                for run in counted {
+                let mut days: BTreeMap<(&str, &str, Option<Date>), bool> = BTreeMap::new();
+                for (_, run) in counted {
                     let Some(in_time) = run.in_time(limit_ms, now_ms) else { continue };
                     let day = calendar::date_in(&self.zone, run.started_ms);
-                    *days.entry((&run.customer, day)).or_insert(true) &= in_time;
+                    *days.entry((&run.tenant, &run.customer, day)).or_insert(true) &= in_time;
                 }
                 in_time.extend(days.into_values());
             }
@@ -217,22 +220,22 @@ impl Run {
     }
 }
 
-fn mean(metric: &Metric, runs: &[&Run], cap_ms: i64, now_ms: i64) -> Measured {
-    let waits: Vec<i64> = runs.iter().filter_map(|run| run.capped(cap_ms, now_ms)).collect();
+fn mean(metric: &Metric, runs: &[(usize, &Run)], cap_ms: i64, now_ms: i64) -> Measured {
+    let runs = runs.iter().map(|(_, run)| run);
+    let waits: Vec<i64> = runs.filter_map(|run| run.capped(cap_ms, now_ms)).collect();
     let sum: i64 = waits.iter().sum();
     let value = (!waits.is_empty()).then(|| sum as f64 / waits.len() as f64 / 1000.0);
     Measured { id: metric.id.clone(), value, n: waits.len(), reason: String::new() }
 }
 
-/// Conversation and start of the first run of every session.
-fn first_of_sessions(runs: &[Run], gap_ms: i64) -> Vec<(&str, i64)> {
-    let mut latest: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut firsts = Vec::new();
-    for run in runs {
-        let id = run.conversation_id.as_str();
-        let begins = latest.get(id).is_none_or(|last_ms| run.started_ms - last_ms > gap_ms);
-        if begins {
-            firsts.push((id, run.started_ms));
+/// Indices of the first run of every session.
+fn first_of_sessions(runs: &[Run], gap_ms: i64) -> HashSet<usize> {
+    let mut latest: HashMap<(&str, &str), i64> = HashMap::new();
+    let mut firsts = HashSet::new();
+    for (index, run) in runs.iter().enumerate() {
+        let id = (run.tenant.as_str(), run.conversation_id.as_str());
+        if latest.get(&id).is_none_or(|last_ms| run.started_ms - last_ms > gap_ms) {
+            firsts.insert(index);
         }
         let last_ms = latest.entry(id).or_insert(run.last_ms);
         *last_ms = (*last_ms).max(run.last_ms);
@@ -251,6 +254,7 @@ mod tests {
 
     fn run(conversation: &str, started_ms: i64, wait_s: Option<i64>) -> Run {
         Run {
+            tenant: "acme".into(),
             conversation_id: conversation.into(),
             customer: format!("customer of {conversation}"),
             started_ms,
@@ -311,6 +315,37 @@ mod tests {
             run("a", at(10, 560 + 601), Some(31)),
         ];
         assert_eq!(figures("jd", &runs, at(12, 0)), [(Some(0.5), 2)]);
+    }
+
+    #[test]
+    fn jd_begins_a_session_after_more_than_ten_minutes_since_the_last_message_of_either_side() {
+        let answered = run("a", at(10, 0), Some(10));
+        let spoken_on = Run { last_ms: at(10, 300), ..answered.clone() };
+        for (first, second_at, sessions) in [
+            (&answered, at(10, 610), 1),
+            (&answered, at(10, 611), 2),
+            (&spoken_on, at(10, 611), 1),
+            (&spoken_on, at(10, 900), 1),
+            (&spoken_on, at(10, 901), 2),
+        ] {
+            let runs = [first.clone(), run("a", second_at, Some(10))];
+            assert_eq!(figures("jd", &runs, at(12, 0)), [(Some(1.0), sessions)], "{second_at}");
+        }
+    }
+
+    #[test]
+    fn jd_counts_one_of_two_runs_that_began_at_once() {
+        let runs = [run("a", at(10, 0), Some(30)), run("a", at(10, 0), Some(31))];
+        assert_eq!(figures("jd", &runs, at(12, 0)), [(Some(1.0), 1)]);
+    }
+
+    #[test]
+    fn the_same_ids_of_two_tenants_are_two_sessions_and_two_customers() {
+        let ours = run("a", at(10, 0), Some(10));
+        let theirs = Run { tenant: "other".into(), ..run("a", at(10, 5), Some(400)) };
+        let runs = [ours, theirs];
+        assert_eq!(figures("jd", &runs, at(12, 0)), [(Some(0.5), 2)]);
+        assert_eq!(figures("pdd", &runs, at(12, 0)), [(Some(0.5), 2)]);
     }
 
     #[test]

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fold/");
 
 fn fold(events: &[Value], arguments: &[&str]) -> Output {
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    fold_bytes(lines.join("\n").as_bytes(), arguments)
+}
+
+fn fold_bytes(bytes: &[u8], arguments: &[&str]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_zhili"))
         .args(["fold", "--events", "-"])
         .args(arguments)
@@ -19,9 +24,8 @@ fn fold(events: &[Value], arguments: &[&str]) -> Output {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    for event in events {
-        writeln!(stdin, "{event}").unwrap();
-    }
+    // Wrong arguments end it before it has read anything.
+    let _ = stdin.write_all(bytes);
     drop(stdin);
     child.wait_with_output().unwrap()
 }
@@ -29,7 +33,11 @@ fn fold(events: &[Value], arguments: &[&str]) -> Output {
 fn facts(events: &[Value], arguments: &[&str]) -> Vec<Value> {
     let output = fold(events, arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    printed(&output)
+}
+
+fn printed(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -51,14 +59,40 @@ fn with(mut event: Value, field: &str, value: &str) -> Value {
     event
 }
 
+/// An event as it is on another day of November 2026, both sent and logged.
+fn on(day: u8, event: Value) -> Value {
+    let time =
+        event["at"].as_str().unwrap().replacen("2026-11-02", &format!("2026-11-{day:02}"), 1);
+    let id = format!("{day}/{}", event["event_id"].as_str().unwrap());
+    with(with(with(event, "at", &time), "sent_at", &time), "event_id", &id)
+}
+
+/// Said by the platform in the agent's name.
+fn greets(at: &str) -> Value {
+    let mut event = says("agent", at, "您好，很高兴为您服务");
+    event["author"]["subtype"] = "auto".into();
+    event
+}
+
+/// Something happens to the conversation at a time of 2026-11-02.
+fn happens(kind: &str, at: &str) -> Value {
+    let event = with(says("system", at, ""), "type", kind);
+    if kind == "status" { with(event, "status", "resolved") } else { event }
+}
+
+/// Value of a metric and what is behind it.
+fn figure(facts: &[Value], id: &str) -> (Value, Value) {
+    let profiles = of_kind(facts, "profile");
+    assert_eq!(profiles.len(), 1);
+    (profiles[0][id].clone(), profiles[0]["n"][id].clone())
+}
+
 #[test]
 fn first_replies_are_told_apart_by_who_and_what() {
-    let mut greeting = says("agent", "02:00:01", "您好，很高兴为您服务");
-    greeting["author"]["subtype"] = "auto".into();
     let facts = facts(
         &[
             says("customer", "02:00:00", "快递怎么还没到"),
-            greeting,
+            greets("02:00:01"),
             says("agent", "02:00:20", "亲，在的"),
             says("agent", "02:01:35", "您的包裹已到杭州中转站，预计明天派送"),
         ],
@@ -149,6 +183,139 @@ fn a_profile_counts_as_its_platform_does() {
 }
 
 #[test]
+fn a_session_with_an_automatic_greeting_alone_is_unanswered() {
+    let until = ["--profile", "taobao", "--until", "2026-11-02T03:00:00Z"];
+    let question = says("customer", "02:00:00", "快递呢");
+    let greeted = facts(&[question.clone(), greets("02:00:01")], &until);
+    assert_eq!(figure(&greeted, "art.taobao.v1"), (json!(600.0), json!(1)));
+
+    let bot = says("bot", "02:00:02", "请问您要查询什么");
+    let served = facts(&[question.clone(), greets("02:00:01"), bot.clone()], &until);
+    assert_eq!(figure(&served, "art.taobao.v1"), (Value::Null, json!(0)));
+
+    let handed_over = facts(&[question, bot, happens("handoff", "02:01:00")], &until);
+    assert_eq!(figure(&handed_over, "art.taobao.v1"), (json!(600.0), json!(1)));
+}
+
+#[test]
+fn the_same_ids_of_two_tenants_are_two_conversations() {
+    let of = |tenant: &str, event: Value| with(event, "tenant", tenant);
+    let events = [
+        of("acme", says("customer", "02:00:00", "快递呢")),
+        of("other", says("customer", "02:00:00", "发票呢")),
+        of("acme", says("agent", "02:00:10", "已经派送")),
+        of("other", says("agent", "02:00:30", "已经开好")),
+        of("other", says("customer", "02:01:00", "我要打12315投诉你们")),
+        of("acme", says("agent", "02:00:10", "不一样")),
+    ];
+    let facts = facts(&events, &["--profile", "taobao"]);
+    let told: Vec<_> = of_kind(&facts, "turn")
+        .into_iter()
+        .map(|turn| (turn["tenant"].as_str().unwrap(), turn["rt.human.v1"].as_i64()))
+        .collect();
+    assert_eq!(told, [("acme", Some(10)), ("other", Some(30)), ("other", None)]);
+    assert!(facts.iter().all(|line| line["tenant"].is_string()), "{facts:?}");
+    let figures: Vec<_> = of_kind(&facts, "profile")
+        .into_iter()
+        .map(|profile| (profile["tenant"].as_str().unwrap(), profile["art.taobao.v1"].as_f64()))
+        .collect();
+    assert_eq!(figures, [("acme", Some(10.0)), ("other", Some(30.0))]);
+}
+
+#[test]
+fn a_part_that_comes_again_days_later_does_not_replace_what_was_found_out() {
+    let question = says("customer", "02:00:00", "快递呢");
+    let again = with(question.clone(), "at", "2026-11-05T02:00:00Z");
+    let events = [
+        question,
+        says("agent", "02:00:20", "已经派送"),
+        happens("status", "02:05:00"),
+        again.clone(),
+    ];
+    // While what came again is open, and once it is forgotten.
+    for until in ["2026-11-05T02:00:00Z", "2026-11-09T02:00:00Z"] {
+        let facts = facts(&events, &["--until", until]);
+        let turns = of_kind(&facts, "turn");
+        assert_eq!(turns.len(), 1);
+        assert_eq!((&turns[0]["rt.human.v1"], &turns[0]["open"]), (&json!(20), &json!(false)));
+        for kind in ["cycle", "session"] {
+            let lines = of_kind(&facts, kind);
+            assert_eq!(lines.len(), 1, "{kind}");
+            assert_eq!(
+                (&lines[0]["open"], &lines[0]["historical"]),
+                (&json!(false), &json!(false))
+            );
+        }
+        assert_eq!(of_kind(&facts, "cycle")[0]["resolved"], true);
+    }
+}
+
+#[test]
+fn of_history_that_comes_twice_the_first_stays() {
+    let history =
+        |event: Value| with(with(event, "mode", "backfill"), "at", "2026-11-05T02:00:00Z");
+    let question = says("customer", "02:00:00", "快递呢");
+    let events = [
+        history(question.clone()),
+        history(says("agent", "02:00:20", "已经派送")),
+        history(happens("status", "02:05:00")),
+        with(history(question), "at", "2026-11-09T02:00:00Z"),
+    ];
+    let facts = facts(&events, &["--until", "2026-11-09T03:00:00Z"]);
+    assert_eq!(of_kind(&facts, "turn")[0]["rt.human.v1"], 20);
+    assert_eq!(of_kind(&facts, "cycle")[0]["resolved"], true);
+}
+
+#[test]
+fn a_turn_belongs_to_its_own_cycle_also_when_their_numbers_start_again() {
+    let events = [
+        says("customer", "02:00:00", "快递呢"),
+        says("agent", "02:00:20", "已经派送"),
+        happens("status", "02:05:00"),
+        on(6, says("customer", "02:00:00", "发票呢")),
+        on(6, says("bot", "02:00:01", "请问您要查询什么")),
+        on(6, happens("status", "02:05:00")),
+    ];
+    let facts = facts(&events, &["--profile", "taobao"]);
+    assert_eq!(of_kind(&facts, "turn").len(), 2);
+    assert_eq!(figure(&facts, "art.taobao.v1"), (json!(20.0), json!(1)));
+}
+
+#[test]
+fn a_pause_is_measured_from_the_last_message_of_either_side() {
+    let figure_of = |events: &[Value]| {
+        let until = ["--profile", "jd", "--until", "2026-11-02T04:00:00Z"];
+        figure(&facts(events, &until), "within.jd_30s.v1")
+    };
+    let begin = [
+        says("customer", "02:00:00", "快递呢"),
+        says("agent", "02:00:20", "已经派送"),
+        says("customer", "02:12:00", "那发票呢"),
+        says("agent", "02:12:40", "已经开好"),
+    ];
+    assert_eq!(figure_of(&begin), (json!(0.5), json!(2)));
+    let mut spoken_on = begin.to_vec();
+    spoken_on.insert(2, says("agent", "02:05:00", "还有什么可以帮您"));
+    assert_eq!(figure_of(&spoken_on), (json!(1.0), json!(1)));
+    let mut thanked = begin.to_vec();
+    thanked.insert(2, says("customer", "02:02:00", "谢谢"));
+    assert_eq!(figure_of(&thanked), (json!(1.0), json!(1)));
+}
+
+#[test]
+fn a_pause_after_a_run_without_an_answer_is_measured_from_its_last_message() {
+    let events = [
+        says("customer", "02:00:00", "快递呢"),
+        says("customer", "02:08:00", "在吗，快递呢"),
+        happens("status", "02:09:00"),
+        says("customer", "02:15:00", "快递到底在哪"),
+        says("agent", "02:15:10", "已经派送"),
+    ];
+    let facts = facts(&events, &["--profile", "jd"]);
+    assert_eq!(figure(&facts, "within.jd_30s.v1"), (json!(0.0), json!(1)));
+}
+
+#[test]
 fn what_was_logged_later_is_not_known_yet() {
     let events = [says("customer", "02:00:00", "快递呢"), says("agent", "02:10:00", "已经派送")];
     let facts = facts(&events, &["--until", "2026-11-02T02:09:59Z"]);
@@ -162,10 +329,82 @@ fn a_conflicting_duplicate_is_named_and_an_equal_one_is_not() {
     let other = with(first.clone(), "text", "发票呢");
     let facts = facts(&[first.clone(), first, other], &[]);
     let refused = of_kind(&facts, "refused");
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0]["line"], 3);
+    assert_eq!(refused[0]["reason"], "conflicting_duplicate");
+}
+
+#[test]
+fn what_ingest_would_not_take_is_listed_and_the_rest_is_folded() {
+    let good = says("customer", "02:00:00", "快递呢");
+    let mut nobody = says("customer", "02:00:01", "在吗");
+    nobody["author"] = json!({"id": "c"});
+    let mut chef = says("customer", "02:00:01", "在吗");
+    chef["author"]["role"] = "chef".into();
+    let lines = [
+        good.to_string(),
+        with(good.clone(), "sent_at", "2026-11-03T02:00:01Z").to_string(),
+        with(good.clone(), "sent_at", "1969-12-31T23:59:59Z").to_string(),
+        nobody.to_string(),
+        "快递呢".to_owned(),
+        "[]".to_owned(),
+        chef.to_string(),
+        String::new(),
+        says("agent", "02:00:10", "已经派送").to_string(),
+    ];
+    let output = fold_bytes(lines.join("\n").as_bytes(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let printed = printed(&output);
+    assert_eq!(of_kind(&printed, "turn")[0]["rt.human.v1"], 10);
+    let refused: Vec<_> = of_kind(&printed, "refused")
+        .into_iter()
+        .map(|line| (line["line"].as_u64().unwrap(), line["reason"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         refused,
-        [&json!({"kind": "refused", "line": 3, "reason": "conflicting_duplicate"})]
+        [
+            (2, "invalid"),
+            (3, "invalid"),
+            (4, "invalid"),
+            (5, "undecodable"),
+            (6, "undecodable"),
+            (7, "undecodable"),
+        ]
     );
+    let details: Vec<_> =
+        of_kind(&printed, "refused").into_iter().map(|line| line["detail"].to_string()).collect();
+    for (detail, expected) in details.iter().zip([
+        "sent_at: is more than 24 hours in the future",
+        "sent_at: must not be before 1970",
+        "author.role",
+        "expected value",
+        "an event is a JSON object",
+        "author.role",
+    ]) {
+        assert!(detail.contains(expected), "{detail}");
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("line 2: sent_at") && said.contains("5 more lines"), "{said}");
+}
+
+#[test]
+fn a_line_that_is_no_text_is_listed_and_the_rest_is_folded() {
+    let mut bytes = says("customer", "02:00:00", "快递呢").to_string().into_bytes();
+    bytes.extend(b"\n{\"text\": \"\xff\"}\n");
+    bytes.extend(says("agent", "02:00:10", "已经派送").to_string().into_bytes());
+    let output = fold_bytes(&bytes, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let printed = printed(&output);
+    assert_eq!(of_kind(&printed, "refused")[0]["line"], 2);
+    assert_eq!(of_kind(&printed, "turn")[0]["rt.human.v1"], 10);
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let text = format!("\u{feff}{}\r\n", says("customer", "02:00:00", "快递呢"));
+    let output = fold_bytes(text.as_bytes(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(of_kind(&printed(&output), "turn").len(), 1);
 }
 
 #[test]

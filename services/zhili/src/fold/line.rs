@@ -51,7 +51,23 @@ pub(super) enum Line {
 #[derive(Debug, Serialize)]
 pub(super) struct Refused {
     pub(super) line: usize,
-    pub(super) reason: &'static str,
+    pub(super) reason: Reason,
+    /// Where and what.
+    pub(super) detail: String,
+    /// Empty if the line could not be read.
+    pub(super) tenant: String,
+}
+
+/// Why a line was not folded: the words that dead letters have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reason {
+    /// No event, or without a time.
+    Undecodable,
+    /// An event that ingest would not take.
+    Invalid,
+    /// Its identity was seen with other content.
+    ConflictingDuplicate,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +106,7 @@ struct TurnBusiness {
 /// What every fact says.
 #[derive(Debug, Serialize)]
 struct About {
+    tenant: String,
     conversation_id: String,
     agent: String,
     customer: String,
@@ -105,6 +122,7 @@ struct About {
 impl About {
     fn of(fact: &Fact, open: bool) -> Self {
         Self {
+            tenant: fact.tenant.clone(),
             conversation_id: fact.conversation_id.clone(),
             agent: fact.agent.clone(),
             customer: fact.customer.clone(),
@@ -271,6 +289,7 @@ pub(super) struct PromiseLine {
 
 #[derive(Debug, Serialize)]
 pub(super) struct SignalLine {
+    tenant: String,
     conversation_id: String,
     signal: &'static str,
     effective: Time,
@@ -289,6 +308,7 @@ pub(super) struct SignalLine {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ProfileLine {
+    tenant: String,
     profile: String,
     source: String,
     /// Values by metric id.
@@ -431,6 +451,7 @@ impl Line {
 
     pub(super) fn signal(signal: &Signal) -> Self {
         Self::Signal(Box::new(SignalLine {
+            tenant: signal.tenant.clone(),
             conversation_id: signal.conversation_id.clone(),
             signal: signal.kind.name(),
             effective: Time(Some(signal.effective_ms)),
@@ -448,8 +469,10 @@ impl Line {
         }))
     }
 
-    pub(super) fn profile(profile: &Profile, runs: &[Run], until_ms: i64) -> Self {
+    /// A platform's figures over the runs of one tenant.
+    pub(super) fn profile(tenant: &str, profile: &Profile, runs: &[Run], until_ms: i64) -> Self {
         let mut line = ProfileLine {
+            tenant: tenant.to_owned(),
             profile: profile.name().to_owned(),
             source: profile.source().to_owned(),
             values: BTreeMap::new(),

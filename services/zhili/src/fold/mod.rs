@@ -4,30 +4,32 @@
 //! history, and what a policy or a calendar would have said.
 
 mod document;
+mod events;
+mod facts;
 mod line;
+mod runs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use serde::Serialize;
-use zhili_dialogue::{Applied, Config, Fact, FactBody, Output, Partition, Profile, Run, Signal};
-use zhili_proto::conversation::v1::Event;
+use zhili_dialogue::{Applied, Config, Output, Partition, Profile};
 use zhili_runtime::Failure;
 use zhili_scoring::Assessor;
 
-use self::line::Line;
-
-/// Tenant and source of events that name none.
-const NOBODY: &str = "default";
+use self::events::{Lines, Logged, NOBODY};
+use self::facts::InForce;
+use self::line::{Line, Reason, Refused};
+use self::runs::Spoken;
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Events are JSON lines as they are published, with `at`, the time at which the log would have taken
 each in (ISO 8601; sent_at where it is missing), in the order of the log. Facts come out as JSON
-lines, corrections applied; times in seconds, null where not measured:
+lines, corrections applied, each with its tenant; times in seconds, null where not measured:
   {\"kind\": \"turn\", \"conversation_id\", \"agent\", \"rt.first_unanswered.v1\", \"rt.last_msg.v1\",
    \"rt.human.v1\", \"business\": {the same ids}, \"sla.nrt.v1\", ...}
   {\"kind\": \"cycle\", \"conversation_id\", \"frt.any.v1\", \"frt.human.v1\", \"frt.substantive.v1\",
@@ -37,7 +39,10 @@ lines, corrections applied; times in seconds, null where not measured:
   {\"kind\": \"promise\", \"promise\": \"refund\", \"due\", \"state\": \"kept\", ...}
   {\"kind\": \"signal\", \"conversation_id\", \"signal\": \"sla.frt.breach\", \"effective\", ...}
   {\"kind\": \"profile\", \"profile\": \"taobao\", \"art.taobao.v1\", \"n\", ...}
-  {\"kind\": \"refused\", \"line\", \"reason\"}: an event that would be a dead letter
+  {\"kind\": \"refused\", \"line\", \"reason\", \"detail\"}: not folded. `undecodable` is no event,
+   `invalid` one that ingest would not take: exit code 1 in the end. `conflicting_duplicate` has the
+   event_id of another and would be a dead letter.
+Of a conversation that is in the file again after more than 24 hours, what was found out first stays.
 What is still open at the end is there too, with \"open\": true. docs/metrics.md explains the ids
 and the files.")]
 pub(crate) struct Arguments {
@@ -69,24 +74,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let profiles = profiles(&arguments.profile)?;
     let mut history = History::new(policies)?;
     let path = &arguments.events;
-    for (index, line) in reader(path)?.lines().enumerate() {
-        let number = index + 1;
-        let at = |error: &dyn std::fmt::Display| {
+    let mut lines = Lines::new(reader(path)?);
+    loop {
+        let next = lines.next().map_err(|error| {
+            let number = lines.number() + 1;
             Failure::Problems(format!("{}, line {number}: {error}", path.display()))
-        };
-        let line = line.map_err(|error| at(&error))?;
-        if line.trim().is_empty() {
-            continue;
+        })?;
+        match next {
+            None => break,
+            Some(Err(refused)) => history.refused.push(refused),
+            Some(Ok(logged)) if arguments.until.is_some_and(|until| logged.at_ms > until) => break,
+            Some(Ok(logged)) => history.apply(&logged),
         }
-        let (at_ms, event) = event(&line, number).map_err(|error| at(&error))?;
-        if arguments.until.is_some_and(|until_ms| at_ms > until_ms) {
-            break;
-        }
-        history.apply(number, at_ms, &event);
     }
     let until_ms = arguments.until.unwrap_or(history.partition.now_ms());
     history.partition.advance(until_ms, &mut history.outputs);
-    print(&history.lines(&profiles, until_ms))
+    let problem = problem(&history.refused, path);
+    print(&history.lines(&profiles, until_ms))?;
+    problem.map_or(Ok(()), |problem| Err(Failure::Problems(problem)))
+}
+
+/// What is to be said of lines that are no events. Conflicting duplicates happen, and are no fault
+/// of the file.
+fn problem(refused: &[Refused], path: &Path) -> Option<String> {
+    let mut wrong = refused.iter().filter(|line| line.reason != Reason::ConflictingDuplicate);
+    let Refused { line, detail, .. } = wrong.next()?;
+    let first = format!("{}, line {line}: {detail}", path.display());
+    Some(match wrong.count() {
+        0 => first,
+        more => format!("{first}; and {more} more lines, see those of kind refused"),
+    })
 }
 
 fn reader(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
@@ -114,44 +131,15 @@ fn profiles(names: &[String]) -> Result<Vec<Profile>, Failure> {
     Ok(all.iter().filter(|profile| asked(profile)).cloned().collect())
 }
 
-/// An event and the log time that its line gives it.
-fn event(line: &str, number: usize) -> Result<(i64, Event), String> {
-    let mut value: serde_json::Value =
-        serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let fields = value.as_object_mut().ok_or("an event is a JSON object")?;
-    let at = fields.remove("at");
-    let mut event: Event = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let sent_ms = event.sent_at.as_ref().and_then(zhili_proto::millis);
-    let at_ms = match at {
-        Some(serde_json::Value::String(at)) => {
-            parse_time(&at).map_err(|error| format!("at: {error}"))?
-        }
-        Some(_) => return Err("at: an ISO 8601 time in quotes is needed".to_owned()),
-        None => sent_ms.ok_or("at and sent_at are both missing")?,
-    };
-    if sent_ms.is_none() {
-        event.sent_at = Some(zhili_proto::timestamp(at_ms));
-    }
-    if event.conversation_id.is_empty() {
-        return Err("conversation_id is missing".to_owned());
-    }
-    for name in [&mut event.tenant, &mut event.source] {
-        if name.is_empty() {
-            NOBODY.clone_into(name);
-        }
-    }
-    if event.event_id.is_empty() {
-        event.event_id = format!("line-{number}");
-    }
-    Ok((at_ms, event))
-}
-
 /// What was folded.
 struct History {
     assessor: Assessor,
     partition: Partition,
     outputs: Vec<Output>,
-    refused: Vec<line::Refused>,
+    spoken: Spoken,
+    /// Tenants of the events.
+    tenants: BTreeSet<String>,
+    refused: Vec<Refused>,
 }
 
 impl History {
@@ -161,83 +149,61 @@ impl History {
         let mut partition = Partition::new(Config::default());
         let mut outputs = Vec::new();
         partition.configure(i64::MIN, "*", 1, policies, &mut outputs);
-        Ok(Self { assessor, partition, outputs, refused: Vec::new() })
+        Ok(Self {
+            assessor,
+            partition,
+            outputs,
+            spoken: Spoken::default(),
+            tenants: BTreeSet::new(),
+            refused: Vec::new(),
+        })
     }
 
-    fn apply(&mut self, line: usize, at_ms: i64, event: &Event) {
-        let applied = self.assessor.fold(&mut self.partition, at_ms, event, &mut self.outputs);
-        let reason = match applied {
-            Some(Applied::Accepted { .. } | Applied::Duplicate) => return,
-            Some(Applied::Conflict) => "conflicting_duplicate",
+    fn apply(&mut self, logged: &Logged) {
+        let Logged { line, at_ms, event } = logged;
+        if !self.tenants.contains(&event.tenant) {
+            self.tenants.insert(event.tenant.clone());
+        }
+        let applied = self.assessor.fold(&mut self.partition, *at_ms, event, &mut self.outputs);
+        let (reason, detail) = match applied {
+            Some(Applied::Accepted { .. }) => {
+                self.spoken.note(event, self.partition.now_ms());
+                return;
+            }
+            Some(Applied::Duplicate) => return,
+            Some(Applied::Conflict) => (
+                Reason::ConflictingDuplicate,
+                "event_id: seen before with another type, author or text, which stays",
+            ),
             // Typing is accepted everywhere and means nothing.
             None if event.r#type() == zhili_proto::conversation::v1::EventType::Typing => return,
-            None => "invalid",
+            None => (Reason::Invalid, "event: a conversation knows no such thing"),
         };
-        self.refused.push(line::Refused { line, reason });
+        let (tenant, detail) = (event.tenant.clone(), detail.to_owned());
+        self.refused.push(Refused { line: *line, reason, detail, tenant });
     }
 
-    /// Everything in force: turns and cycles by start, then signals, then profiles.
+    /// Everything in force: facts by start, then signals, then profiles, then what was refused.
     fn lines(self, profiles: &[Profile], until_ms: i64) -> Vec<Line> {
         let unsettled = self.partition.unsettled();
-        let mut facts: BTreeMap<&str, (&Fact, bool)> = BTreeMap::new();
-        let mut signals: Vec<&Signal> = Vec::new();
-        let mut corrected: BTreeSet<&str> = BTreeSet::new();
-        let stated = self.outputs.iter().map(|output| (output, false));
-        for (output, open) in stated.chain(unsettled.iter().map(|output| (output, true))) {
-            match output {
-                Output::Fact(fact) => match &fact.body {
-                    FactBody::Correction(correction) => {
-                        corrected.insert(&correction.signal_id);
-                    }
-                    _ => {
-                        facts.insert(&fact.fact_id, (fact, open));
-                    }
-                },
-                Output::Signal(signal) => signals.push(signal),
-            }
-        }
-        let mut in_order: Vec<(&Fact, bool)> = facts.into_values().collect();
-        in_order.sort_by_key(|(fact, _)| (fact.at_ms, matches!(fact.body, FactBody::Cycle(_))));
-        signals.retain(|signal| !corrected.contains(signal.signal_id.as_str()));
-        signals.sort_by_key(|signal| signal.effective_ms);
-
+        let in_force = InForce::of(&self.outputs, &unsettled);
+        let facts = in_force.facts();
         let mut lines: Vec<Line> =
-            in_order.iter().filter_map(|&(fact, open)| Line::fact(fact, open)).collect();
-        lines.extend(signals.into_iter().map(Line::signal));
-        let runs = runs(&in_order);
-        lines.extend(profiles.iter().map(|profile| Line::profile(profile, &runs, until_ms)));
+            facts.iter().filter_map(|&(fact, open)| Line::fact(fact, open)).collect();
+        lines.extend(in_force.signals().into_iter().map(Line::signal));
+        let runs = self.spoken.runs(&in_force, &facts);
+        let mut tenants = self.tenants;
+        if tenants.is_empty() {
+            tenants.insert(NOBODY.to_owned());
+        }
+        for tenant in &tenants {
+            let runs = runs.get(tenant).map(Vec::as_slice).unwrap_or_default();
+            let line = |profile| Line::profile(tenant, profile, runs, until_ms);
+            lines.extend(profiles.iter().map(line));
+        }
         lines.extend(self.refused.into_iter().map(Line::Refused));
         lines
     }
-}
-
-/// The turns as profiles look at them.
-fn runs(facts: &[(&Fact, bool)]) -> Vec<Run> {
-    let cycles: BTreeMap<(&str, u32), &zhili_dialogue::Cycle> = facts
-        .iter()
-        .filter_map(|(fact, _)| match &fact.body {
-            FactBody::Cycle(cycle) => Some(((fact.conversation_id.as_str(), cycle.cycle), cycle)),
-            _ => None,
-        })
-        .collect();
-    let run = |fact: &Fact| {
-        let FactBody::Turn(turn) = &fact.body else { return None };
-        let cycle = cycles.get(&(fact.conversation_id.as_str(), turn.cycle))?;
-        let customer =
-            if fact.customer.is_empty() { &fact.conversation_id } else { &fact.customer };
-        Some(Run {
-            conversation_id: fact.conversation_id.clone(),
-            customer: customer.clone(),
-            started_ms: turn.started_ms,
-            last_ms: turn.answered_ms.unwrap_or(turn.started_ms),
-            answered_ms: turn.answered_ms,
-            closed: !cycle.provisional,
-            bot_only: cycle.frt_any_ms.is_some()
-                && cycle.frt_human_ms.is_none()
-                && !cycle.handed_over,
-        })
-    };
-    facts.iter().filter_map(|(fact, _)| run(fact)).collect()
 }
 
 fn print(lines: &[impl Serialize]) -> Result<(), Failure> {
