@@ -99,6 +99,14 @@ impl Book {
         self.versions.get(at.version as usize)?.as_ref()?.terms(at.index)
     }
 
+    /// Whether every tenant's settings exist: true of what this engine wrote.
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.current
+            .values()
+            .filter_map(|current| current.version)
+            .all(|version| self.versions.get(version as usize).is_some_and(Option::is_some))
+    }
+
     /// Whether terms exist: true of what this engine wrote.
     pub(crate) fn has(&self, at: TermsRef) -> bool {
         self.terms(Some(at)).is_some()

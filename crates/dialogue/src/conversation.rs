@@ -3,22 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, TermsRef};
-use crate::cycle::{Alarm, Asks, Cycle, CycleId, End, TakenBack};
+use crate::cycle::{Asks, Cycle, End};
 use crate::deadline::{Due, Told};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
-use crate::ledger::{Ledger, Made, Outcome, Passed, PromiseState};
-use crate::output::{
-    self, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
-};
+use crate::ledger::{Ledger, Made, Passed, PromiseState};
+use crate::output::{FactBody, Family, Output, Severity, Signal, SignalKind};
 use crate::place::Place;
 use crate::policy::Terms;
 use crate::seen::{Seen, event_key};
-use crate::slots::{Said, Settled};
+use crate::slots::Said;
+use crate::statement::{Cause, Identity};
 use crate::turn::{Human, Message, TurnStatement};
 
-/// Places looked through for an equal one before a new one is kept: agents take turns, queues
-/// seldom change, so an equal one is near the end.
-const PLACES_SEARCHED: usize = 16;
 /// Agents who came in and have not spoken, at most.
 const JOINS_KEPT: usize = 8;
 
@@ -48,16 +44,6 @@ pub(crate) struct Conversation {
     latest_sent_ms: i64,
     /// Due time of this conversation's entry in the timer queue; never after `deadline`.
     pub(crate) armed_ms: Option<i64>,
-}
-
-/// What every fact and signal of the conversation says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Identity {
-    tenant: Box<str>,
-    id: Box<str>,
-    customer: Box<str>,
-    /// Never empty.
-    places: Vec<Place>,
 }
 
 /// What a conversation's timer is for.
@@ -620,29 +606,6 @@ fn or<'a>(said: &'a str, known: &'a str) -> &'a str {
     if said.is_empty() { known } else { said }
 }
 
-/// Kind and severity of an alarm, while the customer waits or not.
-fn kind_of(due: Due, told: Told, waits: bool) -> (SignalKind, Severity) {
-    match (due, told) {
-        (Due::Frt, Told::Warning) => (SignalKind::FrtWarning, Severity::Warning),
-        (Due::Frt, Told::Breach) => (SignalKind::FrtBreach, Severity::High),
-        (Due::Nrt, Told::Warning) => (SignalKind::NrtWarning, Severity::Warning),
-        (Due::Nrt, Told::Breach) => (SignalKind::NrtBreach, Severity::High),
-        (Due::Resolution, Told::Warning) => (SignalKind::ResolutionWarning, Severity::Warning),
-        (Due::Resolution, Told::Breach) => (SignalKind::ResolutionBreach, Severity::High),
-        (Due::Question, _) => (SignalKind::QuestionUnanswered, Severity::Warning),
-        (Due::Silence, _) if waits => (SignalKind::AgentSilence, Severity::Warning),
-        (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
-    }
-}
-
-/// What makes a signal one.
-struct Cause {
-    signal_id: String,
-    kind: SignalKind,
-    severity: Severity,
-    family: Family,
-}
-
 /// Times and place of a record.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
@@ -651,194 +614,4 @@ struct Moment {
     now_ms: i64,
     place: u32,
     historical: bool,
-}
-
-impl Identity {
-    /// Index of `place`, which is kept if it is new.
-    fn keep(&mut self, place: Place) -> u32 {
-        let recent = self.places.iter().enumerate().rev().take(PLACES_SEARCHED);
-        if let Some((index, _)) = recent.into_iter().find(|(_, other)| **other == place) {
-            return index as u32;
-        }
-        self.places.reserve_exact(1);
-        self.places.push(place);
-        (self.places.len() - 1) as u32
-    }
-
-    /// States a turn, and takes back what was told of it if that does not hold.
-    fn turn(&self, cycle_key: u64, turn: TurnStatement, out: &mut Vec<Output>) {
-        let TurnStatement { place, historical, revision, corrects_nrt, body } = turn;
-        let (number, at_ms) = (body.turn, body.started_ms);
-        let fact_id = format!("{}/{cycle_key:016x}/t{number}", self.id);
-        let correction = corrects_nrt.then(|| {
-            let kind = SignalKind::NrtBreach;
-            let signal_id = self.alarm_id(kind, cycle_key, number, 0);
-            let body = FactBody::Correction(Correction { signal_id, kind });
-            self.fact(format!("{fact_id}/nrt"), 0, at_ms, place, historical, body)
-        });
-        let body = FactBody::Turn(body);
-        out.push(Output::Fact(self.fact(fact_id, revision, at_ms, place, historical, body)));
-        out.extend(correction.map(Output::Fact));
-    }
-
-    /// Takes back an alarm of a cycle.
-    fn correction(&self, cycle: &Cycle, taken: TakenBack, place: u32) -> Output {
-        let (kind, _) = kind_of(taken.due, taken.told, true);
-        let signal_id = self.alarm_id(kind, cycle.key, taken.turn, taken.ordinal);
-        let (turn, ordinal) = (taken.turn, taken.ordinal);
-        Output::Fact(self.fact(
-            format!("{}/{:016x}/{}/{turn}.{ordinal}", self.id, cycle.key, kind.name()),
-            0,
-            cycle.started_ms,
-            cycle.place().unwrap_or(place),
-            cycle.historical,
-            FactBody::Correction(Correction { signal_id, kind }),
-        ))
-    }
-
-    /// What came with time and without a message.
-    fn alarm(&self, cycle_key: u64, alarm: &Alarm, due_ms: i64, place: u32) -> Signal {
-        let (kind, severity) = kind_of(alarm.due, alarm.told, alarm.waits);
-        let signal_id = self.alarm_id(kind, cycle_key, alarm.turn, alarm.ordinal);
-        let cause = Cause { signal_id, kind, severity, family: Family::Sla };
-        self.signal(cause, &alarm.event_id, due_ms, place)
-    }
-
-    /// A promise that nears its time, or is broken.
-    fn promise_signal(&self, kind: SignalKind, outcome: &Outcome) -> Signal {
-        let entry = &outcome.entry;
-        let severity =
-            if kind == SignalKind::PromiseBroken { Severity::High } else { Severity::Warning };
-        let signal_id = self.alarm_id(kind, entry.cycle_key, entry.number, 0);
-        let cause = Cause { signal_id, kind, severity, family: Family::Sla };
-        // Its nearing counts from now; of the two only the second has a time of its own.
-        let effective_ms = outcome.at_ms.unwrap_or(entry.warned_ms());
-        self.signal(cause, &entry.event_id.to_string(), effective_ms, entry.place)
-    }
-
-    /// A signal that is certain: something happened, or time has passed.
-    fn signal(&self, cause: Cause, event_id: &str, effective_ms: i64, place: u32) -> Signal {
-        let place = &self.places[place as usize];
-        Signal {
-            signal_id: cause.signal_id,
-            tenant: self.tenant.to_string(),
-            conversation_id: self.id.to_string(),
-            family: cause.family,
-            kind: cause.kind,
-            category: String::new(),
-            severity: cause.severity,
-            event_id: event_id.to_owned(),
-            effective_ms,
-            probability: 1.0,
-            rules: Vec::new(),
-            agent: place.agent().to_string(),
-            customer: self.customer.to_string(),
-            channel: place.channel().to_string(),
-            queue: place.queue().to_string(),
-            team: place.team().to_string(),
-            historical: false,
-        }
-    }
-
-    fn slot(&self, cycle: CycleId, slot: Settled) -> Output {
-        let fact_id = format!("{}/{:016x}/{}{}", self.id, cycle.key, slot.kind.name(), slot.number);
-        let body = FactBody::Slot(output::Slot {
-            cycle: cycle.number,
-            kind: slot.kind,
-            due_ms: slot.due_ms,
-            due_event_id: slot.due_event_id,
-            present: !slot.event_id.is_empty(),
-            event_id: slot.event_id,
-        });
-        Output::Fact(self.fact(fact_id, 0, slot.due_ms, slot.place, cycle.historical, body))
-    }
-
-    fn session(&self, cycle: &Cycle, waiting: bool, ledger: &Ledger, place: u32) -> Output {
-        let session = cycle.session(waiting, ledger.was_broken(cycle.key));
-        Output::Fact(self.fact(
-            format!("{}/{:016x}/s", self.id, cycle.key),
-            0,
-            cycle.started_ms,
-            cycle.place().unwrap_or(place),
-            cycle.historical,
-            FactBody::Session(session),
-        ))
-    }
-
-    fn promise(&self, outcome: Outcome) -> Output {
-        let Outcome { entry, state, at_ms, event_id } = outcome;
-        let fact_id = format!("{}/{:016x}/p{}", self.id, entry.cycle_key, entry.number);
-        let body = FactBody::Promise(output::Promise {
-            kind: entry.kind,
-            made_ms: entry.made_ms,
-            due_ms: entry.due_ms,
-            made_event_id: entry.event_id.to_string(),
-            state,
-            settled_ms: at_ms,
-            event_id,
-        });
-        let revision = u32::from(state != PromiseState::Pending);
-        Output::Fact(self.fact(
-            fact_id,
-            revision,
-            entry.made_ms,
-            entry.place,
-            entry.historical,
-            body,
-        ))
-    }
-
-    fn alarm_id(&self, kind: SignalKind, cycle_key: u64, turn: u32, ordinal: u32) -> String {
-        let (cycle, turn) = (format!("{cycle_key:016x}"), format!("{turn}"));
-        self.signal_id(kind, &[&cycle, &turn, &format!("{ordinal}")])
-    }
-
-    /// Hash of what makes a signal the same signal, in lower-case hex.
-    fn signal_id(&self, kind: SignalKind, parts: &[&str]) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for part in [&*self.tenant, &*self.id, kind.name()].iter().chain(parts) {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        hasher.finalize().to_hex()[..32].to_string()
-    }
-
-    fn cycle(&self, cycle: &mut Cycle, current_place: u32, book: &Book) -> Fact {
-        let revision = cycle.stated;
-        cycle.stated += 1;
-        self.fact(
-            format!("{}/{:016x}", self.id, cycle.key),
-            revision,
-            cycle.started_ms,
-            cycle.place().unwrap_or(current_place),
-            cycle.historical,
-            FactBody::Cycle(cycle.body(book.terms(cycle.terms))),
-        )
-    }
-
-    fn fact(
-        &self,
-        fact_id: String,
-        revision: u32,
-        at_ms: i64,
-        place: u32,
-        historical: bool,
-        body: FactBody,
-    ) -> Fact {
-        let place = &self.places[place as usize];
-        Fact {
-            tenant: self.tenant.to_string(),
-            conversation_id: self.id.to_string(),
-            fact_id,
-            revision,
-            at_ms,
-            agent: place.agent().to_string(),
-            customer: self.customer.to_string(),
-            channel: place.channel().to_string(),
-            queue: place.queue().to_string(),
-            team: place.team().to_string(),
-            historical,
-            body,
-        }
-    }
 }

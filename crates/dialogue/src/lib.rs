@@ -53,6 +53,7 @@ mod seen;
 mod silence;
 mod slots;
 mod snapshot;
+mod statement;
 mod turn;
 
 pub use calendar::{Calendar, CalendarError};

@@ -91,6 +91,9 @@ impl Partition {
         drop(keys);
         let book = Book::try_from(state.book)
             .map_err(|_| SnapshotError::Inconsistent("the settings cannot be read"))?;
+        if !book.is_consistent() {
+            return Err(SnapshotError::Inconsistent("a tenant's settings are missing"));
+        }
         if !state.slots.iter().flatten().flat_map(Conversation::terms).all(|at| book.has(at)) {
             return Err(SnapshotError::Inconsistent("a cycle goes by unknown settings"));
         }
