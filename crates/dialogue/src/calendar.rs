@@ -242,9 +242,13 @@ impl Calendar {
         None
     }
 
-    /// Whether any hours begin on a date.
+    /// Whether people work on a date, whenever a service is open: Monday to Friday but for holidays,
+    /// and make-up days.
     pub(crate) fn is_workday(&self, date: Date) -> bool {
-        !self.hours_on(date).is_empty()
+        match self.dates.get(&date) {
+            Some(hours) => !hours.is_empty(),
+            None => date.weekday().to_monday_zero_offset() < 5,
+        }
     }
 
     pub(crate) fn zone(&self) -> &TimeZone {

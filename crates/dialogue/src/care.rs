@@ -26,7 +26,7 @@ enum Soothing {
 pub(crate) struct Care {
     complaint: bool,
     urgent: bool,
-    /// An agent asked something since the complaint.
+    /// An agent asked something.
     asked: bool,
     /// Whether that was before the first advice; `None` before any.
     identified: Option<bool>,
@@ -40,6 +40,8 @@ pub(crate) struct Care {
     /// The agent run before this one asked; this one asks.
     asked_before: bool,
     asks_now: bool,
+    /// An agent spoke last.
+    after_agent: bool,
     follow_ups: u32,
     topic: Box<str>,
 }
@@ -56,7 +58,7 @@ pub struct CareStatement {
     /// `funnel.v1`, identification: an agent asked before the first advice; `None` without a
     /// complaint or advice.
     pub identified: Option<bool>,
-    /// `funnel.v1`, emotion: no emotion slot was missed; `None` without a complaint.
+    /// `funnel.v1`, emotion: no emotion slot was missed; `None` without a complaint or an answer.
     pub felt: Option<bool>,
     /// `funnel.v1`, solution: advice was given and the cycle was resolved; `None` without a
     /// complaint. Whether the same customer comes back is not known here.
@@ -70,8 +72,8 @@ pub struct CareStatement {
     pub messages: u32,
     /// Messages that only asked to wait.
     pub holding: u32,
-    /// The first message only asked to wait.
-    pub first_is_holding: bool,
+    /// The first message only asked to wait; `None` without one.
+    pub first_is_holding: Option<bool>,
     /// `empathy100.v1`; `None` without empathic and unempathic messages.
     pub empathy100: Option<f64>,
     /// `questions.v1` of agents: open.
@@ -103,7 +105,9 @@ impl Care {
         if self.topic.is_empty() && !marks.topic.is_empty() {
             self.topic = marks.topic.into();
         }
-        self.asked_before = std::mem::take(&mut self.asks_now);
+        if std::mem::take(&mut self.after_agent) {
+            self.asked_before = std::mem::take(&mut self.asks_now);
+        }
     }
 
     pub(crate) fn agent(&mut self, marks: &Marks<'_>) {
@@ -121,13 +125,14 @@ impl Care {
             self.follow_ups += u32::from(self.asked_before);
             self.asks_now = true;
         }
-        if !self.complaint {
-            return;
-        }
         let does = |act| marks.acts.contains(act);
         self.asked |= marks.question.is_some();
         if does(Act::Advice) && self.identified.is_none() {
             self.identified = Some(self.asked);
+        }
+        self.after_agent = true;
+        if !self.complaint {
+            return;
         }
         for (does, what) in [
             (marks.question.is_some(), Soothing::Listen),
@@ -142,18 +147,20 @@ impl Care {
 
     pub(crate) fn state(&self, end: Ending) -> CareStatement {
         let of_complaint = |value: bool| self.complaint.then_some(value);
+        // Where nobody answered, nothing was felt or followed up, well or badly.
+        let of_answers = |value: bool| of_complaint(value).filter(|_| self.messages > 0);
         CareStatement {
             complaint: self.complaint,
             urgent: self.urgent,
             topic: self.topic.to_string(),
-            identified: self.identified,
-            felt: of_complaint(!end.cold),
+            identified: self.identified.filter(|_| self.complaint),
+            felt: of_answers(!end.cold),
             solved: of_complaint(self.identified.is_some() && end.resolved),
-            followed_up: of_complaint(!(end.broken || end.resolved && end.waiting)),
+            followed_up: of_answers(!(end.broken || end.resolved && end.waiting)),
             soothing: self.complaint.then_some(self.soothing.count_ones() as u8),
             messages: self.messages,
             holding: self.holding,
-            first_is_holding: self.first_is_holding,
+            first_is_holding: (self.messages > 0).then_some(self.first_is_holding),
             empathy100: empathy100(self.empathic, self.unempathic),
             open_questions: self.questions[0],
             closed_questions: self.questions[1],

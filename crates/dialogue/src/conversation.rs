@@ -137,8 +137,8 @@ impl Conversation {
                 (None, Some((last_ms.saturating_add(config.horizon()), Deadline::Forget)))
             }
         };
-        // What is pending at the very end of an idle cycle is cancelled with it.
-        [promise, last, service].into_iter().flatten().min_by_key(|&(due_ms, _)| due_ms)
+        // An idle cycle ends before what is due at the same time.
+        [last, promise, service].into_iter().flatten().min_by_key(|&(due_ms, _)| due_ms)
     }
 
     /// Does what was due at `due_ms`.
@@ -155,7 +155,7 @@ impl Conversation {
                 Fired::Stays
             }
             Deadline::Promise(passed) => {
-                self.pass_promise(passed, book, out);
+                self.pass_promise(passed, out);
                 Fired::Stays
             }
             Deadline::Idle => {
@@ -171,6 +171,8 @@ impl Conversation {
                 Fired::Stays
             }
             Deadline::Forget => {
+                let identity = &self.identity;
+                self.ledger.settle_all(&mut |outcome| out.push(identity.promise(outcome)));
                 // Only a historical cycle can be open here: nothing will answer or end it any
                 // more, so what it says is final although it has no end.
                 if let Some(mut cycle) = self.open.take() {
@@ -204,20 +206,12 @@ impl Conversation {
     }
 
     /// Tells what became of a promise whose time has come.
-    fn pass_promise(&mut self, passed: Passed, book: &Book, out: &mut Vec<Output>) {
+    fn pass_promise(&mut self, passed: Passed, out: &mut Vec<Output>) {
         let Some(outcome) = self.ledger.pass(passed) else { return };
         let entry = &outcome.entry;
         let broken = outcome.state == PromiseState::Broken;
         let kind = if broken { SignalKind::PromiseBroken } else { SignalKind::PromiseNear };
-        // Only who asked to be warned is told.
-        let wanted = self
-            .ended
-            .iter()
-            .chain(self.open.as_deref())
-            .find(|cycle| cycle.key == entry.cycle_key)
-            .and_then(|cycle| book.terms(cycle.terms))
-            .is_some_and(|terms| terms.policy.promise_warn_ms.is_some());
-        if wanted && !entry.historical && (broken || passed == Passed::Nears) {
+        if entry.wanted && (broken || passed == Passed::Nears) {
             out.push(Output::Signal(self.identity.promise_signal(kind, &outcome)));
         }
         if passed == Passed::Due {
@@ -232,7 +226,12 @@ impl Conversation {
             self.identity.turn(cycle.key, turn, out);
         }
         out.push(Output::Fact(self.identity.cycle(&mut cycle, self.place, book)));
-        out.push(self.identity.session(&cycle, cycle.is_waiting(), &self.ledger, self.place));
+        out.push(self.identity.session(
+            &cycle,
+            self.ledger.is_demanded(),
+            &self.ledger,
+            self.place,
+        ));
     }
 
     /// Folds an event that was not seen before.
@@ -308,7 +307,7 @@ impl Conversation {
                     // History fires nothing.
                     asks: event.marks.question.is_some() && !at.historical,
                 };
-                if says.expects_answer {
+                if event.marks.demands() {
                     self.ledger.customer(at.sent_ms);
                 }
                 let cycle = self.open_cycle(key, at, false, book);
@@ -325,16 +324,14 @@ impl Conversation {
                     joined_ms: self.joined_ms(event, at.sent_ms),
                     historical: at.historical,
                 };
-                let asked = self.open.as_ref().is_some_and(|cycle| cycle.is_waiting());
                 self.in_every_cycle(at.sent_ms, book, out, |cycle, state| {
                     cycle.human(reply, book.terms(cycle.terms), state);
                 });
-                if substantive {
-                    let identity = &self.identity;
-                    self.ledger.agent(at.sent_ms, event.event_id, asked, &mut |outcome| {
-                        out.push(identity.promise(outcome));
-                    });
-                }
+                let (identity, again) = (&self.identity, &event.marks.promises);
+                let (sent_ms, id) = (at.sent_ms, event.event_id);
+                self.ledger.agent(sent_ms, id, substantive, again, &mut |outcome| {
+                    out.push(identity.promise(outcome));
+                });
                 self.hear_agent(event, at, book, out);
             }
             Part::Machine { serves } => {
@@ -371,7 +368,11 @@ impl Conversation {
 
     /// What an agent says in the open cycle, and promises.
     fn hear_agent(&mut self, event: &Event<'_>, at: Moment, book: &Book, out: &mut Vec<Output>) {
-        let Some(cycle) = self.open.as_deref_mut() else { return };
+        // What was said before the cycle began belongs to another, or to none.
+        let Some(cycle) = self.open.as_deref_mut().filter(|cycle| at.sent_ms >= cycle.started_ms)
+        else {
+            return;
+        };
         let (identity, id) = (&self.identity, cycle.id());
         let said = Said { sent_ms: at.sent_ms, id: event.event_id, acts: event.marks.acts };
         cycle.hear_agent(said, &event.marks, at.place, &mut |slot| {
@@ -433,7 +434,7 @@ impl Conversation {
         };
         let (identity, key) = (&self.identity, cycle.key);
         let terms = book.terms(cycle.terms);
-        let waited = cycle.is_waiting();
+        let waited = self.ledger.is_demanded();
         cycle.close(end, terms, &mut |turn| identity.turn(key, turn, out));
         let id = cycle.id();
         let at_ms = cycle.end.map_or(end.at_ms, |end| end.at_ms);

@@ -11,7 +11,7 @@ pub(crate) use self::service::{Alarm, TakenBack};
 use crate::book::TermsRef;
 use crate::care::{Care, Ending};
 use crate::deadline::{Deadlines, Due, Told};
-use crate::event::{Marks, Polarity};
+use crate::event::{Act, Marks, Polarity};
 use crate::history::History;
 use crate::mood::Mood;
 use crate::output::{self, CycleBusiness, SlaState};
@@ -483,9 +483,14 @@ impl Cycle {
         settled: &mut dyn FnMut(Settled),
     ) {
         let substantive = !marks.greeting_only && !marks.holding_only;
-        self.slots.agent(said, substantive, place, settled);
+        // Who asks back has not answered yet.
+        let answers = marks.question.is_none() || marks.acts.contains(Act::Advice);
+        self.slots.agent(said, substantive && answers, place, settled);
         self.care.agent(marks);
-        self.mood.agent();
+        // A farewell leaves the customer nothing to answer.
+        if substantive && !marks.thanks_or_farewell_only {
+            self.mood.agent();
+        }
     }
 
     /// Settles the slots that wait when the cycle ends.
@@ -593,6 +598,8 @@ impl Cycle {
         let replies = [self.any, self.human, self.substantive];
         replies.into_iter().flatten().all(|reply| reply.place < places)
             && self.end.is_none_or(|end| end.place < places)
+            && self.slots.is_consistent(places)
+            && (self.open.is_none() || self.unanswered > 0)
             && self.settled.is_consistent(places)
             && self.open.as_ref().is_none_or(|turn| turn.is_consistent(places))
     }

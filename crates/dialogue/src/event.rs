@@ -376,6 +376,22 @@ pub(crate) enum Part {
     Silent,
 }
 
+impl Marks<'_> {
+    /// Whether a customer's text is more than taking note, thanks or praise.
+    pub(crate) fn demands(&self) -> bool {
+        let label = self.sentiment.map(|sentiment| sentiment.label);
+        let asks = self.question.is_some()
+            || self.complaint
+            || !self.topic.is_empty()
+            || label == Some(Polarity::Negative);
+        let takes_note = self.thanks_or_farewell_only
+            || label == Some(Polarity::Positive)
+            || self.acts.contains(Act::Acknowledge)
+            || self.acts.contains(Act::Thanks);
+        asks || !takes_note
+    }
+}
+
 impl Event<'_> {
     /// The part that this event plays if it is a message (metrics.md section 1, **Human**).
     pub(crate) fn part(&self) -> Part {

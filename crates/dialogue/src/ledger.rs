@@ -4,11 +4,10 @@
 //! ledger says what the conversation shows, and says `unknown` where it shows nothing:
 //!
 //! - **kept**: by the due time an agent came back without being asked (a substantive message, ten
-//!   minutes or more after the promise, while no customer message waited), or what was to be
-//!   settled or answered was resolved;
-//! - **broken**: the due time passed, and the cycle was still open, or the customer had come back
-//!   meanwhile without its being kept;
-//! - **unknown**: anything else.
+//!   minutes or half of the promised time after it, that does not promise the same again), to call,
+//!   answer or settle; or what was to be answered or settled was resolved;
+//! - **broken**: the due time passed, and the customer had come back in vain;
+//! - **unknown**: anything else. Money and goods are not seen here at all.
 
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
@@ -66,14 +65,12 @@ pub(crate) struct Entry {
     pub(crate) event_id: EventId,
     pub(crate) place: u32,
     pub(crate) historical: bool,
+    /// The policy wants its nearing and its breach told.
+    pub(crate) wanted: bool,
     /// How long before it is due its nearing is told; 0 if that is not wanted.
     warn_before_ms: i64,
     warned: bool,
-    /// Its cycle goes on.
-    open: bool,
-    /// Its cycle was resolved.
-    resolved: bool,
-    /// The customer came back.
+    /// The customer came back, and it was not resolved since.
     chased: bool,
 }
 
@@ -103,6 +100,8 @@ pub(crate) struct Ledger {
     pending: Vec<Entry>,
     /// Cycle of the latest promise, how many it had, and whether one of them was broken.
     cycle: (u64, u32, bool),
+    /// A customer message waits that is more than taking note.
+    demanded: bool,
 }
 
 /// Where and when a promise is made.
@@ -135,6 +134,16 @@ impl Ledger {
         if !(1..=MOST_AHEAD_MS).contains(&ahead_ms) || self.pending.len() >= MOST {
             return None;
         }
+        let near = |a: i64, b: i64| a.abs_diff(b) <= SAME_TALK_MS as u64;
+        let is_said_again = self.pending.iter().any(|entry| {
+            entry.kind == promise.kind
+                && entry.cycle_key == made.cycle_key
+                && near(entry.made_ms, made.at_ms)
+                && near(entry.due_ms, due_ms)
+        });
+        if is_said_again {
+            return None;
+        }
         if self.cycle.0 != made.cycle_key {
             self.cycle = (made.cycle_key, 0, false);
         }
@@ -150,37 +159,52 @@ impl Ledger {
             event_id: made.event_id.into(),
             place: made.place,
             historical: made.historical,
+            wanted: before_ms.is_some() && !made.historical,
             warn_before_ms: warn_ms.unwrap_or(0),
             warned: warn_ms.is_none(),
-            open: true,
-            resolved: false,
             chased: false,
         };
         self.pending.push(entry.clone());
         Some(Outcome { entry, state: PromiseState::Pending, at_ms: None, event_id: String::new() })
     }
 
-    /// An agent says something of substance; `asked` if a customer message waited for it.
+    /// An agent speaks, of substance or not, and promises `again`.
     pub(crate) fn agent(
         &mut self,
         sent_ms: i64,
         event_id: &str,
-        asked: bool,
+        substantive: bool,
+        again: &[Promise],
         settled: &mut dyn FnMut(Outcome),
     ) {
-        if asked {
+        if std::mem::take(&mut self.demanded) || !substantive {
             return;
         }
         self.keep(sent_ms, event_id, settled, |entry| {
-            sent_ms - entry.made_ms >= SAME_TALK_MS && sent_ms <= entry.due_ms
+            let talk_ms = SAME_TALK_MS.min((entry.due_ms - entry.made_ms) / 2);
+            let shows = match entry.kind {
+                PromiseKind::Callback | PromiseKind::Reply | PromiseKind::Solve => true,
+                PromiseKind::Refund | PromiseKind::Ship | PromiseKind::Other => false,
+            };
+            shows
+                && !again.iter().any(|promise| promise.kind == entry.kind)
+                && sent_ms.saturating_sub(entry.made_ms) >= talk_ms
+                && sent_ms <= entry.due_ms
         });
     }
 
-    /// The customer says something that expects an answer.
+    /// The customer says something that is more than taking note.
     pub(crate) fn customer(&mut self, sent_ms: i64) {
+        self.demanded = true;
         for entry in &mut self.pending {
-            entry.chased |= sent_ms - entry.made_ms >= SAME_TALK_MS;
+            let talk_ms = SAME_TALK_MS.min((entry.due_ms - entry.made_ms) / 2);
+            entry.chased |= sent_ms.saturating_sub(entry.made_ms) >= talk_ms;
         }
+    }
+
+    /// Whether a customer message waits that is more than taking note.
+    pub(crate) fn is_demanded(&self) -> bool {
+        self.demanded
     }
 
     /// A cycle ends.
@@ -191,16 +215,35 @@ impl Ledger {
         resolved: bool,
         settled: &mut dyn FnMut(Outcome),
     ) {
-        for entry in self.pending.iter_mut().filter(|entry| entry.cycle_key == cycle_key) {
-            (entry.open, entry.resolved) = (false, resolved);
-        }
+        self.demanded = false;
         if resolved {
             self.keep(at_ms, "", settled, |entry| {
                 let shows = matches!(entry.kind, PromiseKind::Solve | PromiseKind::Reply);
                 let in_time = (entry.made_ms..=entry.due_ms).contains(&at_ms);
                 shows && entry.cycle_key == cycle_key && in_time
             });
+            for entry in self.pending.iter_mut().filter(|entry| entry.cycle_key == cycle_key) {
+                entry.chased = false;
+            }
         }
+    }
+
+    /// Settles what is only history: no time comes for it.
+    pub(crate) fn settle_all(&mut self, settled: &mut dyn FnMut(Outcome)) {
+        for entry in std::mem::take(&mut self.pending) {
+            settled(self.due(entry));
+        }
+    }
+
+    /// A promise whose time has come.
+    fn due(&mut self, entry: Entry) -> Outcome {
+        let broken = entry.chased;
+        if broken && self.cycle.0 == entry.cycle_key {
+            self.cycle.2 = true;
+        }
+        let state = if broken { PromiseState::Broken } else { PromiseState::Unknown };
+        let at_ms = Some(entry.due_ms);
+        Outcome { entry, state, at_ms, event_id: String::new() }
     }
 
     fn keep(
@@ -225,9 +268,9 @@ impl Ledger {
     }
 
     pub(crate) fn next_due(&self) -> Option<(i64, Passed)> {
-        let unwarned = self.pending.iter().filter(|entry| !entry.warned);
-        let nears = unwarned.map(Entry::warned_ms).min();
-        let due = self.pending.iter().map(|entry| entry.due_ms).min();
+        let live = || self.pending.iter().filter(|entry| !entry.historical);
+        let nears = live().filter(|entry| !entry.warned).map(Entry::warned_ms).min();
+        let due = live().map(|entry| entry.due_ms).min();
         match (nears, due) {
             (Some(nears_ms), Some(due_ms)) if nears_ms < due_ms => Some((nears_ms, Passed::Nears)),
             (_, due) => Some((due?, Passed::Due)),
@@ -237,25 +280,20 @@ impl Ledger {
     /// Lets what [`next_due`](Self::next_due) said happen: the promise, and its state.
     pub(crate) fn pass(&mut self, passed: Passed) -> Option<Outcome> {
         let time = |entry: &Entry| match passed {
+            _ if entry.historical => i64::MAX,
             Passed::Nears if entry.warned => i64::MAX,
             Passed::Nears => entry.warned_ms(),
             Passed::Due => entry.due_ms,
         };
         let (index, _) = self.pending.iter().enumerate().min_by_key(|(_, entry)| time(entry))?;
-        if passed == Passed::Nears {
-            let entry = &mut self.pending[index];
-            entry.warned = true;
-            let (entry, state) = (entry.clone(), PromiseState::Pending);
-            return Some(Outcome { entry, state, at_ms: None, event_id: String::new() });
+        if passed == Passed::Due {
+            let entry = self.pending.remove(index);
+            return Some(self.due(entry));
         }
-        let entry = self.pending.remove(index);
-        let broken = entry.open || (entry.chased && !entry.resolved);
-        let state = if broken { PromiseState::Broken } else { PromiseState::Unknown };
-        if broken && self.cycle.0 == entry.cycle_key {
-            self.cycle.2 = true;
-        }
-        let at_ms = Some(entry.due_ms);
-        Some(Outcome { entry, state, at_ms, event_id: String::new() })
+        let entry = &mut self.pending[index];
+        entry.warned = true;
+        let (entry, state) = (entry.clone(), PromiseState::Pending);
+        Some(Outcome { entry, state, at_ms: None, event_id: String::new() })
     }
 
     /// Whether a promise of this cycle was broken so far.
@@ -263,9 +301,15 @@ impl Ledger {
         self.cycle.0 == cycle_key && self.cycle.2
     }
 
-    /// Every place it refers to is below `places`.
+    /// Every place it refers to is below `places`, and every time is possible.
     pub(crate) fn is_consistent(&self, places: u32) -> bool {
-        self.pending.iter().all(|entry| entry.place < places)
+        self.pending.len() <= MOST
+            && self.pending.iter().all(|entry| {
+                let ahead_ms = entry.due_ms.saturating_sub(entry.made_ms);
+                entry.place < places
+                    && (1..=MOST_AHEAD_MS).contains(&ahead_ms)
+                    && (0..=ahead_ms).contains(&entry.warn_before_ms)
+            })
     }
 }
 
@@ -301,7 +345,7 @@ fn due(due: PromiseDue, made_ms: i64, terms: Option<&Terms>) -> Option<i64> {
                     return calendar::instant(&zone, date, 24 * 60);
                 }
                 date = date.tomorrow().ok()?;
-                let works = match terms.and_then(|terms| terms.calendar.as_ref()) {
+                let works = match terms.and_then(Terms::days) {
                     Some(calendar) => calendar.is_workday(date),
                     None => date.weekday().to_monday_zero_offset() < 5,
                 };

@@ -317,10 +317,14 @@ impl Terms {
         }
     }
 
+    /// Calendar by whose working days promises are meant.
+    pub(crate) fn days(&self) -> Option<&Calendar> {
+        self.calendar.as_ref().or(self.hours.as_ref())
+    }
+
     /// Zone in which words such as "today" are meant.
     pub(crate) fn zone(&self) -> Option<&TimeZone> {
-        let calendars = self.calendar.as_ref().or(self.hours.as_ref());
-        self.zone.as_ref().or_else(|| calendars.map(Calendar::zone))
+        self.zone.as_ref().or_else(|| self.days().map(Calendar::zone))
     }
 
     /// Business value of a wait: none without a calendar.

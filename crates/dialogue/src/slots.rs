@@ -65,7 +65,7 @@ pub(crate) struct Slots {
     /// That run said more than greetings and holding replies.
     substantive: bool,
     /// The message of that run that took leave.
-    farewell: Option<EventId>,
+    farewell: Option<(EventId, u32)>,
     greeting: Option<Box<Due>>,
     professional: Option<Box<Due>>,
     emotion: Option<Box<Due>>,
@@ -101,7 +101,8 @@ pub(crate) struct Said<'a> {
 }
 
 impl Slots {
-    /// The customer speaks; asks, complains or is unhappy if `has_problem`, is unhappy if
+    /// The customer speaks; one slot of a kind waits at a time, so a streak of complaints asks for
+    /// one empathic answer. The customer asks, complains or is unhappy if `has_problem`, is unhappy if
     /// `is_negative`.
     pub(crate) fn customer(
         &mut self,
@@ -139,7 +140,7 @@ impl Slots {
         }
         self.substantive |= substantive;
         if said.acts.contains(Act::Closing) {
-            self.farewell = Some(said.id.into());
+            self.farewell = Some((said.id.into(), place));
         }
         if said.acts.contains(Act::OwnFault) && self.apology.is_none() {
             self.apology = Some(self.due(SlotKind::Apology, said, self.runs - 1).into());
@@ -172,9 +173,24 @@ impl Slots {
         if resolved && self.runs > 0 {
             self.counts[SlotKind::Closing as usize] += 1;
             let due = Due { at_ms, event_id: EventId::from(""), runs_before: 0 };
-            let said = self.farewell.as_ref().map(ToString::to_string).unwrap_or_default();
-            settled(self.settle(SlotKind::Closing, &due, &said, self.place));
+            let (said, place) = match &self.farewell {
+                Some((event_id, place)) => (event_id.to_string(), *place),
+                None => (String::new(), self.place),
+            };
+            settled(self.settle(SlotKind::Closing, &due, &said, place));
         }
+    }
+
+    /// Every place it refers to is below `places`, and its counts are possible.
+    pub(crate) fn is_consistent(&self, places: u32) -> bool {
+        let waiting = [&self.greeting, &self.professional, &self.emotion, &self.apology];
+        let most = u32::MAX / 2;
+        self.place < places
+            && self.farewell.as_ref().is_none_or(|(_, place)| *place < places)
+            && (self.side != Side::Agent || self.runs > 0)
+            && self.runs < most
+            && self.counts.iter().all(|&count| count < most)
+            && waiting.into_iter().flatten().all(|due| due.runs_before <= self.runs)
     }
 
     fn end_run(&mut self, settled: &mut dyn FnMut(Settled)) {

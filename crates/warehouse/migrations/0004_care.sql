@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS {db}.sessions {on_cluster}
     soothing Nullable(UInt32) COMMENT 'soothing.v1, 0..5; NULL: no complaint',
     agent_messages UInt32 COMMENT 'human messages',
     holding UInt32 COMMENT 'stall.v1: of them only asking to wait',
-    first_is_holding Bool COMMENT 'stall.v1: so was the first',
+    first_is_holding Nullable(Bool) COMMENT 'stall.v1: so was the first; NULL: no message',
     empathy100 Nullable(Float64) COMMENT 'empathy100.v1, -100..100',
     open_questions UInt32 COMMENT 'questions.v1 of agents',
     closed_questions UInt32,

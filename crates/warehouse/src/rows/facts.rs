@@ -125,7 +125,7 @@ table_row! {
         soothing: Option<u32>,
         agent_messages: u32,
         holding: u32,
-        first_is_holding: bool,
+        first_is_holding: Option<bool>,
         empathy100: Option<f64>,
         open_questions: u32,
         closed_questions: u32,

@@ -251,7 +251,7 @@ struct Funnel {
 struct Stall {
     messages: u32,
     holding: u32,
-    first_is_holding: bool,
+    first_is_holding: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
