@@ -156,6 +156,14 @@ impl Resolution {
         }
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
     /// Lets time stand still from `at_ms` on; says whether that takes back that it was missed: an
     /// answer that was sent before came to light later.
     pub(crate) fn pause(&mut self, terms: &Terms, at_ms: i64) -> bool {
@@ -166,7 +174,12 @@ impl Resolution {
         let Some(since_ms) = self.since_ms.take() else { return false };
         self.left_ms = (self.left_ms - terms.passed(since_ms, at_ms)).max(0);
         self.paused_ms = at_ms.max(since_ms);
+        // It warns once: what was told of the time until now stays told.
+        let warned = self.clock.stage == Stage::Warned;
         self.clock = Clock::stopped();
+        if warned {
+            self.clock.stage = Stage::Warned;
+        }
         was_missed
     }
 
@@ -247,24 +260,15 @@ pub(crate) enum Told {
     Breach,
 }
 
-/// A clock and its target, to see what is next and to let it happen.
+/// When a clock fires next, if there is one; else [`NEVER`].
 pub(crate) fn next(clock: Option<&Clock>) -> i64 {
     clock.and_then(Clock::next).unwrap_or(NEVER)
 }
 
+/// Lets happen what [`next`] said.
 pub(crate) fn fire(clock: &mut Clock) -> Told {
     match clock.fire() {
         Stage::Breached => Told::Breach,
         Stage::Pending | Stage::Warned => Told::Warning,
-    }
-}
-
-impl Resolution {
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
-        &mut self.clock
     }
 }
