@@ -115,7 +115,7 @@ pub(crate) struct Made<'a> {
 }
 
 impl Entry {
-    /// When its nearing was told.
+    /// When its nearing is told.
     pub(crate) fn warned_ms(&self) -> i64 {
         self.due_ms - self.warn_before_ms
     }

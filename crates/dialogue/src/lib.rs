@@ -3,8 +3,8 @@
 //! Pure: no clock, no I/O. [`Partition`] folds [`Event`]s (metadata and the engine's marks,
 //! never text) in log order and states [`Fact`]s and [`Signal`]s; the same records give the same
 //! outputs bit for bit, live or replayed, in any batches, from any snapshot. Definitions are
-//! those of the metric book: `rt.first_unanswered.v1`, `rt.last_msg.v1`, `rt.human.v1`,
-//! `frt.any.v1`, `frt.human.v1`, `frt.substantive.v1`.
+//! those of the metric book (`docs/metrics.md`): response times on the clock and in business
+//! hours, targets of service, silences, phrases that are due, promises, mood and care.
 //!
 //! # What stays in memory
 //!
@@ -16,6 +16,9 @@
 //!   it does.
 //! - An ended cycle, and an answered turn of an open one, until a horizon after it ended or was
 //!   answered: a reply that comes later than that corrects it no more.
+//! - A live promise until its due time, at most 35 days, and its conversation with it. Of one
+//!   conversation 16 promises are followed at a time; further ones are not stated.
+//! - Settings for as long as a cycle in memory goes by them.
 //! - A conversation with historical events alone has no idle timer. When it leaves memory, an
 //!   open turn is stated as unanswered and an open cycle as final without an end.
 //!

@@ -16,6 +16,7 @@ use crate::turn::TurnStatement;
 /// Places looked through for an equal one before a new one is kept: agents take turns, queues
 /// seldom change, so an equal one is near the end.
 const PLACES_SEARCHED: usize = 16;
+
 /// What every fact and signal of the conversation says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
@@ -107,7 +108,7 @@ impl Identity {
             if kind == SignalKind::PromiseBroken { Severity::High } else { Severity::Warning };
         let signal_id = self.alarm_id(kind, entry.cycle_key, entry.number, 0);
         let cause = Cause { signal_id, kind, severity, family: Family::Sla };
-        // Its nearing counts from now; of the two only the second has a time of its own.
+        // A promise that nears its time is not settled, and told when its warning was due.
         let effective_ms = outcome.at_ms.unwrap_or(entry.warned_ms());
         self.signal(cause, &entry.event_id.to_string(), effective_ms, entry.place)
     }

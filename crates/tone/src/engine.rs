@@ -17,7 +17,10 @@ use crate::score::{RuleNames, Sum};
 use crate::sentiment::Mood;
 use crate::suggest::{Phrase, Phrasebook, Query, Suggestion};
 use crate::topic::Topics;
-use crate::{acts, complaint, confidence, cues, grams, lang, politeness, sentiment, urgency};
+use crate::{
+    acts, complaint, confidence, cues, grams, lang, politeness, promise, question, sentiment,
+    topic, urgency,
+};
 
 /// The files of the heads, in the order of [`Heads`].
 const HEADS: [(&str, &[u8]); 6] = [
@@ -185,6 +188,9 @@ impl Engine {
             hasher.update(bytes);
         }
         hasher.update(confidence::TABLE.as_bytes());
+        for (_, content) in [promise::FILE, question::FILE, topic::FILE] {
+            hasher.update(content.as_bytes());
+        }
         engine.library.hash = hasher.finalize().to_hex().to_string();
         Ok(engine)
     }

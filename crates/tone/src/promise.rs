@@ -20,7 +20,7 @@ use crate::reading::Reading;
 
 use self::time::Time;
 
-const FILE: (&str, &str) = ("promise.txt", include_str!("../library/promise.txt"));
+pub(crate) const FILE: (&str, &str) = ("promise.txt", include_str!("../library/promise.txt"));
 
 /// What is done stands this close to its time, in bytes: 20 Chinese characters.
 const REACH: usize = 60;

@@ -13,7 +13,7 @@ use crate::library::{Class as Cue, LibraryError, Problem};
 use crate::normalize::{Normalizer, is_han};
 use crate::reading::{Clause, Reading};
 
-const FILE: (&str, &str) = ("question.txt", include_str!("../library/question.txt"));
+pub(crate) const FILE: (&str, &str) = ("question.txt", include_str!("../library/question.txt"));
 
 /// Without one of these a Chinese message asks nothing.
 static SIGNS: Chars = Chars::NONE.with(&[

@@ -76,8 +76,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_tables",
     2 "0002_views",
-    3 "0003_targets",
-    4 "0004_care",
+    3 "0003_facts",
 };
 
 impl Migration {

@@ -316,8 +316,7 @@ fn column(line: &str) -> (String, String) {
 fn created(table: Table) -> Vec<(String, String)> {
     let text = concat!(
         include_str!("../../migrations/0001_tables.sql"),
-        include_str!("../../migrations/0003_targets.sql"),
-        include_str!("../../migrations/0004_care.sql"),
+        include_str!("../../migrations/0003_facts.sql"),
     );
     let start = text
         .find(&format!("CREATE TABLE IF NOT EXISTS {{db}}.{} {{on_cluster}}\n(\n", table.name()))
