@@ -99,6 +99,11 @@ pub(crate) struct Ending {
 }
 
 impl Care {
+    /// How far the customer has complained: 0 not, 1 so, 2 urgently.
+    pub(crate) fn complains(&self) -> u8 {
+        u8::from(self.complaint || self.urgent) + u8::from(self.urgent)
+    }
+
     pub(crate) fn customer(&mut self, marks: &Marks<'_>) {
         self.complaint |= marks.complaint;
         self.urgent |= marks.urgent.is_some();

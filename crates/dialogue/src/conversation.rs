@@ -349,12 +349,23 @@ impl Conversation {
         let Some(cycle) = self.open.as_deref_mut() else { return };
         let (identity, id) = (&self.identity, cycle.id());
         let said = Said { sent_ms: at.sent_ms, id: event.event_id, acts: event.marks.acts };
-        let drop = cycle.hear_customer(said, &event.marks, &mut |slot| {
+        let complains = cycle.complains();
+        let fall = cycle.hear_customer(said, &event.marks, &mut |slot| {
             out.push(identity.slot(id, slot));
         });
-        let is_wanted = book.terms(cycle.terms).is_some_and(|terms| terms.policy.aggravation);
-        if drop.is_some() && is_wanted && !at.historical {
-            let kind = SignalKind::Aggravation;
+        if cycle.complains() > complains {
+            let again = complains > 0;
+            out.push(identity.complaint(id, event, at.sent_ms, at.historical, again, self.place));
+        }
+        let wanted = book.terms(cycle.terms).map(|terms| &terms.policy);
+        let told = [
+            (SignalKind::Aggravation, fall.aggravated, wanted.is_some_and(|it| it.aggravation)),
+            (SignalKind::NegativeTrend, fall.goes_on, wanted.is_some_and(|it| it.negative_trend)),
+        ];
+        for (kind, happened, is_wanted) in told {
+            if !happened || !is_wanted || at.historical {
+                continue;
+            }
             let signal_id = self.identity.signal_id(kind, &[event.source, event.event_id]);
             let signal = self.identity.signal(
                 Cause { signal_id, kind, severity: Severity::Warning, family: Family::Complaint },
@@ -592,6 +603,7 @@ impl Conversation {
             effective_ms: sent_ms,
             probability,
             rules: event.marks.rules.iter().map(|&rule| rule.into()).collect(),
+            related: Vec::new(),
             agent: agent.into(),
             customer: self.identity.customer.to_string(),
             channel: place.channel().to_string(),

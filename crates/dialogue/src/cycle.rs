@@ -13,7 +13,7 @@ use crate::care::{Care, Ending};
 use crate::deadline::{Deadlines, Due, Told};
 use crate::event::{Act, Marks, Polarity};
 use crate::history::History;
-use crate::mood::Mood;
+use crate::mood::{Fall, Mood};
 use crate::output::{self, CycleBusiness, SlaState};
 use crate::policy::Terms;
 use crate::silence::{Silences, Speaker};
@@ -458,20 +458,26 @@ impl Cycle {
         self.settled.forget(self.started_ms, until_ms);
     }
 
-    /// What the customer says, rather than when; says by how much the mood dropped, in
-    /// thousandths, if it dropped badly after an agent's message.
+    /// What the customer says, rather than when; says how badly the mood goes down.
     pub(crate) fn hear_customer(
         &mut self,
         said: Said<'_>,
         marks: &Marks<'_>,
         settled: &mut dyn FnMut(Settled),
-    ) -> Option<i16> {
+    ) -> Fall {
         let negative =
             marks.sentiment.is_some_and(|sentiment| sentiment.label == Polarity::Negative);
         let problem = negative || marks.complaint || marks.question.is_some();
         self.slots.customer(said, problem, negative, settled);
         self.care.customer(marks);
-        self.mood.customer(marks.sentiment?)
+        let Some(sentiment) = marks.sentiment else { return Fall::default() };
+        let aggravated = self.mood.customer(sentiment).is_some();
+        Fall { aggravated, goes_on: self.mood.falls() }
+    }
+
+    /// How far the customer has complained: 0 not, 1 so, 2 urgently.
+    pub(crate) fn complains(&self) -> u8 {
+        self.care.complains()
     }
 
     /// What a person says to the customer, rather than when.

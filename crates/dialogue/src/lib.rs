@@ -40,6 +40,7 @@ mod calendar;
 mod care;
 mod config;
 mod conversation;
+mod customer;
 mod cycle;
 mod deadline;
 mod event;
@@ -52,6 +53,7 @@ mod partition;
 mod place;
 mod policy;
 mod profile;
+mod pulse;
 mod seen;
 mod silence;
 mod slots;
@@ -62,6 +64,7 @@ mod turn;
 pub use calendar::{Calendar, CalendarError};
 pub use care::CareStatement;
 pub use config::Config;
+pub use customer::{Contact, Customers, RepeatPolicy, What};
 pub use event::{
     Act, Acts, Author, Event, EventKind, Marks, Mode, Polarity, Promise, PromiseDue, PromiseKind,
     QuestionKind, Role, Sentiment, Status, Subtype, Urgent, UrgentCategory,
@@ -69,11 +72,13 @@ pub use event::{
 pub use ledger::PromiseState;
 pub use mood::MoodStatement;
 pub use output::{
-    Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Promise as PromiseFact,
-    Session, Severity, Signal, SignalKind, Silences, Sla, SlaState, Slot, Turn, TurnBusiness,
+    Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output,
+    Promise as PromiseFact, Recontact, Session, Severity, Signal, SignalKind, Silences, Sla,
+    SlaState, Slot, Turn, TurnBusiness,
 };
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};
 pub use profile::{Measured, Profile, Run};
+pub use pulse::{Count, Counter, Dimensions, Pulse, PulsePolicy};
 pub use slots::SlotKind;
 pub use snapshot::SnapshotError;

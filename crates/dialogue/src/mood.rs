@@ -12,6 +12,10 @@ const MOST_AT_AN_END: usize = 4;
 const LABELS: usize = 5;
 /// A drop of the customer's sentiment after an agent's message that counts, in thousandths.
 const DROP: i16 = 400;
+/// Messages of a falling mood, each worse than the one before.
+const FALL: usize = 3;
+/// A mood that fell to this or below needs somebody, in thousandths.
+const LOW: i16 = -400;
 /// Sessions that begin at or below this may be converted, in thousandths.
 const UNHAPPY: f64 = -0.2;
 /// They are if they end at or above this.
@@ -33,6 +37,17 @@ pub(crate) struct Mood {
     /// An agent has spoken since the customer's last message.
     answered: bool,
     aggravations: u32,
+    /// It was told that the mood falls.
+    fall_told: bool,
+}
+
+/// How badly a customer's mood goes down with a message.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fall {
+    /// It dropped badly after an agent's message.
+    pub(crate) aggravated: bool,
+    /// It falls from message to message.
+    pub(crate) goes_on: bool,
 }
 
 /// What the mood of a session comes to.
@@ -90,6 +105,18 @@ impl Mood {
         let is_bad = std::mem::take(&mut self.answered) && drop >= DROP;
         self.aggravations += u32::from(is_bad);
         is_bad.then_some(drop)
+    }
+
+    /// The mood has fallen over the last three messages, each worse than the one before, by 0.4 or
+    /// more in all and to -0.4 or below; true once in a cycle.
+    pub(crate) fn falls(&mut self) -> bool {
+        let fall = &self.last[MOST_AT_AN_END - FALL..];
+        let [first, .., last] = *fall else { return false };
+        let falls = self.messages as usize >= FALL
+            && fall.is_sorted_by(|before, after| before > after)
+            && last <= LOW
+            && first.saturating_sub(last) >= DROP;
+        falls && !std::mem::replace(&mut self.fall_told, true)
     }
 
     /// A person answers.
@@ -249,5 +276,31 @@ mod tests {
         mood.customer(value(0));
         mood.agent();
         assert_eq!(mood.customer(value(-400)), Some(400));
+    }
+    #[test]
+    fn a_mood_that_falls_three_times_running_falls_once() {
+        let value = |thousandths| Sentiment { label: Polarity::Negative, thousandths };
+        let mut mood = Mood::default();
+        for thousandths in [100, -200, -500] {
+            mood.customer(value(thousandths));
+        }
+        assert!(mood.falls());
+        mood.customer(value(-900));
+        assert!(!mood.falls(), "told already");
+        let falls = |values: [i16; 3]| {
+            let mut mood = Mood::default();
+            for thousandths in values {
+                mood.customer(value(thousandths));
+            }
+            mood.falls()
+        };
+        assert!(falls([0, -100, -400]), "0.4 in all, to -0.4");
+        assert!(!falls([0, -100, -399]), "not low enough");
+        assert!(!falls([-100, -200, -499]), "not far enough");
+        assert!(!falls([0, -400, -400]), "not worse");
+        let mut two = Mood::default();
+        two.customer(value(-100));
+        two.customer(value(-600));
+        assert!(!two.falls(), "two messages are no trend");
     }
 }

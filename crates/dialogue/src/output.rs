@@ -15,6 +15,8 @@ pub enum Output {
     Fact(Fact),
     /// Something that a person should look at.
     Signal(Signal),
+    /// A customer begins to complain.
+    Complaint(Complaint),
 }
 
 /// A measured thing. Identity: `(tenant, fact_id)`; the highest `revision` is the one in force.
@@ -65,6 +67,8 @@ pub enum FactBody {
     Slot(Slot),
     /// A promise with a due time.
     Promise(Promise),
+    /// What came after an ended cycle.
+    Recontact(Recontact),
     /// A deadline was told as missed, and an answer that was sent in time came to light later.
     Correction(Correction),
 }
@@ -116,6 +120,57 @@ pub struct Promise {
     pub settled_ms: Option<i64>,
     /// `event_id` of the message that kept it; empty if none did.
     pub event_id: String,
+}
+
+/// Whether the customer of an ended cycle came back (`fcr.v1`, `reopen.v1`); stated when the cycle
+/// ends, when the customer comes back, and when it is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recontact {
+    /// When the cycle ended.
+    pub ended_ms: i64,
+    /// It ended resolved.
+    pub resolved: bool,
+    /// When the customer next asked for something, in whatever conversation; `None` so far.
+    pub next_ms: Option<i64>,
+    /// When the customer next asked for something in the same conversation; `None` so far.
+    pub reopened_ms: Option<i64>,
+    /// More than 30 days have passed: this is how it stays.
+    pub settled: bool,
+}
+
+/// A care cycle in which the customer begins to complain, or to complain urgently: what the
+/// folds over many conversations ([`Customers`](crate::Customers), [`Pulse`](crate::Pulse)) live
+/// on. Stated once for each of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// Owner of the conversation.
+    pub tenant: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// `fact_id` of the cycle.
+    pub cycle_id: String,
+    /// The message.
+    pub event_id: String,
+    /// When it was sent, milliseconds since the Unix epoch, not after its log time.
+    pub at_ms: i64,
+    /// It needs a person now.
+    pub urgent: bool,
+    /// Danger to people or to the company.
+    pub dangerous: bool,
+    /// The cycle was known to complain before this message.
+    pub again: bool,
+    /// Who is in charge; empty if nobody is.
+    pub agent: String,
+    /// Pseudonym of the customer; empty if it is not known.
+    pub customer: String,
+    /// Channel of the conversation.
+    pub channel: String,
+    /// Queue of the conversation.
+    pub queue: String,
+    /// Team of the conversation.
+    pub team: String,
+    /// Backfilled or older than the horizon.
+    pub historical: bool,
 }
 
 /// Takes back a signal.
@@ -309,6 +364,8 @@ pub struct Signal {
     pub probability: f64,
     /// Names of the rules that matched.
     pub rules: Vec<String>,
+    /// Other conversations that it comes from, latest first, at most 10.
+    pub related: Vec<String>,
     /// Author of forbidden wording, else who is in charge; empty if nobody is.
     pub agent: String,
     /// Pseudonym of the customer.
@@ -382,6 +439,15 @@ pub enum SignalKind {
     /// A customer's question has waited for too long.
     #[serde(rename = "question.unanswered")]
     QuestionUnanswered,
+    /// A customer's mood falls and falls.
+    #[serde(rename = "negative_trend")]
+    NegativeTrend,
+    /// A customer complains again, in another conversation or cycle.
+    #[serde(rename = "repeat_complaint")]
+    RepeatComplaint,
+    /// Many complain about one thing at once.
+    #[serde(rename = "crisis.burst")]
+    Burst,
 }
 
 impl SignalKind {
@@ -402,6 +468,9 @@ impl SignalKind {
             Self::PromiseNear => "promise.near",
             Self::PromiseBroken => "promise.broken",
             Self::QuestionUnanswered => "question.unanswered",
+            Self::NegativeTrend => "negative_trend",
+            Self::RepeatComplaint => "repeat_complaint",
+            Self::Burst => "crisis.burst",
         }
     }
 }

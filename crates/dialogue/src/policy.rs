@@ -19,6 +19,7 @@
 //! question_ms = 100000
 //! promise_warn_ms = 1800000
 //! aggravation = true
+//! negative_trend = true
 //!
 //! [queues.vip]
 //! policy = "vip"
@@ -98,6 +99,8 @@ pub struct Policy {
     pub promise_warn_ms: Option<i64>,
     /// Tell when a customer's mood drops badly after an agent's message (`aggravation.v1`).
     pub aggravation: bool,
+    /// Tell when a customer's mood falls from message to message (`negative_trend`).
+    pub negative_trend: bool,
 }
 
 /// A time within which something is to happen.

@@ -12,7 +12,7 @@ use crate::partition::Partition;
 const MAGIC: [u8; 4] = *b"ZDLG";
 
 /// Changes whenever the layout of the state or the meaning of a field does.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// Why a snapshot cannot be used; replay the log instead.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +21,12 @@ pub enum SnapshotError {
     #[error("not a snapshot of conversations: the first bytes are wrong")]
     Foreign,
     /// Another engine wrote it.
-    #[error("snapshot of conversations has version {found}, this engine reads {VERSION}")]
+    #[error("snapshot of conversations has version {found}, this engine reads {wanted}")]
     Version {
         /// The version found.
         found: u16,
+        /// The version that this engine writes.
+        wanted: u16,
     },
     /// Cut off or damaged.
     #[error("snapshot of conversations is damaged: {0}")]
@@ -60,23 +62,12 @@ impl Partition {
             slots: &self.slots,
             free: &self.free,
         };
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        encode(&state, bytes)
+        with_version(MAGIC, VERSION, &state)
     }
 
     /// The fold that [`snapshot`](Self::snapshot) was taken of.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(SnapshotError::Foreign)?;
-        let (version, rest) = rest.split_first_chunk::<2>().ok_or(SnapshotError::Foreign)?;
-        let found = u16::from_le_bytes(*version);
-        if found != VERSION {
-            return Err(SnapshotError::Version { found });
-        }
-        let (state, rest) = postcard::take_from_bytes::<State>(rest)?;
-        if !rest.is_empty() {
-            return Err(SnapshotError::Inconsistent("bytes follow the state"));
-        }
+        let state: State = of_version(MAGIC, VERSION, bytes)?;
         let empty = state.slots.iter().filter(|slot| slot.is_none()).count();
         let is_empty = |&slot: &u32| matches!(state.slots.get(slot as usize), Some(None));
         let free: HashSet<u32> = state.free.iter().copied().filter(is_empty).collect();
@@ -107,6 +98,32 @@ impl Partition {
     pub fn hash(&self) -> [u8; 32] {
         blake3::hash(&self.snapshot()).into()
     }
+}
+
+/// State behind the name and version of its layout.
+pub(crate) fn with_version(magic: [u8; 4], version: u16, state: &impl Serialize) -> Vec<u8> {
+    let mut bytes = magic.to_vec();
+    bytes.extend(version.to_le_bytes());
+    encode(state, bytes)
+}
+
+/// Reads what [`with_version`] wrote.
+pub(crate) fn of_version<T: for<'de> Deserialize<'de>>(
+    magic: [u8; 4],
+    wanted: u16,
+    bytes: &[u8],
+) -> Result<T, SnapshotError> {
+    let rest = bytes.strip_prefix(&magic).ok_or(SnapshotError::Foreign)?;
+    let (version, rest) = rest.split_first_chunk::<2>().ok_or(SnapshotError::Foreign)?;
+    let found = u16::from_le_bytes(*version);
+    if found != wanted {
+        return Err(SnapshotError::Version { found, wanted });
+    }
+    let (state, rest) = postcard::take_from_bytes(rest)?;
+    if !rest.is_empty() {
+        return Err(SnapshotError::Inconsistent("bytes follow the state"));
+    }
+    Ok(state)
 }
 
 /// Appends state to `bytes`.

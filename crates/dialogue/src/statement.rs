@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::book::Book;
 use crate::cycle::{Alarm, Cycle, CycleId, TakenBack};
 use crate::deadline::{Due, Told};
+use crate::event::{Event, UrgentCategory};
 use crate::ledger::{Ledger, Outcome, PromiseState};
 use crate::output::{
-    self, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
+    self, Complaint, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
 };
 use crate::place::Place;
 use crate::slots::Settled;
@@ -48,6 +49,16 @@ fn kind_of(due: Due, told: Told, waits: bool) -> (SignalKind, Severity) {
         (Due::Silence, _) if waits => (SignalKind::AgentSilence, Severity::Warning),
         (Due::Silence, _) => (SignalKind::CustomerSilence, Severity::Info),
     }
+}
+
+/// Hash of what makes a signal the same signal, in lower-case hex.
+pub(crate) fn signal_id<'a>(parts: impl IntoIterator<Item = &'a &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_string()
 }
 
 impl Identity {
@@ -134,6 +145,7 @@ impl Identity {
             effective_ms,
             probability: 1.0,
             rules: Vec::new(),
+            related: Vec::new(),
             agent: place.agent().to_string(),
             customer: self.customer.to_string(),
             channel: place.channel().to_string(),
@@ -154,6 +166,36 @@ impl Identity {
             event_id: slot.event_id,
         });
         Output::Fact(self.fact(fact_id, 0, slot.due_ms, slot.place, cycle.historical, body))
+    }
+
+    pub(crate) fn complaint(
+        &self,
+        cycle: CycleId,
+        event: &Event<'_>,
+        at_ms: i64,
+        historical: bool,
+        again: bool,
+        place: u32,
+    ) -> Output {
+        let place = &self.places[place as usize];
+        let urgent = event.marks.urgent;
+        let category = urgent.and_then(|urgent| urgent.category);
+        Output::Complaint(Complaint {
+            tenant: self.tenant.to_string(),
+            conversation_id: self.id.to_string(),
+            cycle_id: format!("{}/{:016x}", self.id, cycle.key),
+            event_id: event.event_id.to_owned(),
+            at_ms,
+            urgent: urgent.is_some(),
+            dangerous: matches!(category, Some(UrgentCategory::Safety | UrgentCategory::Crisis)),
+            again,
+            agent: place.agent().to_string(),
+            customer: self.customer.to_string(),
+            channel: place.channel().to_string(),
+            queue: place.queue().to_string(),
+            team: place.team().to_string(),
+            historical,
+        })
     }
 
     pub(crate) fn session(
@@ -204,12 +246,7 @@ impl Identity {
 
     /// Hash of what makes a signal the same signal, in lower-case hex.
     pub(crate) fn signal_id(&self, kind: SignalKind, parts: &[&str]) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for part in [&*self.tenant, &*self.id, kind.name()].iter().chain(parts) {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        hasher.finalize().to_hex()[..32].to_string()
+        signal_id([&*self.tenant, &*self.id, kind.name()].iter().chain(parts))
     }
 
     pub(crate) fn cycle(&self, cycle: &mut Cycle, current_place: u32, book: &Book) -> Fact {

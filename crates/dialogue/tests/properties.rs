@@ -70,9 +70,12 @@ fn times(output: &Output) -> Vec<i64> {
                     promise.settled_ms.map_or(0, |ms| ms - promise.made_ms),
                 ]
             }
-            FactBody::Session(_) | FactBody::Slot(_) | FactBody::Correction(_) => Vec::new(),
+            FactBody::Session(_)
+            | FactBody::Slot(_)
+            | FactBody::Recontact(_)
+            | FactBody::Correction(_) => Vec::new(),
         },
-        Output::Signal(_) => Vec::new(),
+        Output::Signal(_) | Output::Complaint(_) => Vec::new(),
     }
 }
 

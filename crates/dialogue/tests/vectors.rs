@@ -112,6 +112,7 @@ fn check(case: &Case) -> Vec<String> {
             FactBody::Turn(_) => turns.push(describe(fact)),
             FactBody::Cycle(_) => cycles.push(describe(fact)),
             FactBody::Correction(_) => corrections.push(describe(fact)),
+            FactBody::Recontact(_) => {}
             FactBody::Session(_) => sessions.push(describe(fact)),
             FactBody::Slot(_) => slots.push(describe(fact)),
             FactBody::Promise(_) => promises.push(describe(fact)),
@@ -139,7 +140,7 @@ fn check(case: &Case) -> Vec<String> {
                 }
                 _ => panic!("a signal is an object"),
             },
-            Output::Fact(_) => None,
+            Output::Fact(_) | Output::Complaint(_) => None,
         })
         .collect();
 

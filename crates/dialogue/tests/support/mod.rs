@@ -203,7 +203,7 @@ pub(crate) fn fold_with(records: &[Record], policies: Policies) -> (Vec<Output>,
 pub(crate) fn in_force(outputs: &[Output]) -> BTreeMap<&str, &Fact> {
     let facts = outputs.iter().filter_map(|output| match output {
         Output::Fact(fact) => Some((fact.fact_id.as_str(), fact)),
-        Output::Signal(_) => None,
+        Output::Signal(_) | Output::Complaint(_) => None,
     });
     facts.collect()
 }
@@ -463,6 +463,7 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "revision": fact.revision,
         }),
         FactBody::Correction(correction) => json!({"kind": correction.kind.name()}),
+        FactBody::Recontact(_) => json!({}),
     };
     match value {
         Value::Object(fields) => fields,

@@ -32,6 +32,7 @@ impl<'o> InForce<'o> {
             match output {
                 Output::Fact(fact) => in_force.state(fact),
                 Output::Signal(signal) => in_force.signal(signal),
+                Output::Complaint(_) => {}
             }
         }
         for output in unsettled {

@@ -1,0 +1,512 @@
+//! What is known of a customer over conversations: who comes back after an ended cycle, and who
+//! complains again.
+//!
+//! A fold of its own over what the folds of conversations state, ordered by customer. A contact is
+//! a care cycle in which the customer asked for something; thanks alone is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::output::{
+    Complaint, Cycle, Fact, FactBody, Family, Output, Recontact, Severity, Signal, SignalKind,
+};
+use crate::snapshot::{self, SnapshotError};
+use crate::statement::signal_id;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// When nothing changes any more what is said of a cycle: 30 days, the longest that a first contact
+/// may have to prove itself, and a day for contacts that are stated only when they end.
+const SETTLES_MS: i64 = 31 * DAY_MS;
+
+/// Cycles and complaints of one customer that are remembered, the latest. Who comes more often is a
+/// test or a colleague.
+const REMEMBERED: usize = 64;
+
+/// Conversations that a signal names.
+const RELATED: usize = 10;
+
+/// Tenant whose settings hold for all that have none.
+const ANY_TENANT: &str = "*";
+
+/// First bytes of every snapshot, and what changes with the layout of the state.
+const MAGIC: [u8; 4] = *b"ZCUS";
+const VERSION: u16 = 1;
+
+/// When complaints of one customer are worth a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
+pub struct RepeatPolicy {
+    unchecked: Unchecked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Unchecked {
+    /// Complaints within so many days count, 1 to 30.
+    within_days: u32,
+    /// So many cycles with a complaint are worth a signal, this one included: 2 to 64, or 0 for
+    /// never.
+    times: u32,
+    /// How bad that is.
+    severity: Severity,
+}
+
+impl Default for Unchecked {
+    fn default() -> Self {
+        Self { within_days: 7, times: 2, severity: Severity::High }
+    }
+}
+
+impl Default for RepeatPolicy {
+    /// The second complaint within 7 days.
+    fn default() -> Self {
+        Self { unchecked: Unchecked::default() }
+    }
+}
+
+impl TryFrom<Unchecked> for RepeatPolicy {
+    type Error = &'static str;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Self::Error> {
+        if !(1..=30).contains(&unchecked.within_days) {
+            return Err("within_days is 1 to 30");
+        }
+        if unchecked.times == 1 || unchecked.times as usize > REMEMBERED {
+            return Err("times is 2 to 64, or 0 for never");
+        }
+        Ok(Self { unchecked })
+    }
+}
+
+impl From<RepeatPolicy> for Unchecked {
+    fn from(policy: RepeatPolicy) -> Self {
+        policy.unchecked
+    }
+}
+
+/// Something that a conversation says of its customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Owner of the conversation.
+    pub tenant: String,
+    /// Pseudonym of the customer, never empty.
+    pub customer: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// `fact_id` of the cycle.
+    pub cycle_id: String,
+    /// Who is or was in charge.
+    pub agent: String,
+    /// Channel of the conversation.
+    pub channel: String,
+    /// Queue of the conversation.
+    pub queue: String,
+    /// Team of the conversation.
+    pub team: String,
+    /// Backfilled or older than the horizon.
+    pub historical: bool,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a conversation says of its customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A care cycle, as it stands.
+    Cycle {
+        /// When it began, milliseconds since the Unix epoch.
+        started_ms: i64,
+        /// When it ended; `None` while it is open.
+        ended_ms: Option<i64>,
+        /// It ended resolved.
+        resolved: bool,
+        /// The customer asked for something in it.
+        asked: bool,
+    },
+    /// The customer begins to complain in a cycle.
+    Complaint {
+        /// The message.
+        event_id: String,
+        /// When it was sent.
+        at_ms: i64,
+    },
+}
+
+impl Contact {
+    /// What an output of a conversation says of its customer; `None` if that is nothing, or if the
+    /// customer is not known.
+    pub fn of(output: &Output) -> Option<Self> {
+        match output {
+            Output::Fact(fact) => {
+                let FactBody::Cycle(cycle) = &fact.body else { return None };
+                Some(Self::of_cycle(fact, cycle))
+            }
+            Output::Complaint(it) => (!it.again).then(|| Self::of_complaint(it)),
+            Output::Signal(_) => None,
+        }
+        .filter(|contact| !contact.customer.is_empty())
+    }
+
+    fn of_cycle(fact: &Fact, cycle: &Cycle) -> Self {
+        Self {
+            tenant: fact.tenant.clone(),
+            customer: fact.customer.clone(),
+            conversation_id: fact.conversation_id.clone(),
+            cycle_id: fact.fact_id.clone(),
+            agent: fact.agent.clone(),
+            channel: fact.channel.clone(),
+            queue: fact.queue.clone(),
+            team: fact.team.clone(),
+            historical: fact.historical,
+            what: What::Cycle {
+                started_ms: cycle.started_ms,
+                ended_ms: cycle.ended_ms,
+                resolved: cycle.resolved,
+                asked: cycle.turns > 0,
+            },
+        }
+    }
+
+    fn of_complaint(complaint: &Complaint) -> Self {
+        Self {
+            tenant: complaint.tenant.clone(),
+            customer: complaint.customer.clone(),
+            conversation_id: complaint.conversation_id.clone(),
+            cycle_id: complaint.cycle_id.clone(),
+            agent: complaint.agent.clone(),
+            channel: complaint.channel.clone(),
+            queue: complaint.queue.clone(),
+            team: complaint.team.clone(),
+            historical: complaint.historical,
+            what: What::Complaint { event_id: complaint.event_id.clone(), at_ms: complaint.at_ms },
+        }
+    }
+}
+
+/// The fold of one partition of contacts. The same records give the same outputs bit for bit, in
+/// any batches and from any snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Customers {
+    now_ms: Option<i64>,
+    /// Of a tenant: sequence, and its own settings.
+    settings: BTreeMap<String, (u64, Option<RepeatPolicy>)>,
+    known: BTreeMap<Key, Customer>,
+    /// When a customer has something to settle or to forget; one entry for each at most.
+    timers: BTreeSet<(i64, Key)>,
+}
+
+/// Tenant and customer.
+type Key = (Box<str>, Box<str>);
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Customer {
+    armed_ms: Option<i64>,
+    /// In the order in which they came to be known.
+    visits: Vec<Visit>,
+    complaints: Vec<Complained>,
+}
+
+/// A cycle in which the customer asked for something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Visit {
+    cycle_id: Box<str>,
+    conversation_id: Box<str>,
+    agent: Box<str>,
+    channel: Box<str>,
+    queue: Box<str>,
+    team: Box<str>,
+    historical: bool,
+    started_ms: i64,
+    ended_ms: Option<i64>,
+    resolved: bool,
+    /// What was stated last, and how often something was.
+    stated: Option<Recontact>,
+    revisions: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Complained {
+    cycle_id: Box<str>,
+    conversation_id: Box<str>,
+    at_ms: i64,
+}
+
+impl Customers {
+    /// An empty fold.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a tenant's settings in force at log time `at_ms`; a sequence that is not above the one
+    /// in force changes nothing. Tenant `*` stands for all that have none of their own.
+    pub fn configure(
+        &mut self,
+        at_ms: i64,
+        tenant: &str,
+        sequence: u64,
+        policy: Option<RepeatPolicy>,
+        out: &mut Vec<Output>,
+    ) {
+        self.advance(at_ms, out);
+        if sequence > self.config_sequence(tenant) {
+            self.settings.insert(tenant.to_owned(), (sequence, policy));
+        }
+    }
+
+    /// Sequence of a tenant's settings in force; 0 if it has none.
+    pub fn config_sequence(&self, tenant: &str) -> u64 {
+        self.settings.get(tenant).map_or(0, |&(sequence, _)| sequence)
+    }
+
+    fn policy(&self, tenant: &str) -> RepeatPolicy {
+        let of = |tenant: &str| self.settings.get(tenant).and_then(|&(_, policy)| policy);
+        of(tenant).or_else(|| of(ANY_TENANT)).unwrap_or_default()
+    }
+
+    /// Customers in memory.
+    pub fn customers(&self) -> usize {
+        self.known.len()
+    }
+
+    /// When to call [`advance`](Self::advance) next if no record comes.
+    pub fn next_due(&self) -> Option<i64> {
+        self.timers.first().map(|&(due_ms, _)| due_ms)
+    }
+
+    /// Lets time reach `at_ms`: settles what is 31 days old, and forgets it.
+    pub fn advance(&mut self, at_ms: i64, out: &mut Vec<Output>) {
+        while let Some((due_ms, _)) = self.timers.first()
+            && *due_ms <= at_ms
+            && let Some((due_ms, key)) = self.timers.pop_first()
+        {
+            self.now_ms = Some(self.now_ms.map_or(due_ms, |now_ms| now_ms.max(due_ms)));
+            let Some(customer) = self.known.get_mut(&key) else { continue };
+            customer.armed_ms = None;
+            customer.state(&key, due_ms, out);
+            customer.forget(due_ms);
+            self.arm(key);
+        }
+        self.now_ms = Some(self.now_ms.map_or(at_ms, |now_ms| now_ms.max(at_ms)));
+    }
+
+    /// Folds a contact that was appended to the log at `at_ms`.
+    pub fn apply(&mut self, at_ms: i64, contact: Contact, out: &mut Vec<Output>) {
+        self.advance(at_ms, out);
+        let now_ms = self.now_ms.unwrap_or(at_ms);
+        let key: Key = (contact.tenant.as_str().into(), contact.customer.as_str().into());
+        let policy = self.policy(&contact.tenant);
+        let customer = self.known.entry(key.clone()).or_default();
+        match &contact.what {
+            What::Cycle { .. } => {
+                customer.visit(contact);
+                customer.state(&key, now_ms, out);
+            }
+            What::Complaint { event_id, at_ms } => {
+                let again = customer.complain(&contact, *at_ms, policy);
+                out.extend(again.map(|again| {
+                    Output::Signal(repeat_complaint(&contact, event_id, *at_ms, policy, again))
+                }));
+            }
+        }
+        customer.forget(now_ms);
+        self.arm(key);
+    }
+
+    /// Sets the customer's timer, or forgets who has nothing to remember.
+    fn arm(&mut self, key: Key) {
+        let Some(customer) = self.known.get_mut(&key) else { return };
+        let due_ms = customer.due_ms();
+        if customer.armed_ms == due_ms && due_ms.is_some() {
+            return;
+        }
+        if let Some(armed_ms) = customer.armed_ms {
+            self.timers.remove(&(armed_ms, key.clone()));
+        }
+        customer.armed_ms = due_ms;
+        match due_ms {
+            Some(due_ms) => {
+                self.timers.insert((due_ms, key));
+            }
+            None => {
+                self.known.remove(&key);
+            }
+        }
+    }
+
+    /// The whole state. Folds restored from it go on exactly as this one does.
+    pub fn snapshot(&self) -> Vec<u8> {
+        snapshot::with_version(MAGIC, VERSION, self)
+    }
+
+    /// The fold that [`snapshot`](Self::snapshot) was taken of.
+    ///
+    /// # Errors
+    /// When the bytes are something else, of another version, or damaged.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        snapshot::of_version(MAGIC, VERSION, bytes)
+    }
+}
+
+/// Earlier conversations in which the customer complained, latest first.
+type Again = Vec<String>;
+
+impl Customer {
+    /// When something of it is to be settled or forgotten.
+    fn due_ms(&self) -> Option<i64> {
+        let visits = self.visits.iter().map(Visit::due_ms);
+        visits.chain(self.complaints.iter().map(|it| it.at_ms.saturating_add(SETTLES_MS))).min()
+    }
+
+    fn visit(&mut self, contact: Contact) {
+        let What::Cycle { started_ms, ended_ms, resolved, asked } = contact.what else { return };
+        let known = self.visits.iter().position(|visit| *visit.cycle_id == contact.cycle_id);
+        if !asked {
+            return;
+        }
+        let before = known.map(|index| &mut self.visits[index]);
+        let (stated, revisions) =
+            before.as_ref().map_or((None, 0), |it| (it.stated.clone(), it.revisions));
+        let visit = Visit {
+            cycle_id: contact.cycle_id.into(),
+            conversation_id: contact.conversation_id.into(),
+            agent: contact.agent.into(),
+            channel: contact.channel.into(),
+            queue: contact.queue.into(),
+            team: contact.team.into(),
+            historical: contact.historical,
+            started_ms,
+            ended_ms,
+            resolved,
+            stated,
+            revisions,
+        };
+        match before {
+            Some(before) => *before = visit,
+            None => self.visits.push(visit),
+        }
+        if self.visits.len() > REMEMBERED {
+            self.visits.remove(0);
+        }
+    }
+
+    /// States what changed of ended cycles.
+    fn state(&mut self, key: &Key, now_ms: i64, out: &mut Vec<Output>) {
+        for index in 0..self.visits.len() {
+            let Some(now) = self.recontact(index, now_ms) else { continue };
+            let visit = &mut self.visits[index];
+            if visit.stated.as_ref() == Some(&now) {
+                continue;
+            }
+            visit.stated = Some(now.clone());
+            out.push(Output::Fact(Fact {
+                tenant: key.0.to_string(),
+                conversation_id: visit.conversation_id.to_string(),
+                fact_id: format!("{}/r", visit.cycle_id),
+                revision: visit.revisions,
+                at_ms: visit.started_ms,
+                agent: visit.agent.to_string(),
+                customer: key.1.to_string(),
+                channel: visit.channel.to_string(),
+                queue: visit.queue.to_string(),
+                team: visit.team.to_string(),
+                historical: visit.historical,
+                body: FactBody::Recontact(now),
+            }));
+            visit.revisions += 1;
+        }
+    }
+
+    fn recontact(&self, index: usize, now_ms: i64) -> Option<Recontact> {
+        let visit = &self.visits[index];
+        let ended_ms = visit.ended_ms?;
+        let later = self
+            .visits
+            .iter()
+            .enumerate()
+            .filter(|&(other, it)| other != index && it.started_ms >= ended_ms);
+        let same = |it: &Visit| it.conversation_id == visit.conversation_id;
+        let reopened = later.clone().filter(|(_, it)| same(it));
+        Some(Recontact {
+            ended_ms,
+            resolved: visit.resolved,
+            next_ms: later.map(|(_, it)| it.started_ms).min(),
+            reopened_ms: reopened.map(|(_, it)| it.started_ms).min(),
+            settled: now_ms >= visit.due_ms(),
+        })
+    }
+
+    /// Remembers a complaint; says since when it is one too many, if it is.
+    fn complain(&mut self, contact: &Contact, at_ms: i64, policy: RepeatPolicy) -> Option<Again> {
+        if self.complaints.iter().any(|other| *other.cycle_id == contact.cycle_id) {
+            return None;
+        }
+        let Unchecked { within_days, times, .. } = policy.unchecked;
+        let since_ms = at_ms.saturating_sub(i64::from(within_days) * DAY_MS);
+        let mut earlier: Vec<&Complained> = self
+            .complaints
+            .iter()
+            .filter(|other| (since_ms..=at_ms).contains(&other.at_ms))
+            .collect();
+        earlier.sort_by_key(|other| std::cmp::Reverse(other.at_ms));
+        let is_wanted = times > 0 && earlier.len() + 1 >= times as usize;
+        let again = earlier.iter().map(|other| other.conversation_id.to_string()).collect();
+        self.complaints.push(Complained {
+            cycle_id: contact.cycle_id.as_str().into(),
+            conversation_id: contact.conversation_id.as_str().into(),
+            at_ms,
+        });
+        if self.complaints.len() > REMEMBERED {
+            self.complaints.remove(0);
+        }
+        (is_wanted && !contact.historical).then_some(again)
+    }
+
+    fn forget(&mut self, now_ms: i64) {
+        self.visits.retain(|visit| visit.due_ms() > now_ms);
+        self.complaints.retain(|it| it.at_ms.saturating_add(SETTLES_MS) > now_ms);
+    }
+}
+
+impl Visit {
+    fn due_ms(&self) -> i64 {
+        self.ended_ms.unwrap_or(self.started_ms).saturating_add(SETTLES_MS)
+    }
+}
+
+fn repeat_complaint(
+    contact: &Contact,
+    event_id: &str,
+    at_ms: i64,
+    policy: RepeatPolicy,
+    mut related: Again,
+) -> Signal {
+    let kind = SignalKind::RepeatComplaint;
+    let parts = [&*contact.tenant, &*contact.conversation_id, kind.name(), &*contact.cycle_id];
+    let Unchecked { within_days, severity, .. } = policy.unchecked;
+    let count = related.len() + 1;
+    let mut named = BTreeSet::new();
+    related.retain(|conversation| named.insert(conversation.clone()));
+    related.truncate(RELATED);
+    Signal {
+        signal_id: signal_id(&parts),
+        tenant: contact.tenant.clone(),
+        conversation_id: contact.conversation_id.clone(),
+        family: Family::Complaint,
+        kind,
+        category: "repeat".to_owned(),
+        severity,
+        event_id: event_id.to_owned(),
+        effective_ms: at_ms,
+        probability: 1.0,
+        rules: vec![format!("complaints_{count}_in_{within_days}d")],
+        related,
+        agent: contact.agent.clone(),
+        customer: contact.customer.clone(),
+        channel: contact.channel.clone(),
+        queue: contact.queue.clone(),
+        team: contact.team.clone(),
+        historical: false,
+    }
+}

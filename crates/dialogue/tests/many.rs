@@ -1,0 +1,343 @@
+//! What is known over many conversations: customers who come back, complaints that come again, and
+//! many complaints at once.
+
+// Helpers of tests may fail like tests.
+#![allow(clippy::expect_used)]
+
+use zhili_dialogue::{
+    Complaint, Contact, Count, Counter, Customers, Dimensions, FactBody, Family, Output, Pulse,
+    PulsePolicy, Recontact, RepeatPolicy, Severity, Signal, SignalKind, What,
+};
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+fn contact(conversation: &str, cycle: &str, what: What) -> Contact {
+    Contact {
+        tenant: "acme".into(),
+        customer: "c-1".into(),
+        conversation_id: conversation.into(),
+        cycle_id: format!("{conversation}/{cycle}"),
+        agent: "a-1".into(),
+        channel: "chat".into(),
+        queue: "q".into(),
+        team: "t".into(),
+        historical: false,
+        what,
+    }
+}
+
+fn cycle(conversation: &str, cycle: &str, started_ms: i64, ended_ms: Option<i64>) -> Contact {
+    let what = What::Cycle { started_ms, ended_ms, resolved: ended_ms.is_some(), asked: true };
+    contact(conversation, cycle, what)
+}
+
+fn complaint(conversation: &str, cycle: &str, at_ms: i64) -> Contact {
+    contact(conversation, cycle, What::Complaint { event_id: format!("e{at_ms}"), at_ms })
+}
+
+fn apply(customers: &mut Customers, at_ms: i64, contact: Contact) -> Vec<Output> {
+    let mut out = Vec::new();
+    customers.apply(at_ms, contact, &mut out);
+    // From a snapshot at every record, the same.
+    let copy = Customers::restore(&customers.snapshot()).expect("a snapshot can be read");
+    assert_eq!(&copy, customers);
+    out
+}
+
+fn recontacts(outputs: &[Output]) -> Vec<(&str, u32, &Recontact)> {
+    let facts = outputs.iter().filter_map(|output| match output {
+        Output::Fact(fact) => match &fact.body {
+            FactBody::Recontact(body) => Some((fact.fact_id.as_str(), fact.revision, body)),
+            _ => None,
+        },
+        _ => None,
+    });
+    facts.collect()
+}
+
+fn signals(outputs: &[Output]) -> Vec<&Signal> {
+    let signals = outputs.iter().filter_map(|output| match output {
+        Output::Signal(signal) => Some(signal),
+        _ => None,
+    });
+    signals.collect()
+}
+
+#[test]
+fn a_customer_who_comes_back_in_another_conversation_was_not_served_at_first_contact() {
+    let mut customers = Customers::new();
+    let out = apply(&mut customers, 0, cycle("one", "1", 0, None));
+    assert_eq!(out, []);
+    let out = apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(MINUTE)));
+    let stated = recontacts(&out);
+    assert_eq!(stated.len(), 1);
+    let (id, revision, body) = stated[0];
+    assert_eq!((id, revision), ("one/1/r", 0));
+    assert_eq!((body.next_ms, body.reopened_ms, body.settled), (None, None, false));
+
+    let out = apply(&mut customers, 2 * DAY, cycle("two", "1", 2 * DAY, None));
+    let stated = recontacts(&out);
+    assert_eq!(stated.len(), 1);
+    assert_eq!((stated[0].0, stated[0].1), ("one/1/r", 1));
+    assert_eq!((stated[0].2.next_ms, stated[0].2.reopened_ms), (Some(2 * DAY), None));
+}
+
+#[test]
+fn a_cycle_of_the_same_conversation_is_a_reopening() {
+    let mut customers = Customers::new();
+    apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(MINUTE)));
+    let out = apply(&mut customers, DAY, cycle("one", "2", DAY, None));
+    let stated = recontacts(&out);
+    assert_eq!((stated[0].2.next_ms, stated[0].2.reopened_ms), (Some(DAY), Some(DAY)));
+}
+
+#[test]
+fn thanks_alone_is_no_contact() {
+    let mut customers = Customers::new();
+    apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(MINUTE)));
+    let what = What::Cycle { started_ms: DAY, ended_ms: Some(DAY), resolved: false, asked: false };
+    assert_eq!(apply(&mut customers, DAY, contact("one", "2", what)), []);
+}
+
+#[test]
+fn a_cycle_is_settled_after_31_days_and_forgotten() {
+    let mut customers = Customers::new();
+    apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(MINUTE)));
+    let due_ms = customers.next_due().expect("it is to be settled");
+    assert_eq!(due_ms, MINUTE + 31 * DAY);
+    let mut out = Vec::new();
+    customers.advance(due_ms - 1, &mut out);
+    assert_eq!(out, []);
+    customers.advance(due_ms, &mut out);
+    let stated = recontacts(&out);
+    assert_eq!((stated[0].1, stated[0].2.next_ms, stated[0].2.settled), (1, None, true));
+    assert_eq!((customers.customers(), customers.next_due()), (0, None));
+}
+
+#[test]
+fn a_correction_of_the_end_corrects_what_is_said_of_it() {
+    let mut customers = Customers::new();
+    apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(MINUTE)));
+    let again = cycle("one", "1", 0, Some(MINUTE));
+    assert_eq!(apply(&mut customers, MINUTE, again), [], "stated again, nothing is new");
+    let out = apply(&mut customers, MINUTE, cycle("one", "1", 0, Some(2 * MINUTE)));
+    assert_eq!(recontacts(&out)[0].1, 1);
+    assert_eq!(recontacts(&out)[0].2.ended_ms, 2 * MINUTE);
+}
+
+#[test]
+fn a_second_complaint_within_seven_days_is_told_once_with_the_first() {
+    let mut customers = Customers::new();
+    assert_eq!(apply(&mut customers, 0, complaint("one", "1", 0)), []);
+    let out = apply(&mut customers, 7 * DAY, complaint("two", "1", 7 * DAY));
+    let told = signals(&out);
+    assert_eq!(told.len(), 1);
+    let signal = told[0];
+    assert_eq!((signal.kind, signal.family), (SignalKind::RepeatComplaint, Family::Complaint));
+    assert_eq!((signal.severity, &*signal.conversation_id), (Severity::High, "two"));
+    assert_eq!(signal.related, ["one"]);
+    assert_eq!(signal.rules, ["complaints_2_in_7d"]);
+    let again = apply(&mut customers, 7 * DAY + 1, complaint("two", "1", 7 * DAY + 1));
+    assert_eq!(again, [], "one cycle complains once");
+}
+
+#[test]
+fn a_second_complaint_after_more_than_seven_days_is_a_first_one() {
+    let mut customers = Customers::new();
+    apply(&mut customers, 0, complaint("one", "1", 0));
+    let later = 7 * DAY + 1;
+    assert_eq!(apply(&mut customers, later, complaint("two", "1", later)), []);
+}
+
+#[test]
+fn another_cycle_of_one_conversation_may_complain_again() {
+    let mut customers = Customers::new();
+    apply(&mut customers, 0, complaint("one", "1", 0));
+    assert_eq!(signals(&apply(&mut customers, DAY, complaint("one", "2", DAY))).len(), 1);
+}
+
+#[test]
+fn history_is_counted_and_tells_nothing() {
+    let mut customers = Customers::new();
+    let old =
+        |conversation, at_ms| Contact { historical: true, ..complaint(conversation, "1", at_ms) };
+    apply(&mut customers, 0, old("one", 0));
+    assert_eq!(apply(&mut customers, 1, old("two", 1)), []);
+    assert_eq!(signals(&apply(&mut customers, 2, complaint("three", "1", 2))).len(), 1);
+}
+
+#[test]
+fn a_tenant_says_how_often_is_too_often() {
+    let policy = |json: &str| serde_json::from_str::<RepeatPolicy>(json);
+    let mut customers = Customers::new();
+    let never = policy(r#"{"times": 0}"#).expect("0 is never");
+    customers.configure(0, "acme", 1, Some(never), &mut Vec::new());
+    apply(&mut customers, 0, complaint("one", "1", 0));
+    assert_eq!(apply(&mut customers, 1, complaint("two", "1", 1)), []);
+    let third = policy(r#"{"times": 3, "severity": "critical"}"#).expect("valid");
+    customers.configure(1, "acme", 1, Some(third), &mut Vec::new());
+    customers.configure(1, "acme", 2, Some(third), &mut Vec::new());
+    let out = apply(&mut customers, 2, complaint("three", "1", 2));
+    assert_eq!(signals(&out)[0].severity, Severity::Critical);
+    assert_eq!(signals(&out)[0].related, ["two", "one"]);
+    for wrong in [r#"{"times": 1}"#, r#"{"within_days": 31}"#, r#"{"count": 2}"#] {
+        assert!(policy(wrong).is_err(), "{wrong}");
+    }
+}
+
+fn begins(conversation: usize, urgent: bool, dangerous: bool) -> Complaint {
+    Complaint {
+        tenant: "acme".into(),
+        conversation_id: format!("c{conversation}"),
+        cycle_id: format!("c{conversation}/1"),
+        event_id: "e".into(),
+        at_ms: 0,
+        urgent,
+        dangerous,
+        again: false,
+        agent: String::new(),
+        customer: String::new(),
+        channel: String::new(),
+        queue: String::new(),
+        team: String::new(),
+        historical: false,
+    }
+}
+
+const REFUND: Dimensions<'static> = Dimensions { topic: "refund", sku: "", region: "" };
+
+#[test]
+fn windows_of_ten_seconds_are_counted_by_each_thing() {
+    let mut counter = Counter::default();
+    let both = Dimensions { topic: "refund", sku: "X1", region: "" };
+    counter.count(10_001, &begins(1, false, false), both);
+    counter.count(19_999, &begins(2, true, false), REFUND);
+    counter.count(20_000, &begins(3, true, true), REFUND);
+    assert_eq!(counter.next_due(), Some(20_000));
+    assert_eq!(counter.take(19_999), []);
+    let counts = counter.take(20_000);
+    let said: Vec<_> = counts
+        .iter()
+        .map(|it| (it.window_ms, it.dimension.as_str(), it.value.as_str(), it.cycles, it.weight))
+        .collect();
+    assert_eq!(said, [(10_000, "sku", "X1", 1, 4), (10_000, "topic", "refund", 2, 11)]);
+    assert_eq!(counts[1].conversations, ["c1", "c2"]);
+    assert_eq!(counter.take(i64::MAX)[0].weight, 10);
+}
+
+#[test]
+fn a_complaint_that_turns_urgent_is_no_second_one() {
+    let mut counter = Counter::default();
+    counter.count(0, &begins(1, false, false), REFUND);
+    counter.count(1, &Complaint { again: true, ..begins(1, true, false) }, REFUND);
+    let counts = counter.take(i64::MAX);
+    assert_eq!((counts[0].cycles, counts[0].weight), (1, 7));
+}
+
+#[test]
+fn history_and_what_is_about_nothing_are_not_counted() {
+    let mut counter = Counter::default();
+    counter.count(0, &Complaint { historical: true, ..begins(1, true, true) }, REFUND);
+    counter.count(0, &begins(2, true, true), Dimensions::default());
+    assert_eq!(counter.next_due(), None);
+}
+
+/// `cycles` complaints of one kind in the window that begins at `window_ms`.
+fn count(window_ms: i64, cycles: u32, weight: u32) -> Count {
+    Count {
+        tenant: "acme".into(),
+        window_ms,
+        dimension: "topic".into(),
+        value: "refund".into(),
+        cycles,
+        weight: cycles * weight,
+        conversations: (0..cycles.min(3)).map(|n| format!("c{window_ms}-{n}")).collect(),
+    }
+}
+
+fn told(pulse: &mut Pulse, count: &Count) -> Vec<(Severity, Vec<String>)> {
+    let mut out = Vec::new();
+    pulse.apply(count.window_ms + 10_000, count, &mut out);
+    let copy = Pulse::restore(&pulse.snapshot()).expect("a snapshot can be read");
+    assert_eq!(&copy, pulse);
+    signals(&out).into_iter().map(|it| (it.severity, it.rules.clone())).collect()
+}
+
+#[test]
+fn a_burst_is_told_once_and_again_when_it_gets_worse() {
+    let mut pulse = Pulse::new();
+    assert_eq!(told(&mut pulse, &count(0, 8, 4)), []);
+    // n = 14: 2 (sqrt 14 - 1) / 6 = 0.914; 0.4; 14 / 34: risk 15.05.
+    let first = told(&mut pulse, &count(10_000, 6, 4));
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].0, Severity::Warning);
+    assert_eq!(first[0].1, ["burst.topic", "14_in_10min_usual_1.0", "risk_15"]);
+    assert_eq!(told(&mut pulse, &count(20_000, 1, 4)), [], "no worse");
+    // n = 40: certain; weight 0.4 to 0.55 in the mean; 40 / 60.
+    let worse = told(&mut pulse, &count(30_000, 25, 7));
+    assert_eq!(worse.len(), 1);
+    assert_eq!(worse[0].0, Severity::High);
+}
+
+#[test]
+fn what_is_usual_is_no_burst() {
+    let mut pulse = Pulse::new();
+    // 20 in every ten minutes of a day.
+    for tenth in 0..144 {
+        let told = told(&mut pulse, &count(tenth * 10 * MINUTE, 20, 4));
+        // What is usual is not known at first.
+        assert_eq!(told.is_empty(), tenth > 0, "{tenth}: {told:?}");
+    }
+    let doubled = told(&mut pulse, &count(144 * 10 * MINUTE, 60, 4));
+    assert_eq!(doubled.len(), 1, "three times as many are one");
+}
+
+#[test]
+fn a_burst_that_is_over_may_begin_again() {
+    let mut pulse = Pulse::new();
+    assert_eq!(told(&mut pulse, &count(0, 20, 7)).len(), 1);
+    assert_eq!(told(&mut pulse, &count(60 * MINUTE, 20, 7)), [], "the same one");
+    assert_eq!(told(&mut pulse, &count(120 * MINUTE, 1, 4)), []);
+    assert_eq!(told(&mut pulse, &count(121 * MINUTE, 40, 7)).len(), 1);
+}
+
+#[test]
+fn counts_of_several_partitions_come_in_any_order() {
+    let (mut one, mut other) = (Pulse::new(), Pulse::new());
+    let counts = [count(50_000, 6, 4), count(0, 6, 4), count(20_000, 6, 4)];
+    let mut outs = [Vec::new(), Vec::new()];
+    for count in &counts {
+        one.apply(60_000, count, &mut outs[0]);
+    }
+    for count in counts.iter().rev() {
+        other.apply(60_000, count, &mut outs[1]);
+    }
+    assert_eq!(signals(&outs[0]).len(), 1);
+    assert_eq!(signals(&outs[1]).len(), 1);
+    assert_eq!(signals(&outs[0])[0].severity, signals(&outs[1])[0].severity);
+}
+
+#[test]
+fn a_burst_of_long_ago_is_history() {
+    let mut pulse = Pulse::new();
+    let mut out = Vec::new();
+    pulse.apply(3 * DAY, &count(0, 20, 7), &mut out);
+    assert!(signals(&out)[0].historical);
+}
+
+#[test]
+fn a_policy_out_of_range_is_refused() {
+    let policy = |json: &str| serde_json::from_str::<PulsePolicy>(json);
+    assert!(policy("{}").is_ok());
+    for wrong in [
+        r#"{"window_minutes": 0}"#,
+        r#"{"usual_hours": 169}"#,
+        r#"{"least": 0}"#,
+        r#"{"high": 5}"#,
+        r#"{"team": ""}"#,
+        r#"{"minutes": 1}"#,
+    ] {
+        assert!(policy(wrong).is_err(), "{wrong}");
+    }
+}
