@@ -29,6 +29,10 @@ pub const EVENTS: &str = "zhili.events.v1";
 pub const SCORES: &str = "zhili.scores.v1";
 /// Turns, cycles and their corrections; key tenant/conversation.
 pub const FACTS: &str = "zhili.facts.v1";
+/// What conversations say of their customers; key tenant/customer.
+pub const CUSTOMERS: &str = "zhili.customers.v1";
+/// Complaints counted in windows of 10 s; key tenant.
+pub const PULSE: &str = "zhili.pulse.v1";
 /// Signals, commands, claims, results, ticks, markers; key tenant/team.
 pub const ESCALATION: &str = "zhili.escalation.v1";
 /// What happened to incidents; key tenant/team.
@@ -52,6 +56,8 @@ pub fn all(partitions: u32) -> Vec<TopicSpec> {
         keyed(EVENTS, days(14)),
         keyed(SCORES, days(7)),
         keyed(FACTS, days(7)),
+        keyed(CUSTOMERS, days(35)),
+        keyed(PULSE, days(3)),
         keyed(ESCALATION, days(35)),
         keyed(INCIDENTS, days(35)),
         keyed(SNAPSHOTS, Cleanup::Compact),

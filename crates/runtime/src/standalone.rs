@@ -18,8 +18,10 @@ use crate::{Context, Failure, KafkaSettings, RuntimeConfig, bind, config, open_l
 
 /// The groups that read the log, and what they read. Every service shows how far all of them
 /// are, so it is known here and not only in the service that is the group.
-pub const GROUPS: [(&str, &[&str]); 3] = [
+pub const GROUPS: [(&str, &[&str]); 5] = [
     ("zhili.scoring", &[topics::EVENTS]),
+    ("zhili.scoring.customers", &[topics::CUSTOMERS]),
+    ("zhili.scoring.pulse", &[topics::PULSE]),
     ("escalation", &[topics::ESCALATION]),
     (
         "zhili.metrics",

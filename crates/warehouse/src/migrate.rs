@@ -48,6 +48,7 @@ impl Retention {
             | Table::Sessions
             | Table::Slots
             | Table::Promises
+            | Table::Recontacts
             | Table::Corrections => self.conversations,
             Table::Signals | Table::Incidents | Table::Deliveries => self.incidents,
             Table::DeadLetters => self.dead_letters,
@@ -77,6 +78,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_tables",
     2 "0002_views",
     3 "0003_facts",
+    4 "0004_recontacts",
 };
 
 impl Migration {

@@ -21,6 +21,8 @@ pub enum Table {
     Slots,
     /// Promises with a due time.
     Promises,
+    /// Whether the customer of an ended cycle came back.
+    Recontacts,
     /// Signals that turned out not to hold.
     Corrections,
     /// What a person should look at.
@@ -35,13 +37,14 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Events,
         Self::Turns,
         Self::Cycles,
         Self::Sessions,
         Self::Slots,
         Self::Promises,
+        Self::Recontacts,
         Self::Corrections,
         Self::Signals,
         Self::Incidents,
@@ -59,6 +62,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Slots => "slots",
             Self::Promises => "promises",
+            Self::Recontacts => "recontacts",
             Self::Corrections => "corrections",
             Self::Signals => "signals",
             Self::Incidents => "incidents",
@@ -77,6 +81,7 @@ impl Table {
             | Self::Sessions
             | Self::Slots
             | Self::Promises
+            | Self::Recontacts
             | Self::Corrections => topics::FACTS,
             Self::Signals => topics::ESCALATION,
             Self::Incidents | Self::Deliveries => topics::INCIDENTS,
@@ -97,6 +102,7 @@ impl Table {
             | Self::Sessions
             | Self::Slots
             | Self::Promises
+            | Self::Recontacts
             | Self::Corrections => &["fact_id"],
             Self::Signals => &["signal_id"],
             Self::DeadLetters => &[],

@@ -9,16 +9,23 @@
 //! [dialogue]                            # business hours and targets
 //! policy = "standard"
 //! policies.standard.frt = { target_ms = 60000, warn_ms = 45000 }
+//!
+//! [customers]
+//! repeat = { within_days = 7, times = 2, severity = "high" }   # complaints of one customer
+//!
+//! [pulse]                               # complaints of many about one thing
+//! window_minutes = 10
 //! ```
 //!
-//! The tables are described at [`zhili_dialogue::Policies`] and in the library's README. A bundle
+//! The tables are described at [`zhili_dialogue::Policies`],
+//! [`zhili_dialogue::RepeatPolicy`] and [`zhili_dialogue::PulsePolicy`], and in the library's README. A bundle
 //! without one of them leaves the tenant to that of tenant `*`, which serves all that have none of
 //! their own.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use zhili_dialogue::Policies;
+use zhili_dialogue::{Policies, PulsePolicy, RepeatPolicy};
 use zhili_runtime::bundle::{self, BundleError};
 use zhili_tone::{Engine, LibraryError};
 
@@ -48,6 +55,20 @@ pub struct Bundle {
     /// Business hours and targets.
     #[serde(default)]
     pub dialogue: Option<Policies>,
+    /// What is made of a customer's conversations.
+    #[serde(default)]
+    pub customers: Option<CustomerSettings>,
+    /// What is made of all complaints.
+    #[serde(default)]
+    pub pulse: Option<PulsePolicy>,
+}
+
+/// What is made of a customer's conversations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CustomerSettings {
+    /// When complaints of one customer are worth a signal.
+    pub repeat: RepeatPolicy,
 }
 
 impl Bundle {

@@ -1,10 +1,14 @@
 //! Between the contract's types and those of the pure crates. Nothing else knows both.
 
+mod many;
+
 use zhili_dialogue as dialogue;
 use zhili_proto::conversation::v1 as conversation;
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::scoring::v1 as scoring;
 use zhili_tone as tone;
+
+pub(crate) use many::{contact, count, dialogue_contact, dialogue_count};
 
 /// What the engine is asked about an event: who wrote it. `None` for what it does not judge.
 pub(crate) fn judged_role(event: &conversation::Event) -> Option<tone::Role> {
@@ -417,6 +421,13 @@ pub(crate) fn fact(fact: dialogue::Fact, engine: &str) -> scoring::Fact {
             event_id: slot.event_id,
         }),
         dialogue::FactBody::Promise(fact) => scoring::fact::Fact::Promise(promise_fact(fact)),
+        dialogue::FactBody::Recontact(fact) => scoring::fact::Fact::Recontact(scoring::Recontact {
+            ended_ms: fact.ended_ms,
+            resolved: fact.resolved,
+            next_ms: fact.next_ms,
+            reopened_ms: fact.reopened_ms,
+            settled: fact.settled,
+        }),
         dialogue::FactBody::Correction(correction) => {
             scoring::fact::Fact::Correction(scoring::Correction {
                 signal_id: correction.signal_id,
@@ -541,6 +552,7 @@ pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> esca
         queue: signal.queue,
         historical: signal.historical,
         engine: engine.to_owned(),
+        related: signal.related,
     }
 }
 

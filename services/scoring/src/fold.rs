@@ -4,19 +4,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use zhili_dialogue::{Applied, Config, Output, Partition};
+use zhili_dialogue::{Applied, Config, Contact, Counter, Dimensions, Output, Partition};
 use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
-use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::{DeadLetter, Tick};
-use zhili_proto::scoring::v1::ScoredEvent;
+use zhili_proto::scoring::v1::{
+    CustomerEntry, PulseEntry, ScoredEvent, customer_entry, pulse_entry,
+};
 use zhili_tone::Engine;
 
 use crate::assessor::Assessor;
 use crate::bundle::{Bundle, Phrases};
-use crate::convert;
 use crate::engines::{ANY_TENANT, Engines};
+use crate::{convert, records};
 
 /// Conversations of one partition: scores each text, folds what it means.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct ScoringFold {
     version: Arc<str>,
     number: u32,
     partition: Partition,
+    /// Complaints of windows that are not over.
+    counter: Counter,
     /// Tenants with phrases of their own.
     phrases: BTreeMap<String, Own>,
     /// As configured. A partition restored from a snapshot goes on with those of its first day.
@@ -63,6 +66,7 @@ fn version(engine: &Engine) -> Arc<str> {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     partition: Vec<u8>,
+    counter: Counter,
     phrases: BTreeMap<String, Phrases>,
 }
 
@@ -76,6 +80,7 @@ impl ScoringFold {
             version,
             number,
             partition: Partition::new(config),
+            counter: Counter::default(),
             phrases: BTreeMap::new(),
             configured: config,
             stated: Vec::new(),
@@ -116,26 +121,26 @@ impl ScoringFold {
         })
     }
 
-    fn state(&mut self, text: &str, outputs: &mut Outputs) {
+    /// Writes what was stated at `now_ms`, and passes on what it says of customers and of the
+    /// tenant as a whole. `text` is the masked text that it comes from, `about` what that is about.
+    fn state(&mut self, now_ms: i64, text: &str, about: Dimensions<'_>, outputs: &mut Outputs) {
         let mut stated = std::mem::take(&mut self.stated);
         for output in stated.drain(..) {
-            match output {
-                Output::Fact(fact) => {
-                    let key = format!("{}/{}", fact.tenant, fact.conversation_id);
-                    let version = self.version_of(&fact.tenant);
-                    let fact = convert::fact(fact, &version);
-                    outputs.emit(topics::FACTS, key.as_bytes(), fact.encode_to_vec().into());
-                }
-                Output::Signal(signal) => {
-                    let version = self.version_of(&signal.tenant);
-                    let signal = convert::signal(signal, text, &version);
-                    let key = format!("{}/{}", signal.tenant, signal.team);
-                    let entry = escalation::LogEntry {
-                        entry: Some(escalation::log_entry::Entry::Signal(signal)),
-                    };
-                    outputs.emit(topics::ESCALATION, key.as_bytes(), entry.encode_to_vec().into());
-                }
+            if let Some(contact) = Contact::of(&output) {
+                let key = format!("{}/{}", contact.tenant, contact.customer);
+                let entry = customer_entry::Entry::Contact(convert::contact(contact));
+                let entry = CustomerEntry { entry: Some(entry) };
+                outputs.emit(topics::CUSTOMERS, key.as_bytes(), entry.encode_to_vec().into());
             }
+            let version = match &output {
+                Output::Complaint(complaint) => {
+                    self.counter.count(now_ms, complaint, about);
+                    continue;
+                }
+                Output::Fact(fact) => self.version_of(&fact.tenant),
+                Output::Signal(signal) => self.version_of(&signal.tenant),
+            };
+            records::emit(output, text, &version, outputs);
         }
         self.stated = stated;
     }
@@ -157,20 +162,13 @@ impl Fold for ScoringFold {
     }
 
     fn decode(&self, record: &Record) -> Result<Entry<Event>, Undecodable> {
-        let poison = |detail: String| Undecodable::Poison { reason: "undecodable", detail };
-        let value = record.value.as_deref().unwrap_or_default();
-        let decoded = LogEntry::decode(value).map_err(|error| poison(error.to_string()))?;
-        match decoded.entry {
-            None if value.is_empty() => Err(poison("the record is empty".to_owned())),
-            None => Err(Undecodable::UnknownKind),
-            Some(log_entry::Entry::Tick(tick)) => Ok(Entry::Tick { at_ms: tick.at_ms }),
-            Some(log_entry::Entry::Marker(marker)) => Ok(Entry::Marker(Marker {
-                tenant: marker.tenant,
-                bundle: marker.bundle,
-                sequence: marker.sequence,
-            })),
-            Some(log_entry::Entry::Event(event)) => Ok(Entry::Input(event)),
-        }
+        records::decode(record, |decoded: LogEntry| {
+            Some(match decoded.entry? {
+                log_entry::Entry::Tick(tick) => Entry::Tick { at_ms: tick.at_ms },
+                log_entry::Entry::Marker(marker) => Entry::Marker(records::marker(marker)),
+                log_entry::Entry::Event(event) => Entry::Input(event),
+            })
+        })
     }
 
     fn encode_tick(&self, at_ms: i64) -> Bytes {
@@ -178,16 +176,18 @@ impl Fold for ScoringFold {
     }
 
     fn encode_marker(&self, marker: &Marker) -> Bytes {
-        entry(log_entry::Entry::Marker(zhili_proto::log::v1::Marker {
-            tenant: marker.tenant.clone(),
-            bundle: marker.bundle.clone(),
-            sequence: marker.sequence,
-        }))
+        entry(log_entry::Entry::Marker(records::marker_record(marker)))
     }
 
     fn advance(&mut self, now_ms: i64, outputs: &mut Outputs) {
         self.partition.advance(now_ms, &mut self.stated);
-        self.state("", outputs);
+        self.state(now_ms, "", Dimensions::default(), outputs);
+        for count in self.counter.take(now_ms) {
+            let key = count.tenant.clone();
+            let entry = pulse_entry::Entry::Count(convert::count(count));
+            let entry = PulseEntry { entry: Some(entry) };
+            outputs.emit(topics::PULSE, key.as_bytes(), entry.encode_to_vec().into());
+        }
     }
 
     fn apply(&mut self, now_ms: i64, record: &Record, event: Event, outputs: &mut Outputs) {
@@ -221,7 +221,8 @@ impl Fold for ScoringFold {
                 };
                 let key = format!("{}/{}", event.tenant, event.conversation_id);
                 let (supersedes, deletes) = (target(EventType::Edit), target(EventType::Delete));
-                let text = event.text.clone();
+                let attr = |name: &str| event.attrs.get(name).cloned().unwrap_or_default();
+                let (text, sku, region) = (event.text.clone(), attr("sku"), attr("region"));
                 let scored = ScoredEvent {
                     assessment: assessment
                         .as_ref()
@@ -235,12 +236,14 @@ impl Fold for ScoringFold {
                     deletes,
                 };
                 outputs.emit(topics::SCORES, key.as_bytes(), scored.encode_to_vec().into());
-                self.state(&text, outputs);
+                let topic = assessment.as_ref().and_then(|it| it.topic).unwrap_or_default();
+                let about = Dimensions { topic, sku: &sku, region: &region };
+                self.state(now_ms, &text, about, outputs);
                 return;
             }
         }
         // Timers that were due before a duplicate have spoken.
-        self.state("", outputs);
+        self.state(now_ms, "", Dimensions::default(), outputs);
     }
 
     fn configure(
@@ -251,7 +254,7 @@ impl Fold for ScoringFold {
         outputs: &mut Outputs,
     ) -> Result<(), String> {
         let tenant = marker.tenant.as_str();
-        let Bundle { phrases, dialogue } =
+        let Bundle { phrases, dialogue, .. } =
             Bundle::parse(bundle).map_err(|error| error.to_string())?;
         let own = phrases
             .map(|phrases| {
@@ -266,7 +269,7 @@ impl Fold for ScoringFold {
             };
         }
         self.partition.configure(now_ms, tenant, marker.sequence, dialogue, &mut self.stated);
-        self.state("", outputs);
+        self.state(now_ms, "", Dimensions::default(), outputs);
         Ok(())
     }
 
@@ -275,13 +278,14 @@ impl Fold for ScoringFold {
     }
 
     fn next_due(&self) -> Option<i64> {
-        self.partition.next_due()
+        [self.partition.next_due(), self.counter.next_due()].into_iter().flatten().min()
     }
 
     fn save(&self) -> Vec<u8> {
         let phrases = |(tenant, own): (&String, &Own)| (tenant.clone(), own.phrases.clone());
         let saved = Saved {
             partition: self.partition.snapshot(),
+            counter: self.counter.clone(),
             phrases: self.phrases.iter().map(phrases).collect(),
         };
         match postcard::to_stdvec(&saved) {
@@ -294,6 +298,7 @@ impl Fold for ScoringFold {
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
         let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
         self.partition = Partition::restore(&saved.partition).map_err(|error| error.to_string())?;
+        self.counter = saved.counter;
         self.phrases.clear();
         for (tenant, phrases) in saved.phrases {
             let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;

@@ -330,6 +330,8 @@ mod tests {
             GROUPS,
             [
                 (zhili_scoring::GROUP, &[topics::EVENTS][..]),
+                (zhili_scoring::CUSTOMERS_GROUP, &[topics::CUSTOMERS]),
+                (zhili_scoring::PULSE_GROUP, &[topics::PULSE]),
                 (zhili_escalation::GROUP, &[topics::ESCALATION]),
                 (zhili_metrics::GROUP, zhili_metrics::TOPICS),
             ]

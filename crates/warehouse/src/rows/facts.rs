@@ -184,6 +184,30 @@ table_row! {
 }
 
 table_row! {
+    /// A row of `recontacts`.
+    RecontactRow of Recontacts by [fact_id], precedence {
+        precedence: i64,
+        revision: u32,
+        tenant: Word,
+        conversation_id: String,
+        fact_id: String,
+        at: Instant,
+        engine: Word,
+        agent: String,
+        customer: String,
+        channel: Word,
+        queue: Word,
+        team: Word,
+        historical: bool,
+        ended_at: Instant,
+        resolved: bool,
+        next_at: Option<Instant>,
+        reopened_at: Option<Instant>,
+        settled: bool,
+    }
+}
+
+table_row! {
     /// A row of `corrections`.
     CorrectionRow of Corrections by [fact_id], precedence {
         precedence: i64,
@@ -401,6 +425,30 @@ pub(super) fn row(fact: Fact, origin: &Origin) -> Result<Row, Poison> {
             made_event_id: promise.made_event_id,
             event_id: promise.event_id,
         }))),
+        Some(fact::Fact::Recontact(recontact)) => {
+            let optional =
+                |field, ms: Option<i64>| ms.map(|ms| instant(tenant, field, ms)).transpose();
+            Ok(Row::Recontact(Box::new(RecontactRow {
+                ended_at: instant(tenant, "recontact.ended_ms", recontact.ended_ms)?,
+                next_at: optional("recontact.next_ms", recontact.next_ms)?,
+                reopened_at: optional("recontact.reopened_ms", recontact.reopened_ms)?,
+                precedence,
+                revision: fact.revision,
+                tenant: fact.tenant.into(),
+                conversation_id: fact.conversation_id,
+                fact_id: fact.fact_id,
+                at,
+                engine: fact.engine.into(),
+                agent: fact.agent,
+                customer: fact.customer,
+                channel: fact.channel.into(),
+                queue: fact.queue.into(),
+                team: fact.team.into(),
+                historical: fact.historical,
+                resolved: recontact.resolved,
+                settled: recontact.settled,
+            })))
+        }
         Some(fact::Fact::Correction(correction)) => Ok(Row::Correction(Box::new(CorrectionRow {
             precedence,
             tenant: fact.tenant.into(),

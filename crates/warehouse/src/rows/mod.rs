@@ -16,7 +16,7 @@ use zhili_proto::scoring::v1::{Fact, ScoredEvent};
 
 pub use dead_letters::DeadLetterRow;
 pub use events::EventRow;
-pub use facts::{CorrectionRow, CycleRow, PromiseRow, SessionRow, SlotRow, TurnRow};
+pub use facts::{CorrectionRow, CycleRow, PromiseRow, RecontactRow, SessionRow, SlotRow, TurnRow};
 pub use incidents::{DeliveryRow, IncidentRow};
 pub use signals::SignalRow;
 
@@ -39,6 +39,8 @@ pub enum Row {
     Slot(Box<SlotRow>),
     /// See [`Table::Promises`].
     Promise(Box<PromiseRow>),
+    /// See [`Table::Recontacts`].
+    Recontact(Box<RecontactRow>),
     /// See [`Table::Corrections`].
     Correction(Box<CorrectionRow>),
     /// See [`Table::Signals`].
@@ -60,6 +62,7 @@ macro_rules! each_row {
             Row::Session($row) => $body,
             Row::Slot($row) => $body,
             Row::Promise($row) => $body,
+            Row::Recontact($row) => $body,
             Row::Correction($row) => $body,
             Row::Signal($row) => $body,
             Row::Incident($row) => $body,
@@ -116,6 +119,7 @@ pub fn columns(table: Table) -> Vec<(&'static str, String)> {
         Table::Sessions => SessionRow::columns(),
         Table::Slots => SlotRow::columns(),
         Table::Promises => PromiseRow::columns(),
+        Table::Recontacts => RecontactRow::columns(),
         Table::Corrections => CorrectionRow::columns(),
         Table::Signals => SignalRow::columns(),
         Table::Incidents => IncidentRow::columns(),

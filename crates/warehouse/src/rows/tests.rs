@@ -317,6 +317,7 @@ fn created(table: Table) -> Vec<(String, String)> {
     let text = concat!(
         include_str!("../../migrations/0001_tables.sql"),
         include_str!("../../migrations/0003_facts.sql"),
+        include_str!("../../migrations/0004_recontacts.sql"),
     );
     let start = text
         .find(&format!("CREATE TABLE IF NOT EXISTS {{db}}.{} {{on_cluster}}\n(\n", table.name()))

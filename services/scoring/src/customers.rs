@@ -1,0 +1,124 @@
+//! The fold of `zhili.customers.v1`: who comes back, and who complains again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use zhili_dialogue::{Contact, Customers, Output};
+use zhili_eventlog::Record;
+use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
+use zhili_proto::log::v1::Tick;
+use zhili_proto::scoring::v1::{CustomerEntry, customer_entry};
+
+use crate::bundle::Bundle;
+use crate::{convert, records};
+
+/// Customers of one partition.
+#[derive(Clone)]
+pub struct CustomerFold {
+    version: Arc<str>,
+    customers: Customers,
+    /// Kept so that a batch does not allocate it anew.
+    stated: Vec<Output>,
+}
+
+impl Default for CustomerFold {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CustomerFold {
+    /// The fold of a partition that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        let version = Arc::from(format!("customers {}", env!("CARGO_PKG_VERSION")));
+        Self { version, customers: Customers::new(), stated: Vec::new() }
+    }
+
+    fn state(&mut self, outputs: &mut Outputs) {
+        for output in self.stated.drain(..) {
+            records::emit(output, "", &self.version, outputs);
+        }
+    }
+}
+
+fn entry(entry: customer_entry::Entry) -> Bytes {
+    CustomerEntry { entry: Some(entry) }.encode_to_vec().into()
+}
+
+impl Fold for CustomerFold {
+    type Input = Contact;
+
+    fn name(&self) -> &'static str {
+        "customers"
+    }
+
+    fn engine(&self) -> &str {
+        &self.version
+    }
+
+    fn decode(&self, record: &Record) -> Result<Entry<Contact>, Undecodable> {
+        records::decode(record, |decoded: CustomerEntry| match decoded.entry? {
+            customer_entry::Entry::Tick(tick) => Some(Entry::Tick { at_ms: tick.at_ms }),
+            customer_entry::Entry::Marker(marker) => Some(Entry::Marker(records::marker(marker))),
+            customer_entry::Entry::Contact(contact) => {
+                convert::dialogue_contact(contact).map(Entry::Input)
+            }
+        })
+    }
+
+    fn encode_tick(&self, at_ms: i64) -> Bytes {
+        entry(customer_entry::Entry::Tick(Tick { at_ms }))
+    }
+
+    fn encode_marker(&self, marker: &Marker) -> Bytes {
+        entry(customer_entry::Entry::Marker(records::marker_record(marker)))
+    }
+
+    fn advance(&mut self, now_ms: i64, outputs: &mut Outputs) {
+        self.customers.advance(now_ms, &mut self.stated);
+        self.state(outputs);
+    }
+
+    fn apply(&mut self, now_ms: i64, _: &Record, contact: Contact, outputs: &mut Outputs) {
+        self.customers.apply(now_ms, contact, &mut self.stated);
+        self.state(outputs);
+    }
+
+    fn configure(
+        &mut self,
+        now_ms: i64,
+        marker: &Marker,
+        bundle: &[u8],
+        outputs: &mut Outputs,
+    ) -> Result<(), String> {
+        let bundle = Bundle::parse(bundle).map_err(|error| error.to_string())?;
+        let policy = bundle.customers.map(|customers| customers.repeat);
+        let Marker { tenant, sequence, .. } = marker;
+        self.customers.configure(now_ms, tenant, *sequence, policy, &mut self.stated);
+        self.state(outputs);
+        Ok(())
+    }
+
+    fn config_sequence(&self, tenant: &str) -> u64 {
+        self.customers.config_sequence(tenant)
+    }
+
+    fn next_due(&self) -> Option<i64> {
+        self.customers.next_due()
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.customers.snapshot()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), String> {
+        self.customers = Customers::restore(state).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        blake3::hash(&self.save()).into()
+    }
+}
