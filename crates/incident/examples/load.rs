@@ -114,6 +114,7 @@ fn signal(incident: u32, nth: u32) -> Signal {
         effective_ms: 1_767_225_600_000,
         probability: 0.93,
         rules: vec!["complaint.regulator.12315".to_owned(), "threat.report".to_owned()],
+        related: Vec::new(),
         excerpt: "你们再不处理我就打12315投诉,已经等了三天了没有任何人回复我".to_owned(),
         agent: "agent-0f3a9c".to_owned(),
         customer: "customer-77b1d0e2".to_owned(),

@@ -11,6 +11,7 @@ use crate::signal::Signal;
 
 /// A record of the escalation log, besides time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "most entries are signals")]
 pub enum Entry {
     /// Scoring wants a person to look.
     Signal(Signal),

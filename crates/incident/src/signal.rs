@@ -84,6 +84,8 @@ pub struct Signal {
     pub probability: f64,
     /// Names of the rules that matched.
     pub rules: Vec<String>,
+    /// Other conversations that it comes from, latest first.
+    pub related: Vec<String>,
     /// Masked words of the conversation.
     pub excerpt: String,
     /// The agent, pseudonymous; empty if there is none yet.

@@ -26,6 +26,7 @@ use zhili_proto::log::v1::{
     ReplayDeadLettersRequest, ReplayDeadLettersResponse, ReplayResult, TailRequest, TailResponse,
     Topic,
 };
+use zhili_proto::scoring::v1 as scoring;
 
 use crate::auth::{Permission, Principal, Tenant};
 use crate::{ErrorCode, ServiceError};
@@ -183,7 +184,9 @@ fn allowed<T>(request: &Request<T>, permissions: &[Permission]) -> Result<Princi
 fn needed(topic: &str) -> Result<&'static [Permission], ServiceError> {
     match topic {
         // Masked texts, and what was found out about single conversations.
-        topics::EVENTS | topics::SCORES | topics::FACTS => Ok(&[Permission::Transcripts]),
+        topics::EVENTS | topics::SCORES | topics::FACTS | topics::CUSTOMERS | topics::PULSE => {
+            Ok(&[Permission::Transcripts])
+        }
         topics::ESCALATION | topics::INCIDENTS => Ok(&[Permission::Incidents]),
         topics::CONFIG => Ok(&[Permission::Config]),
         topics::DEAD_LETTERS => Ok(&[Permission::Config, Permission::Transcripts]),
@@ -214,6 +217,22 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
             Some(log_entry::Entry::Marker(marker)) => marker.tenant == name,
             _ => false,
         },
+        (topics::CUSTOMERS, None) => {
+            use scoring::customer_entry::Entry;
+            match scoring::CustomerEntry::decode(value()).ok().and_then(|entry| entry.entry) {
+                Some(Entry::Tick(_)) => true,
+                Some(Entry::Marker(marker)) => marker.tenant == name,
+                _ => false,
+            }
+        }
+        (topics::PULSE, None) => {
+            use scoring::pulse_entry::Entry;
+            match scoring::PulseEntry::decode(value()).ok().and_then(|entry| entry.entry) {
+                Some(Entry::Tick(_)) => true,
+                Some(Entry::Marker(marker)) => marker.tenant == name,
+                _ => false,
+            }
+        }
         (topics::ESCALATION, None) => {
             use escalation::log_entry::Entry;
             match escalation::LogEntry::decode(value()).ok().and_then(|entry| entry.entry) {

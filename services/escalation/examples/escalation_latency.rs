@@ -51,6 +51,7 @@ fn signal(number: u32) -> NewRecord {
         effective_ms: (system_clock())(),
         probability: 0.97,
         rules: vec!["regulator.12315".into()],
+        related: Vec::new(),
         excerpt: "我要打12315投诉你们".repeat(10),
         ..pb::Signal::default()
     };

@@ -545,6 +545,7 @@ mod tests {
             effective_ms: now_ms,
             probability: 0.9,
             rules: Vec::new(),
+            related: Vec::new(),
             excerpt: String::new(),
             agent: String::new(),
             customer: String::new(),

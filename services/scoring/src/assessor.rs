@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zhili_dialogue::{Applied, Output, Partition};
+use zhili_dialogue::{Applied, Dimensions, Output, Partition};
 use zhili_proto::conversation::v1::Event;
 use zhili_tone::{Assessment, Engine, LibraryError, Message};
 
@@ -40,17 +40,29 @@ impl Assessor {
         Some(self.engine.assess(&Message { role, text: &event.text, lang, context: &[] }))
     }
 
-    /// Assesses an event and folds it; `None` if it has no type, status or time that a
-    /// conversation knows.
-    pub fn fold(
+    /// Assesses an event and folds it; says what it is about. `None` if it has no type, status or
+    /// time that a conversation knows.
+    pub fn fold<'e>(
         &self,
         partition: &mut Partition,
         at_ms: i64,
-        event: &Event,
+        event: &'e Event,
         out: &mut Vec<Output>,
-    ) -> Option<Applied> {
+    ) -> Option<(Applied, Dimensions<'e>)> {
         let assessment = self.assess(event);
         let seen = convert::dialogue_event(event, assessment.as_ref())?;
-        Some(partition.apply(at_ms, &seen, out))
+        let applied = partition.apply(at_ms, &seen, out);
+        Some((applied, about(event, assessment.as_ref())))
+    }
+}
+
+/// What a text is about: its topic, and the product and region that the platform gives with it in
+/// `attrs.sku` and `attrs.region`.
+pub(crate) fn about<'e>(event: &'e Event, assessment: Option<&Assessment>) -> Dimensions<'e> {
+    let attr = |name: &str| event.attrs.get(name).map(String::as_str).unwrap_or_default();
+    Dimensions {
+        topic: assessment.and_then(|assessment| assessment.topic).unwrap_or_default(),
+        sku: attr("sku"),
+        region: attr("region"),
     }
 }

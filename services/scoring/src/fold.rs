@@ -14,7 +14,7 @@ use zhili_proto::scoring::v1::{
 };
 use zhili_tone::Engine;
 
-use crate::assessor::Assessor;
+use crate::assessor::{Assessor, about};
 use crate::bundle::{Bundle, Phrases};
 use crate::engines::{ANY_TENANT, Engines};
 use crate::{convert, records};
@@ -221,8 +221,6 @@ impl Fold for ScoringFold {
                 };
                 let key = format!("{}/{}", event.tenant, event.conversation_id);
                 let (supersedes, deletes) = (target(EventType::Edit), target(EventType::Delete));
-                let attr = |name: &str| event.attrs.get(name).cloned().unwrap_or_default();
-                let (text, sku, region) = (event.text.clone(), attr("sku"), attr("region"));
                 let scored = ScoredEvent {
                     assessment: assessment
                         .as_ref()
@@ -236,9 +234,9 @@ impl Fold for ScoringFold {
                     deletes,
                 };
                 outputs.emit(topics::SCORES, key.as_bytes(), scored.encode_to_vec().into());
-                let topic = assessment.as_ref().and_then(|it| it.topic).unwrap_or_default();
-                let about = Dimensions { topic, sku: &sku, region: &region };
-                self.state(now_ms, &text, about, outputs);
+                if let Some(event) = &scored.event {
+                    self.state(now_ms, &event.text, about(event, assessment.as_ref()), outputs);
+                }
                 return;
             }
         }

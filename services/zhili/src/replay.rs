@@ -1,4 +1,4 @@
-//! `zhili replay`: folds the events in the log again and compares with what was stored.
+//! `zhili replay`: folds the log again and compares with what was stored.
 //!
 //! Each fold equals a replay of its own input log with the same engine version; this is how
 //! somebody can see for themselves.
@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, btree_map};
 use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use zhili_eventlog::runner::{Entry, Fold, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Fold, Outputs, SOURCE, Undecodable};
 use zhili_eventlog::{Headers, Record, topics};
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{GetConfigRequest, ListTopicsRequest, TailRequest};
 use zhili_runtime::Failure;
-use zhili_scoring::{DialogueConfig, Engines, ScoringFold};
+use zhili_scoring::{CustomerFold, DialogueConfig, Engines, PulseFold, ScoringFold};
 
 use crate::client::{Connection, System, print, print_json, said};
 
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Outputs of one topic and input partition: how many, and a hash over all in order.
+/// Outputs of one topic from one input partition: how many, and a hash over all in order.
 #[derive(Clone, Default)]
 struct Sum {
     records: u64,
@@ -54,85 +54,111 @@ impl Sum {
     }
 }
 
-type Sums = BTreeMap<(&'static str, u32), Sum>;
+/// By topic of the input, topic of the output, and partition of the input.
+type Sums = BTreeMap<(&'static str, &'static str, u32), Sum>;
 
-/// What scoring writes, as far as it follows from the events alone.
-const WRITTEN: [&str; 2] = [topics::SCORES, topics::FACTS];
+/// What each fold of scoring reads and writes.
+const FOLDS: [(&str, &[&str]); 3] = [
+    (
+        topics::EVENTS,
+        &[topics::SCORES, topics::FACTS, topics::CUSTOMERS, topics::PULSE, topics::ESCALATION],
+    ),
+    (topics::CUSTOMERS, &[topics::FACTS, topics::ESCALATION]),
+    (topics::PULSE, &[topics::ESCALATION]),
+];
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let addresses = arguments.system.addresses()?;
     let connection = arguments.system.connect(&addresses.ingest).await?;
-    let starts = starts(&connection).await?;
-    if starts.iter().any(|(_, start)| *start > 0) {
-        return Err(Failure::Problems(
-            "the log no longer goes back to its first event, so a replay cannot give all that was stored"
-                .to_owned(),
-        ));
-    }
+    let partitions = partitions(&connection).await?;
     let Arguments { horizon_ms, idle_close_ms, .. } = arguments;
     let settings = DialogueConfig { horizon_ms, idle_close_ms };
-    let (folded, partitions) = fold_again(&connection, settings).await?;
-    let mut stored = Sums::new();
-    for topic in WRITTEN {
-        for (_, _, headers, key, value) in read(&connection, topic).await? {
-            // Outputs of one input partition are in order; those of several are mixed.
-            let source = headers.text("zhili-source").unwrap_or_default();
-            let number = source.rsplit(':').nth(1).and_then(|number| number.parse().ok());
-            stored.entry((topic, number.unwrap_or(u32::MAX))).or_default().add(&key, &value);
-        }
-    }
-    report(&folded, &stored, partitions, arguments.json)
-}
-
-async fn fold_again(
-    connection: &Connection,
-    settings: DialogueConfig,
-) -> Result<(Sums, u32), Failure> {
     let engines =
         Engines::new().map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
-    let mut folds: BTreeMap<u32, (ScoringFold, i64)> = BTreeMap::new();
-    let mut sums = Sums::new();
-    let mut partitions = 0;
-    let mut bundles: BTreeMap<String, Bytes> = BTreeMap::new();
-    for (number, record, ..) in read(connection, topics::EVENTS).await? {
-        partitions = partitions.max(number + 1);
-        let (fold, now_ms) = folds
-            .entry(number)
-            .or_insert_with(|| (ScoringFold::new(engines.clone(), settings, number), 0));
-        *now_ms = (*now_ms).max(record.append_ms);
-        let mut outputs = Outputs::new(1);
-        let entry = fold.decode(&record);
-        if let Ok(Entry::Tick { at_ms }) = &entry {
-            *now_ms = (*now_ms).max(*at_ms);
-        }
-        if matches!(entry, Err(Undecodable::UnknownKind)) {
-            return Err(Failure::Problems("a newer version wrote this log".to_owned()));
-        }
-        fold.advance(*now_ms, &mut outputs);
-        match entry {
-            Ok(Entry::Input(input)) => fold.apply(*now_ms, &record, input, &mut outputs),
-            Ok(Entry::Marker(marker)) => {
-                let bundle = match bundles.entry(marker.bundle.clone()) {
-                    btree_map::Entry::Occupied(known) => known.into_mut(),
-                    btree_map::Entry::Vacant(new) => {
-                        new.insert(bundle(connection, &marker.bundle).await?)
-                    }
-                };
-                // One that the fold refused then is refused now.
-                let _ = fold.configure(*now_ms, &marker, bundle, &mut outputs);
+    let mut replay = Replay { connection, sums: Sums::new(), bundles: BTreeMap::new() };
+    let conversations = |number| ScoringFold::new(engines.clone(), settings, number);
+    replay.fold(FOLDS[0], conversations).await?;
+    replay.fold(FOLDS[1], |_| CustomerFold::new()).await?;
+    replay.fold(FOLDS[2], |_| PulseFold::new()).await?;
+    let stored = replay.stored().await?;
+    report(&replay.sums, &stored, partitions, arguments.json)
+}
+
+/// Everything folded again.
+struct Replay {
+    connection: Connection,
+    sums: Sums,
+    /// By name.
+    bundles: BTreeMap<String, Bytes>,
+}
+
+impl Replay {
+    async fn fold<F: Fold>(
+        &mut self,
+        (input, written): (&'static str, &[&'static str]),
+        make: impl Fn(u32) -> F,
+    ) -> Result<(), Failure> {
+        let mut folds: BTreeMap<u32, (F, i64)> = BTreeMap::new();
+        for (number, record, ..) in read(&self.connection, input).await? {
+            let (fold, now_ms) = folds.entry(number).or_insert_with(|| (make(number), 0));
+            *now_ms = (*now_ms).max(record.append_ms);
+            let mut outputs = Outputs::new(1);
+            let entry = fold.decode(&record);
+            if let Ok(Entry::Tick { at_ms }) = &entry {
+                *now_ms = (*now_ms).max(*at_ms);
             }
-            Ok(Entry::Tick { .. }) | Err(_) => {}
-        }
-        for output in outputs.records() {
-            let topic = WRITTEN.into_iter().find(|topic| *topic == &*output.partition.topic);
-            if let Some(topic) = topic {
-                let key = output.key.as_deref().unwrap_or_default();
-                let value = output.value.as_deref().unwrap_or_default();
-                sums.entry((topic, number)).or_default().add(key, value);
+            if matches!(entry, Err(Undecodable::UnknownKind)) {
+                return Err(Failure::Problems("a newer version wrote this log".to_owned()));
+            }
+            fold.advance(*now_ms, &mut outputs);
+            match entry {
+                Ok(Entry::Input(input)) => fold.apply(*now_ms, &record, input, &mut outputs),
+                Ok(Entry::Marker(marker)) => {
+                    let bundle = match self.bundles.entry(marker.bundle.clone()) {
+                        btree_map::Entry::Occupied(known) => known.into_mut(),
+                        btree_map::Entry::Vacant(new) => {
+                            new.insert(bundle(&self.connection, &marker.bundle).await?)
+                        }
+                    };
+                    // One that the fold refused then is refused now.
+                    let _ = fold.configure(*now_ms, &marker, bundle, &mut outputs);
+                }
+                Ok(Entry::Tick { .. }) | Err(_) => {}
+            }
+            for output in outputs.records() {
+                let topic = written.iter().find(|topic| **topic == &*output.partition.topic);
+                if let Some(topic) = topic {
+                    let key = output.key.as_deref().unwrap_or_default();
+                    let value = output.value.as_deref().unwrap_or_default();
+                    self.sums.entry((input, *topic, number)).or_default().add(key, value);
+                }
             }
         }
+        Ok(())
     }
-    Ok((sums, partitions))
+
+    /// What the folds stored, by what each record says that it comes from.
+    async fn stored(&self) -> Result<Sums, Failure> {
+        let mut stored = Sums::new();
+        for topic in
+            [topics::SCORES, topics::FACTS, topics::CUSTOMERS, topics::PULSE, topics::ESCALATION]
+        {
+            for (_, _, headers, key, value) in read(&self.connection, topic).await? {
+                // Ticks, markers and what people do come from no fold.
+                let Some(source) = headers.text(SOURCE) else { continue };
+                // Outputs of one input partition are in order; those of several are mixed.
+                let mut parts = source.rsplitn(3, ':').skip(1);
+                let number = parts.next().and_then(|number| number.parse().ok());
+                let named = parts.next().unwrap_or_default();
+                let fold = FOLDS
+                    .iter()
+                    .find(|(input, written)| *input == named && written.contains(&topic));
+                let (Some(number), Some((input, _))) = (number, fold) else { continue };
+                stored.entry((*input, topic, number)).or_default().add(&key, &value);
+            }
+        }
+        Ok(stored)
+    }
 }
 
 /// A configuration bundle by its name.
@@ -142,13 +168,27 @@ async fn bundle(connection: &Connection, name: &str) -> Result<Bytes, Failure> {
     Ok(client.get_config(request).await.map_err(|status| said(&status))?.into_inner().content)
 }
 
-async fn starts(connection: &Connection) -> Result<Vec<(u32, u64)>, Failure> {
+/// How many partitions there are.
+///
+/// # Errors
+/// When the beginning of what is to be folded again is gone.
+async fn partitions(connection: &Connection) -> Result<u32, Failure> {
     let mut client = LogServiceClient::new(connection.clone());
     let listed = client.list_topics(ListTopicsRequest {}).await.map_err(|s| said(&s))?;
-    let listed = listed.into_inner().topics;
-    let events = listed.into_iter().find(|topic| topic.name == topics::EVENTS);
-    let partitions = events.map(|topic| topic.partitions).unwrap_or_default();
-    Ok(partitions.into_iter().map(|partition| (partition.partition, partition.start)).collect())
+    let mut partitions = 0;
+    for topic in listed.into_inner().topics {
+        if !FOLDS.iter().any(|(input, _)| *input == topic.name) {
+            continue;
+        }
+        if topic.partitions.iter().any(|partition| partition.start > 0) {
+            return Err(Failure::Problems(format!(
+                "{} no longer goes back to its first record, so a replay cannot give all that was stored",
+                topic.name
+            )));
+        }
+        partitions = partitions.max(topic.partitions.len() as u32);
+    }
+    Ok(partitions)
 }
 
 type Read = (u32, Record, Headers, Bytes, Bytes);
@@ -178,22 +218,24 @@ async fn read(connection: &Connection, topic: &str) -> Result<Vec<Read>, Failure
 fn report(folded: &Sums, stored: &Sums, partitions: u32, as_json: bool) -> Result<(), Failure> {
     let mut differing = 0;
     let mut rows = Vec::new();
-    for topic in WRITTEN {
+    for (input, topic) in
+        FOLDS.iter().flat_map(|(input, written)| written.iter().map(|topic| (*input, *topic)))
+    {
         for number in 0..partitions {
             let none = Sum::default();
-            let ours = folded.get(&(topic, number)).unwrap_or(&none);
-            let theirs = stored.get(&(topic, number)).unwrap_or(&none);
+            let ours = folded.get(&(input, topic, number)).unwrap_or(&none);
+            let theirs = stored.get(&(input, topic, number)).unwrap_or(&none);
             let equal = ours.records == theirs.records && ours.hex() == theirs.hex();
             differing += usize::from(!equal);
             if as_json {
                 rows.push(json!({
-                    "topic": topic, "partition": number, "equal": equal,
+                    "from": input, "topic": topic, "partition": number, "equal": equal,
                     "replayed": ours.records, "stored": theirs.records, "sha256": ours.hex(),
                 }));
             } else {
                 let word = if equal { "equal" } else { "DIFFERS" };
                 print(&format!(
-                    "{topic:<18} {number:>3}  {word:<8} {} replayed, {} stored\n",
+                    "{input:<18} -> {topic:<19} {number:>3}  {word:<8} {} replayed, {} stored\n",
                     ours.records, theirs.records
                 ))?;
             }

@@ -27,6 +27,7 @@ pub(crate) fn signal(id: &str, severity: Severity) -> Signal {
         effective_ms: START - 50,
         probability: 0.9,
         rules: vec!["complaint.regulator".to_owned()],
+        related: Vec::new(),
         excerpt: "我要向消费者协会投诉".to_owned(),
         agent: "a1".to_owned(),
         customer: "u1".to_owned(),

@@ -197,6 +197,7 @@ impl Bench {
             effective_ms: self.now(),
             probability: 0.97,
             rules: vec!["regulator.12315".into()],
+            related: Vec::new(),
             excerpt: "我要打12315投诉你们".into(),
             agent: "a_1".into(),
             customer: "u_1".into(),

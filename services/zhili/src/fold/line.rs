@@ -43,6 +43,7 @@ pub(super) enum Line {
     Session(Box<SessionLine>),
     Slot(Box<SlotLine>),
     Promise(Box<PromiseLine>),
+    Recontact(Box<RecontactLine>),
     Signal(Box<SignalLine>),
     Profile(ProfileLine),
     Refused(Refused),
@@ -287,6 +288,17 @@ pub(super) struct PromiseLine {
     event_id: String,
 }
 
+/// Whether the customer of an ended cycle came back (`fcr.v1`, `reopen.v1`).
+#[derive(Debug, Serialize)]
+pub(super) struct RecontactLine {
+    #[serde(flatten)]
+    about: About,
+    ended: Time,
+    resolved: bool,
+    next: Time,
+    reopened: Time,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct SignalLine {
     tenant: String,
@@ -345,6 +357,13 @@ impl Line {
                 state: promise.state.name(),
                 settled: Time(promise.settled_ms),
                 event_id: promise.event_id.clone(),
+            }))),
+            FactBody::Recontact(fact_of) => Some(Self::Recontact(Box::new(RecontactLine {
+                about: About::of(fact, !fact_of.settled),
+                ended: Time(Some(fact_of.ended_ms)),
+                resolved: fact_of.resolved,
+                next: Time(fact_of.next_ms),
+                reopened: Time(fact_of.reopened_ms),
             }))),
             FactBody::Correction(_) => None,
         }

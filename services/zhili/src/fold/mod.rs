@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use serde::Serialize;
-use zhili_dialogue::{Applied, Config, Output, Partition, Profile};
+use zhili_dialogue::{
+    Applied, Config, Contact, Counter, Customers, Dimensions, Output, Partition, Profile, Pulse,
+};
 use zhili_runtime::Failure;
 use zhili_scoring::Assessor;
 
@@ -88,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let until_ms = arguments.until.unwrap_or(history.partition.now_ms());
-    history.partition.advance(until_ms, &mut history.outputs);
+    history.advance(until_ms);
     let problem = problem(&history.refused, path);
     print(&history.lines(&profiles, until_ms))?;
     problem.map_or(Ok(()), |problem| Err(Failure::Problems(problem)))
@@ -135,6 +137,9 @@ fn profiles(names: &[String]) -> Result<Vec<Profile>, Failure> {
 struct History {
     assessor: Assessor,
     partition: Partition,
+    customers: Customers,
+    counter: Counter,
+    pulse: Pulse,
     outputs: Vec<Output>,
     spoken: Spoken,
     /// Tenants of the events.
@@ -152,6 +157,9 @@ impl History {
         Ok(Self {
             assessor,
             partition,
+            customers: Customers::new(),
+            counter: Counter::default(),
+            pulse: Pulse::new(),
             outputs,
             spoken: Spoken::default(),
             tenants: BTreeSet::new(),
@@ -159,12 +167,44 @@ impl History {
         })
     }
 
+    /// Lets time pass in all folds.
+    fn advance(&mut self, at_ms: i64) {
+        let begin = self.outputs.len();
+        self.partition.advance(at_ms, &mut self.outputs);
+        self.pass_on(begin, Dimensions::default());
+        let now_ms = self.partition.now_ms();
+        self.customers.advance(now_ms, &mut self.outputs);
+        for count in self.counter.take(now_ms) {
+            self.pulse.apply(now_ms, &count, &mut self.outputs);
+        }
+    }
+
+    /// Tells the folds over many conversations what was stated from output `begin` on.
+    fn pass_on(&mut self, begin: usize, about: Dimensions<'_>) {
+        let now_ms = self.partition.now_ms();
+        let mut contacts = Vec::new();
+        for output in &self.outputs[begin..] {
+            contacts.extend(Contact::of(output));
+            if let Output::Complaint(complaint) = output {
+                self.counter.count(now_ms, complaint, about);
+            }
+        }
+        for contact in contacts {
+            self.customers.apply(now_ms, contact, &mut self.outputs);
+        }
+    }
+
     fn apply(&mut self, logged: &Logged) {
         let Logged { line, at_ms, event } = logged;
         if !self.tenants.contains(&event.tenant) {
             self.tenants.insert(event.tenant.clone());
         }
-        let applied = self.assessor.fold(&mut self.partition, *at_ms, event, &mut self.outputs);
+        self.advance(*at_ms);
+        let begin = self.outputs.len();
+        let folded = self.assessor.fold(&mut self.partition, *at_ms, event, &mut self.outputs);
+        let (applied, about) =
+            folded.map_or((None, Dimensions::default()), |(applied, about)| (Some(applied), about));
+        self.pass_on(begin, about);
         let (reason, detail) = match applied {
             Some(Applied::Accepted { .. }) => {
                 self.spoken.note(event, self.partition.now_ms());
