@@ -13,13 +13,15 @@ use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::{Bundles, publish_bundle};
 use zhili_eventlog::{EventLog, NewRecord, ReadLimit, TopicPartition, topics};
 use zhili_proto::conversation::v1::author::Role;
-use zhili_proto::conversation::v1::{Author, Event, EventType, LogEntry, event, log_entry};
+use zhili_proto::conversation::v1::{
+    Author, Customer, Event, EventType, LogEntry, event, log_entry,
+};
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::{Fact, ScoredEvent, complaint, fact};
 use zhili_runtime::Context;
 use zhili_runtime::auth::Authenticator;
-use zhili_scoring::{Config, GROUP};
+use zhili_scoring::{CUSTOMERS_GROUP, Config, GROUP, PULSE_GROUP};
 
 struct Bench {
     log: Arc<EmbeddedLog>,
@@ -100,6 +102,18 @@ impl Bench {
         let read = async {
             while self.log.committed(GROUP, &at).await.unwrap().is_none_or(|c| c.offset < end) {
                 tokio::task::yield_now().await;
+            }
+            // What that stated for the other folds, too.
+            for (group, topic) in
+                [(CUSTOMERS_GROUP, topics::CUSTOMERS), (PULSE_GROUP, topics::PULSE)]
+            {
+                let at = TopicPartition::new(topic, 0);
+                let end = self.log.bounds(&at).await.unwrap().end;
+                while end > 0
+                    && self.log.committed(group, &at).await.unwrap().is_none_or(|c| c.offset < end)
+                {
+                    tokio::task::yield_now().await;
+                }
             }
         };
         tokio::select! {
@@ -319,4 +333,86 @@ async fn phrases_of_a_tenants_own_count_from_their_place_in_the_log_on() {
     assert_eq!(forbidden, [false, true, true, true]);
     assert_ne!(assessments[0].library, assessments[1].library);
     assert_eq!(assessments[1].library, assessments[3].library);
+}
+
+/// An event of another conversation and customer.
+fn of(event: Event, conversation: &str, customer: &str) -> Event {
+    Event {
+        conversation_id: conversation.into(),
+        customer: Some(Customer { id: customer.into(), ..Customer::default() }),
+        ..event
+    }
+}
+
+#[tokio::test]
+async fn a_customer_who_complains_again_elsewhere_is_told_with_the_first_conversation() {
+    let mut bench = Bench::new().await;
+    for (at, conversation) in [(0, "v1"), (3_600, "v2")] {
+        let event = bench.says(at, Role::Customer, "你们的服务太差了,我要投诉");
+        bench.publish(&of(event, conversation, "kunde")).await;
+    }
+    let other = bench.says(3_601, Role::Customer, "你们的服务太差了,我要投诉");
+    bench.publish(&of(other, "v3", "jemand")).await;
+    bench.score_all().await;
+    let told: Vec<_> = bench
+        .signals()
+        .await
+        .into_iter()
+        .filter(|signal| signal.kind == "repeat_complaint")
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].conversation_id.as_str(), told[0].customer.as_str()), ("v2", "kunde"));
+    assert_eq!(told[0].related, ["v1"]);
+}
+
+#[tokio::test]
+async fn whether_a_customer_came_back_is_stated_and_corrected() {
+    let mut bench = Bench::new().await;
+    let question = bench.says(0, Role::Customer, "请问什么时候发货?");
+    bench.publish(&of(question, "v1", "kunde")).await;
+    let resolved = Event {
+        r#type: EventType::Status.into(),
+        status: event::Status::Resolved.into(),
+        ..bench.says(60, Role::Agent, "")
+    };
+    bench.publish(&of(resolved, "v1", "kunde")).await;
+    let again = bench.says(7_200, Role::Customer, "请问什么时候发货?");
+    bench.publish(&of(again, "v2", "kunde")).await;
+    let answer = bench.says(7_260, Role::Agent, "您好,今天就发货。");
+    bench.publish(&of(answer, "v2", "kunde")).await;
+    bench.score_all().await;
+    let facts: Vec<Fact> = bench.read(topics::FACTS).await;
+    let stated: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| match &fact.fact {
+            Some(fact::Fact::Recontact(it)) => Some((fact.revision, it.resolved, it.next_ms)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stated, [(0, true, None), (1, true, Some(1_000_000 + 7_200_000))]);
+}
+
+#[tokio::test]
+async fn many_complaints_about_one_thing_are_a_crisis_without_a_further_message() {
+    let mut bench = Bench::new().await;
+    for number in 0..20 {
+        let event = bench.says(number, Role::Customer, "一直不退款,我要投诉你们");
+        bench.publish(&of(event, &format!("v{number}"), &format!("c{number}"))).await;
+    }
+    bench.tick(60).await;
+    bench.score_all().await;
+    let told: Vec<_> = bench
+        .signals()
+        .await
+        .into_iter()
+        .filter(|signal| signal.kind == "crisis.burst" && signal.conversation_id.contains("topic"))
+        .collect();
+    assert!(!told.is_empty());
+    let last = told.last().unwrap();
+    assert_eq!(
+        (last.conversation_id.as_str(), last.family()),
+        ("pulse:topic:refund", escalation::Family::Crisis)
+    );
+    assert_eq!(last.related.len(), 10);
+    assert!(last.rules.iter().any(|rule| rule.starts_with("20_in_10min")), "{:?}", last.rules);
 }
