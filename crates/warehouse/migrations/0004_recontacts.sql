@@ -60,6 +60,28 @@ FROM
 )
 COMMENT 'One row for every ended cycle in which a known customer asked for something: whether they came back. fcr_Nd: resolved, and no contact of the same customer within N days of the end; it counts where known_Nd, before that it is provisional. reopened_7d: asked again in the same conversation within 7 days.';
 
+CREATE OR REPLACE VIEW {db}.v_care {on_cluster} AS
+SELECT
+    tenant, conversation_id, fact_id, at, cycle,
+    agent, customer, channel, queue, team, historical,
+    sentiments, positive, negative, mood_begin, mood_end,
+    cl5, 'cl5.v1' AS cl5_metric_id,
+    cl5_progressive, 'cl5.progressive.v1' AS cl5_progressive_metric_id,
+    gc100, 'gc100.v1' AS gc100_metric_id,
+    unhappy, converted, 'emo.conv.v1' AS converted_metric_id,
+    aggravations, 'aggravation.v1' AS aggravations_metric_id,
+    complaint, urgent, topic,
+    identified, felt, if(s.solved IS NULL, NULL, s.solved AND NOT came_back_7d) AS solved, followed_up, 'funnel.v1' AS funnel_metric_id,
+    (tenant, replaceRegexpOne(fact_id, '/s$', '/r')) IN
+        (SELECT tenant, fact_id FROM {db}.recontacts FINAL WHERE next_at <= ended_at + toIntervalDay(7)) AS came_back_7d,
+    soothing, 'soothing.v1' AS soothing_metric_id,
+    agent_messages, holding, first_is_holding, 'stall.v1' AS stall_metric_id,
+    empathy100, 'empathy100.v1' AS empathy100_metric_id,
+    open_questions, closed_questions, clarifying_questions, follow_up_questions, 'questions.v1' AS questions_metric_id,
+    engine, log_id, log_topic, log_partition, log_offset, log_append_at
+FROM {db}.sessions AS s FINAL
+COMMENT 'One row for every ended session: how the customer felt from begin to end, and what the agents did for a customer who complained. NULL: not measured, or no complaint. solved does not hold for a complaint whose customer came back within 7 days.';
+
 CREATE OR REPLACE VIEW {db}.v_signals {on_cluster} AS
 SELECT
     * EXCEPT (precedence),

@@ -20,10 +20,7 @@ use zhili_proto::conversation::v1::{Author, Event, EventType, author};
 use zhili_proto::escalation::v1::{
     Incident, IncidentEvent, LogEntry, Page, Signal, incident, incident_event, log_entry, page,
 };
-use zhili_proto::scoring::v1::{
-    Assessment, Correction, Cycle, Fact, Politeness, ScoredEvent, Sentiment, Turn, fact,
-    politeness, sentiment,
-};
+use zhili_proto::scoring::v1::{Assessment, Correction, Cycle, Fact, Politeness, Recontact, ScoredEvent, Sentiment, Session, Turn, fact, politeness, sentiment};
 use zhili_proto::timestamp;
 use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
 use zhili_warehouse::sink::{Batch, Observer, OffsetRange, SinkOptions, run_sinks};
@@ -466,6 +463,24 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
         ..turn(1, 0, None)
     };
     records.push(record(topics::FACTS, "c1", taken_back.encode_to_vec()));
+    // Three complaints ended as solved: one customer came back within a week, one later, one not.
+    for (n, next_after_days) in [(1, Some(6)), (2, Some(8)), (3, None)] {
+        let ended_ms = turn(n, 0, None).at_ms + 60_000;
+        let session = Session { complaint: true, solved: Some(true), ..Session::default() };
+        let recontact = Recontact {
+            ended_ms,
+            resolved: true,
+            next_ms: next_after_days.map(|days: i64| ended_ms + days * 86_400_000),
+            ..Recontact::default()
+        };
+        for (id, body) in
+            [("s", fact::Fact::Session(session)), ("r", fact::Fact::Recontact(recontact))]
+        {
+            let fact_id = format!("c{n}/1/{id}");
+            let fact = Fact { fact_id, fact: Some(body), ..turn(n, 0, None) };
+            records.push(record(topics::FACTS, &format!("c{n}"), fact.encode_to_vec()));
+        }
+    }
     // Neither can be stored; their dead letters are written in their turn.
     records.push(record(topics::SCORES, "poison", vec![0xff]));
     records.push(record(topics::FACTS, "poison", Fact::default().encode_to_vec()));
@@ -483,6 +498,28 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
     assert_eq!(count(&warehouse, "v_sessions").await, 100);
     assert_eq!(count(&warehouse, "v_signals").await, 10);
     assert_eq!(count(&warehouse, "v_signals WHERE corrected").await, 1);
+    let solved: Vec<(String, Option<bool>, bool)> = warehouse
+        .client()
+        .query("SELECT conversation_id, solved, came_back_7d FROM v_care ORDER BY conversation_id")
+        .fetch_all()
+        .await
+        .unwrap();
+    let solved: Vec<_> = solved.iter().map(|(id, solved, back)| (&**id, *solved, *back)).collect();
+    assert_eq!(
+        solved,
+        [("c1", Some(false), true), ("c2", Some(true), false), ("c3", Some(true), false)]
+    );
+    let first: Vec<(bool, bool, bool, bool)> = warehouse
+        .client()
+        .query("SELECT known_7d, fcr_3d, fcr_7d, fcr_30d FROM v_recontacts ORDER BY conversation_id")
+        .fetch_all()
+        .await
+        .unwrap();
+    // Long ago, so all of it is known.
+    assert_eq!(
+        first,
+        [(true, true, false, false), (true, true, true, false), (true, true, true, true)]
+    );
     assert_eq!(count(&warehouse, "v_incidents").await, 10);
     assert_eq!(
         count(&warehouse, "v_incidents WHERE state = 'acknowledged' AND mtta_ms = 90000").await,
