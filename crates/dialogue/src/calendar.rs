@@ -269,10 +269,13 @@ impl Calendar {
                 instant(&self.zone, date, 0).is_some_and(|midnight| midnight < until_ms)
             });
         let hours = dates.flat_map(move |date| {
-            let at = move |minute| instant(&self.zone, date, minute);
-            self.hours_on(date)
-                .iter()
-                .filter_map(move |hours| Some((at(hours.open)?, at(hours.close)?)))
+            let at = |minute| instant(&self.zone, date, minute);
+            let hours = self.hours_on(date).iter();
+            let mut hours: Vec<_> =
+                hours.filter_map(|hours| Some((at(hours.open)?, at(hours.close)?))).collect();
+            // What a clock change skips may come after what follows it on the wall.
+            hours.sort_unstable();
+            hours
         });
         // The end of a night may lie in the next morning's hours.
         let mut covered_ms = i64::MIN;
