@@ -214,10 +214,7 @@ impl Cycle {
         // Thanks alone asks for nothing.
         if says.expects_answer && !says.historical {
             self.ask_to_resolve(sent_ms, terms);
-            let asked = self.deadlines.as_ref().is_some_and(|deadlines| deadlines.frt.is_some());
-            if !asked {
-                self.ask_for_first_reply(sent_ms, terms);
-            }
+            self.ask_by_message(sent_ms, terms);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::book::TermsRef;
 use crate::deadline::{self, Clock, Due, Resolution, Stage, Told, ToldAlarm};
 use crate::output::{Sla, SlaState};
 use crate::policy::Terms;
-use crate::turn::Nrt;
+use crate::turn::{Nrt, Turn};
 
 /// Alarms of one wait that an answer may take back.
 const TOLD_KEPT: usize = 16;
@@ -71,6 +71,26 @@ impl Cycle {
         let clock = deadlines.frt.get_or_insert_with(Clock::stopped);
         if !deadlines.bot_serves {
             clock.restart(terms, target, from_ms.max(deadlines.frt_from_ms));
+        }
+    }
+
+    /// Lets a message that expects an answer ask for the first reply, if it is the first to do so:
+    /// of message, hand-off and reopen the latest counts.
+    pub(super) fn ask_by_message(&mut self, sent_ms: i64, terms: Option<&Terms>) {
+        let is_first = |turn: &Turn| turn.number == 1 && turn.messages.len() == 1;
+        let is_first = self.open.as_deref().is_some_and(is_first);
+        let reopened_ms = self.reopened.then_some(self.started_ms);
+        let others = [self.handoff_before(i64::MAX), reopened_ms].into_iter().flatten();
+        let from_ms = others.fold(sent_ms, i64::max);
+        let Some(deadlines) = &mut self.deadlines else { return };
+        let is_asked = deadlines.frt.is_some();
+        if self.human.is_some() || (is_asked && !is_first) {
+            return;
+        }
+        self.ask_for_first_reply(from_ms, terms);
+        if let Some(deadlines) = &mut self.deadlines {
+            let asked_ms = if is_asked { deadlines.frt_from_ms } else { sent_ms };
+            deadlines.frt_from_ms = asked_ms.max(sent_ms);
         }
     }
 
