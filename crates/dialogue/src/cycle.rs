@@ -353,13 +353,16 @@ impl Cycle {
                     self.turns += 1;
                     self.unanswered += u32::from(!was_answered);
                     rest.number = self.turns;
-                    // What remains waited for a next reply: somebody has answered before.
-                    if rest.nrt == Nrt::NotAsked && self.deadlines.is_some() && !rest.historical {
-                        rest.nrt = Nrt::Settled { told: false };
-                    }
                     // The part with the turn's first message goes on as that turn.
-                    let answered =
-                        if turn.answers_first(reply.sent_ms) { &mut *turn } else { &mut rest };
+                    let (answered, other) = if turn.answers_first(reply.sent_ms) {
+                        (&mut *turn, &mut rest)
+                    } else {
+                        (&mut rest, &mut *turn)
+                    };
+                    // The other one waited for a next reply: somebody has answered before.
+                    if other.nrt == Nrt::NotAsked && self.deadlines.is_some() && !other.historical {
+                        other.nrt = Nrt::Settled { told: false };
+                    }
                     answered.settle(answer.clone(), reply);
                     Some(rest)
                 }
