@@ -502,6 +502,9 @@ impl Conversation {
 
     /// When the author of a message came in, if that was at or before it.
     fn joined_ms(&self, event: &Event<'_>, sent_ms: i64) -> Option<i64> {
+        if self.joins.is_empty() {
+            return None;
+        }
         let key = event_key("", event.author?.id);
         let join = self.joins.iter().find(|&&(other, _)| other == key)?;
         Some(join.1).filter(|&joined_ms| joined_ms <= sent_ms)

@@ -59,6 +59,7 @@ mod silence;
 mod slots;
 mod snapshot;
 mod statement;
+mod timers;
 mod turn;
 
 pub use calendar::{Calendar, CalendarError};
