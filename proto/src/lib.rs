@@ -54,12 +54,24 @@ pub mod scoring {
     }
 }
 
-pub use pbjson_types::Timestamp;
+pub use pbjson_types::{Duration, Timestamp};
 
 /// A timestamp of `ms` milliseconds since the Unix epoch.
 #[must_use]
 pub fn timestamp(ms: i64) -> Timestamp {
     Timestamp { seconds: ms.div_euclid(1000), nanos: (ms.rem_euclid(1000) * 1_000_000) as i32 }
+}
+
+/// A length of time in milliseconds.
+#[must_use]
+pub fn duration(ms: i64) -> Duration {
+    Duration { seconds: ms / 1000, nanos: (ms % 1000 * 1_000_000) as i32 }
+}
+
+/// Milliseconds of a length of time; `None` when they do not fit 64 bits.
+#[must_use]
+pub fn duration_millis(length: &Duration) -> Option<i64> {
+    length.seconds.checked_mul(1000)?.checked_add(i64::from(length.nanos) / 1_000_000)
 }
 
 /// Milliseconds since the Unix epoch, rounded down; `None` when it does not fit 64 bits.

@@ -24,15 +24,69 @@ pub struct Command {
     pub action: Action,
 }
 
+/// The longest time that an incident can be snoozed.
+pub const LONGEST_SNOOZE_MS: i64 = 7 * 24 * 60 * 60_000;
+
 /// The things that can be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The actor answers for the incident from now on: nobody else is paged until the
     /// acknowledgement times out. The owner may acknowledge again to restart that time.
     Acknowledge,
+    /// The actor will come back to it: nobody is paged until then. At the end it is treated as
+    /// one that was just received. Another snooze replaces the end.
+    Snooze(Until),
+    /// Somebody else shall answer for it: they are paged at once, whoever answered for it
+    /// before. This is also how to take it from its owner.
+    Reassign(Assignee),
+    /// The next step of the policy is taken now, also if somebody has acknowledged or snoozed
+    /// it. From then on the incident pages through silences.
+    EscalateNow,
+    /// The signals were wrong: it is over, and kept as an example to tune by. A resolved
+    /// incident can still be marked.
+    MarkFalsePositive,
     /// The incident is over.
     Resolve,
+}
+
+/// When something ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// At this instant, milliseconds since the Unix epoch.
+    At(i64),
+    /// So many milliseconds after the command was appended to the log.
+    For(i64),
+}
+
+impl Until {
+    /// The instant, for something that begins at `now_ms`.
+    pub fn instant_ms(self, now_ms: i64) -> i64 {
+        match self {
+            Self::At(at_ms) => at_ms,
+            Self::For(ms) => now_ms.saturating_add(ms),
+        }
+    }
+}
+
+/// Who is to answer for an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assignee {
+    /// A destination of the team. If it does not answer within the first step's delay, the
+    /// policy of the incident starts.
+    Destination(String),
+    /// Another policy of the team, from its first step.
+    Policy(String),
+}
+
+impl Assignee {
+    /// The name of the destination or policy.
+    pub fn name(&self) -> &str {
+        let (Self::Destination(name) | Self::Policy(name)) = self;
+        name
+    }
 }
 
 /// What came of a command.
@@ -73,6 +127,21 @@ pub enum Refusal {
     /// It is over; resolved is final.
     #[error("it is resolved already")]
     AlreadyResolved,
+    /// It was marked before.
+    #[error("it is marked as a false positive already")]
+    AlreadyMarked,
+    /// A snooze that ends in the past or too late.
+    #[error("a snooze ends later than now and within 7 days; this one would last {length_ms} ms")]
+    SnoozeOutOfRange {
+        /// From the command to the end that was wanted.
+        length_ms: i64,
+    },
+    /// The team has no such destination or policy.
+    #[error("the team has no destination or policy called {name:?}; name one of its configuration")]
+    UnknownAssignee {
+        /// What was named.
+        name: String,
+    },
     /// The id was used for another command on the same incident.
     #[error("the command id was used for another command; choose a new one")]
     CommandIdReused,
@@ -89,6 +158,9 @@ impl Refusal {
             Self::StaleVersion { .. } => "stale_version",
             Self::AlreadyAcknowledged { .. } => "already_acknowledged",
             Self::AlreadyResolved => "already_resolved",
+            Self::AlreadyMarked => "already_marked",
+            Self::SnoozeOutOfRange { .. } => "snooze_out_of_range",
+            Self::UnknownAssignee { .. } => "unknown_assignee",
             Self::CommandIdReused => "command_id_reused",
             Self::MissingCommandId => "missing_command_id",
         }

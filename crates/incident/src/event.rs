@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Answer;
+use crate::command::{Answer, Command};
 use crate::id::{PageId, digest, spell};
 use crate::incident::Incident;
 use crate::page::Page;
@@ -21,6 +21,10 @@ pub enum EventKind {
     Paged,
     /// Somebody answers for the incident.
     Acknowledged,
+    /// Somebody comes back to it later; nobody is paged until then.
+    Snoozed,
+    /// Somebody else shall answer for it and is paged from now on.
+    Reassigned,
     /// Evidence was added; nobody is paged for it, unless the severity rose and the policy
     /// pages for that.
     Updated,
@@ -28,6 +32,8 @@ pub enum EventKind {
     Escalated,
     /// The incident is over.
     Resolved,
+    /// A person says that the signals were wrong.
+    FalsePositive,
     /// The policy has come to its end, or there is nobody to page; `note` says which. Nothing
     /// further happens by itself.
     Exhausted,
@@ -49,9 +55,12 @@ impl EventKind {
             Self::Triggered => "triggered",
             Self::Paged => "paged",
             Self::Acknowledged => "acknowledged",
+            Self::Snoozed => "snoozed",
+            Self::Reassigned => "reassigned",
             Self::Updated => "updated",
             Self::Escalated => "escalated",
             Self::Resolved => "resolved",
+            Self::FalsePositive => "false_positive",
             Self::Exhausted => "exhausted",
             Self::DeliveryFailed => "delivery_failed",
             Self::Recorded => "recorded",
@@ -113,4 +122,16 @@ pub(crate) struct Cause {
     pub(crate) note: String,
     pub(crate) page: Option<PageId>,
     pub(crate) command_id: String,
+}
+
+impl Cause {
+    /// What a person has caused.
+    pub(crate) fn of(command: &Command) -> Self {
+        Self {
+            actor: command.actor.clone(),
+            note: command.note.clone(),
+            command_id: command.command_id.clone(),
+            ..Self::default()
+        }
+    }
 }

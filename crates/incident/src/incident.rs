@@ -28,6 +28,8 @@ pub enum State {
     Triggered,
     /// `owner` answers for it.
     Acknowledged,
+    /// `owner` comes back to it at `next_at_ms`; until then nobody is paged.
+    Snoozed,
     /// It is over, for good.
     Resolved,
 }
@@ -38,7 +40,31 @@ impl State {
         match self {
             Self::Triggered => "triggered",
             Self::Acknowledged => "acknowledged",
+            Self::Snoozed => "snoozed",
             Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// How an incident came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// A person has resolved it.
+    Resolved,
+    /// A person says that its signals were wrong.
+    FalsePositive,
+    /// It was opened by a historical signal.
+    Historical,
+}
+
+impl Resolution {
+    /// The name used on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::FalsePositive => "false_positive",
+            Self::Historical => "historical",
         }
     }
 }
@@ -94,7 +120,9 @@ pub struct Incident {
     pub acknowledged_at_ms: Option<i64>,
     /// When it was resolved.
     pub resolved_at_ms: Option<i64>,
-    /// Who acknowledged and answers for it; empty if nobody does.
+    /// How it was resolved; absent while it is open.
+    pub resolution: Option<Resolution>,
+    /// Who acknowledged or snoozed it and answers for it; empty if nobody does.
     pub owner: String,
     /// The incident of the same key before this one, if it was still in memory.
     pub previous: Option<IncidentId>,
@@ -112,7 +140,7 @@ pub struct Incident {
     pub pass: u32,
     /// Repeats that remain after this pass.
     pub repeats_left: u32,
-    /// When time changes its state: the next step, or the end of the acknowledgement.
+    /// When time changes its state: the next step, or the end of the acknowledgement or snooze.
     pub next_at_ms: Option<i64>,
     /// Set when nothing further happens by itself.
     pub exhausted: Option<Exhausted>,

@@ -12,8 +12,10 @@
 //! up to the policy ([`Team::page_on_rise`]), except that an exhausted policy always starts
 //! again.
 //!
-//! Acknowledging stops all pages but one that is on the wire, for [`Team::ack_timeout_ms`].
-//! Resolving is final. For [`Team::cool_down_ms`] afterwards a signal that is no more severe is
+//! Acknowledging stops all pages but one that is on the wire, for [`Team::ack_timeout_ms`]; so
+//! does snoozing, until a time. Many may watch, one answers for an incident: whoever else
+//! acknowledges or snoozes it is refused, and takes it by reassigning it. Resolving is final, and
+//! so is marking it as a false positive. For [`Team::cool_down_ms`] afterwards a signal that is no more severe is
 //! recorded with the resolved incident; a worse or later one opens a new incident that names
 //! its predecessor. Historical signals are recorded and never page.
 //!
@@ -50,6 +52,7 @@ mod config;
 mod configs;
 mod entry;
 mod event;
+mod handling;
 mod health;
 mod id;
 mod incident;
@@ -63,7 +66,7 @@ mod snapshot;
 mod steps;
 mod telling;
 
-pub use command::{Action, Answer, Command, Refusal};
+pub use command::{Action, Answer, Assignee, Command, LONGEST_SNOOZE_MS, Refusal, Until};
 pub use config::{
     ANY_TENANT, Config, ConfigError, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT,
     DEFAULT_TEAM, Destination, Step, Steps, Team, Webhook,
@@ -74,7 +77,7 @@ pub use health::{DestinationHealth, Unreachable, UnreachableCause};
 pub use id::{IdError, IncidentId, PageId};
 pub use incident::{
     Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
-    State,
+    Resolution, State,
 };
 pub use page::{
     Attempt, Channel, Claim, DeliveryResult, KEPT_ATTEMPTS, LEASE_MS, LONGEST_RETRY_AFTER_MS,

@@ -1,18 +1,18 @@
-//! The life of one incident: triggered, acknowledged, resolved, and what records and people do
-//! to it on the way.
+//! The life of one incident: triggered, acknowledged, snoozed, resolved, and what records and
+//! time do to it on the way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Action, Answer, Answered, Command, Refusal};
+use crate::command::Answered;
 use crate::configs::Configs;
 use crate::entry::Ignored;
 use crate::event::{Cause, EventKind, IncidentEvent};
 use crate::health::Health;
 use crate::id::{IncidentId, PageId};
-use crate::incident::{Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, State};
+use crate::incident::{Incident, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, Resolution, State};
 use crate::page::{Claim, DeliveryResult, Page, Reason, Settled, Stop};
 use crate::policy::Policy;
 use crate::signal::Signal;
@@ -37,7 +37,7 @@ pub(crate) struct Tracked {
     /// The how manieth incident of the partition it is; orders those of a key.
     pub(crate) nth: u64,
     seen: VecDeque<u64>,
-    answers: VecDeque<Answered>,
+    pub(crate) answers: VecDeque<Answered>,
 }
 
 impl Tracked {
@@ -65,6 +65,7 @@ impl Tracked {
             triggered_at_ms: context.now_ms,
             acknowledged_at_ms: None,
             resolved_at_ms: historical.then_some(context.now_ms),
+            resolution: historical.then_some(Resolution::Historical),
             owner: String::new(),
             previous,
             historical,
@@ -110,8 +111,8 @@ impl Tracked {
     }
 
     /// Adds evidence. An open incident pages nobody for it, unless its severity rises and its
-    /// policy says so, or rises when the policy had come to its end: then nobody else would
-    /// hear of it. A resolved one stays resolved.
+    /// policy says so, or rises when the policy had come to its end or the incident is snoozed:
+    /// then nobody else would hear of it. A resolved one stays resolved.
     pub(crate) fn add(&mut self, signal: Signal, context: &mut Context<'_>) {
         let cause = Cause { effective_ms: Some(signal.effective_ms), ..Cause::default() };
         if signal.historical {
@@ -135,9 +136,11 @@ impl Tracked {
         } else if !rises {
             self.emit(EventKind::Updated, cause(""), context);
         } else if incident.policy.has_destination()
-            && (incident.policy.page_on_rise || incident.exhausted.is_some())
+            && (incident.policy.page_on_rise
+                || incident.state == State::Snoozed
+                || incident.exhausted.is_some())
         {
-            let kind = if incident.state == State::Acknowledged || incident.exhausted.is_some() {
+            let kind = if incident.state != State::Triggered || incident.exhausted.is_some() {
                 EventKind::Triggered
             } else {
                 EventKind::Updated
@@ -150,96 +153,7 @@ impl Tracked {
         }
     }
 
-    /// Does what a person wants, or says why not.
-    pub(crate) fn command(&mut self, command: &Command, context: &mut Context<'_>) {
-        if let Some(known) =
-            self.answers.iter().find(|known| known.command_id == command.command_id)
-        {
-            if known.action == command.action && known.actor == command.actor {
-                let answer = known.answer.clone();
-                self.reply(EventKind::Repeated, command, answer, context);
-            } else {
-                let answer = Answer::Refused(Refusal::CommandIdReused);
-                self.reply(EventKind::Refused, command, answer, context);
-            }
-            return;
-        }
-        let answer = match self.obstacle(command) {
-            Some(refusal) => Answer::Refused(refusal),
-            None => Answer::Applied { version: self.incident.version + 1 },
-        };
-        if self.answers.len() == KEPT_ANSWERS {
-            self.answers.pop_front();
-        }
-        self.answers.push_back(Answered {
-            command_id: command.command_id.clone(),
-            action: command.action,
-            actor: command.actor.clone(),
-            answer: answer.clone(),
-        });
-        if matches!(answer, Answer::Refused(_)) {
-            self.reply(EventKind::Refused, command, answer, context);
-            return;
-        }
-        let kind = match command.action {
-            Action::Acknowledge => self.acknowledge(&command.actor, context.now_ms),
-            Action::Resolve => self.resolve(context.now_ms),
-        };
-        let cause = Cause {
-            actor: command.actor.clone(),
-            note: command.note.clone(),
-            command_id: command.command_id.clone(),
-            ..Cause::default()
-        };
-        self.emit(kind, cause, context);
-        if let Some(event) = context.events.last_mut() {
-            event.answer = Some(answer);
-        }
-    }
-
-    /// The answer that a command got, while it is remembered.
-    pub(crate) fn answer(&self, command_id: &str) -> Option<&Answer> {
-        self.answers.iter().find(|known| known.command_id == command_id).map(|known| &known.answer)
-    }
-
-    fn obstacle(&self, command: &Command) -> Option<Refusal> {
-        let incident = &self.incident;
-        let (expected, actual) = (command.expected_version, incident.version);
-        if incident.state == State::Resolved {
-            return Some(Refusal::AlreadyResolved);
-        }
-        if expected != 0 && expected != actual {
-            return Some(Refusal::StaleVersion { expected, actual });
-        }
-        let taken = incident.state == State::Acknowledged && incident.owner != command.actor;
-        if command.action == Action::Acknowledge && taken {
-            return Some(Refusal::AlreadyAcknowledged { owner: incident.owner.clone() });
-        }
-        None
-    }
-
-    fn acknowledge(&mut self, actor: &str, now_ms: i64) -> EventKind {
-        let incident = &mut self.incident;
-        incident.state = State::Acknowledged;
-        actor.clone_into(&mut incident.owner);
-        incident.acknowledged_at_ms = Some(now_ms);
-        incident.exhausted = None;
-        let timeout_ms = incident.policy.ack_timeout_ms;
-        incident.next_at_ms = (timeout_ms > 0).then_some(now_ms + timeout_ms);
-        self.stop_pages(Stop::Acknowledged);
-        EventKind::Acknowledged
-    }
-
-    fn resolve(&mut self, now_ms: i64) -> EventKind {
-        let incident = &mut self.incident;
-        incident.state = State::Resolved;
-        incident.resolved_at_ms = Some(now_ms);
-        incident.next_at_ms = None;
-        self.stop_pages(Stop::Resolved);
-        EventKind::Resolved
-    }
-
-    fn stop_pages(&mut self, stop: Stop) {
+    pub(crate) fn stop_pages(&mut self, stop: Stop) {
         for page in &mut self.incident.pages {
             page.stop(stop);
         }
@@ -251,12 +165,18 @@ impl Tracked {
         let cause = Cause { effective_ms: Some(due_ms), ..Cause::default() };
         match self.incident.state {
             State::Triggered => {
-                self.next_step(&mut notices, context);
+                self.next_step(Reason::NextStep, &mut notices, context);
                 self.emit_escalated(cause, notices, context);
             }
             State::Acknowledged => {
                 let note = format!("the acknowledgement of {} timed out", self.incident.owner);
                 self.restart(Reason::AckTimeout, &mut notices, context);
+                let cause = Cause { note, ..cause };
+                self.emit_triggered(EventKind::Triggered, cause, notices, context);
+            }
+            State::Snoozed => {
+                let note = format!("the snooze of {} has ended", self.incident.owner);
+                self.restart(Reason::SnoozeEnded, &mut notices, context);
                 let cause = Cause { note, ..cause };
                 self.emit_triggered(EventKind::Triggered, cause, notices, context);
             }

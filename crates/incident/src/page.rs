@@ -103,6 +103,12 @@ pub enum Reason {
     SeverityRise,
     /// The acknowledgement timed out.
     AckTimeout,
+    /// A snooze has ended.
+    SnoozeEnded,
+    /// A person wants this destination to answer for it.
+    Reassigned,
+    /// A person wants the next step now.
+    EscalatedNow,
     /// The team can be reached since the last change of its configuration, or all destinations
     /// of the policy before are gone.
     Reconfigured,
@@ -119,6 +125,9 @@ impl Reason {
             Self::Fallback => "fallback",
             Self::SeverityRise => "severity_rise",
             Self::AckTimeout => "ack_timeout",
+            Self::SnoozeEnded => "snooze_ended",
+            Self::Reassigned => "reassigned",
+            Self::EscalatedNow => "escalated_now",
             Self::Reconfigured => "reconfigured",
         }
     }
@@ -169,6 +178,10 @@ pub enum PageState {
 pub enum Stop {
     /// Somebody answers for the incident.
     Acknowledged,
+    /// Somebody comes back to the incident later.
+    Snoozed,
+    /// Somebody else is to answer for the incident.
+    Reassigned,
     /// The incident is over.
     Resolved,
     /// The same destination is paged anew by a later step.
@@ -179,6 +192,8 @@ impl Stop {
     fn words(self) -> &'static str {
         match self {
             Self::Acknowledged => "the incident was acknowledged",
+            Self::Snoozed => "the incident was snoozed",
+            Self::Reassigned => "the incident was reassigned",
             Self::Resolved => "the incident was resolved",
             Self::Superseded => "a later step pages the same destination",
         }

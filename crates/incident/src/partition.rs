@@ -425,7 +425,7 @@ impl Partition {
         let incident = &tracked.incident;
         let own_due_ms = match incident.state {
             State::Resolved => incident.resolved_at_ms.map(|at| at + RESOLVED_FOR_MS),
-            State::Triggered | State::Acknowledged => incident.next_at_ms,
+            State::Triggered | State::Acknowledged | State::Snoozed => incident.next_at_ms,
         };
         let own = own_due_ms.map(|due_ms| Timer { due_ms, incident: id, page: None });
         let of_pages = incident.pages.iter().filter_map(|page| {

@@ -21,6 +21,8 @@ pub struct Policy {
     pub repeat: u32,
     /// Paged once at the end.
     pub fallback: Vec<String>,
+    /// The destination that somebody has given the incident to; its first step.
+    pub assigned: Option<String>,
     /// [`Team::cool_down_ms`].
     pub cool_down_ms: i64,
     /// [`Team::ack_timeout_ms`].
@@ -42,7 +44,19 @@ impl Policy {
     }
 
     pub(crate) fn of(bundle: &str, team: &Team, family: Family) -> Self {
-        let name = team.by_family.get(&family).unwrap_or(&team.policy);
+        Self::called(bundle, team, team.by_family.get(&family).unwrap_or(&team.policy))
+    }
+
+    /// The policy of this name, for an incident that somebody gives to it; `None` if the team has
+    /// none.
+    pub(crate) fn named(config: Option<(&str, &Config)>, team: &str, name: &str) -> Option<Self> {
+        let (bundle, config) = config?;
+        let team = config.team(team)?;
+        let known = team.policies.contains_key(name) || name == DEFAULT_POLICY;
+        known.then(|| Self::called(bundle, team, name))
+    }
+
+    fn called(bundle: &str, team: &Team, name: &str) -> Self {
         let steps = team.policies.get(name).cloned().unwrap_or_else(|| every_destination(team));
         Self {
             name: if team.policies.contains_key(name) { name } else { DEFAULT_POLICY }.to_owned(),
@@ -50,10 +64,23 @@ impl Policy {
             steps: steps.steps,
             repeat: steps.repeat,
             fallback: steps.fallback,
+            assigned: None,
             cool_down_ms: team.cool_down_ms,
             ack_timeout_ms: team.ack_timeout_ms,
             page_on_rise: team.page_on_rise,
         }
+    }
+
+    /// This policy with a step before all others, to the destination that somebody has given the
+    /// incident to. A step that was put there before goes.
+    pub(crate) fn assigned_to(&self, destination: &str) -> Self {
+        let mut policy = self.clone();
+        if policy.assigned.replace(destination.to_owned()).is_some() {
+            policy.steps.remove(0);
+        }
+        let delay_ms = policy.steps.first().map_or(DEFAULT_DELAY_MS, |step| step.delay_ms);
+        policy.steps.insert(0, Step { destinations: vec![destination.to_owned()], delay_ms });
+        policy
     }
 
     /// Whether there is anybody to page at all.

@@ -24,12 +24,17 @@ impl Tracked {
         notices: &mut Notices,
         context: &mut Context<'_>,
     ) {
+        self.wake();
+        self.incident.pass += 1;
+        self.start(reason, notices, context);
+    }
+
+    /// Nobody answers for it any more.
+    pub(crate) fn wake(&mut self) {
         let incident = &mut self.incident;
         incident.state = State::Triggered;
         incident.owner.clear();
         incident.acknowledged_at_ms = None;
-        incident.pass += 1;
-        self.start(reason, notices, context);
     }
 
     pub(crate) fn start(
@@ -50,15 +55,21 @@ impl Tracked {
     }
 
     /// The step after this one, the next pass, or the end.
-    pub(crate) fn next_step(&mut self, notices: &mut Notices, context: &mut Context<'_>) {
+    pub(crate) fn next_step(
+        &mut self,
+        reason: Reason,
+        notices: &mut Notices,
+        context: &mut Context<'_>,
+    ) {
         let incident = &mut self.incident;
         if (incident.step as usize) + 1 < incident.policy.steps.len() {
             let step = incident.step + 1;
-            self.enter_step(step, Reason::NextStep, notices, context);
+            self.enter_step(step, reason, notices, context);
         } else if incident.repeats_left > 0 {
             incident.repeats_left -= 1;
             incident.pass += 1;
-            self.enter_step(0, Reason::Repeat, notices, context);
+            let reason = if reason == Reason::NextStep { Reason::Repeat } else { reason };
+            self.enter_step(0, reason, notices, context);
         } else {
             incident.next_at_ms = None;
             incident.exhausted = Some(Exhausted::PolicyEnded);

@@ -73,6 +73,12 @@ impl Asked {
             && match event.r#type() {
                 Type::Acknowledged => self.action == Action::Acknowledge,
                 Type::Resolved => self.action == Action::Resolve,
+                Type::Snoozed => matches!(self.action, Action::Snooze(_)),
+                Type::Reassigned => matches!(self.action, Action::Reassign(_)),
+                Type::FalsePositive => self.action == Action::MarkFalsePositive,
+                Type::Triggered | Type::Escalated | Type::Exhausted => {
+                    self.action == Action::EscalateNow
+                }
                 _ => true,
             }
     }
@@ -224,7 +230,7 @@ impl Board {
             incident_id: command.incident_id.clone(),
             command_id: command.command_id.clone(),
             actor: command.actor.clone(),
-            action: command.action,
+            action: command.action.clone(),
         };
         let (answer, answered) = oneshot::channel();
         let mut state = self.write();

@@ -38,10 +38,15 @@ pub(crate) fn body(incident: &Incident, page: &Page, link: &str) -> Bytes {
 /// What has happened to the incident that this page is about.
 fn kind(reason: Reason) -> &'static str {
     match reason {
-        Reason::Triggered | Reason::SeverityRise | Reason::AckTimeout | Reason::Reconfigured => {
-            "triggered"
+        Reason::Triggered
+        | Reason::SeverityRise
+        | Reason::AckTimeout
+        | Reason::SnoozeEnded
+        | Reason::Reconfigured => "triggered",
+        Reason::Reassigned => "reassigned",
+        Reason::NextStep | Reason::StepFailed | Reason::Repeat | Reason::EscalatedNow => {
+            "escalated"
         }
-        Reason::NextStep | Reason::StepFailed | Reason::Repeat => "escalated",
         Reason::Fallback => "exhausted",
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
-    Action, Answer, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, EventKind, Exhausted,
-    Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal, State,
+    Action, Answer, Assignee, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, EventKind,
+    Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal, State,
+    Until,
 };
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::log::v1 as log;
@@ -108,6 +109,20 @@ fn command(it: pb::Command, newer: bool) -> Result<Command, Undecodable> {
     let action = match it.action {
         Some(pb::command::Action::Acknowledge(_)) => Action::Acknowledge,
         Some(pb::command::Action::Resolve(_)) => Action::Resolve,
+        Some(pb::command::Action::Snooze(it)) => Action::Snooze(match it.end {
+            Some(pb::snooze_action::End::UntilMs(at_ms)) => Until::At(at_ms),
+            Some(pb::snooze_action::End::ForMs(ms)) => Until::For(ms),
+            None if newer => return Err(Undecodable::UnknownKind),
+            None => return Err(poison("command.snooze has no end")),
+        }),
+        Some(pb::command::Action::Reassign(it)) => Action::Reassign(match it.to {
+            Some(pb::reassign_action::To::Destination(name)) => Assignee::Destination(name),
+            Some(pb::reassign_action::To::Policy(name)) => Assignee::Policy(name),
+            None if newer => return Err(Undecodable::UnknownKind),
+            None => return Err(poison("command.reassign says not to whom")),
+        }),
+        Some(pb::command::Action::EscalateNow(_)) => Action::EscalateNow,
+        Some(pb::command::Action::MarkFalsePositive(_)) => Action::MarkFalsePositive,
         None if newer => return Err(Undecodable::UnknownKind),
         None => return Err(poison("command.action is not given")),
     };
@@ -170,6 +185,22 @@ pub(crate) fn command_record(command: Command) -> Bytes {
     let action = match command.action {
         Action::Acknowledge => pb::command::Action::Acknowledge(pb::AcknowledgeAction {}),
         Action::Resolve => pb::command::Action::Resolve(pb::ResolveAction {}),
+        Action::Snooze(until) => pb::command::Action::Snooze(pb::SnoozeAction {
+            end: Some(match until {
+                Until::At(at_ms) => pb::snooze_action::End::UntilMs(at_ms),
+                Until::For(ms) => pb::snooze_action::End::ForMs(ms),
+            }),
+        }),
+        Action::Reassign(to) => pb::command::Action::Reassign(pb::ReassignAction {
+            to: Some(match to {
+                Assignee::Destination(name) => pb::reassign_action::To::Destination(name),
+                Assignee::Policy(name) => pb::reassign_action::To::Policy(name),
+            }),
+        }),
+        Action::EscalateNow => pb::command::Action::EscalateNow(pb::EscalateNowAction {}),
+        Action::MarkFalsePositive => {
+            pb::command::Action::MarkFalsePositive(pb::MarkFalsePositiveAction {})
+        }
     };
     record(Wire::Command(pb::Command {
         command_id: command.command_id,
@@ -241,6 +272,9 @@ fn kind(kind: EventKind) -> pb::incident_event::Type {
         EventKind::Triggered => Type::Triggered,
         EventKind::Paged => Type::Paged,
         EventKind::Acknowledged => Type::Acknowledged,
+        EventKind::Snoozed => Type::Snoozed,
+        EventKind::Reassigned => Type::Reassigned,
+        EventKind::FalsePositive => Type::FalsePositive,
         EventKind::Updated => Type::Updated,
         EventKind::Escalated => Type::Escalated,
         EventKind::Resolved => Type::Resolved,
@@ -257,6 +291,7 @@ fn incident(it: &Incident) -> pb::Incident {
     let state = match it.state {
         State::Triggered => Standing::Triggered,
         State::Acknowledged => Standing::Acknowledged,
+        State::Snoozed => Standing::Snoozed,
         State::Resolved => Standing::Resolved,
     };
     let exhausted_reason = match it.exhausted {
@@ -291,6 +326,8 @@ fn incident(it: &Incident) -> pb::Incident {
         historical: it.historical,
         repeats_left: it.repeats_left,
         exhausted_reason: exhausted_reason.to_owned(),
+        resolution: it.resolution.map(|how| how.name().to_owned()).unwrap_or_default(),
+        assigned_to: it.policy.assigned.clone().unwrap_or_default(),
     }
 }
 
@@ -421,8 +458,8 @@ mod tests {
         assert!(matches!(decoded(Wire::Signal(newer_family)), Err(Undecodable::UnknownKind)));
         // Field 15 of the record, length 0.
         assert!(matches!(entry(Some(&[0x7a, 0x00])), Err(Undecodable::UnknownKind)));
-        // A command (field 2, length 2) whose action is field 13, length 0.
-        let newer_action = [0x12, 0x02, 0x6a, 0x00];
+        // A command (field 2, length 3) whose action is field 31, length 0.
+        let newer_action = [0x12, 0x03, 0xfa, 0x01, 0x00];
         assert!(matches!(entry(Some(&newer_action)), Err(Undecodable::UnknownKind)));
         // A command without any action.
         assert!(matches!(entry(Some(&[0x12, 0x00])), Err(Undecodable::Poison { .. })));

@@ -2,10 +2,14 @@
 
 use clap::Subcommand;
 use zhili_proto::escalation::v1::escalation_service_client::EscalationServiceClient;
-use zhili_proto::escalation::v1::{AcknowledgeRequest, Incident, ListRequest, ResolveRequest};
+use zhili_proto::escalation::v1::{
+    AcknowledgeRequest, EscalateNowRequest, Incident, ListRequest, MarkFalsePositiveRequest,
+    ReassignRequest, ResolveRequest, SnoozeRequest,
+};
 use zhili_runtime::Failure;
 
 use crate::client::{System, print, print_json, said};
+use crate::duration::Length;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -31,8 +35,39 @@ enum Action {
     },
     /// Take an incident: nobody else is paged for it.
     Ack(Choice),
+    /// Come back to an incident later: nobody is paged for it until then.
+    Snooze {
+        #[command(flatten)]
+        choice: Choice,
+        /// How long, such as 30m or 4h; at most 7d.
+        #[arg(long = "for", value_name = "LENGTH")]
+        length: Length,
+    },
+    /// Page somebody else for an incident, whoever has it now.
+    Reassign {
+        #[command(flatten)]
+        choice: Choice,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Take the next step of its policy now.
+    Escalate(Choice),
+    /// Close an incident whose signals were wrong; it is kept as an example to tune by.
+    FalsePositive(Choice),
     /// Close an incident for good.
     Resolve(Choice),
+}
+
+/// Who shall have an incident.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct To {
+    /// A destination of the team.
+    #[arg(long)]
+    to: Option<String>,
+    /// Another policy of the team.
+    #[arg(long)]
+    policy: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +80,15 @@ struct Choice {
     /// Refuse if it has changed since this version; 0 takes any.
     #[arg(long, default_value_t = 0)]
     if_version: u64,
+}
+
+/// A request about one incident; its command id is chosen by the service.
+macro_rules! plain {
+    ($request:ident, $choice:expr $(, $field:ident: $value:expr)*) => {{
+        let Choice { incident: incident_id, note, if_version: expected_version } = $choice;
+        let command_id = String::new();
+        $request { incident_id, expected_version, command_id, note $(, $field: $value)* }
+    }};
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -69,26 +113,34 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             return Ok(());
         }
-        Action::Ack(Choice { incident, note, if_version }) => {
-            let request = AcknowledgeRequest {
-                incident_id: incident,
-                expected_version: if_version,
-                command_id: String::new(),
-                note,
-            };
-            client.acknowledge(request).await.map_err(|status| said(&status))?.into_inner().incident
+        Action::Ack(choice) => client
+            .acknowledge(plain!(AcknowledgeRequest, choice))
+            .await
+            .map(|answer| answer.into_inner().incident),
+        Action::Resolve(choice) => client
+            .resolve(plain!(ResolveRequest, choice))
+            .await
+            .map(|answer| answer.into_inner().incident),
+        Action::Escalate(choice) => client
+            .escalate_now(plain!(EscalateNowRequest, choice))
+            .await
+            .map(|answer| answer.into_inner().incident),
+        Action::FalsePositive(choice) => client
+            .mark_false_positive(plain!(MarkFalsePositiveRequest, choice))
+            .await
+            .map(|answer| answer.into_inner().incident),
+        Action::Snooze { choice, length } => {
+            let duration = Some(zhili_proto::duration(length.ms));
+            let request = plain!(SnoozeRequest, choice, until: None, duration: duration);
+            client.snooze(request).await.map(|answer| answer.into_inner().incident)
         }
-        Action::Resolve(Choice { incident, note, if_version }) => {
-            let request = ResolveRequest {
-                incident_id: incident,
-                expected_version: if_version,
-                command_id: String::new(),
-                note,
-            };
-            client.resolve(request).await.map_err(|status| said(&status))?.into_inner().incident
+        Action::Reassign { choice, to } => {
+            let (destination, policy) = (to.to.unwrap_or_default(), to.policy.unwrap_or_default());
+            let request = plain!(ReassignRequest, choice, destination: destination, policy: policy);
+            client.reassign(request).await.map(|answer| answer.into_inner().incident)
         }
     };
-    let changed = changed.unwrap_or_default();
+    let changed = changed.map_err(|status| said(&status))?.unwrap_or_default();
     if arguments.json { print_json(&changed) } else { print(&line(&changed)) }
 }
 

@@ -150,10 +150,12 @@ impl Desk {
         answer
     }
 
-    /// The incident opened last.
+    /// The incident that was told of last, or else the one opened last.
     pub(crate) fn incident(&self) -> &Incident {
-        let opened = self.events.iter().rev().find_map(|event| event.incident.as_ref());
-        self.partition.get(opened.expect("an incident").incident_id).expect("in memory")
+        let told = self.events.iter().rev().find_map(|event| event.incident.as_ref());
+        let told = told.and_then(|incident| self.partition.get(incident.incident_id));
+        let opened = || self.partition.incidents().max_by_key(|incident| incident.triggered_at_ms);
+        told.or_else(opened).expect("an incident in memory")
     }
 
     pub(crate) fn kinds(&self) -> Vec<EventKind> {

@@ -6,6 +6,7 @@ mod configuration;
 mod crash_points;
 mod delivery;
 mod desk;
+mod handling;
 mod incidents;
 mod paging;
 mod properties;

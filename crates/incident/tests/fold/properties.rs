@@ -69,7 +69,18 @@ fn op() -> impl Strategy<Value = Op> {
     ]);
     let outcome =
         || prop::sample::select(vec![Outcome::Delivered, Outcome::Failed, Outcome::Rejected]);
-    let action = prop::sample::select(vec![Action::Acknowledge, Action::Resolve]);
+    let action = prop_oneof![
+        4 => Just(Action::Acknowledge),
+        2 => Just(Action::Resolve),
+        2 => (-1..700_000_i64).prop_map(|ms| Action::Snooze(Until::For(ms))),
+        1 => (START..START + 900_000_000).prop_map(|at| Action::Snooze(Until::At(at))),
+        2 => prop::sample::select(vec!["floor", "managers", "nobody"])
+            .prop_map(|name| Action::Reassign(Assignee::Destination(name.to_owned()))),
+        1 => prop::sample::select(vec!["default", "nothing"])
+            .prop_map(|name| Action::Reassign(Assignee::Policy(name.to_owned()))),
+        2 => Just(Action::EscalateNow),
+        1 => Just(Action::MarkFalsePositive),
+    ];
     let seen = prop::sample::select(vec![Seen::Any, Seen::Current, Seen::Earlier]);
     let index = any::<prop::sample::Index>;
     prop_oneof![
@@ -254,6 +265,11 @@ impl Model {
                 assert!(incident.next_at_ms.is_none_or(|at| at > now));
                 assert!(!incident.owner.is_empty() && incident.acknowledged_at_ms.is_some());
             }
+            State::Snoozed => {
+                let ends = incident.next_at_ms.is_some_and(|at| at > now);
+                assert!(ends && !incident.owner.is_empty());
+                assert!(incident.next_at_ms <= Some(now + LONGEST_SNOOZE_MS));
+            }
             State::Resolved => {
                 let at = incident.resolved_at_ms.expect("since when");
                 assert!(now < at + RESOLVED_FOR_MS, "forgotten in time");
@@ -339,7 +355,7 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
                 },
                 actor: if *actor { "ann" } else { "bob" }.to_owned(),
                 note: String::new(),
-                action: *action,
+                action: action.clone(),
             };
             (now, Some(Entry::Command(command)))
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
 use zhili_eventlog::{Headers, LogError, NewRecord, TopicPartition, partition_of, topics, trace};
-use zhili_incident::{Action, Command};
+use zhili_incident::{Action, Assignee, Command, Until};
 use zhili_proto::escalation::v1 as pb;
+use zhili_proto::{duration_millis, millis};
 use zhili_runtime::auth::Principal;
 use zhili_runtime::{ErrorCode, ServiceError};
 
@@ -34,18 +35,69 @@ pub(crate) struct Request {
     pub(crate) note: String,
 }
 
-impl From<pb::AcknowledgeRequest> for Request {
-    fn from(request: pb::AcknowledgeRequest) -> Self {
-        let pb::AcknowledgeRequest { incident_id, expected_version, command_id, note } = request;
-        Self { action: Action::Acknowledge, incident_id, expected_version, command_id, note }
+/// Requests that say no more than which incident.
+macro_rules! plain {
+    ($($message:ident => $action:ident),* $(,)?) => {$(
+        impl TryFrom<pb::$message> for Request {
+            type Error = ServiceError;
+
+            fn try_from(request: pb::$message) -> Result<Self, ServiceError> {
+                let pb::$message { incident_id, expected_version, command_id, note } = request;
+                let action = Action::$action;
+                Ok(Self { action, incident_id, expected_version, command_id, note })
+            }
+        }
+    )*};
+}
+
+plain! {
+    AcknowledgeRequest => Acknowledge,
+    ResolveRequest => Resolve,
+    EscalateNowRequest => EscalateNow,
+    MarkFalsePositiveRequest => MarkFalsePositive,
+}
+
+impl TryFrom<pb::SnoozeRequest> for Request {
+    type Error = ServiceError;
+
+    fn try_from(request: pb::SnoozeRequest) -> Result<Self, ServiceError> {
+        let until = match (&request.until, &request.duration) {
+            (Some(until), None) => millis(until).map(Until::At),
+            (None, Some(length)) => duration_millis(length).map(Until::For),
+            _ => return Err(invalid("give one of `until` and `duration`")),
+        };
+        let until = until.ok_or_else(|| invalid("until: beyond what can be counted"))?;
+        let pb::SnoozeRequest { incident_id, expected_version, command_id, note, .. } = request;
+        let action = Action::Snooze(until);
+        Ok(Self { action, incident_id, expected_version, command_id, note })
     }
 }
 
-impl From<pb::ResolveRequest> for Request {
-    fn from(request: pb::ResolveRequest) -> Self {
-        let pb::ResolveRequest { incident_id, expected_version, command_id, note } = request;
-        Self { action: Action::Resolve, incident_id, expected_version, command_id, note }
+impl TryFrom<pb::ReassignRequest> for Request {
+    type Error = ServiceError;
+
+    fn try_from(request: pb::ReassignRequest) -> Result<Self, ServiceError> {
+        let pb::ReassignRequest {
+            incident_id,
+            expected_version,
+            command_id,
+            note,
+            destination,
+            policy,
+        } = request;
+        let to = match (destination.is_empty(), policy.is_empty()) {
+            (false, true) => Assignee::Destination(destination),
+            (true, false) => Assignee::Policy(policy),
+            _ => return Err(invalid("give one of `destination` and `policy`")),
+        };
+        check_length("the name of the assignee", to.name(), LONGEST_ID)?;
+        let action = Action::Reassign(to);
+        Ok(Self { action, incident_id, expected_version, command_id, note })
     }
+}
+
+fn invalid(message: &str) -> ServiceError {
+    ServiceError::new(ErrorCode::Invalid, message)
 }
 
 impl Api {
@@ -120,6 +172,7 @@ impl Api {
                 ServiceError::new(ErrorCode::Internal, "the answer names no incident")
             }),
             "unknown_incident" => Err(unknown(&incident.incident_id)),
+            "snooze_out_of_range" | "unknown_assignee" => Err(invalid(&event.note)),
             _ => Err(ServiceError::new(ErrorCode::Conflict, event.note.clone())),
         }
     }
@@ -245,7 +298,8 @@ mod tests {
             command_id: "click".into(),
             ..pb::AcknowledgeRequest::default()
         };
-        let late = api.command(Some(&caller), request.into()).await.unwrap_err();
+        let request = request.try_into().unwrap();
+        let late = api.command(Some(&caller), request).await.unwrap_err();
         assert_eq!(late.code, ErrorCode::Timeout);
         assert!(late.message.contains("command_id click"), "{}", late.message);
         assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());

@@ -6,9 +6,12 @@ use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use zhili_proto::escalation::v1::escalation_service_server::EscalationService;
 use zhili_proto::escalation::v1::{
-    AcknowledgeRequest, AcknowledgeResponse, GetRequest, GetResponse, ListRequest, ListResponse,
-    ResolveRequest, ResolveResponse, WatchRequest, WatchResponse,
+    AcknowledgeRequest, AcknowledgeResponse, EscalateNowRequest, EscalateNowResponse, GetRequest,
+    GetResponse, Incident, ListRequest, ListResponse, MarkFalsePositiveRequest,
+    MarkFalsePositiveResponse, ReassignRequest, ReassignResponse, ResolveRequest, ResolveResponse,
+    SnoozeRequest, SnoozeResponse, WatchRequest, WatchResponse,
 };
+use zhili_runtime::ServiceError;
 use zhili_runtime::auth::Principal;
 
 use super::Api;
@@ -31,6 +34,17 @@ fn caller<T>(request: &Request<T>) -> Option<Principal> {
     request.extensions().get::<Principal>().cloned()
 }
 
+impl Api {
+    async fn obey<T>(&self, request: Request<T>) -> Result<Incident, Status>
+    where
+        super::Request: TryFrom<T, Error = ServiceError>,
+    {
+        let caller = caller(&request);
+        let request = super::Request::try_from(request.into_inner())?;
+        Ok(self.command(caller.as_ref(), request).await?)
+    }
+}
+
 #[tonic::async_trait]
 impl EscalationService for Api {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
@@ -48,18 +62,48 @@ impl EscalationService for Api {
         &self,
         request: Request<AcknowledgeRequest>,
     ) -> Result<Response<AcknowledgeResponse>, Status> {
-        let caller = caller(&request);
-        let incident = self.command(caller.as_ref(), request.into_inner().into()).await?;
-        Ok(Response::new(AcknowledgeResponse { incident: Some(incident) }))
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(AcknowledgeResponse { incident }))
     }
 
     async fn resolve(
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<ResolveResponse>, Status> {
-        let caller = caller(&request);
-        let incident = self.command(caller.as_ref(), request.into_inner().into()).await?;
-        Ok(Response::new(ResolveResponse { incident: Some(incident) }))
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(ResolveResponse { incident }))
+    }
+
+    async fn snooze(
+        &self,
+        request: Request<SnoozeRequest>,
+    ) -> Result<Response<SnoozeResponse>, Status> {
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(SnoozeResponse { incident }))
+    }
+
+    async fn reassign(
+        &self,
+        request: Request<ReassignRequest>,
+    ) -> Result<Response<ReassignResponse>, Status> {
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(ReassignResponse { incident }))
+    }
+
+    async fn escalate_now(
+        &self,
+        request: Request<EscalateNowRequest>,
+    ) -> Result<Response<EscalateNowResponse>, Status> {
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(EscalateNowResponse { incident }))
+    }
+
+    async fn mark_false_positive(
+        &self,
+        request: Request<MarkFalsePositiveRequest>,
+    ) -> Result<Response<MarkFalsePositiveResponse>, Status> {
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(MarkFalsePositiveResponse { incident }))
     }
 
     async fn watch(

@@ -20,6 +20,8 @@ use super::{Api, Request};
 /// Body of a command; the largest note fits.
 const MOST_BYTES: usize = 16 << 10;
 
+const ACTIONS: &str = "acknowledge, snooze, reassign, escalate, markFalsePositive, resolve";
+
 pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .route("/v1/incidents", get(list))
@@ -80,16 +82,21 @@ async fn command(
         ServiceError::new(code, message)
     })?;
     let (incident_id, action) = target.split_once(':').ok_or_else(|| {
-        ServiceError::new(ErrorCode::NotFound, "POST to /v1/incidents/{id}:acknowledge or :resolve")
+        let message = format!("POST to /v1/incidents/{{id}}:ACTION; there are {ACTIONS}");
+        ServiceError::new(ErrorCode::NotFound, message)
     })?;
     let request: Request = match action {
-        "acknowledge" => parse::<pb::AcknowledgeRequest>(&body)?.into(),
-        "resolve" => parse::<pb::ResolveRequest>(&body)?.into(),
+        "acknowledge" => parse::<pb::AcknowledgeRequest>(&body)?.try_into(),
+        "resolve" => parse::<pb::ResolveRequest>(&body)?.try_into(),
+        "snooze" => parse::<pb::SnoozeRequest>(&body)?.try_into(),
+        "reassign" => parse::<pb::ReassignRequest>(&body)?.try_into(),
+        "escalate" => parse::<pb::EscalateNowRequest>(&body)?.try_into(),
+        "markFalsePositive" => parse::<pb::MarkFalsePositiveRequest>(&body)?.try_into(),
         other => {
-            let message = format!("{other:?} is not an action; there are acknowledge and resolve");
+            let message = format!("{other:?} is not an action; there are {ACTIONS}");
             return Err(ServiceError::new(ErrorCode::NotFound, message));
         }
-    };
+    }?;
     if !request.incident_id.is_empty() && request.incident_id != incident_id {
         return Err(invalid("incident_id: is another than that of the path".to_owned()));
     }

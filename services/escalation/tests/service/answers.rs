@@ -70,6 +70,46 @@ async fn an_incident_is_acknowledged_and_resolved_over_grpc() {
 }
 
 #[tokio::test]
+async fn an_incident_is_snoozed_reassigned_escalated_and_marked_over_http() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    let (id, _) = triggered(&bench, "c1").await;
+    let act = async |action: &str, body| {
+        let (status, answer) = service.post(&format!("/v1/incidents/{id}:{action}"), body).await;
+        (status, answer["incident"].clone(), answer["detail"].clone())
+    };
+    let (status, incident, _) = act("snooze", json!({ "duration": "1800s" })).await;
+    assert_eq!((status, &incident["state"]), (200, &json!("snoozed")));
+    assert_eq!(incident["owner"], "mei");
+    let (status, incident, _) = act("reassign", json!({ "destination": "floor" })).await;
+    assert_eq!((status, &incident["state"]), (200, &json!("triggered")));
+    assert_eq!(incident["assigned_to"], "floor");
+    let (status, incident, _) = act("escalate", json!({})).await;
+    assert_eq!((status, &incident["step"]), (200, &json!(1)));
+    let (status, incident, _) = act("markFalsePositive", json!({ "note": "sarcasm" })).await;
+    assert_eq!((status, &incident["state"]), (200, &json!("resolved")));
+    assert_eq!(incident["resolution"], "false_positive");
+    assert_eq!(bench.told(Type::FalsePositive, "c1").await.note, "sarcasm");
+}
+
+#[tokio::test]
+async fn a_snooze_without_an_end_and_an_assignee_that_is_unknown_are_the_callers_mistakes() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    let (id, _) = triggered(&bench, "c1").await;
+    for (action, body, told) in [
+        ("snooze", json!({}), "until"),
+        ("snooze", json!({ "duration": "604801s" }), "within 7 days"),
+        ("reassign", json!({}), "destination"),
+        ("reassign", json!({ "destination": "moon" }), "moon"),
+    ] {
+        let (status, problem) = service.post(&format!("/v1/incidents/{id}:{action}"), body).await;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(status == 400 && detail.contains(told), "{status} {problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_against_an_older_version_is_refused_and_says_why() {
     let bench = Bench::with_floor().await;
     let service = bench.start().await;
