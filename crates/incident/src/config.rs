@@ -11,6 +11,10 @@
 //!     { destinations = ["floor", "managers"], delay_ms = 300000 },
 //! ]
 //!
+//! [[teams.default.rules]]             # the first that matches decides
+//! match = { kind = ["sla.*.warning"], queue = ["vip"] }
+//! page = true                         # warnings page nobody otherwise
+//!
 //! [teams.default.destinations]
 //! floor = { webhook = { url = "https://hooks.example/floor", secret = "env:FLOOR_SECRET" } }
 //! managers = { webhook = { url = "https://hooks.example/managers" } }
@@ -22,6 +26,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
+use crate::rule::Rule;
 use crate::signal::Family;
 
 /// The team that a tenant's other teams fall back to.
@@ -42,6 +47,7 @@ const DAY_MS: i64 = 24 * 60 * 60_000;
 const MOST_REPEATS: u32 = 9;
 const MOST_STEPS: usize = 20;
 const MOST_DESTINATIONS: usize = 20;
+const MOST_RULES: usize = 100;
 
 /// A tenant's escalation settings, by team. One that exists is valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +89,8 @@ pub struct Team {
     pub policies: BTreeMap<String, Steps>,
     /// Places that can be paged, by name.
     pub destinations: BTreeMap<String, Destination>,
+    /// What becomes of signals; the first that matches decides.
+    pub rules: Vec<Rule>,
     /// For so long after an incident was resolved, a signal of the same key that is no more
     /// severe is recorded with it and pages nobody. Milliseconds, at most a day.
     pub cool_down_ms: i64,
@@ -101,6 +109,7 @@ impl Default for Team {
             by_family: BTreeMap::new(),
             policies: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            rules: Vec::new(),
             cool_down_ms: 5 * 60_000,
             ack_timeout_ms: 10 * 60_000,
             page_on_rise: false,
@@ -246,6 +255,10 @@ impl Team {
             self.check_policy(&field, policy)?;
         }
         self.check_policy_name(&format!("{field}.policy"), &self.policy)?;
+        if self.rules.len() > MOST_RULES {
+            let count = self.rules.len();
+            return wrong(format!("{field}.rules"), format!("{count} rules; at most {MOST_RULES}"));
+        }
         for (family, name) in &self.by_family {
             self.check_policy_name(&format!("{field}.by_family.{family}"), name)?;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ANY_TENANT, Config, Destination};
+use crate::config::{ANY_TENANT, Config, Destination, Team};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InForce {
@@ -37,6 +37,11 @@ impl Configs {
         team: &str,
         destination: &str,
     ) -> Option<&Destination> {
-        self.of(tenant)?.1.team(team)?.destinations.get(destination)
+        self.team(tenant, team)?.destinations.get(destination)
+    }
+
+    /// The settings of a team now.
+    pub(crate) fn team(&self, tenant: &str, team: &str) -> Option<&Team> {
+        self.of(tenant)?.1.team(team)
     }
 }

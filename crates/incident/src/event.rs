@@ -23,6 +23,8 @@ pub enum EventKind {
     Acknowledged,
     /// Somebody comes back to it later; nobody is paged until then.
     Snoozed,
+    /// It was opened or goes on without paging anybody for a while; `note` says why.
+    Suppressed,
     /// Somebody else shall answer for it and is paged from now on.
     Reassigned,
     /// Evidence was added; nobody is paged for it, unless the severity rose and the policy
@@ -56,6 +58,7 @@ impl EventKind {
             Self::Paged => "paged",
             Self::Acknowledged => "acknowledged",
             Self::Snoozed => "snoozed",
+            Self::Suppressed => "suppressed",
             Self::Reassigned => "reassigned",
             Self::Updated => "updated",
             Self::Escalated => "escalated",

@@ -115,6 +115,7 @@ impl Tracked {
     fn acknowledge(&mut self, actor: &str, now_ms: i64) {
         let incident = &mut self.incident;
         incident.state = State::Acknowledged;
+        incident.suppression = None;
         actor.clone_into(&mut incident.owner);
         incident.acknowledged_at_ms = Some(now_ms);
         incident.exhausted = None;
@@ -126,6 +127,7 @@ impl Tracked {
     fn snooze(&mut self, actor: &str, until: Until, now_ms: i64) {
         let incident = &mut self.incident;
         incident.state = State::Snoozed;
+        incident.suppression = None;
         actor.clone_into(&mut incident.owner);
         incident.exhausted = None;
         incident.next_at_ms = Some(until.instant_ms(now_ms));
@@ -147,6 +149,7 @@ impl Tracked {
 
     fn reassign(&mut self, policy: Policy, cause: Cause, context: &mut Context<'_>) {
         self.incident.policy = Arc::new(policy);
+        self.incident.insisted = true;
         self.stop_pages(Stop::Reassigned);
         let mut notices = Notices::new();
         self.restart(Reason::Reassigned, &mut notices, context);
@@ -156,12 +159,14 @@ impl Tracked {
     /// Goes on from where the policy stood, or starts it again where nothing was left of it.
     fn escalate(&mut self, cause: Cause, context: &mut Context<'_>) {
         let incident = &mut self.incident;
+        incident.insisted = true;
         let mut notices = Notices::new();
+        let stands = incident.exhausted.is_none() && incident.state != State::Suppressed;
         let has_next = (incident.step as usize) + 1 < incident.policy.steps.len();
         if incident.state == State::Triggered && incident.exhausted.is_none() {
             self.next_step(Reason::EscalatedNow, &mut notices, context);
             self.emit_escalated(cause, notices, context);
-        } else if incident.exhausted.is_none() && has_next {
+        } else if stands && has_next {
             // In a pass of its own: the pages of this one may have been sent.
             incident.pass += 1;
             self.wake();
@@ -190,6 +195,7 @@ impl Tracked {
     pub(crate) fn resolve(&mut self, resolution: Resolution, now_ms: i64) {
         let incident = &mut self.incident;
         incident.state = State::Resolved;
+        incident.suppression = None;
         incident.resolution = Some(resolution);
         incident.resolved_at_ms = Some(now_ms);
         incident.next_at_ms = None;

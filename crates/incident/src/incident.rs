@@ -8,6 +8,7 @@ use crate::id::{IncidentId, PageId};
 use crate::page::Page;
 use crate::policy::Policy;
 use crate::signal::{Family, Severity, Signal};
+use crate::suppression::Suppression;
 
 /// Signals kept with an incident: the first and the newest; all are counted.
 pub const KEPT_EVIDENCE: usize = 21;
@@ -30,6 +31,9 @@ pub enum State {
     Acknowledged,
     /// `owner` comes back to it at `next_at_ms`; until then nobody is paged.
     Snoozed,
+    /// Recorded; nobody is paged because of its `suppression`, which is looked at again at
+    /// `next_at_ms`.
+    Suppressed,
     /// It is over, for good.
     Resolved,
 }
@@ -41,6 +45,7 @@ impl State {
             Self::Triggered => "triggered",
             Self::Acknowledged => "acknowledged",
             Self::Snoozed => "snoozed",
+            Self::Suppressed => "suppressed",
             Self::Resolved => "resolved",
         }
     }
@@ -54,6 +59,8 @@ pub enum Resolution {
     Resolved,
     /// A person says that its signals were wrong.
     FalsePositive,
+    /// Nobody was to be paged for it, and nobody has taken it in a day.
+    Unpaged,
     /// It was opened by a historical signal.
     Historical,
 }
@@ -64,6 +71,7 @@ impl Resolution {
         match self {
             Self::Resolved => "resolved",
             Self::FalsePositive => "false_positive",
+            Self::Unpaged => "unpaged",
             Self::Historical => "historical",
         }
     }
@@ -102,6 +110,8 @@ pub struct Incident {
     pub team: String,
     /// The conversation.
     pub conversation_id: String,
+    /// Queue of the conversation when it was opened.
+    pub queue: String,
     /// What it is about.
     pub family: Family,
     /// Kind of its first most severe signal.
@@ -140,7 +150,14 @@ pub struct Incident {
     pub pass: u32,
     /// Repeats that remain after this pass.
     pub repeats_left: u32,
-    /// When time changes its state: the next step, or the end of the acknowledgement or snooze.
+    /// Whether any of its live signals is of a kind that pages.
+    pub pages_people: bool,
+    /// A person has escalated or reassigned it: nothing suppresses it any more.
+    pub insisted: bool,
+    /// Why and since when nobody is paged, while it is suppressed.
+    pub suppression: Option<Suppression>,
+    /// When time changes its state: the next step, or the end of the acknowledgement, snooze or
+    /// suppression.
     pub next_at_ms: Option<i64>,
     /// Set when nothing further happens by itself.
     pub exhausted: Option<Exhausted>,

@@ -19,6 +19,13 @@
 //! recorded with the resolved incident; a worse or later one opens a new incident that names
 //! its predecessor. Historical signals are recorded and never page.
 //!
+//! # Who is not paged
+//!
+//! An incident is suppressed while something holds its pages back: it is told of, listed, takes
+//! evidence, acknowledgement and resolution, and is looked at again when the cause ends. Kinds
+//! that only announce something ([`UNPAGED_KINDS`]) page nobody unless a [`Rule`] of the team
+//! says so. A person who escalates or reassigns a suppressed incident is obeyed.
+//!
 //! # Pages
 //!
 //! See [`Page`]. Pages of the destinations of one step go out together. A page that the
@@ -58,12 +65,15 @@ mod id;
 mod incident;
 mod index;
 mod lifecycle;
+mod matcher;
 mod page;
 mod partition;
 mod policy;
+mod rule;
 mod signal;
 mod snapshot;
 mod steps;
+mod suppression;
 mod telling;
 
 pub use command::{Action, Answer, Assignee, Command, LONGEST_SNOOZE_MS, Refusal, Until};
@@ -79,11 +89,14 @@ pub use incident::{
     Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
     Resolution, State,
 };
+pub use matcher::{Matcher, Pattern};
 pub use page::{
     Attempt, Channel, Claim, DeliveryResult, KEPT_ATTEMPTS, LEASE_MS, LONGEST_RETRY_AFTER_MS,
     LONGEST_TRY_MS, Outcome, Page, PageState, RETRY_MS, Reason, Stop, retry_wait_ms,
 };
 pub use partition::Partition;
 pub use policy::Policy;
+pub use rule::{Rule, UNPAGED_KINDS};
 pub use signal::{Family, Severity, Signal};
 pub use snapshot::SnapshotError;
+pub use suppression::{Held, Suppression, UNPAGED_FOR_MS};

@@ -41,10 +41,12 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    /// Opens an incident. A historical signal opens one that is resolved already.
+    /// Opens an incident; `pages` says whether its signal is of a kind that does. A historical
+    /// signal opens one that is resolved already.
     pub(crate) fn open(
         nth: u64,
         signal: Signal,
+        pages: bool,
         policy: Arc<Policy>,
         previous: Option<IncidentId>,
         context: &mut Context<'_>,
@@ -56,6 +58,7 @@ impl Tracked {
             tenant: signal.tenant.clone(),
             team: signal.team.clone(),
             conversation_id: signal.conversation_id.clone(),
+            queue: signal.queue.clone(),
             family: signal.family,
             kind: signal.kind.clone(),
             category: signal.category.clone(),
@@ -75,6 +78,9 @@ impl Tracked {
             policy,
             step: 0,
             pass: 0,
+            pages_people: pages && !historical,
+            insisted: false,
+            suppression: None,
             next_at_ms: None,
             exhausted: None,
             pages: Vec::new(),
@@ -113,12 +119,13 @@ impl Tracked {
     /// Adds evidence. An open incident pages nobody for it, unless its severity rises and its
     /// policy says so, or rises when the policy had come to its end or the incident is snoozed:
     /// then nobody else would hear of it. A resolved one stays resolved.
-    pub(crate) fn add(&mut self, signal: Signal, context: &mut Context<'_>) {
-        let cause = Cause { effective_ms: Some(signal.effective_ms), ..Cause::default() };
+    pub(crate) fn add(&mut self, signal: Signal, pages: bool, context: &mut Context<'_>) {
+        let effective_ms = Some(signal.effective_ms);
+        let cause = |note: &str| Cause { effective_ms, note: note.to_owned(), ..Cause::default() };
         if signal.historical {
             self.keep(signal);
-            let note = "historical: recorded, nobody is paged".to_owned();
-            self.emit(EventKind::Recorded, Cause { note, ..cause }, context);
+            let cause = cause("historical: recorded, nobody is paged");
+            self.emit(EventKind::Recorded, cause, context);
             return;
         }
         let rises = signal.severity > self.incident.severity;
@@ -128,14 +135,21 @@ impl Tracked {
             self.incident.category.clone_from(&signal.category);
         }
         self.keep(signal);
+        self.incident.pages_people |= pages;
         let incident = &self.incident;
-        let cause = |note: &str| Cause { note: note.to_owned(), ..cause };
         if !incident.is_open() {
             let note = "within the cool-down of the resolved incident: nobody is paged";
             self.emit(EventKind::Updated, cause(note), context);
+        } else if incident.state == State::Suppressed {
+            let reason = if rises { Reason::SeverityRise } else { Reason::Triggered };
+            let note = if rises { "the severity rose" } else { "" };
+            if !self.reconsider(reason, cause(note), context) {
+                self.emit(EventKind::Updated, cause(note), context);
+            }
         } else if !rises {
             self.emit(EventKind::Updated, cause(""), context);
-        } else if incident.policy.has_destination()
+        } else if pages
+            && incident.policy.has_destination()
             && (incident.policy.page_on_rise
                 || incident.state == State::Snoozed
                 || incident.exhausted.is_some())
@@ -165,8 +179,13 @@ impl Tracked {
         let cause = Cause { effective_ms: Some(due_ms), ..Cause::default() };
         match self.incident.state {
             State::Triggered => {
-                self.next_step(Reason::NextStep, &mut notices, context);
-                self.emit_escalated(cause, notices, context);
+                if self.suppress(context) {
+                    let cause = Cause { note: self.suppression_words(), ..cause };
+                    self.emit(EventKind::Suppressed, cause, context);
+                } else {
+                    self.next_step(Reason::NextStep, &mut notices, context);
+                    self.emit_escalated(cause, notices, context);
+                }
             }
             State::Acknowledged => {
                 let note = format!("the acknowledgement of {} timed out", self.incident.owner);
@@ -179,6 +198,9 @@ impl Tracked {
                 self.restart(Reason::SnoozeEnded, &mut notices, context);
                 let cause = Cause { note, ..cause };
                 self.emit_triggered(EventKind::Triggered, cause, notices, context);
+            }
+            State::Suppressed => {
+                self.reconsider(Reason::Released, cause, context);
             }
             State::Resolved => {}
         }

@@ -105,6 +105,8 @@ pub enum Reason {
     AckTimeout,
     /// A snooze has ended.
     SnoozeEnded,
+    /// What suppressed the incident has ended.
+    Released,
     /// A person wants this destination to answer for it.
     Reassigned,
     /// A person wants the next step now.
@@ -126,6 +128,7 @@ impl Reason {
             Self::SeverityRise => "severity_rise",
             Self::AckTimeout => "ack_timeout",
             Self::SnoozeEnded => "snooze_ended",
+            Self::Released => "released",
             Self::Reassigned => "reassigned",
             Self::EscalatedNow => "escalated_now",
             Self::Reconfigured => "reconfigured",
@@ -182,6 +185,8 @@ pub enum Stop {
     Snoozed,
     /// Somebody else is to answer for the incident.
     Reassigned,
+    /// The incident is not to page for a while.
+    Suppressed,
     /// The incident is over.
     Resolved,
     /// The same destination is paged anew by a later step.
@@ -194,6 +199,7 @@ impl Stop {
             Self::Acknowledged => "the incident was acknowledged",
             Self::Snoozed => "the incident was snoozed",
             Self::Reassigned => "the incident was reassigned",
+            Self::Suppressed => "the incident was suppressed",
             Self::Resolved => "the incident was resolved",
             Self::Superseded => "a later step pages the same destination",
         }

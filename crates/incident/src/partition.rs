@@ -17,6 +17,7 @@ use crate::index::{Entered, Index, Timer};
 use crate::lifecycle::{Context, Tracked};
 use crate::page::{Claim, DeliveryResult, Page, PageState};
 use crate::policy::Policy;
+use crate::rule;
 use crate::signal::{Family, Key, Signal};
 use crate::telling::reply;
 
@@ -260,7 +261,11 @@ impl Partition {
         self.durable.health.of(tenant, team, destination)
     }
 
-    fn signal(&mut self, signal: Signal, events: &mut Vec<IncidentEvent>) -> Result<(), Ignored> {
+    fn signal(
+        &mut self,
+        mut signal: Signal,
+        events: &mut Vec<IncidentEvent>,
+    ) -> Result<(), Ignored> {
         let key = signal.key();
         let fingerprint = signal.fingerprint();
         let of_key: &[IncidentId] = self.index.keys.get(&key).map_or(&[], Vec::as_slice);
@@ -272,6 +277,8 @@ impl Partition {
             return Err(Ignored::DuplicateSignal);
         }
         let latest = of_key.last().copied();
+        let team = self.durable.configs.team(&signal.tenant, &signal.team);
+        let pages = rule::judge(team.map_or(&[], |team| &team.rules), &mut signal);
         let policy = self.policy(&signal.tenant, &signal.team, signal.family);
         let now_ms = self.durable.now_ms;
         let mut context = Context {
@@ -289,12 +296,12 @@ impl Partition {
             joins.then_some((id, tracked))
         });
         if let Some((id, tracked)) = joined {
-            tracked.add(signal, &mut context);
+            tracked.add(signal, pages, &mut context);
             self.refresh(id);
         } else {
             self.durable.opened += 1;
             let nth = self.durable.opened;
-            let tracked = Tracked::open(nth, signal, policy, latest, &mut context);
+            let tracked = Tracked::open(nth, signal, pages, policy, latest, &mut context);
             self.durable.incidents.insert(opened, tracked);
             self.enter_key(opened);
             self.refresh(opened);
@@ -425,7 +432,7 @@ impl Partition {
         let incident = &tracked.incident;
         let own_due_ms = match incident.state {
             State::Resolved => incident.resolved_at_ms.map(|at| at + RESOLVED_FOR_MS),
-            State::Triggered | State::Acknowledged | State::Snoozed => incident.next_at_ms,
+            _ => incident.next_at_ms,
         };
         let own = own_due_ms.map(|due_ms| Timer { due_ms, incident: id, page: None });
         let of_pages = incident.pages.iter().filter_map(|page| {

@@ -35,8 +35,10 @@ impl Tracked {
         incident.state = State::Triggered;
         incident.owner.clear();
         incident.acknowledged_at_ms = None;
+        incident.suppression = None;
     }
 
+    /// Enters the first step, unless something holds the pages back.
     pub(crate) fn start(
         &mut self,
         reason: Reason,
@@ -45,7 +47,12 @@ impl Tracked {
     ) {
         let incident = &mut self.incident;
         incident.repeats_left = incident.policy.repeat;
+        incident.step = 0;
         incident.exhausted = None;
+        if self.suppress(context) {
+            return;
+        }
+        let incident = &mut self.incident;
         if incident.policy.has_destination() {
             self.enter_step(0, reason, notices, context);
         } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{Answer, Command};
 use crate::event::{Cause, EventKind, IncidentEvent, event_id, reply_id};
-use crate::incident::Incident;
+use crate::incident::{Incident, State};
 use crate::lifecycle::{Context, Notices, Tracked};
 
 impl Tracked {
@@ -38,6 +38,14 @@ impl Tracked {
         context: &mut Context<'_>,
     ) {
         let effective_ms = cause.effective_ms;
+        let (kind, cause) = if self.incident.state == State::Suppressed {
+            let words = self.suppression_words();
+            let note =
+                if cause.note.is_empty() { words } else { format!("{}; {words}", cause.note) };
+            (EventKind::Suppressed, Cause { note, ..cause })
+        } else {
+            (kind, cause)
+        };
         self.emit(kind, cause, context);
         if let Some(exhausted) = self.incident.exhausted {
             let note = exhausted.words().to_owned();

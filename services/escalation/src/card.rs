@@ -42,6 +42,7 @@ fn kind(reason: Reason) -> &'static str {
         | Reason::SeverityRise
         | Reason::AckTimeout
         | Reason::SnoozeEnded
+        | Reason::Released
         | Reason::Reconfigured => "triggered",
         Reason::Reassigned => "reassigned",
         Reason::NextStep | Reason::StepFailed | Reason::Repeat | Reason::EscalatedNow => {

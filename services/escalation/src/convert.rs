@@ -273,6 +273,7 @@ fn kind(kind: EventKind) -> pb::incident_event::Type {
         EventKind::Paged => Type::Paged,
         EventKind::Acknowledged => Type::Acknowledged,
         EventKind::Snoozed => Type::Snoozed,
+        EventKind::Suppressed => Type::Suppressed,
         EventKind::Reassigned => Type::Reassigned,
         EventKind::FalsePositive => Type::FalsePositive,
         EventKind::Updated => Type::Updated,
@@ -292,6 +293,7 @@ fn incident(it: &Incident) -> pb::Incident {
         State::Triggered => Standing::Triggered,
         State::Acknowledged => Standing::Acknowledged,
         State::Snoozed => Standing::Snoozed,
+        State::Suppressed => Standing::Suppressed,
         State::Resolved => Standing::Resolved,
     };
     let exhausted_reason = match it.exhausted {
@@ -327,6 +329,12 @@ fn incident(it: &Incident) -> pb::Incident {
         repeats_left: it.repeats_left,
         exhausted_reason: exhausted_reason.to_owned(),
         resolution: it.resolution.map(|how| how.name().to_owned()).unwrap_or_default(),
+        queue: it.queue.clone(),
+        suppression: it.suppression.as_ref().map(|suppression| pb::Suppression {
+            cause: suppression.held.name().to_owned(),
+            detail: suppression.held.to_string(),
+            since: Some(timestamp(suppression.since_ms)),
+        }),
         assigned_to: it.policy.assigned.clone().unwrap_or_default(),
     }
 }

@@ -12,7 +12,7 @@ use zhili_incident::{self as incident, EventKind, IncidentEvent, IncidentId, Par
 use crate::{bundle, convert};
 
 /// Version of everything that incidents and their events depend on besides the records.
-const ENGINE: &str = "3";
+const ENGINE: &str = "4";
 
 /// The incidents of one partition of `zhili.escalation.v1`.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ impl Incidents {
                     (EventKind::Resolved, _) => {
                         self.traces.remove(&id);
                     }
-                    (EventKind::Triggered, Some(record)) => {
+                    (EventKind::Triggered | EventKind::Suppressed, Some(record)) => {
                         if let Some(parent) = record.headers.text(trace::TRACEPARENT) {
                             self.traces.entry(id).or_insert_with(|| parent.to_owned());
                         }

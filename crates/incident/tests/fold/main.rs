@@ -11,3 +11,4 @@ mod incidents;
 mod paging;
 mod properties;
 mod snapshots;
+mod suppression;

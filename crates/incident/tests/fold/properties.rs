@@ -15,6 +15,7 @@ enum Op {
         crisis: bool,
         severity: Severity,
         historical: bool,
+        warning: bool,
     },
     Command {
         incident: prop::sample::Index,
@@ -84,11 +85,17 @@ fn op() -> impl Strategy<Value = Op> {
     let seen = prop::sample::select(vec![Seen::Any, Seen::Current, Seen::Earlier]);
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        6 => (0..40_u8, 0..3_u8, any::<bool>(), severity, prop::bool::weighted(0.1)).prop_map(
-            |(id, conversation, crisis, severity, historical)| Op::Signal {
-                id, conversation, crisis, severity, historical
-            }
-        ),
+        6 => (
+            0..40_u8,
+            0..3_u8,
+            any::<bool>(),
+            severity,
+            prop::bool::weighted(0.1),
+            prop::bool::weighted(0.3),
+        )
+            .prop_map(|(id, conversation, crisis, severity, historical, warning)| Op::Signal {
+                id, conversation, crisis, severity, historical, warning
+            }),
         3 => (index(), 0..12_u8, action, any::<bool>(), seen).prop_map(
             |(incident, id, action, actor, version)| Op::Command {
                 incident, id, action, actor, version
@@ -265,6 +272,10 @@ impl Model {
                 assert!(incident.next_at_ms.is_none_or(|at| at > now));
                 assert!(!incident.owner.is_empty() && incident.acknowledged_at_ms.is_some());
             }
+            State::Suppressed => {
+                assert!(incident.next_at_ms.is_some_and(|at| at > now));
+                assert!(incident.owner.is_empty() && incident.exhausted.is_none());
+            }
             State::Snoozed => {
                 let ends = incident.next_at_ms.is_some_and(|at| at > now);
                 assert!(ends && !incident.owner.is_empty());
@@ -275,6 +286,7 @@ impl Model {
                 assert!(now < at + RESOLVED_FOR_MS, "forgotten in time");
             }
         }
+        assert_eq!(incident.suppression.is_some(), incident.state == State::Suppressed);
         assert_eq!(self.versions.get(&incident.incident_id), Some(&incident.version));
         assert!(incident.evidence.len() <= KEPT_EVIDENCE);
         assert!(incident.evidence.len() as u64 <= incident.signals);
@@ -331,11 +343,12 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
         Entry::Claim(Claim { page_id, attempt, owner })
     };
     match op {
-        Op::Signal { id, conversation, crisis, severity, historical } => {
+        Op::Signal { id, conversation, crisis, severity, historical, warning } => {
             let signal = Signal {
                 conversation_id: format!("c{conversation}"),
                 family: if *crisis { Family::Crisis } else { Family::Complaint },
                 historical: *historical,
+                kind: if *warning { "sla.frt.warning" } else { "urgent_complaint" }.to_owned(),
                 ..signal(&format!("s{id}"), *severity)
             };
             (now, Some(Entry::Signal(signal)))
@@ -476,7 +489,7 @@ proptest! {
         }
         prop_assert_eq!(partition.next_due(), None);
         for incident in partition.incidents() {
-            let held = incident.state == State::Acknowledged;
+            let held = incident.state == State::Acknowledged || !incident.is_open();
             prop_assert!(held || incident.exhausted.is_some(), "{:?}", incident.state);
         }
     }
