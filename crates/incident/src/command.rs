@@ -142,6 +142,24 @@ pub enum Refusal {
         /// What was named.
         name: String,
     },
+    /// A silence that matches everything would hide what nobody has thought of.
+    #[error("the silence matches everything; give at least one condition")]
+    EmptyMatcher,
+    /// Whoever finds a silence must know why it is there.
+    #[error("comment is empty; say why")]
+    MissingComment,
+    /// A silence of no length, or one that ends too late.
+    #[error("a silence ends after it begins and within 30 days from now")]
+    SilenceOutOfRange,
+    /// Nothing of that id is known to this tenant and team, or it ended over a day ago.
+    #[error(
+        "no such silence: it does not exist, ended over 24 hours ago, or stands in the \
+         configuration and is changed there"
+    )]
+    UnknownSilence,
+    /// The team has as many as it can have.
+    #[error("the team has 200 silences that have not ended; end one first")]
+    TooManySilences,
     /// The id was used for another command on the same incident.
     #[error("the command id was used for another command; choose a new one")]
     CommandIdReused,
@@ -161,6 +179,11 @@ impl Refusal {
             Self::AlreadyMarked => "already_marked",
             Self::SnoozeOutOfRange { .. } => "snooze_out_of_range",
             Self::UnknownAssignee { .. } => "unknown_assignee",
+            Self::EmptyMatcher => "empty_matcher",
+            Self::MissingComment => "missing_comment",
+            Self::SilenceOutOfRange => "silence_out_of_range",
+            Self::UnknownSilence => "unknown_silence",
+            Self::TooManySilences => "too_many_silences",
             Self::CommandIdReused => "command_id_reused",
             Self::MissingCommandId => "missing_command_id",
         }

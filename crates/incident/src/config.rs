@@ -15,6 +15,12 @@
 //! match = { kind = ["sla.*.warning"], queue = ["vip"] }
 //! page = true                         # warnings page nobody otherwise
 //!
+//! [teams.default.silences.migration]  # known beforehand; others are made by command
+//! match = { queue = ["returns"] }
+//! mode = "maintenance"
+//! starts = "2026-10-01T22:00:00+08:00"
+//! ends = "2026-10-02T06:00:00+08:00"
+//!
 //! [teams.default.destinations]
 //! floor = { webhook = { url = "https://hooks.example/floor", secret = "env:FLOOR_SECRET" } }
 //! managers = { webhook = { url = "https://hooks.example/managers" } }
@@ -28,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Policy;
 use crate::rule::Rule;
 use crate::signal::Family;
+use crate::silence::{MOST_SILENCES, PlannedSilence};
 
 /// The team that a tenant's other teams fall back to.
 pub const DEFAULT_TEAM: &str = "default";
@@ -91,6 +98,9 @@ pub struct Team {
     pub destinations: BTreeMap<String, Destination>,
     /// What becomes of signals; the first that matches decides.
     pub rules: Vec<Rule>,
+    /// Silences and maintenance windows that are known beforehand, by name. Others are made by
+    /// command.
+    pub silences: BTreeMap<String, PlannedSilence>,
     /// For so long after an incident was resolved, a signal of the same key that is no more
     /// severe is recorded with it and pages nobody. Milliseconds, at most a day.
     pub cool_down_ms: i64,
@@ -110,6 +120,7 @@ impl Default for Team {
             policies: BTreeMap::new(),
             destinations: BTreeMap::new(),
             rules: Vec::new(),
+            silences: BTreeMap::new(),
             cool_down_ms: 5 * 60_000,
             ack_timeout_ms: 10 * 60_000,
             page_on_rise: false,
@@ -255,6 +266,21 @@ impl Team {
             self.check_policy(&field, policy)?;
         }
         self.check_policy_name(&format!("{field}.policy"), &self.policy)?;
+        for (name, silence) in &self.silences {
+            let field = format!("{field}.silences.{name}");
+            check_name(&field, name)?;
+            if silence.matcher.is_empty() {
+                return wrong(format!("{field}.match"), "empty; give at least one condition");
+            }
+            if silence.ends <= silence.starts {
+                return wrong(format!("{field}.ends"), "not after it starts");
+            }
+        }
+        if self.silences.len() > MOST_SILENCES {
+            let count = self.silences.len();
+            let problem = format!("{count} silences; at most {MOST_SILENCES}");
+            return wrong(format!("{field}.silences"), problem);
+        }
         if self.rules.len() > MOST_RULES {
             let count = self.rules.len();
             return wrong(format!("{field}.rules"), format!("{count} rules; at most {MOST_RULES}"));

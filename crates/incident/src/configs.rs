@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ANY_TENANT, Config, Destination, Team};
+use crate::silence::PlannedSilence;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InForce {
@@ -29,6 +30,16 @@ impl Configs {
     pub(crate) fn own(&self, tenant: &str) -> Option<(&str, &Config)> {
         let in_force = self.by_tenant.get(tenant)?;
         Some((&in_force.bundle, in_force.config.as_ref()?))
+    }
+
+    /// Silences of the configurations in force, by tenant.
+    pub(crate) fn planned_silences(&self) -> impl Iterator<Item = (&str, &PlannedSilence)> {
+        let in_force = self.by_tenant.iter();
+        let configs = in_force.filter_map(|(tenant, it)| Some((tenant, it.config.as_ref()?)));
+        configs.flat_map(|(tenant, config)| {
+            let teams = config.teams().values();
+            teams.flat_map(|team| team.silences.values()).map(|it| (tenant.as_str(), it))
+        })
     }
 
     pub(crate) fn destination(

@@ -8,6 +8,7 @@ use crate::id::PageId;
 use crate::incident::Incident;
 use crate::page::{Claim, DeliveryResult, Page};
 use crate::signal::Signal;
+use crate::silence::SilenceCommand;
 
 /// A record of the escalation log, besides time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub enum Entry {
     Signal(Signal),
     /// A person wants something done.
     Command(Command),
+    /// A person wants something done about silences.
+    Silence(SilenceCommand),
     /// A process is about to send a page.
     Claim(Claim),
     /// What came of a send.

@@ -8,6 +8,7 @@ use crate::command::{Answer, Command};
 use crate::id::{PageId, digest, spell};
 use crate::incident::Incident;
 use crate::page::Page;
+use crate::silence::Silence;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +45,10 @@ pub enum EventKind {
     /// A historical signal was kept with a resolved incident or a new one that is resolved
     /// from the start. Nobody is paged.
     Recorded,
+    /// A silence was made.
+    Silenced,
+    /// A silence was ended before its time.
+    SilenceExpired,
     /// A command was refused; the incident is unchanged.
     Refused,
     /// A command came again and was answered again; the incident is unchanged.
@@ -67,6 +72,8 @@ impl EventKind {
             Self::Exhausted => "exhausted",
             Self::DeliveryFailed => "delivery_failed",
             Self::Recorded => "recorded",
+            Self::Silenced => "silenced",
+            Self::SilenceExpired => "silence_expired",
             Self::Refused => "refused",
             Self::Repeated => "repeated",
         }
@@ -84,8 +91,8 @@ pub struct IncidentEvent {
     pub tenant: String,
     /// Team of the incident or of the refused command.
     pub team: String,
-    /// The incident right after the event; absent when a command named none that is known.
-    /// Every event but `Refused` and `Repeated` raises its version by one.
+    /// The incident right after the event; absent when a command named none that is known or was
+    /// about a silence. Every event but `Refused` and `Repeated` raises its version by one.
     pub incident: Option<Arc<Incident>>,
     /// When it was folded: log time, milliseconds since the Unix epoch.
     pub at_ms: i64,
@@ -98,6 +105,8 @@ pub struct IncidentEvent {
     pub note: String,
     /// The page, for `Paged` and `DeliveryFailed`.
     pub page: Option<Page>,
+    /// The silence, for commands about one.
+    pub silence: Option<Silence>,
     /// The command that caused it; empty if none did.
     pub command_id: String,
     /// What came of that command.

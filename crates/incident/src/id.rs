@@ -104,6 +104,12 @@ id! {
     PageId, "ntf_"
 }
 
+id! {
+    /// `sil_...`, derived from the team and the command that made the silence, or its name in
+    /// the configuration.
+    SilenceId, "sil_"
+}
+
 impl PageId {
     pub(crate) fn of(incident: IncidentId, pass: u32, step: u32, destination: &str) -> Self {
         Self(digest(

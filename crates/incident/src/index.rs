@@ -17,6 +17,8 @@ pub(crate) struct Timer {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Index {
     pub(crate) timers: BTreeSet<Timer>,
+    /// When a silence of which tenant begins, [`crate::ANY_TENANT`] for every one.
+    pub(crate) starts: BTreeSet<(i64, String)>,
     /// Pages that want to be claimed or sent, by the time since when.
     pub(crate) active: BTreeSet<(i64, PageId)>,
     /// Incident of every kept page.

@@ -24,7 +24,8 @@
 //! An incident is suppressed while something holds its pages back: it is told of, listed, takes
 //! evidence, acknowledgement and resolution, and is looked at again when the cause ends. Kinds
 //! that only announce something ([`UNPAGED_KINDS`]) page nobody unless a [`Rule`] of the team
-//! says so. A person who escalates or reassigns a suppressed incident is obeyed.
+//! says so. A [`Silence`] holds what matches it for a time, either calling pages off or, as a
+//! maintenance window, making policies stand still. A person who escalates or reassigns a suppressed incident is obeyed.
 //!
 //! # Pages
 //!
@@ -71,6 +72,8 @@ mod partition;
 mod policy;
 mod rule;
 mod signal;
+mod silence;
+mod silencing;
 mod snapshot;
 mod steps;
 mod suppression;
@@ -84,7 +87,7 @@ pub use config::{
 pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};
-pub use id::{IdError, IncidentId, PageId};
+pub use id::{IdError, IncidentId, PageId, SilenceId};
 pub use incident::{
     Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
     Resolution, State,
@@ -98,5 +101,9 @@ pub use partition::Partition;
 pub use policy::Policy;
 pub use rule::{Rule, UNPAGED_KINDS};
 pub use signal::{Family, Severity, Signal};
+pub use silence::{
+    Instant, LONGEST_SILENCE_MS, MOST_SILENCES, Mode, NewSilence, PlannedSilence, Silence,
+    SilenceAction, SilenceCommand, SilenceState,
+};
 pub use snapshot::SnapshotError;
 pub use suppression::{Held, Suppression, UNPAGED_FOR_MS};

@@ -16,11 +16,13 @@ use crate::incident::{Incident, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, Resolution, Stat
 use crate::page::{Claim, DeliveryResult, Page, Reason, Settled, Stop};
 use crate::policy::Policy;
 use crate::signal::Signal;
+use crate::silence::Silences;
 
 /// What an incident's transitions may look at and write to.
 pub(crate) struct Context<'a> {
     pub(crate) now_ms: i64,
     pub(crate) configs: &'a Configs,
+    pub(crate) silences: &'a Silences,
     pub(crate) health: &'a mut Health,
     /// Counts events that changed no incident.
     pub(crate) replies: &'a mut u64,

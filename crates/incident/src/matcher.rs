@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::incident::Incident;
 use crate::signal::{Family, Severity, Signal};
 
 /// A text in which each `*` stands for any characters, also none.
@@ -96,6 +97,21 @@ impl<'a> Subject<'a> {
             agent: &signal.agent,
             channel: &signal.channel,
             conversation_id: &signal.conversation_id,
+        }
+    }
+
+    /// Agent and channel of an incident are those of its newest signal.
+    pub(crate) fn of_incident(incident: &'a Incident) -> Self {
+        let newest = incident.evidence.last();
+        Self {
+            family: incident.family,
+            severity: incident.severity,
+            kind: &incident.kind,
+            category: &incident.category,
+            queue: &incident.queue,
+            agent: newest.map_or("", |signal| &signal.agent),
+            channel: newest.map_or("", |signal| &signal.channel),
+            conversation_id: &incident.conversation_id,
         }
     }
 }

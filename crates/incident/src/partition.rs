@@ -19,6 +19,7 @@ use crate::page::{Claim, DeliveryResult, Page, PageState};
 use crate::policy::Policy;
 use crate::rule;
 use crate::signal::{Family, Key, Signal};
+use crate::silence::Silences;
 use crate::telling::reply;
 
 /// Everything that outlives a restart.
@@ -26,12 +27,28 @@ use crate::telling::reply;
 pub(crate) struct Durable {
     pub(crate) now_ms: i64,
     pub(crate) configs: Configs,
+    pub(crate) silences: Silences,
     pub(crate) health: Health,
     pub(crate) replies: u64,
     /// Incidents opened so far.
     pub(crate) opened: u64,
     pub(crate) incidents: BTreeMap<IncidentId, Tracked>,
 }
+
+/// What the transitions of one incident of `$partition` may look at and write to.
+macro_rules! context {
+    ($partition:expr, $events:expr) => {
+        Context {
+            now_ms: $partition.durable.now_ms,
+            configs: &$partition.durable.configs,
+            silences: &$partition.durable.silences,
+            health: &mut $partition.durable.health,
+            replies: &mut $partition.durable.replies,
+            events: $events,
+        }
+    };
+}
+pub(crate) use context;
 
 /// The policy of a tenant, team and family.
 type PolicyKey = (String, String, Family);
@@ -66,7 +83,16 @@ impl Partition {
     pub fn advance(&mut self, at_ms: i64, events: &mut Vec<IncidentEvent>) {
         self.durable.now_ms = self.durable.now_ms.max(at_ms);
         let now_ms = self.durable.now_ms;
-        while let Some(&timer) = self.index.timers.first().filter(|timer| timer.due_ms <= now_ms) {
+        loop {
+            let timer = self.index.timers.first().filter(|timer| timer.due_ms <= now_ms).copied();
+            let start = self.index.starts.first().filter(|(due_ms, _)| *due_ms <= now_ms);
+            if start.is_some_and(|(due_ms, _)| timer.is_none_or(|timer| *due_ms <= timer.due_ms)) {
+                if let Some((_, tenant)) = self.index.starts.pop_first() {
+                    self.look_again(&tenant, events);
+                }
+                continue;
+            }
+            let Some(timer) = timer else { break };
             let id = timer.incident;
             let Some(tracked) = self.durable.incidents.get_mut(&id) else {
                 self.index.timers.remove(&timer);
@@ -79,13 +105,7 @@ impl Partition {
                     continue;
                 }
                 None => {
-                    let mut context = Context {
-                        now_ms,
-                        configs: &self.durable.configs,
-                        health: &mut self.durable.health,
-                        replies: &mut self.durable.replies,
-                        events,
-                    };
+                    let mut context = context!(self, events);
                     tracked.time_passed(timer.due_ms, &mut context);
                 }
             }
@@ -108,6 +128,10 @@ impl Partition {
                 self.command(&command, events);
                 Ok(())
             }
+            Entry::Silence(command) => {
+                self.silence(&command, events);
+                Ok(())
+            }
             Entry::Claim(claim) => self.claim(claim),
             Entry::Result(result) => self.result(result, events),
             Entry::Config { tenant, bundle, sequence, config } => {
@@ -124,7 +148,9 @@ impl Partition {
 
     /// When time changes the state next: by then the owner should have appended a tick.
     pub fn next_due(&self) -> Option<i64> {
-        self.index.timers.first().map(|timer| timer.due_ms)
+        let timer = self.index.timers.first().map(|timer| timer.due_ms);
+        let start = self.index.starts.first().map(|(due_ms, _)| *due_ms);
+        timer.into_iter().chain(start).min()
     }
 
     /// What the live owner of the partition should do at `now_ms`, longest waiting first. This
@@ -281,13 +307,7 @@ impl Partition {
         let pages = rule::judge(team.map_or(&[], |team| &team.rules), &mut signal);
         let policy = self.policy(&signal.tenant, &signal.team, signal.family);
         let now_ms = self.durable.now_ms;
-        let mut context = Context {
-            now_ms,
-            configs: &self.durable.configs,
-            health: &mut self.durable.health,
-            replies: &mut self.durable.replies,
-            events,
-        };
+        let mut context = context!(self, events);
         let joined = latest.and_then(|id| {
             let tracked = self.durable.incidents.get_mut(&id)?;
             let joins = tracked.incident.is_open()
@@ -310,13 +330,7 @@ impl Partition {
     }
 
     fn command(&mut self, command: &Command, events: &mut Vec<IncidentEvent>) {
-        let mut context = Context {
-            now_ms: self.durable.now_ms,
-            configs: &self.durable.configs,
-            health: &mut self.durable.health,
-            replies: &mut self.durable.replies,
-            events,
-        };
+        let mut context = context!(self, events);
         let id = command.incident_id.parse::<IncidentId>().ok();
         let tracked = id.and_then(|id| self.durable.incidents.get_mut(&id)).filter(|tracked| {
             let incident = &tracked.incident;
@@ -356,13 +370,7 @@ impl Partition {
     ) -> Result<(), Ignored> {
         let id = *self.index.pages.get(&result.page_id).ok_or(Ignored::UnknownPage)?;
         let tracked = self.durable.incidents.get_mut(&id).ok_or(Ignored::UnknownPage)?;
-        let mut context = Context {
-            now_ms: self.durable.now_ms,
-            configs: &self.durable.configs,
-            health: &mut self.durable.health,
-            replies: &mut self.durable.replies,
-            events,
-        };
+        let mut context = context!(self, events);
         tracked.result(result, &mut context)?;
         self.refresh(id);
         Ok(())
@@ -389,6 +397,7 @@ impl Partition {
         for id in ids {
             self.reconfigure(id, events);
         }
+        self.enter_starts();
         Ok(())
     }
 
@@ -400,18 +409,13 @@ impl Partition {
         let Some(tracked) = self.durable.incidents.get_mut(&id) else {
             return;
         };
-        let mut context = Context {
-            now_ms: self.durable.now_ms,
-            configs: &self.durable.configs,
-            health: &mut self.durable.health,
-            replies: &mut self.durable.replies,
-            events,
-        };
+        let mut context = context!(self, events);
         let stranded = tracked.is_stranded(context.configs);
         let lost = tracked.destinations_changed(stranded, &mut context);
         if stranded {
             tracked.policy_changed(policy, lost, &mut context);
         }
+        tracked.look_again(&mut context);
         self.refresh(id);
     }
 

@@ -9,7 +9,7 @@ use crate::partition::{Durable, Partition};
 use crate::policy::Policy;
 
 /// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,7 @@ impl Partition {
             partition.enter_key(id);
             partition.refresh(id);
         }
+        partition.enter_starts();
         Ok(partition)
     }
 
@@ -83,6 +84,7 @@ impl Partition {
             };
             restored.durable == self.durable
                 && restored.index.timers == self.index.timers
+                && restored.index.starts == self.index.starts
                 && restored.index.active == self.index.active
                 && restored.index.pages == self.index.pages
                 && restored.index.keys == self.index.keys

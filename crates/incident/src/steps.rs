@@ -48,6 +48,7 @@ impl Tracked {
         let incident = &mut self.incident;
         incident.repeats_left = incident.policy.repeat;
         incident.step = 0;
+        incident.next_at_ms = None;
         incident.exhausted = None;
         if self.suppress(context) {
             return;

@@ -6,9 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Cause, EventKind};
+use crate::id::SilenceId;
 use crate::incident::{Incident, Resolution, State};
 use crate::lifecycle::{Context, Notices, Tracked};
 use crate::page::{Reason, Stop};
+use crate::silence::Mode;
 
 /// An incident whose signals are not to page is resolved by itself after so long.
 pub const UNPAGED_FOR_MS: i64 = 24 * 60 * 60_000;
@@ -19,6 +21,10 @@ pub const UNPAGED_FOR_MS: i64 = 24 * 60 * 60_000;
 pub enum Held {
     /// None of its signals pages, see [`crate::Rule::page`].
     Unpaged,
+    /// A silence matches it.
+    Silence(SilenceId),
+    /// A maintenance window matches it: its policy stands still.
+    Maintenance(SilenceId),
 }
 
 impl Held {
@@ -26,6 +32,8 @@ impl Held {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unpaged => "unpaged",
+            Self::Silence(_) => "silence",
+            Self::Maintenance(_) => "maintenance",
         }
     }
 }
@@ -34,6 +42,8 @@ impl fmt::Display for Held {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unpaged => formatter.write_str("its kind pages nobody"),
+            Self::Silence(id) => write!(formatter, "silence {id} matches it"),
+            Self::Maintenance(id) => write!(formatter, "maintenance window {id} matches it"),
         }
     }
 }
@@ -45,6 +55,8 @@ pub struct Suppression {
     pub held: Held,
     /// Since when, log time.
     pub since_ms: i64,
+    /// What was left of the current step's delay when the policy was made to stand still.
+    pub remaining_ms: Option<i64>,
 }
 
 /// A cause and when to look at it again.
@@ -65,7 +77,12 @@ impl Context<'_> {
             let since_ms = since_ms.map_or(self.now_ms, |it| it.since_ms);
             return Some(Hold { held: Held::Unpaged, until_ms: since_ms + UNPAGED_FOR_MS });
         }
-        None
+        let holding = self.silences.holding(self.configs, incident, self.now_ms)?;
+        let held = match holding.mode {
+            Mode::Silence => Held::Silence(holding.silence_id),
+            Mode::Maintenance => Held::Maintenance(holding.silence_id),
+        };
+        Some(Hold { held, until_ms: holding.ends_at_ms })
     }
 }
 
@@ -81,15 +98,22 @@ impl Tracked {
 
     fn hold(&mut self, hold: Hold, now_ms: i64) {
         let incident = &mut self.incident;
-        let since_ms = match &incident.suppression {
-            Some(before) if before.held == hold.held => before.since_ms,
-            _ => now_ms,
+        let before = incident.suppression.as_ref();
+        let since_ms = before.filter(|it| it.held == hold.held).map_or(now_ms, |it| it.since_ms);
+        let stands_still = matches!(hold.held, Held::Maintenance(_));
+        let remaining_ms = match before {
+            _ if !stands_still => None,
+            Some(before) => before.remaining_ms,
+            // Never none at all: what is due now has happened.
+            None => incident.next_at_ms.map(|at_ms| (at_ms - now_ms).max(1)),
         };
         incident.state = State::Suppressed;
         incident.next_at_ms = Some(hold.until_ms);
         incident.exhausted = None;
-        incident.suppression = Some(Suppression { held: hold.held, since_ms });
-        self.stop_pages(Stop::Suppressed);
+        incident.suppression = Some(Suppression { held: hold.held, since_ms, remaining_ms });
+        if remaining_ms.is_none() {
+            self.stop_pages(Stop::Suppressed);
+        }
     }
 
     /// What holds the incident's pages back, for people.
@@ -126,6 +150,13 @@ impl Tracked {
                 !same
             }
             None => {
+                if let Some(remaining_ms) = before.remaining_ms {
+                    self.wake();
+                    self.incident.next_at_ms = Some(context.now_ms + remaining_ms);
+                    let note = "maintenance has ended, the policy goes on".to_owned();
+                    self.emit(EventKind::Triggered, Cause { note, ..cause }, context);
+                    return true;
+                }
                 let mut notices = Notices::new();
                 self.restart(reason, &mut notices, context);
                 self.emit_triggered(EventKind::Triggered, cause, notices, context);

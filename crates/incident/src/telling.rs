@@ -79,6 +79,7 @@ impl Tracked {
             actor: cause.actor,
             note: cause.note,
             page: cause.page.and_then(|page_id| incident.page(page_id).cloned()),
+            silence: None,
             command_id: cause.command_id,
             answer: None,
             incident: Some(incident),
@@ -127,6 +128,7 @@ pub(crate) fn reply(
         actor: command.actor.clone(),
         note,
         page: None,
+        silence: None,
         command_id: command.command_id.clone(),
         answer: Some(answer),
     });

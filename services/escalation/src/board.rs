@@ -10,7 +10,7 @@ use std::time::Duration;
 use prost::Message;
 use tokio::sync::{broadcast, oneshot, watch};
 use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition, topics};
-use zhili_incident::{Action, Command, RESOLVED_FOR_MS};
+use zhili_incident::{Action, Command, RESOLVED_FOR_MS, SilenceCommand};
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::escalation::v1::incident_event::Type;
 use zhili_proto::millis;
@@ -38,6 +38,7 @@ pub(crate) struct Board {
 
 struct State {
     incidents: HashMap<String, Arc<pb::Incident>>,
+    silences: HashMap<String, pb::Silence>,
     /// Resolved incidents by when they are to be forgotten.
     forget: BTreeSet<(i64, String)>,
     partitions: Vec<Place>,
@@ -56,31 +57,45 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asked {
     tenant: String,
-    incident_id: String,
     command_id: String,
     actor: String,
-    action: Action,
+    about: About,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum About {
+    Incident { incident_id: String, action: Action },
+    Silence,
 }
 
 impl Asked {
     fn is_answered_by(&self, event: &pb::IncidentEvent) -> bool {
-        // A refusal for an unknown incident names none: whoever asked under that id is meant.
+        // A refusal may name neither: whoever asked under that id is meant.
         let named = event.incident.as_ref().map(|incident| incident.incident_id.as_str());
         self.tenant == event.tenant
             && self.command_id == event.command_id
             && self.actor == event.actor
-            && named.is_none_or(|named| named == self.incident_id)
-            && match event.r#type() {
-                Type::Acknowledged => self.action == Action::Acknowledge,
-                Type::Resolved => self.action == Action::Resolve,
-                Type::Snoozed => matches!(self.action, Action::Snooze(_)),
-                Type::Reassigned => matches!(self.action, Action::Reassign(_)),
-                Type::FalsePositive => self.action == Action::MarkFalsePositive,
-                Type::Triggered | Type::Escalated | Type::Exhausted => {
-                    self.action == Action::EscalateNow
+            && match &self.about {
+                About::Incident { incident_id, action } => {
+                    event.silence.is_none()
+                        && named.is_none_or(|named| named == incident_id)
+                        && leads_to(action, event.r#type())
                 }
-                _ => true,
+                About::Silence => named.is_none(),
             }
+    }
+}
+
+/// Whether what happened can be what an action led to.
+fn leads_to(action: &Action, kind: Type) -> bool {
+    match kind {
+        Type::Acknowledged => *action == Action::Acknowledge,
+        Type::Resolved => *action == Action::Resolve,
+        Type::Snoozed => matches!(action, Action::Snooze(_)),
+        Type::Reassigned => matches!(action, Action::Reassign(_)),
+        Type::FalsePositive => *action == Action::MarkFalsePositive,
+        Type::Triggered | Type::Escalated => *action == Action::EscalateNow,
+        _ => true,
     }
 }
 
@@ -94,6 +109,7 @@ impl Board {
         }
         let state = State {
             incidents: HashMap::new(),
+            silences: HashMap::new(),
             forget: BTreeSet::new(),
             partitions,
             waiting: HashMap::new(),
@@ -216,6 +232,17 @@ impl Board {
         found
     }
 
+    /// A silence of a tenant that somebody has made.
+    pub(crate) fn silence(&self, tenant: &str, silence_id: &str) -> Option<pb::Silence> {
+        self.read().silences.get(silence_id).filter(|it| it.tenant == tenant).cloned()
+    }
+
+    /// Silences of a tenant that have not ended over a day ago.
+    pub(crate) fn silences(&self, tenant: &str) -> Vec<pb::Silence> {
+        let state = self.read();
+        state.silences.values().filter(|it| it.tenant == tenant).cloned().collect()
+    }
+
     /// What comes after everything that was read so far, and where that is.
     pub(crate) fn watch(&self) -> (broadcast::Receiver<Told>, Vec<u64>) {
         // Under one lock: nothing falls between the two.
@@ -225,12 +252,31 @@ impl Board {
 
     /// The event that answers a command, once it is read. Ask before the command is appended.
     pub(crate) fn answer(&self, command: &Command) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
+        let incident_id = command.incident_id.clone();
+        let about = About::Incident { incident_id, action: command.action.clone() };
+        self.wait(&command.tenant, &command.command_id, &command.actor, about)
+    }
+
+    /// The same for a command about silences.
+    pub(crate) fn answer_about_silence(
+        &self,
+        command: &SilenceCommand,
+    ) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
+        self.wait(&command.tenant, &command.command_id, &command.actor, About::Silence)
+    }
+
+    fn wait(
+        &self,
+        tenant: &str,
+        command_id: &str,
+        actor: &str,
+        about: About,
+    ) -> oneshot::Receiver<Arc<pb::IncidentEvent>> {
         let asked = Asked {
-            tenant: command.tenant.clone(),
-            incident_id: command.incident_id.clone(),
-            command_id: command.command_id.clone(),
-            actor: command.actor.clone(),
-            action: command.action.clone(),
+            tenant: tenant.to_owned(),
+            command_id: command_id.to_owned(),
+            actor: actor.to_owned(),
+            about,
         };
         let (answer, answered) = oneshot::channel();
         let mut state = self.write();
@@ -269,6 +315,11 @@ impl State {
             && let Some((_, incident_id)) = self.forget.pop_first()
         {
             self.incidents.remove(&incident_id);
+        }
+        if let Some(silence) = &event.silence {
+            self.silences.insert(silence.silence_id.clone(), silence.clone());
+            let ended = |it: &pb::Silence| it.ends_at.as_ref().and_then(millis).unwrap_or_default();
+            self.silences.retain(|_, it| now_ms < ended(it).saturating_add(RESOLVED_FOR_MS));
         }
         if !event.command_id.is_empty() {
             self.answer(event);

@@ -75,6 +75,11 @@ impl Reach {
         tenants.iter().flat_map(|tenant| self.warnings(tenant)).collect()
     }
 
+    /// The configuration that counts for a tenant, if it can be read.
+    pub(crate) fn config(&self, tenant: &str) -> Option<Config> {
+        self.settings(tenant)?.as_ref().as_ref().ok()?.clone()
+    }
+
     /// The settings that count for a tenant.
     fn settings(&self, tenant: &str) -> Option<Settings> {
         let of = |name| self.bundles.head(name).and_then(|head| self.read(&head.bundle));

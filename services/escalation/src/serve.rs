@@ -100,6 +100,7 @@ pub async fn serve(
         },
         metrics,
         partitions,
+        clock: Arc::clone(&clock),
     };
     let server = Server::default()
         .grpc(EscalationServiceServer::new(api.clone()))

@@ -2,9 +2,12 @@
 
 use clap::Subcommand;
 use zhili_proto::escalation::v1::escalation_service_client::EscalationServiceClient;
+use zhili_proto::escalation::v1::incident::Severity;
+use zhili_proto::escalation::v1::silence::Mode;
 use zhili_proto::escalation::v1::{
-    AcknowledgeRequest, EscalateNowRequest, Incident, ListRequest, MarkFalsePositiveRequest,
-    ReassignRequest, ResolveRequest, SnoozeRequest,
+    AcknowledgeRequest, CreateSilenceRequest, EscalateNowRequest, ExpireSilenceRequest, Family,
+    Incident, ListRequest, ListSilencesRequest, MarkFalsePositiveRequest, Matcher, ReassignRequest,
+    ResolveRequest, Silence, SnoozeRequest,
 };
 use zhili_runtime::Failure;
 
@@ -56,6 +59,98 @@ enum Action {
     FalsePositive(Choice),
     /// Close an incident for good.
     Resolve(Choice),
+    /// Page nobody for what matches, for a time. It is recorded all the same.
+    Silence(NewSilence),
+    /// Silences that have not ended.
+    Silences {
+        /// Also those that ended less than a day ago.
+        #[arg(long)]
+        all: bool,
+        /// Of this team only.
+        #[arg(long, default_value = "")]
+        team: String,
+    },
+    /// End a silence before its time.
+    Unsilence {
+        /// Its id, sil_...
+        silence: String,
+    },
+}
+
+/// Every condition that is given must hold; one that is given several times holds if any of its
+/// values does. `*` stands for any characters.
+#[derive(Debug, clap::Args)]
+struct NewSilence {
+    /// How long, such as 30m or 2d; at most 30d.
+    #[arg(long = "for", value_name = "LENGTH")]
+    length: Length,
+    /// Why.
+    #[arg(long)]
+    comment: String,
+    /// Policies stand still instead: at the end they go on with what was left of their delay.
+    #[arg(long)]
+    maintenance: bool,
+    /// The team.
+    #[arg(long, default_value = "")]
+    team: String,
+    /// complaint, wording, sla, crisis.
+    #[arg(long)]
+    family: Vec<String>,
+    /// info, warning, high, critical.
+    #[arg(long)]
+    severity: Vec<String>,
+    /// urgent_complaint, sla.*, ...
+    #[arg(long)]
+    kind: Vec<String>,
+    /// regulator, legal, ...
+    #[arg(long)]
+    category: Vec<String>,
+    #[arg(long)]
+    queue: Vec<String>,
+    #[arg(long)]
+    agent: Vec<String>,
+    #[arg(long)]
+    channel: Vec<String>,
+    #[arg(long)]
+    conversation: Vec<String>,
+}
+
+impl NewSilence {
+    fn request(self) -> Result<CreateSilenceRequest, Failure> {
+        let families = self.family.iter().map(|name| {
+            let family = Family::from_str_name(name).filter(|it| *it != Family::Unspecified);
+            family.map(i32::from).ok_or_else(|| unknown("family", name))
+        });
+        let severities = self.severity.iter().map(|name| {
+            let severity = Severity::from_str_name(name).filter(|it| *it != Severity::Unspecified);
+            severity.map(i32::from).ok_or_else(|| unknown("severity", name))
+        });
+        let matcher = Matcher {
+            family: families.collect::<Result<_, _>>()?,
+            severity: severities.collect::<Result<_, _>>()?,
+            kind: self.kind,
+            category: self.category,
+            queue: self.queue,
+            agent: self.agent,
+            channel: self.channel,
+            conversation_id: self.conversation,
+        };
+        let mode = if self.maintenance { Mode::Maintenance } else { Mode::Silence };
+        Ok(CreateSilenceRequest {
+            team: self.team,
+            command_id: String::new(),
+            matcher: Some(matcher),
+            mode: mode.into(),
+            starts_at: None,
+            ends_at: None,
+            duration: Some(zhili_proto::duration(self.length.ms)),
+            comment: self.comment,
+        })
+    }
+}
+
+fn unknown(what: &str, name: &str) -> Failure {
+    Failure::Usage(format!("--{what}: {name:?} is none that there is"))
 }
 
 /// Who shall have an incident.
@@ -113,6 +208,29 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             return Ok(());
         }
+        Action::Silence(new) => {
+            let silence = client.create_silence(new.request()?).await;
+            let silence = silence.map_err(|status| said(&status))?.into_inner().silence;
+            return show(&silence.unwrap_or_default(), arguments.json);
+        }
+        Action::Unsilence { silence } => {
+            let request = ExpireSilenceRequest { silence_id: silence, command_id: String::new() };
+            let silence = client.expire_silence(request).await;
+            let silence = silence.map_err(|status| said(&status))?.into_inner().silence;
+            return show(&silence.unwrap_or_default(), arguments.json);
+        }
+        Action::Silences { all, team } => {
+            let request = ListSilencesRequest { team, all };
+            let list = client.list_silences(request).await.map_err(|status| said(&status))?;
+            let list = list.into_inner();
+            if arguments.json {
+                return print_json(&list);
+            }
+            if list.silences.is_empty() {
+                print("no silences\n")?;
+            }
+            return list.silences.iter().try_for_each(|silence| show(silence, false));
+        }
         Action::Ack(choice) => client
             .acknowledge(plain!(AcknowledgeRequest, choice))
             .await
@@ -142,6 +260,45 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let changed = changed.map_err(|status| said(&status))?.unwrap_or_default();
     if arguments.json { print_json(&changed) } else { print(&line(&changed)) }
+}
+
+/// A silence in one line: what it holds, until when, whose, why.
+fn show(silence: &Silence, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(silence);
+    }
+    let matcher = silence.matcher.clone().unwrap_or_default();
+    let families = matcher.family().map(|it| it.as_str_name().to_owned()).collect();
+    let severities = matcher.severity().map(|it| it.as_str_name().to_owned()).collect();
+    let conditions = [
+        ("family", &families),
+        ("severity", &severities),
+        ("kind", &matcher.kind),
+        ("category", &matcher.category),
+        ("queue", &matcher.queue),
+        ("agent", &matcher.agent),
+        ("channel", &matcher.channel),
+        ("conversation", &matcher.conversation_id),
+    ];
+    let given = conditions.into_iter().filter(|(_, values)| !values.is_empty());
+    let given =
+        given.map(|(name, values): (_, &Vec<String>)| format!("{name}={}", values.join("|")));
+    let given = given.collect::<Vec<_>>().join(" ");
+    let time = |at: Option<&zhili_proto::Timestamp>| {
+        let at = at
+            .and_then(zhili_proto::millis)
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.map(|at| format!("{at:.0}")).unwrap_or_default()
+    };
+    print(&format!(
+        "{} {:<11} {} to {} by {}: {given}  {}\n",
+        silence.silence_id,
+        silence.mode().as_str_name(),
+        time(silence.starts_at.as_ref()),
+        time(silence.ends_at.as_ref()),
+        silence.author,
+        silence.comment,
+    ))
 }
 
 /// An incident in one line: what, how bad, whose, why.

@@ -10,5 +10,6 @@ mod handling;
 mod incidents;
 mod paging;
 mod properties;
+mod silences;
 mod snapshots;
 mod suppression;

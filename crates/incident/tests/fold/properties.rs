@@ -52,6 +52,17 @@ enum Op {
     Configure {
         nth: u8,
     },
+    Silence {
+        id: u8,
+        /// Conversation to silence; beyond those there are, every complaint.
+        conversation: u8,
+        maintenance: bool,
+        in_ms: i64,
+        ms: i64,
+    },
+    Expire {
+        nth: prop::sample::Index,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +124,12 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|ms| Op::Wait { ms }),
         6 => Just(Op::Due),
         1 => (0..6_u8).prop_map(|nth| Op::Configure { nth }),
+        2 => (0..12_u8, 0..4_u8, any::<bool>(), 0..200_000_i64, 0..400_000_i64).prop_map(
+            |(id, conversation, maintenance, in_ms, ms)| Op::Silence {
+                id, conversation, maintenance, in_ms, ms
+            }
+        ),
+        1 => index().prop_map(|nth| Op::Expire { nth }),
     ]
 }
 
@@ -182,7 +199,12 @@ impl Model {
             assert!(self.event_ids.insert(id), "an event id came twice");
             assert_eq!(event.at_ms, partition.now_ms());
             let Some(incident) = &event.incident else {
-                assert_eq!(event.kind, EventKind::Refused);
+                let about_silences = matches!(
+                    event.kind,
+                    EventKind::Silenced | EventKind::SilenceExpired | EventKind::Repeated
+                );
+                assert!(about_silences == event.silence.is_some());
+                assert!(about_silences || event.kind == EventKind::Refused);
                 continue;
             };
             let id = incident.incident_id;
@@ -312,11 +334,25 @@ impl Model {
             PageState::Delivered => assert!(self.paged.contains_key(&page.page_id)),
             PageState::Failed | PageState::Cancelled => {}
         }
-        if incident.state != State::Triggered {
-            assert!(!wanted, "nothing is claimed after an acknowledgement or resolution");
+        let stands_still = incident
+            .suppression
+            .as_ref()
+            .is_some_and(|it| it.remaining_ms.is_some() && matches!(it.held, Held::Maintenance(_)));
+        if incident.state != State::Triggered && !stands_still {
+            assert!(!wanted, "nothing is claimed for what somebody has answered or silenced");
         }
         self.pages.insert(page.page_id, (incident.incident_id, page.is_settled()));
     }
+}
+
+fn about_silences(command_id: String, action: SilenceAction) -> Entry {
+    Entry::Silence(SilenceCommand {
+        command_id,
+        tenant: "acme".to_owned(),
+        team: "default".to_owned(),
+        actor: "ann".to_owned(),
+        action,
+    })
 }
 
 /// The record that an operation comes to in this state.
@@ -391,6 +427,28 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
         }
         Op::Wait { ms } => (now + ms, None),
         Op::Due => (partition.next_due().unwrap_or(now), None),
+        Op::Silence { id, conversation, maintenance, in_ms, ms } => {
+            let matcher = if *conversation < 3 {
+                let conversation = Pattern::new(format!("c{conversation}"));
+                Matcher { conversation_id: vec![conversation], ..Matcher::default() }
+            } else {
+                Matcher { family: vec![Family::Complaint], ..Matcher::default() }
+            };
+            let action = SilenceAction::Create(Box::new(NewSilence {
+                matcher,
+                mode: if *maintenance { Mode::Maintenance } else { Mode::Silence },
+                starts_at_ms: (*in_ms > 50_000).then_some(now + in_ms),
+                ends: Until::For(*ms),
+                comment: "at random".to_owned(),
+            }));
+            (now, Some(about_silences(format!("z{id}"), action)))
+        }
+        Op::Expire { nth } => {
+            let silences = partition.silences("acme");
+            let silence_id = (!silences.is_empty()).then(|| nth.get(&silences).silence_id);
+            let silence_id = silence_id.map_or_else(String::new, |id| id.to_string());
+            (now, Some(about_silences("end".to_owned(), SilenceAction::Expire { silence_id })))
+        }
         Op::Configure { nth } => {
             *sequence += 1;
             let entry = Entry::Config {

@@ -63,6 +63,10 @@ table_row! {
 
 /// One row of `incidents`, and one of `deliveries` if the event tells of a page.
 pub(super) fn rows(event: &IncidentEvent, origin: &Origin) -> Result<Vec<Row>, Poison> {
+    // Silences, and commands about an incident that nobody knows, are rows of nothing.
+    if event.incident.is_none() && !event.command_id.is_empty() {
+        return Ok(Vec::new());
+    }
     let Some(incident) = &event.incident else {
         return Err(Poison::invalid("", "incident is missing"));
     };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 use zhili_eventlog::{Headers, LogError, NewRecord, TopicPartition, partition_of, topics, trace};
@@ -18,11 +20,11 @@ use crate::{convert, metrics};
 /// How long a caller waits in all, from the search for the incident to the answer of its owner.
 /// Less than the 30 s after which proxies and clients give up, so that it hears what to do. A
 /// takeover may take longer: then the command is carried out after it.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 /// How long to look for an incident that is not known here yet.
 const SEARCH: Duration = Duration::from_secs(2);
-const LONGEST_ID: usize = 128;
-const LONGEST_NOTE: usize = 2_000;
+pub(super) const LONGEST_ID: usize = 128;
+pub(super) const LONGEST_NOTE: usize = 2_000;
 
 /// What a caller wants done.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ impl TryFrom<pb::ReassignRequest> for Request {
     }
 }
 
-fn invalid(message: &str) -> ServiceError {
+pub(super) fn invalid(message: &str) -> ServiceError {
     ServiceError::new(ErrorCode::Invalid, message)
 }
 
@@ -132,11 +134,7 @@ impl Api {
         let deadline = Instant::now() + PATIENCE;
         let tenant = caller.tenant.as_str();
         let incident = self.find(tenant, &request.incident_id).await?;
-        let command_id = if request.command_id.is_empty() {
-            format!("cmd_{:032x}", rand::random::<u128>())
-        } else {
-            request.command_id
-        };
+        let command_id = command_id(request.command_id);
         let command = Command {
             command_id: command_id.clone(),
             tenant: tenant.to_owned(),
@@ -149,24 +147,9 @@ impl Api {
             action: request.action,
         };
         let answered = self.board.answer(&command);
-        let asked = async {
-            self.append(&incident, command).await?;
-            Ok(answered.await)
-        };
-        let event = match tokio::time::timeout_at(deadline, asked).await {
-            Ok(event) => event?.ok(),
-            Err(_) => None,
-        };
-        let Some(event) = event else {
-            let seconds = PATIENCE.as_secs();
-            return Err(ServiceError::new(
-                ErrorCode::Timeout,
-                format!(
-                    "no answer within {seconds} s; the command may still be carried out: look at \
-                     the incident, or repeat the command with command_id {command_id}"
-                ),
-            ));
-        };
+        let value = convert::command_record(command);
+        let (tenant, team) = (&incident.tenant, &incident.team);
+        let event = self.ask(tenant, team, value, answered, deadline, &command_id).await?;
         match event.refusal.as_str() {
             "" => event.incident.clone().ok_or_else(|| {
                 ServiceError::new(ErrorCode::Internal, "the answer names no incident")
@@ -177,8 +160,38 @@ impl Api {
         }
     }
 
-    async fn append(&self, incident: &pb::Incident, command: Command) -> Result<(), ServiceError> {
-        let key = convert::key(&incident.tenant, &incident.team);
+    /// Appends a command about a team and waits for the event that answers it.
+    pub(super) async fn ask(
+        &self,
+        tenant: &str,
+        team: &str,
+        value: Bytes,
+        answered: oneshot::Receiver<Arc<pb::IncidentEvent>>,
+        deadline: Instant,
+        command_id: &str,
+    ) -> Result<Arc<pb::IncidentEvent>, ServiceError> {
+        let asked = async {
+            self.append(tenant, team, value).await?;
+            Ok(answered.await)
+        };
+        let event = match tokio::time::timeout_at(deadline, asked).await {
+            Ok(event) => event?.ok(),
+            Err(_) => None,
+        };
+        event.ok_or_else(|| {
+            let seconds = PATIENCE.as_secs();
+            ServiceError::new(
+                ErrorCode::Timeout,
+                format!(
+                    "no answer within {seconds} s; the command may still be carried out: look \
+                     again, or repeat the command with command_id {command_id}"
+                ),
+            )
+        })
+    }
+
+    async fn append(&self, tenant: &str, team: &str, value: Bytes) -> Result<(), ServiceError> {
+        let key = convert::key(tenant, team);
         let partition = partition_of(&key, self.partitions);
         let mut headers = Headers::default();
         if let Some(parent) = trace::traceparent_of(&Span::current(), &Headers::default()) {
@@ -187,7 +200,7 @@ impl Api {
         let record = NewRecord {
             partition: TopicPartition::new(topics::ESCALATION, partition),
             key: Some(key),
-            value: Some(convert::command_record(command)),
+            value: Some(value),
             headers,
         };
         match self.log.append(vec![record]).await.pop() {
@@ -214,6 +227,11 @@ impl Api {
     }
 }
 
+/// The id that a caller has chosen, or one of our own making.
+pub(super) fn command_id(chosen: String) -> String {
+    if chosen.is_empty() { format!("cmd_{:032x}", rand::random::<u128>()) } else { chosen }
+}
+
 fn unknown(incident_id: &str) -> ServiceError {
     let incident_id: String = incident_id.chars().take(LONGEST_ID).collect();
     ServiceError::new(
@@ -222,7 +240,7 @@ fn unknown(incident_id: &str) -> ServiceError {
     )
 }
 
-fn check_length(field: &str, value: &str, most: usize) -> Result<(), ServiceError> {
+pub(super) fn check_length(field: &str, value: &str, most: usize) -> Result<(), ServiceError> {
     let length = value.chars().count();
     if length <= most {
         return Ok(());
@@ -235,7 +253,6 @@ fn check_length(field: &str, value: &str, most: usize) -> Result<(), ServiceErro
 mod tests {
     use std::collections::BTreeSet;
 
-    use bytes::Bytes;
     use prometheus_client::registry::Registry;
     use prost::Message;
     use redb::backends::InMemoryBackend;
@@ -284,7 +301,15 @@ mod tests {
             metrics: metrics.clone(),
             shutdown,
         };
-        let api = Api { log, board, reach: Reach::new(bundles), watching, metrics, partitions: 1 };
+        let api = Api {
+            log,
+            board,
+            reach: Reach::new(bundles),
+            watching,
+            metrics,
+            partitions: 1,
+            clock: system_clock(),
+        };
         let caller = Principal {
             name: "mei".into(),
             tenant: Tenant::try_from("default".to_owned()).unwrap(),

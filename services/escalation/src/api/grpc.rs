@@ -6,10 +6,12 @@ use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use zhili_proto::escalation::v1::escalation_service_server::EscalationService;
 use zhili_proto::escalation::v1::{
-    AcknowledgeRequest, AcknowledgeResponse, EscalateNowRequest, EscalateNowResponse, GetRequest,
-    GetResponse, Incident, ListRequest, ListResponse, MarkFalsePositiveRequest,
-    MarkFalsePositiveResponse, ReassignRequest, ReassignResponse, ResolveRequest, ResolveResponse,
-    SnoozeRequest, SnoozeResponse, WatchRequest, WatchResponse,
+    AcknowledgeRequest, AcknowledgeResponse, CreateSilenceRequest, CreateSilenceResponse,
+    EscalateNowRequest, EscalateNowResponse, ExpireSilenceRequest, ExpireSilenceResponse,
+    GetRequest, GetResponse, Incident, ListRequest, ListResponse, ListSilencesRequest,
+    ListSilencesResponse, MarkFalsePositiveRequest, MarkFalsePositiveResponse, ReassignRequest,
+    ReassignResponse, ResolveRequest, ResolveResponse, SnoozeRequest, SnoozeResponse, WatchRequest,
+    WatchResponse,
 };
 use zhili_runtime::ServiceError;
 use zhili_runtime::auth::Principal;
@@ -104,6 +106,32 @@ impl EscalationService for Api {
     ) -> Result<Response<MarkFalsePositiveResponse>, Status> {
         let incident = Some(self.obey(request).await?);
         Ok(Response::new(MarkFalsePositiveResponse { incident }))
+    }
+
+    async fn create_silence(
+        &self,
+        request: Request<CreateSilenceRequest>,
+    ) -> Result<Response<CreateSilenceResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        Ok(Response::new(Api::create_silence(self, caller.as_ref(), request).await?))
+    }
+
+    async fn expire_silence(
+        &self,
+        request: Request<ExpireSilenceRequest>,
+    ) -> Result<Response<ExpireSilenceResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        Ok(Response::new(Api::expire_silence(self, caller.as_ref(), request).await?))
+    }
+
+    async fn list_silences(
+        &self,
+        request: Request<ListSilencesRequest>,
+    ) -> Result<Response<ListSilencesResponse>, Status> {
+        let caller = caller(&request);
+        Ok(Response::new(Api::list_silences(self, caller.as_ref(), request.get_ref())?))
     }
 
     async fn watch(

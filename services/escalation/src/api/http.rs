@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -27,6 +27,8 @@ pub(crate) fn routes(api: Api) -> Router {
         .route("/v1/incidents", get(list))
         .route("/v1/incidents:watch", get(watch))
         .route("/v1/incidents/{target}", get(one).post(command))
+        .route("/v1/silences", get(silences).post(create_silence))
+        .route("/v1/silences/{target}", post(expire_silence))
         .layer(axum::extract::DefaultBodyLimit::max(MOST_BYTES))
         .with_state(api)
 }
@@ -52,11 +54,7 @@ async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<pb::ListResponse>, ServiceError> {
     let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
-    let all = match query.all.as_deref() {
-        None | Some("false" | "0") => false,
-        Some("" | "true" | "1") => true,
-        Some(other) => return Err(invalid(format!("all: {other:?} is neither true nor false"))),
-    };
+    let all = yes("all", query.all.as_deref())?;
     let request = pb::ListRequest { all, limit: query.limit, team: query.team };
     api.list(principal(&caller), &request).map(Json)
 }
@@ -75,12 +73,7 @@ async fn command(
     Path(target): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<serde_json::Value>, ServiceError> {
-    let body = body.map_err(|error| {
-        let message = format!("cannot read the body: {}", error.body_text());
-        let large = error.status() == http::StatusCode::PAYLOAD_TOO_LARGE;
-        let code = if large { ErrorCode::TooLarge } else { ErrorCode::Invalid };
-        ServiceError::new(code, message)
-    })?;
+    let body = whole(body)?;
     let (incident_id, action) = target.split_once(':').ok_or_else(|| {
         let message = format!("POST to /v1/incidents/{{id}}:ACTION; there are {ACTIONS}");
         ServiceError::new(ErrorCode::NotFound, message)
@@ -103,6 +96,66 @@ async fn command(
     let request = Request { incident_id: incident_id.to_owned(), ..request };
     let incident = api.command(principal(&caller), request).await?;
     Ok(Json(serde_json::json!({ "incident": incident })))
+}
+
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ServiceError> {
+    body.map_err(|error| {
+        let message = format!("cannot read the body: {}", error.body_text());
+        let large = error.status() == http::StatusCode::PAYLOAD_TOO_LARGE;
+        let code = if large { ErrorCode::TooLarge } else { ErrorCode::Invalid };
+        ServiceError::new(code, message)
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct SilencesQuery {
+    /// Present without a value means yes.
+    all: Option<String>,
+    team: String,
+}
+
+async fn silences(
+    State(api): State<Api>,
+    caller: Caller,
+    query: Result<Query<SilencesQuery>, QueryRejection>,
+) -> Result<Json<pb::ListSilencesResponse>, ServiceError> {
+    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
+    let request =
+        pb::ListSilencesRequest { team: query.team, all: yes("all", query.all.as_deref())? };
+    api.list_silences(principal(&caller), &request).map(Json)
+}
+
+async fn create_silence(
+    State(api): State<Api>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<pb::CreateSilenceResponse>, ServiceError> {
+    let request = parse(&whole(body)?)?;
+    api.create_silence(principal(&caller), request).await.map(Json)
+}
+
+async fn expire_silence(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<pb::ExpireSilenceResponse>, ServiceError> {
+    let silence_id = target.strip_suffix(":expire").ok_or_else(|| {
+        ServiceError::new(ErrorCode::NotFound, "POST to /v1/silences/{id}:expire")
+    })?;
+    let request: pb::ExpireSilenceRequest = parse(&whole(body)?)?;
+    let request = pb::ExpireSilenceRequest { silence_id: silence_id.to_owned(), ..request };
+    api.expire_silence(principal(&caller), request).await.map(Json)
+}
+
+/// A switch of a query: present without a value means yes.
+fn yes(name: &str, value: Option<&str>) -> Result<bool, ServiceError> {
+    match value {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(other) => Err(invalid(format!("{name}: {other:?} is neither true nor false"))),
+    }
 }
 
 fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ServiceError> {

@@ -3,10 +3,11 @@
 mod commands;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod silences;
 
 use std::sync::Arc;
 
-use zhili_eventlog::EventLog;
+use zhili_eventlog::{Clock, EventLog};
 use zhili_proto::escalation::v1 as pb;
 use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
@@ -33,6 +34,7 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     /// Partitions of the escalation log.
     pub(crate) partitions: u32,
+    pub(crate) clock: Clock,
 }
 
 impl Api {

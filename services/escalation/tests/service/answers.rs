@@ -110,6 +110,57 @@ async fn a_snooze_without_an_end_and_an_assignee_that_is_unknown_are_the_callers
 }
 
 #[tokio::test]
+async fn a_silence_is_made_listed_and_ended_over_http() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    let body = json!({
+        "matcher": { "queue": ["ret*"], "severity": ["high"] },
+        "duration": "3600s",
+        "comment": "migration, call 13800138000",
+        "command_id": "mute",
+    });
+    let (status, made) = service.post("/v1/silences", body.clone()).await;
+    assert_eq!(status, 200, "{made}");
+    let silence = &made["silence"];
+    assert_eq!(silence["author"], "mei");
+    assert_eq!(silence["comment"], "migration, call [PHONE]");
+    bench.signal(bench.urgent("s1", "c1")).await;
+    let held = bench.told(Type::Suppressed, "c1").await.incident.unwrap();
+    assert_eq!(held.suppression.unwrap().cause, "silence");
+    let (_, again) = service.post("/v1/silences", body).await;
+    assert_eq!(again["silence"]["silence_id"], silence["silence_id"]);
+    let (_, listed) = service.get("/v1/silences").await;
+    assert_eq!(listed["silences"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["silences"][0]["state"], "active");
+    let end = format!("/v1/silences/{}:expire", silence["silence_id"].as_str().unwrap());
+    assert_eq!(service.post(&end, json!({})).await.0, 200);
+    bench.told(Type::Paged, "c1").await;
+    let (_, listed) = service.get("/v1/silences").await;
+    assert!(listed["silences"].as_array().is_none_or(Vec::is_empty), "{listed}");
+    let (status, _) = service.post("/v1/silences/sil_none:expire", json!({})).await;
+    assert_eq!(status, 404);
+    let (status, problem) = service.post("/v1/silences", json!({ "duration": "60s" })).await;
+    assert!(
+        status == 400 && problem["detail"].as_str().unwrap().contains("condition"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn silences_of_the_configuration_are_listed_too() {
+    let bench = Bench::new().await;
+    let planned = "[escalation.teams.default.silences.new-year]\n\
+        match = { queue = ['returns'] }\nmode = 'maintenance'\n\
+        starts = '2999-01-01T00:00:00+08:00'\nends = '2999-01-02T00:00:00+08:00'\n";
+    bench.configure("default", &format!("{}{planned}", bench.floor())).await;
+    let service = bench.start().await;
+    let (_, listed) = service.get("/v1/silences").await;
+    let silence = &listed["silences"][0];
+    assert_eq!((&silence["mode"], &silence["state"]), (&json!("maintenance"), &json!("pending")));
+    assert_eq!(silence["author"], "configuration");
+}
+
+#[tokio::test]
 async fn a_command_against_an_older_version_is_refused_and_says_why() {
     let bench = Bench::with_floor().await;
     let service = bench.start().await;

@@ -1,5 +1,7 @@
 //! Between the records of the log and the fold's own types: the one place that knows both.
 
+mod silences;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,14 +9,16 @@ use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
     Action, Answer, Assignee, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, EventKind,
-    Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal, State,
-    Until,
+    Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal,
+    SilenceCommand, State, Until,
 };
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::log::v1 as log;
 use zhili_proto::timestamp;
 
 use pb::log_entry::Entry as Wire;
+
+pub(crate) use silences::{matcher, mode, silence, standing};
 
 fn poison(detail: impl Into<String>) -> Undecodable {
     Undecodable::Poison { reason: "invalid", detail: detail.into() }
@@ -40,6 +44,7 @@ pub(crate) fn entry(value: Option<&[u8]>) -> Result<runner::Entry<Entry>, Undeco
         }
         Wire::Signal(it) => Entry::Signal(signal(it)?),
         Wire::Command(it) => Entry::Command(command(it, newer)?),
+        Wire::Silence(it) => Entry::Silence(silences::command(it, newer)?),
         Wire::Claim(it) => Entry::Claim(claim(it)?),
         Wire::Result(it) => Entry::Result(result(it)?),
     };
@@ -214,6 +219,10 @@ pub(crate) fn command_record(command: Command) -> Bytes {
     }))
 }
 
+pub(crate) fn silence_record(command: SilenceCommand) -> Bytes {
+    record(Wire::Silence(silences::command_of(command)))
+}
+
 pub(crate) fn claim_record(tenant: &str, team: &str, claim: Claim) -> Bytes {
     record(Wire::Claim(pb::Claim {
         tenant: tenant.to_owned(),
@@ -262,6 +271,7 @@ pub(crate) fn event_record(event: IncidentEvent) -> Bytes {
         tenant: event.tenant,
         team: event.team,
         refusal,
+        silence: event.silence.as_ref().map(silence),
     };
     Bytes::from(event.encode_to_vec())
 }
@@ -282,6 +292,8 @@ fn kind(kind: EventKind) -> pb::incident_event::Type {
         EventKind::Exhausted => Type::Exhausted,
         EventKind::DeliveryFailed => Type::DeliveryFailed,
         EventKind::Recorded => Type::Recorded,
+        EventKind::Silenced => Type::Silenced,
+        EventKind::SilenceExpired => Type::SilenceExpired,
         EventKind::Refused => Type::Refused,
         EventKind::Repeated => Type::AnsweredAgain,
     }
@@ -348,7 +360,7 @@ fn wire_family(family: Family) -> pb::Family {
     }
 }
 
-struct Words<T>(T);
+pub(super) struct Words<T>(pub(super) T);
 
 impl From<Words<Severity>> for pb::incident::Severity {
     fn from(Words(severity): Words<Severity>) -> Self {
