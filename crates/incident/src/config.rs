@@ -27,10 +27,10 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::destination::Destination;
 use crate::policy::Policy;
 use crate::rule::Rule;
 use crate::signal::Family;
@@ -162,48 +162,6 @@ fn default_delay_ms() -> i64 {
     DEFAULT_DELAY_MS
 }
 
-/// A place that can be paged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Destination {
-    /// An HTTP endpoint that receives signed requests.
-    Webhook(Webhook),
-    /// Whoever is connected to the `Watch` stream. Counts as told, never as reached: there may
-    /// be nobody.
-    Watch {},
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Webhook {
-    /// `https://...` or `http://...`.
-    pub url: String,
-    /// Where the signing secret is: `env:NAME`, `file:PATH`, or `config:KEY` in the settings of
-    /// the process. Never the secret itself, because this configuration is kept in the log.
-    #[serde(default)]
-    pub secret: Option<String>,
-    /// The host may be in a private network or on this machine. Otherwise such addresses are
-    /// refused when the page is sent, so that nobody reaches inner services by way of a page.
-    #[serde(default)]
-    pub allow_private: bool,
-}
-
-/// Shows the host alone: the path and query of a webhook are often its password.
-impl fmt::Debug for Webhook {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = host.rsplit('@').next().unwrap_or_default();
-        formatter
-            .debug_struct("Webhook")
-            .field("url", &format_args!("{scheme}://{host}/..."))
-            .field("secret", &self.secret)
-            .field("allow_private", &self.allow_private)
-            .finish()
-    }
-}
-
 /// A value that cannot be used, with the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -214,7 +172,10 @@ pub struct ConfigError {
     pub problem: String,
 }
 
-fn wrong<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, ConfigError> {
+pub(crate) fn wrong<T>(
+    field: impl Into<String>,
+    problem: impl Into<String>,
+) -> Result<T, ConfigError> {
     Err(ConfigError { field: field.into(), problem: problem.into() })
 }
 
@@ -246,7 +207,7 @@ impl Team {
     /// nobody may be looking, or there is no destination at all.
     pub fn silent_families(&self) -> Vec<Family> {
         let pages =
-            |name: &str| matches!(self.destinations.get(name), Some(Destination::Webhook(_)));
+            |name: &str| self.destinations.get(name).is_some_and(Destination::pages_somebody);
         let mut families = Vec::from(Family::ALL);
         families.retain(|family| !Policy::of("", self, *family).destinations().any(pages));
         families
@@ -256,9 +217,7 @@ impl Team {
         for (name, destination) in &self.destinations {
             let field = format!("{field}.destinations.{name}");
             check_name(&field, name)?;
-            if let Destination::Webhook(webhook) = destination {
-                webhook.check(&format!("{field}.webhook"))?;
-            }
+            destination.check(&field)?;
         }
         for (name, policy) in &self.policies {
             let field = format!("{field}.policies.{name}");
@@ -349,25 +308,6 @@ impl Team {
             }
         }
         Ok(())
-    }
-}
-
-impl Webhook {
-    fn check(&self, field: &str) -> Result<(), ConfigError> {
-        let rest = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
-        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-        if host.is_empty() || self.url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            // The URL itself is not shown: its path may be a password.
-            return wrong(format!("{field}.url"), "not an http:// or https:// address of a host");
-        }
-        match self.secret.as_deref().map(|secret| secret.split_once(':')) {
-            None | Some(Some(("env" | "file" | "config", _))) => Ok(()),
-            _ => wrong(
-                format!("{field}.secret"),
-                "says where the secret is, as env:NAME or file:PATH; the secret itself must not \
-                 stand here",
-            ),
-        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ANY_TENANT, Config, Destination, Team};
+use crate::config::{ANY_TENANT, Config, Team};
+use crate::destination::Destination;
 use crate::silence::PlannedSilence;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

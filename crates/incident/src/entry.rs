@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::config::{Config, Destination};
+use crate::config::Config;
+use crate::destination::Destination;
 use crate::id::PageId;
 use crate::incident::Incident;
 use crate::page::{Claim, DeliveryResult, Page};
@@ -12,7 +13,6 @@ use crate::silence::SilenceCommand;
 
 /// A record of the escalation log, besides time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "most entries are signals")]
 pub enum Entry {
     /// Scoring wants a person to look.
     Signal(Signal),

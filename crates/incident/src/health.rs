@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Destination;
 use crate::configs::Configs;
 use crate::page::Outcome;
 
@@ -36,7 +35,7 @@ pub struct Unreachable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum UnreachableCause {
     /// It has no destination, or only `watch` ones, where nobody may be looking.
-    #[error("no destination is configured that pages a person; add a webhook")]
+    #[error("no destination is configured that pages a person; add one")]
     NoDestination,
     /// The last send to every destination has failed.
     #[error("the last send to every destination failed, to {destination}: {detail}")]
@@ -101,7 +100,7 @@ impl Health {
         let settings = configs.of(tenant).and_then(|(_, config)| config.team(team));
         let destinations = settings.iter().flat_map(|team| &team.destinations);
         let mut people = destinations
-            .filter(|(_, kind)| !matches!(kind, Destination::Watch {}))
+            .filter(|(_, kind)| kind.pages_somebody())
             .map(|(name, _)| (name, self.of(tenant, team, name)))
             .peekable();
         let Some((first, Some(health))) = people.peek().copied() else {

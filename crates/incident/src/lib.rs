@@ -58,6 +58,7 @@
 mod command;
 mod config;
 mod configs;
+mod destination;
 mod entry;
 mod event;
 mod handling;
@@ -82,8 +83,9 @@ mod telling;
 pub use command::{Action, Answer, Assignee, Command, LONGEST_SNOOZE_MS, Refusal, Until};
 pub use config::{
     ANY_TENANT, Config, ConfigError, DEFAULT_DELAY_MS, DEFAULT_POLICY, DEFAULT_REPEAT,
-    DEFAULT_TEAM, Destination, Step, Steps, Team, Webhook,
+    DEFAULT_TEAM, Step, Steps, Team,
 };
+pub use destination::{Destination, Email, Language, Pagerduty, Robot, Security, Webhook};
 pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};

@@ -66,12 +66,24 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
-    /// An HTTP request.
+    /// A signed HTTP request.
     Webhook,
     /// The event stream; delivered with the event that tells of the page.
     Watch,
     /// The destination was no longer configured when its turn came.
     Unknown,
+    /// A robot of a DingTalk group.
+    Dingtalk,
+    /// A robot of a WeCom group.
+    Wecom,
+    /// A robot of a Feishu or Lark group.
+    Feishu,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// PagerDuty, Events API v2.
+    Pagerduty,
+    /// Mail by SMTP.
+    Email,
 }
 
 impl Channel {
@@ -81,6 +93,12 @@ impl Channel {
             Self::Webhook => "webhook",
             Self::Watch => "watch",
             Self::Unknown => "unknown",
+            Self::Dingtalk => "dingtalk",
+            Self::Wecom => "wecom",
+            Self::Feishu => "feishu",
+            Self::Slack => "slack",
+            Self::Pagerduty => "pagerduty",
+            Self::Email => "email",
         }
     }
 }

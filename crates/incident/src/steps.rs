@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::Destination;
 use crate::configs::Configs;
+use crate::destination::Destination;
 use crate::event::{Cause, EventKind};
 use crate::id::PageId;
 use crate::incident::{Exhausted, Incident, KEPT_PAGES, State};
@@ -144,11 +144,12 @@ impl Tracked {
             stop: None,
         };
         match context.configs.destination(&incident.tenant, &incident.team, destination) {
-            Some(Destination::Webhook(_)) => page.channel = Channel::Webhook,
-            Some(Destination::Watch {}) => {
-                page.channel = Channel::Watch;
-                page.state = PageState::Delivered;
-                notices.push((EventKind::Paged, page_id));
+            Some(settings) => {
+                page.channel = settings.channel();
+                if !settings.pages_somebody() {
+                    page.state = PageState::Delivered;
+                    notices.push((EventKind::Paged, page_id));
+                }
             }
             None => {
                 page.fail(REMOVED);
@@ -213,7 +214,7 @@ impl Tracked {
         for page in incident.pages.iter_mut().filter(|page| !page.is_settled()) {
             let (tenant, team) = (&incident.tenant, &incident.team);
             let destination = context.configs.destination(tenant, team, &page.destination);
-            if !matches!(destination, Some(Destination::Webhook(_))) {
+            if destination.map(Destination::channel) != Some(page.channel) {
                 page.fail(REMOVED);
                 failed.push(page.page_id);
             }

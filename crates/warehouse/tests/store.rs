@@ -20,7 +20,10 @@ use zhili_proto::conversation::v1::{Author, Event, EventType, author};
 use zhili_proto::escalation::v1::{
     Incident, IncidentEvent, LogEntry, Page, Signal, incident, incident_event, log_entry, page,
 };
-use zhili_proto::scoring::v1::{Assessment, Correction, Cycle, Fact, Politeness, Recontact, ScoredEvent, Sentiment, Session, Turn, fact, politeness, sentiment};
+use zhili_proto::scoring::v1::{
+    Assessment, Correction, Cycle, Fact, Politeness, Recontact, ScoredEvent, Sentiment, Session,
+    Turn, fact, politeness, sentiment,
+};
 use zhili_proto::timestamp;
 use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
 use zhili_warehouse::sink::{Batch, Observer, OffsetRange, SinkOptions, run_sinks};
@@ -511,7 +514,9 @@ async fn every_topic_reaches_its_tables_and_the_audit_agrees() {
     );
     let first: Vec<(bool, bool, bool, bool)> = warehouse
         .client()
-        .query("SELECT known_7d, fcr_3d, fcr_7d, fcr_30d FROM v_recontacts ORDER BY conversation_id")
+        .query(
+            "SELECT known_7d, fcr_3d, fcr_7d, fcr_30d FROM v_recontacts ORDER BY conversation_id",
+        )
         .fetch_all()
         .await
         .unwrap();

@@ -100,6 +100,18 @@ impl Guard {
         }
     }
 
+    /// The addresses of a host, or of an address that stands in its place, that a page may go to.
+    pub(crate) async fn resolve(
+        self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, AddressError> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = tokio::net::lookup_host((host, port)).await.map_err(AddressError::Lookup)?;
+        let allowed: Vec<SocketAddr> = found.filter(|address| self.allows(address.ip())).collect();
+        if allowed.is_empty() { Err(AddressError::Refused) } else { Ok(allowed) }
+    }
+
     /// Checks a host that is an address itself, which no resolver is asked about.
     pub(crate) fn check_literal(self, host: &str) -> Result<(), AddressError> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -121,13 +133,7 @@ impl Service<Name> for Guard {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = *self;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found = found.map_err(AddressError::Lookup)?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|address| guard.allows(address.ip())).collect();
-            if allowed.is_empty() { Err(AddressError::Refused) } else { Ok(allowed.into_iter()) }
-        })
+        Box::pin(async move { Ok(guard.resolve(name.as_str(), 0).await?.into_iter()) })
     }
 }
 

@@ -1,10 +1,10 @@
-//! What a page says: a CloudEvent (1.0, structured JSON) whose data is the incident's card.
+//! What a page says, whatever channel it goes through: the facts of an incident that somebody
+//! needs to decide what to do first.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
-use zhili_incident::{Incident, Page, Reason, Signal};
+use zhili_incident::{Family, Incident, Page, Reason, Severity, Signal, State};
 
 use crate::convert::severity_name;
 
@@ -13,104 +13,259 @@ const MOST_REASONS: usize = 20;
 /// Characters of a masked excerpt, as signals are cut to. The limit holds a card far below the
 /// 20 kB that receivers of Standard Webhooks accept.
 const EXCERPT_CHARS: usize = 500;
+/// Messages quoted on a card, the newest.
+const MOST_MESSAGES: usize = 6;
 
-/// The body of a page. It follows from the incident and the page alone, not from the attempt,
-/// so repeated attempts of an unchanged incident are equal.
-///
-/// `link` is a template with `{incident_id}`; empty for no link.
-pub(crate) fn body(incident: &Incident, page: &Page, link: &str) -> Bytes {
-    let time = iso(page.created_at_ms);
-    let event = json!({
-        "specversion": "1.0",
-        "id": page.page_id.to_string(),
-        "source": format!("/zhili/tenants/{}/teams/{}", incident.tenant, incident.team),
-        "type": format!("zhili.incident.v1.{}", kind(page.reason)),
-        "subject": incident.incident_id.to_string(),
-        "time": time,
-        // Where consumers of Standard Webhooks look for it.
-        "timestamp": time,
-        "datacontenttype": "application/json",
-        "data": data(incident, page, link),
-    });
-    Bytes::from(event.to_string())
+/// A card follows from the incident and the page alone, not from the attempt, so repeated
+/// attempts of an unchanged incident say the same.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Card {
+    pub(crate) incident_id: String,
+    pub(crate) version: u64,
+    pub(crate) state: State,
+    pub(crate) severity: Severity,
+    pub(crate) family: Family,
+    pub(crate) kind: String,
+    pub(crate) category: String,
+    /// Why it was raised, newest first.
+    pub(crate) reasons: Vec<Why>,
+    /// Words of the newest signal of the highest severity: why somebody should look now.
+    pub(crate) excerpt: String,
+    /// Masked messages that raised signals, oldest first. Others of the conversation do not
+    /// reach this service.
+    pub(crate) messages: Vec<Message>,
+    pub(crate) signals: u64,
+    pub(crate) tenant: String,
+    pub(crate) team: String,
+    pub(crate) conversation_id: String,
+    pub(crate) customer: String,
+    pub(crate) agent: String,
+    pub(crate) queue: String,
+    pub(crate) channel: String,
+    pub(crate) triggered_at_ms: i64,
+    /// The incident of the same conversation and family before this one.
+    pub(crate) previous: Option<String>,
+    pub(crate) page_id: String,
+    pub(crate) destination: String,
+    pub(crate) reason: Reason,
+    /// When the page became due.
+    pub(crate) created_at_ms: i64,
+    pub(crate) policy: String,
+    /// From 1; one more than `steps` for the fallback.
+    pub(crate) step: u32,
+    pub(crate) steps: usize,
+    /// Passes through the policy, from 1.
+    pub(crate) pass: u32,
+    pub(crate) next_at_ms: Option<i64>,
+    /// Who is paged next and how long after this page, if nobody acknowledges.
+    pub(crate) next: Option<Next>,
+    /// Where a person sees the incident; empty for nowhere.
+    pub(crate) link: String,
 }
 
-/// What has happened to the incident that this page is about.
-fn kind(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Triggered
-        | Reason::SeverityRise
-        | Reason::AckTimeout
-        | Reason::SnoozeEnded
-        | Reason::Released
-        | Reason::Reconfigured => "triggered",
-        Reason::Reassigned => "reassigned",
-        Reason::NextStep | Reason::StepFailed | Reason::Repeat | Reason::EscalatedNow => {
-            "escalated"
+/// Why a signal was raised.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Why {
+    pub(crate) rule: String,
+    pub(crate) event_id: String,
+    pub(crate) probability: f64,
+    pub(crate) engine: String,
+}
+
+/// A masked message of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) event_id: String,
+    pub(crate) text: String,
+}
+
+/// The step after this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) destinations: Vec<String>,
+    pub(crate) after_ms: i64,
+}
+
+impl Card {
+    /// `link` is a template with `{incident_id}`; empty for no link.
+    pub(crate) fn of(incident: &Incident, page: &Page, link: &str) -> Self {
+        let text = |part: fn(&Signal) -> &String| {
+            let newest = incident.evidence.iter().rev().map(|signal| part(signal));
+            newest.into_iter().find(|value| !value.is_empty()).cloned().unwrap_or_default()
+        };
+        let shown = incident.evidence.iter().max_by_key(|signal| signal.severity);
+        let incident_id = incident.incident_id.to_string();
+        Self {
+            version: incident.version,
+            state: incident.state,
+            severity: incident.severity,
+            family: incident.family,
+            kind: incident.kind.clone(),
+            category: incident.category.clone(),
+            reasons: reasons(incident),
+            excerpt: shown.map(|signal| cut(&signal.excerpt)).unwrap_or_default(),
+            messages: messages(incident),
+            signals: incident.signals,
+            tenant: incident.tenant.clone(),
+            team: incident.team.clone(),
+            conversation_id: incident.conversation_id.clone(),
+            customer: text(|signal| &signal.customer),
+            agent: text(|signal| &signal.agent),
+            queue: text(|signal| &signal.queue),
+            channel: text(|signal| &signal.channel),
+            triggered_at_ms: incident.triggered_at_ms,
+            previous: incident.previous.map(|id| id.to_string()),
+            page_id: page.page_id.to_string(),
+            destination: page.destination.clone(),
+            reason: page.reason,
+            created_at_ms: page.created_at_ms,
+            policy: incident.policy.name.clone(),
+            step: page.step + 1,
+            steps: incident.policy.steps.len(),
+            pass: page.pass + 1,
+            next_at_ms: incident.next_at_ms,
+            next: next(incident, page),
+            link: link.replace("{incident_id}", &incident_id),
+            incident_id,
         }
-        Reason::Fallback => "exhausted",
+    }
+
+    /// The incident had been open for so long when the page became due.
+    pub(crate) fn waited_ms(&self) -> i64 {
+        self.created_at_ms.saturating_sub(self.triggered_at_ms).max(0)
+    }
+
+    /// What has happened to the incident that this page is about, as the last word of an event
+    /// type.
+    pub(crate) fn happened(&self) -> &'static str {
+        match self.reason {
+            Reason::Triggered
+            | Reason::SeverityRise
+            | Reason::AckTimeout
+            | Reason::SnoozeEnded
+            | Reason::Released
+            | Reason::Reconfigured => "triggered",
+            Reason::Reassigned => "reassigned",
+            Reason::NextStep | Reason::StepFailed | Reason::Repeat | Reason::EscalatedNow => {
+                "escalated"
+            }
+            Reason::Fallback => "exhausted",
+        }
+    }
+
+    /// The card for programs.
+    pub(crate) fn data(&self) -> Value {
+        let reasons: Vec<Value> = self
+            .reasons
+            .iter()
+            .map(|why| {
+                json!({
+                    "rule": why.rule,
+                    "event_id": why.event_id,
+                    "probability": why.probability,
+                    "engine": why.engine,
+                })
+            })
+            .collect();
+        let messages: Vec<Value> = self
+            .messages
+            .iter()
+            .map(|message| json!({ "event_id": message.event_id, "text": message.text }))
+            .collect();
+        let next = self
+            .next
+            .as_ref()
+            .map(|next| json!({ "destinations": next.destinations, "after_ms": next.after_ms }));
+        let mut data = json!({
+            "incident_id": self.incident_id,
+            "version": self.version,
+            "state": self.state.name(),
+            "severity": severity_name(self.severity),
+            "family": self.family.name(),
+            "kind": self.kind,
+            "category": self.category,
+            "reasons": reasons,
+            "excerpt": self.excerpt,
+            "messages": messages,
+            "signals": self.signals,
+            "tenant": self.tenant,
+            "team": self.team,
+            "conversation_id": self.conversation_id,
+            "customer": self.customer,
+            "agent": self.agent,
+            "queue": self.queue,
+            "channel": self.channel,
+            "triggered_at": iso(self.triggered_at_ms),
+            "waited_ms": self.waited_ms(),
+            "previous_incident_id": self.previous,
+            "page": {
+                "destination": self.destination,
+                "reason": self.reason.name(),
+            },
+            "policy": {
+                "name": self.policy,
+                "step": self.step,
+                "steps": self.steps,
+                "pass": self.pass,
+                "next_at": self.next_at_ms.map(iso),
+                "next": next,
+            },
+        });
+        if !self.link.is_empty() {
+            data["link"] = self.link.as_str().into();
+        }
+        data
     }
 }
 
-fn data(incident: &Incident, page: &Page, link: &str) -> Value {
-    // The newest signal of the highest severity is why somebody should look now.
-    let shown = incident.evidence.iter().max_by_key(|signal| signal.severity);
-    let text = |part: fn(&Signal) -> &String| {
-        let newest = incident.evidence.iter().rev().map(|signal| part(signal));
-        newest.into_iter().find(|value| !value.is_empty()).cloned().unwrap_or_default()
-    };
+fn reasons(incident: &Incident) -> Vec<Why> {
     let mut seen = BTreeSet::new();
-    let reasons: Vec<Value> = incident
+    let rules = incident
         .evidence
         .iter()
         .rev()
-        .flat_map(|signal| signal.rules.iter().map(move |rule| (rule, signal)))
+        .flat_map(|signal| signal.rules.iter().map(move |rule| (rule, signal)));
+    rules
         .filter(|(rule, _)| seen.insert(rule.as_str()))
         .take(MOST_REASONS)
-        .map(|(rule, signal)| {
-            json!({
-                "rule": rule,
-                "event_id": signal.event_id,
-                "probability": signal.probability,
-                "engine": signal.engine,
-            })
+        .map(|(rule, signal)| Why {
+            rule: rule.clone(),
+            event_id: signal.event_id.clone(),
+            probability: signal.probability,
+            engine: signal.engine.clone(),
         })
+        .collect()
+}
+
+fn messages(incident: &Incident) -> Vec<Message> {
+    let mut seen = BTreeSet::new();
+    let mut messages: Vec<Message> = incident
+        .evidence
+        .iter()
+        .rev()
+        // One message may raise several signals.
+        .filter(|signal| !signal.excerpt.is_empty() && seen.insert(signal.event_id.as_str()))
+        .take(MOST_MESSAGES)
+        .map(|signal| Message { event_id: signal.event_id.clone(), text: cut(&signal.excerpt) })
         .collect();
-    let mut data = json!({
-        "incident_id": incident.incident_id.to_string(),
-        "version": incident.version,
-        "state": incident.state.name(),
-        "severity": severity_name(incident.severity),
-        "family": incident.family.name(),
-        "kind": incident.kind,
-        "category": incident.category,
-        "reasons": reasons,
-        "excerpt": shown.map(|signal| cut(&signal.excerpt)).unwrap_or_default(),
-        "signals": incident.signals,
-        "tenant": incident.tenant,
-        "team": incident.team,
-        "conversation_id": incident.conversation_id,
-        "customer": text(|signal| &signal.customer),
-        "agent": text(|signal| &signal.agent),
-        "queue": text(|signal| &signal.queue),
-        "channel": text(|signal| &signal.channel),
-        "triggered_at": iso(incident.triggered_at_ms),
-        "page": {
-            "destination": page.destination,
-            "reason": page.reason.name(),
-        },
-        "policy": {
-            "name": incident.policy.name,
-            "step": page.step + 1,
-            "steps": incident.policy.steps.len(),
-            "pass": page.pass + 1,
-            "next_at": incident.next_at_ms.map(iso),
-        },
-    });
-    if !link.is_empty() {
-        data["link"] = link.replace("{incident_id}", &incident.incident_id.to_string()).into();
+    messages.reverse();
+    messages
+}
+
+/// The next step of the pass that the page belongs to, the first step again, or the fallback.
+fn next(incident: &Incident, page: &Page) -> Option<Next> {
+    let current = page.pass == incident.pass && page.step == incident.step;
+    if !current || incident.exhausted.is_some() || incident.state != State::Triggered {
+        return None;
     }
-    data
+    let steps = &incident.policy.steps;
+    let after_ms = steps.get(page.step as usize)?.delay_ms;
+    let destinations = match steps.get(page.step as usize + 1) {
+        Some(step) => &step.destinations,
+        None if incident.repeats_left > 0 => &steps.first()?.destinations,
+        None => &incident.policy.fallback,
+    };
+    Some(Next { destinations: destinations.clone(), after_ms }).filter(|_| !destinations.is_empty())
 }
 
 fn cut(text: &str) -> String {
@@ -118,6 +273,6 @@ fn cut(text: &str) -> String {
 }
 
 /// ISO 8601 in UTC with milliseconds.
-fn iso(ms: i64) -> String {
+pub(crate) fn iso(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

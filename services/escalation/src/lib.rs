@@ -1,7 +1,7 @@
 //! Keeps incidents with people until somebody answers for them.
 //!
 //! Signals become incidents in the fold of `zhili.escalation.v1`; the owner of a partition pages
-//! by webhook whoever the tenant's configuration names; supervisors list, watch, acknowledge and
+//! whoever the tenant's configuration names, by webhook, chat robot, PagerDuty or mail; supervisors list, watch, acknowledge and
 //! resolve over gRPC and HTTP at any replica.
 //!
 //! Each page is delivered at least once per destination, at most once more per crash or takeover
@@ -13,6 +13,7 @@ mod api;
 mod board;
 pub mod bundle;
 mod card;
+mod channel;
 mod config;
 mod convert;
 mod cursor;
@@ -22,10 +23,12 @@ mod fold;
 mod metrics;
 mod owner;
 mod reach;
+mod secret;
 mod serve;
 mod signature;
+#[cfg(test)]
+mod vectors;
 mod watch;
-mod webhook;
 
 pub use bundle::{DefaultError, Published, parse as parse_bundle, publish_default};
 pub use config::{Config, DefaultWebhook};

@@ -15,14 +15,15 @@ use zhili_eventlog::runner::{Fold, Observation};
 use zhili_eventlog::{Clock, EventLog, Headers, LogError, NewRecord, TopicPartition, trace};
 use zhili_incident::{
     Claim, DeliveryResult, Destination, Effect, Incident, LEASE_MS, Outcome, Page, PageId, Reason,
-    Severity, Webhook,
+    Severity,
 };
 
+use crate::card::Card;
+use crate::channel::{Send, Sender, Sent};
+use crate::convert;
 use crate::fold::Incidents;
 use crate::metrics::{self, Metrics};
 use crate::reach::Reach;
-use crate::webhook::{Send, Sent, Webhooks};
-use crate::{card, convert};
 
 /// Pauses before an append is tried again, growing from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -38,9 +39,8 @@ pub(crate) struct Pager {
     pub(crate) clock: Clock,
     /// Name of this process in its claims; unique per start.
     pub(crate) name: Arc<str>,
-    pub(crate) webhooks: Webhooks,
+    pub(crate) sender: Sender,
     pub(crate) link: Arc<str>,
-    pub(crate) allow_private: bool,
     pub(crate) max_sends: usize,
     pub(crate) max_sends_per_destination: usize,
     pub(crate) metrics: Metrics,
@@ -133,17 +133,16 @@ impl Owner {
                     // A claim of ours that this process does not know of cannot be.
                     if let Some(it) = under_way.get_mut(&(page.page_id, attempt))
                         && it.stage == Stage::Claimed
-                        && let Destination::Webhook(webhook) = destination
                     {
                         it.stage = Stage::Sending;
-                        sends.push((incident, page, attempt, webhook, it.claimed));
+                        sends.push((incident, page, attempt, destination, it.claimed));
                     }
                 }
             }
         }
         drop(under_way);
-        for (incident, page, attempt, webhook, claimed) in sends {
-            self.send(fold, incident, page, attempt, webhook, claimed);
+        for (incident, page, attempt, destination, claimed) in sends {
+            self.send(fold, incident, page, attempt, destination, claimed);
         }
         self.claim(fold, claims);
     }
@@ -225,7 +224,7 @@ impl Owner {
         incident: &Incident,
         page: &Page,
         attempt: u32,
-        webhook: &Webhook,
+        destination: &Destination,
         claimed: Instant,
     ) {
         let incoming = headers(fold.traceparent(incident.incident_id));
@@ -246,8 +245,8 @@ impl Owner {
             team: incident.team.clone(),
             page_id: page.page_id,
             attempt,
-            webhook: webhook.clone(),
-            body: card::body(incident, page, &self.pager.link),
+            destination: destination.clone(),
+            card: Card::of(incident, page, &self.pager.link),
             claimed,
             traceparent: trace::traceparent_of(&span, &incoming),
             triggered_ms: first
@@ -359,8 +358,8 @@ struct Job {
     team: String,
     page_id: PageId,
     attempt: u32,
-    webhook: Webhook,
-    body: bytes::Bytes,
+    destination: Destination,
+    card: Card,
     claimed: Instant,
     traceparent: Option<bytes::Bytes>,
     /// When the incident's first signal became true, if this page tells of it.
@@ -383,17 +382,14 @@ impl Drop for Ending<'_> {
 impl Job {
     async fn run(self) {
         let mut ending = Ending { job: &self, noted: false };
-        let id = self.page_id.to_string();
         let request = Send {
-            webhook: &self.webhook,
-            allow_private: self.pager.allow_private,
-            id: &id,
-            timestamp: (self.pager.clock)().div_euclid(1_000),
-            body: self.body.clone(),
+            destination: &self.destination,
+            card: &self.card,
+            at_ms: (self.pager.clock)(),
             traceparent: self.traceparent.clone(),
         };
         let started = Instant::now();
-        let sent = self.pager.webhooks.send(request, || self.claimed.elapsed() < LEASE).await;
+        let sent = self.pager.sender.send(request, || self.claimed.elapsed() < LEASE).await;
         let Some(sent) = sent else {
             tracing::warn!(
                 "the lease ended before the page could be sent, it will be claimed again"
@@ -462,16 +458,16 @@ impl Job {
     }
 
     fn count(&self, sent: &Sent) {
-        const CHANNEL: &str = "webhook";
+        let channel = self.destination.channel().name();
         let metrics = &self.pager.metrics;
         let outcome = match sent.outcome {
             Outcome::Delivered => metrics::Outcome::Delivered,
             Outcome::Failed => metrics::Outcome::Failed,
             Outcome::Rejected => metrics::Outcome::Rejected,
         };
-        let label = metrics::Delivery { channel: CHANNEL, outcome };
+        let label = metrics::Delivery { channel, outcome };
         metrics.deliveries.get_or_create(&label).inc();
-        let channel = metrics::Channel { channel: CHANNEL };
+        let channel = metrics::Channel { channel };
         if sent.outcome == Outcome::Delivered {
             metrics.sent.get_or_create(&channel).inc();
             if let Some(since) = self.triggered_ms {
@@ -512,9 +508,8 @@ mod tests {
             log,
             clock,
             name: Arc::from("one"),
-            webhooks: Webhooks::new(zhili_runtime::config::Secret::default()).unwrap(),
+            sender: Sender::new(false, zhili_runtime::config::Secret::default()).unwrap(),
             link: Arc::from(""),
-            allow_private: true,
             max_sends: 8,
             max_sends_per_destination: 8,
             metrics: Metrics::register(&mut Registry::default()),
@@ -619,7 +614,13 @@ mod tests {
             stage: Stage::Sending,
         };
         pager.lock().insert((page_id, 1), under_way);
-        let body = bytes::Bytes::from_static(b"{}");
+        let card = Card::of(incident, &incident.pages[0], "");
+        let destination = zhili_incident::Webhook {
+            url: "http://[::1]/".into(),
+            secret: None,
+            allow_private: false,
+        };
+        let destination = Destination::Webhook(destination);
         apply(fold, now_ms, zhili_incident::Entry::Claim(claim));
         Job {
             pager: pager.clone(),
@@ -629,8 +630,8 @@ mod tests {
             page_id,
             attempt: 1,
             // Refused without any request.
-            webhook: Webhook { url: "http://[::1]/".into(), secret: None, allow_private: false },
-            body,
+            destination,
+            card,
             claimed,
             traceparent: None,
             triggered_ms: None,
@@ -653,7 +654,6 @@ mod tests {
         let faulty = Faulty::new(&log);
         let mut pager = pager(Arc::new(log.clone()), system_clock()).await;
         pager.log = faulty.clone();
-        pager.allow_private = false;
         let mut fold = triggered("http://[::1]/", 0);
         let job = job(&pager, &mut fold, 0);
         let attempt = (job.page_id, job.attempt);

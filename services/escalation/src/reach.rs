@@ -126,7 +126,7 @@ fn of_config(tenant: &str, config: Option<&Config>) -> Vec<String> {
     }
     for (name, team) in teams {
         let silent = team.silent_families();
-        let pages = |destination: &Destination| matches!(destination, Destination::Webhook(_));
+        let pages = Destination::pages_somebody;
         if silent.is_empty() {
             continue;
         }

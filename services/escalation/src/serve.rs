@@ -17,13 +17,13 @@ use zhili_runtime::{Condition, Context, Failure, Server};
 use crate::api::{self, Api};
 use crate::board::Board;
 use crate::bundle::publish_default;
+use crate::channel::Sender;
 use crate::config::Config;
 use crate::fold::Incidents;
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Pager};
 use crate::reach::Reach;
 use crate::watch::Watching;
-use crate::webhook::Webhooks;
 
 /// Consumer group of the service.
 pub const GROUP: &str = "escalation";
@@ -68,15 +68,14 @@ pub async fn serve(
     let reach = Reach::new(Arc::clone(&bundles));
     let tasks = TaskTracker::new();
     let own_secret = config.default_webhook.as_ref().map(|webhook| webhook.secret.clone());
-    let webhooks = Webhooks::new(own_secret.unwrap_or_default())
+    let sender = Sender::new(config.allow_private_destinations, own_secret.unwrap_or_default())
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let pager = Pager {
         log: Arc::clone(&log),
         clock: Arc::clone(&clock),
         name: Arc::from(format!("{}/{:016x}", config.member, rand::random::<u64>())),
-        webhooks,
+        sender,
         link: Arc::from(config.link.as_str()),
-        allow_private: config.allow_private_destinations,
         max_sends: config.max_sends,
         max_sends_per_destination: config.max_sends_per_destination,
         metrics: metrics.clone(),

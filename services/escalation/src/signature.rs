@@ -1,163 +1,156 @@
-//! Signatures of Standard Webhooks (specification 1.0.0, symmetric scheme `v1`).
+//! Signatures of Standard Webhooks (specification 1.0.0): the symmetric scheme `v1` and the
+//! asymmetric `v1a`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::Sha256;
-use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
-use zhili_runtime::config::Secret;
 
-use crate::config::OWN_SECRET;
+use crate::secret::SecretError;
 
-const PREFIX: &str = "whsec_";
+const SYMMETRIC: &str = "whsec_";
+const PRIVATE: &str = "whsk_";
 /// The specification asks for 24 to 64 bytes; shorter ones are guessable.
 const LEAST_BYTES: usize = 24;
-/// Largest file of secrets; hundreds fit.
-const MOST_BYTES: u64 = 64 << 10;
+/// An ed25519 seed (RFC 8032). A private key is the seed alone or with its public key after it.
+const SEED_BYTES: usize = 32;
 
 /// Why a request cannot be signed. Never quotes the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SecretError {
-    #[error("the environment variable {0} is not set")]
-    NoVariable(String),
-    #[error("cannot read {file}: {cause}")]
-    NoFile { file: String, cause: String },
-    #[error("{0} is not in the settings of this process")]
-    NoSetting(String),
-    #[error("the secret is empty")]
-    Empty,
-    #[error("the secret is not whsec_ and base64")]
+pub(crate) enum KeyError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the secret is not whsec_ or whsk_ and base64")]
     NotBase64,
     #[error("the secret has {0} bytes, at least {LEAST_BYTES} are needed")]
     TooShort(usize),
+    #[error(
+        "the private key has {0} bytes; an ed25519 key has 32, or 64 with its public key after it"
+    )]
+    NotEd25519(usize),
+    #[error("the private key does not belong to the public key after it")]
+    OtherPublicKey,
 }
 
-/// The keys behind a reference, newest first. Blanks separate several, all of which sign while
-/// a receiver changes from one to the next.
-///
-/// `own` is the secret that `config:default_webhook.secret` stands for.
-pub(crate) async fn keys(
-    reference: &str,
-    own: &Secret,
-) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
-    let text = match reference.split_once(':') {
-        Some(("env", name)) => {
-            std::env::var(name).map_err(|_| SecretError::NoVariable(name.to_owned()))?
-        }
-        Some(("file", file)) => read(file).await.map_err(|error| SecretError::NoFile {
-            file: file.to_owned(),
-            cause: match error.kind() {
-                // Our own words; those of others may quote the content.
-                std::io::ErrorKind::Unsupported => error.to_string(),
-                kind => kind.to_string(),
-            },
-        })?,
-        _ if reference == OWN_SECRET && !own.is_empty() => own.expose().to_owned(),
-        _ => {
-            let setting = reference.strip_prefix("config:").unwrap_or("the secret");
-            return Err(SecretError::NoSetting(setting.to_owned()));
-        }
-    };
-    parse(&Zeroizing::new(text))
+/// A key that signs.
+#[derive(Debug)]
+pub(crate) enum Key {
+    /// Shared with the receiver, who could sign as well.
+    Symmetric(Zeroizing<Vec<u8>>),
+    /// The receiver has the public key, `whpk_`, and can only verify.
+    Private(Ed25519KeyPair),
 }
 
-/// Reads a small regular file: a pipe would never end, and a device may not either.
-async fn read(file: &str) -> std::io::Result<String> {
-    let unsupported = |cause| std::io::Error::new(std::io::ErrorKind::Unsupported, cause);
-    // Before it is opened, because opening a pipe waits for its other end.
-    if !tokio::fs::metadata(file).await?.is_file() {
-        return Err(unsupported("not a regular file"));
+/// The keys of a secret, newest first. Blanks separate several, all of which sign while a
+/// receiver changes from one to the next.
+pub(crate) fn keys(text: &str) -> Result<Vec<Key>, KeyError> {
+    let keys: Vec<Key> = text.split_whitespace().map(key).collect::<Result<_, _>>()?;
+    if keys.is_empty() { Err(SecretError::Empty.into()) } else { Ok(keys) }
+}
+
+fn key(secret: &str) -> Result<Key, KeyError> {
+    let decode = |digits: &str| STANDARD.decode(digits).map_err(|_| KeyError::NotBase64);
+    if let Some(digits) = secret.strip_prefix(PRIVATE) {
+        return private(&Zeroizing::new(decode(digits)?));
     }
-    let mut text = String::new();
-    let file = tokio::fs::File::open(file).await?;
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).await?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unsupported("over 64 KiB, which is no secret"));
+    let key = Zeroizing::new(decode(secret.strip_prefix(SYMMETRIC).unwrap_or(secret))?);
+    if key.len() < LEAST_BYTES {
+        Err(KeyError::TooShort(key.len()))
+    } else {
+        Ok(Key::Symmetric(key))
     }
-    Ok(text)
 }
 
-fn parse(text: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
-    let keys = text.split_whitespace().map(|secret| {
-        let digits = secret.strip_prefix(PREFIX).unwrap_or(secret);
-        let key = STANDARD.decode(digits).map_err(|_| SecretError::NotBase64)?;
-        if key.len() < LEAST_BYTES {
-            return Err(SecretError::TooShort(key.len()));
-        }
-        Ok(Zeroizing::new(key))
-    });
-    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-    if keys.is_empty() { Err(SecretError::Empty) } else { Ok(keys) }
+fn private(bytes: &[u8]) -> Result<Key, KeyError> {
+    let wrong = || KeyError::NotEd25519(bytes.len());
+    let (seed, public) = bytes.split_at_checked(SEED_BYTES).ok_or_else(wrong)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| wrong())?;
+    match public.len() {
+        0 => Ok(Key::Private(pair)),
+        SEED_BYTES if pair.public_key().as_ref() == public => Ok(Key::Private(pair)),
+        SEED_BYTES => Err(KeyError::OtherPublicKey),
+        _ => Err(wrong()),
+    }
 }
 
 /// Value of `webhook-signature`: one entry per key over `id.timestamp.body`, where `timestamp`
 /// is that of the attempt, in seconds since the Unix epoch.
-pub(crate) fn sign(keys: &[Zeroizing<Vec<u8>>], id: &str, timestamp: i64, body: &[u8]) -> String {
-    let entries = keys.iter().filter_map(|key| {
-        // HMAC takes keys of any length.
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-        mac.update(format!("{id}.{timestamp}.").as_bytes());
-        mac.update(body);
-        Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+pub(crate) fn sign(keys: &[Key], id: &str, timestamp: i64, body: &[u8]) -> String {
+    let mut signed = format!("{id}.{timestamp}.").into_bytes();
+    signed.extend_from_slice(body);
+    let entries = keys.iter().filter_map(|key| match key {
+        Key::Symmetric(key) => {
+            // HMAC takes keys of any length.
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+            mac.update(&signed);
+            Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+        }
+        Key::Private(pair) => Some(format!("v1a,{}", STANDARD.encode(pair.sign(&signed)))),
     });
     entries.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use ring::signature::{ED25519, UnparsedPublicKey};
+
     use super::*;
+    use crate::vectors::{self, Vectors};
 
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
     const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
-    const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
 
-    /// The vector of the reference implementation's own tests.
-    #[test]
-    fn signs_as_the_reference_does() {
-        let keys = parse(SECRET).unwrap();
-        assert_eq!(sign(&keys, ID, 1_649_367_553, BODY), SIGNATURE);
+    fn signed(secret: &str) -> String {
+        sign(&keys(secret).unwrap(), ID, 1_649_367_553, BODY)
     }
 
     #[test]
-    fn several_secrets_sign_side_by_side() {
+    fn signs_as_the_references_do() {
+        let Vectors { standard_webhooks, .. } = vectors::read();
+        assert_eq!(standard_webhooks.len(), 2);
+        for it in standard_webhooks {
+            let keys = keys(&it.secret).unwrap();
+            let signature = sign(&keys, &it.id, it.timestamp, it.body.as_bytes());
+            assert_eq!(signature, it.signature, "{}", it.source);
+        }
+    }
+
+    #[test]
+    fn several_secrets_sign_side_by_side_whatever_their_scheme() {
         let other = format!("whsec_{}", STANDARD.encode([7; 32]));
-        let keys = parse(&format!("{other} {SECRET}\n")).unwrap();
-        let both = sign(&keys, ID, 1_649_367_553, BODY);
-        let entries: Vec<&str> = both.split(' ').collect();
-        assert_eq!(entries.len(), 2);
-        assert_eq!(entries[1], SIGNATURE);
+        let private = format!("whsk_{}", STANDARD.encode([9; 32]));
+        let all = signed(&format!("{other} {private} {SECRET}\n"));
+        let entries: Vec<&str> = all.split(' ').collect();
+        assert_eq!(entries, [signed(&other), signed(&private), signed(SECRET)]);
+        assert!(entries[1].starts_with("v1a,"), "{}", entries[1]);
+    }
+
+    #[test]
+    fn an_asymmetric_signature_is_verified_with_the_public_key_alone() {
+        let seed = [9; 32];
+        let public =
+            Ed25519KeyPair::from_seed_unchecked(&seed).unwrap().public_key().as_ref().to_vec();
+        let with_public = [&seed[..], &public].concat();
+        let entry = signed(&format!("whsk_{}", STANDARD.encode(with_public)));
+        let signature = STANDARD.decode(entry.strip_prefix("v1a,").unwrap()).unwrap();
+        let message = [format!("{ID}.1649367553.").as_bytes(), BODY].concat();
+        let verifier = UnparsedPublicKey::new(&ED25519, &public);
+        assert!(verifier.verify(&message, &signature).is_ok());
+        assert!(verifier.verify(&message[1..], &signature).is_err());
     }
 
     #[test]
     fn a_secret_that_cannot_be_used_is_named_but_not_shown() {
-        assert_eq!(parse(" \n").unwrap_err(), SecretError::Empty);
-        assert_eq!(parse("whsec_???").unwrap_err(), SecretError::NotBase64);
-        let error = parse("whsec_c2hvcnQ=").unwrap_err();
-        assert_eq!(error, SecretError::TooShort(5));
-        assert!(!error.to_string().contains("c2hvcnQ"));
-    }
-
-    #[tokio::test]
-    async fn a_secret_that_is_not_there_says_where_it_was_looked_for() {
-        let none = Secret::default();
-        let error = keys("env:ZHILI_TEST_NO_SUCH_VARIABLE", &none).await.unwrap_err().to_string();
-        assert!(error.contains("ZHILI_TEST_NO_SUCH_VARIABLE"), "{error}");
-        let error = keys("file:/no/such/file", &none).await.unwrap_err().to_string();
-        assert!(error.contains("/no/such/file"), "{error}");
-        let error = keys("file:/dev/null", &none).await.unwrap_err().to_string();
-        assert!(error.contains("/dev/null: not a regular file"), "{error}");
-        let large = tempfile::NamedTempFile::new().unwrap();
-        let file = format!("file:{}", large.path().display());
-        let padded = |blanks: usize| format!("{SECRET}{}", " ".repeat(blanks));
-        std::fs::write(large.path(), padded((64 << 10) - SECRET.len())).unwrap();
-        assert!(keys(&file, &none).await.is_ok());
-        std::fs::write(large.path(), padded(64 << 10)).unwrap();
-        let error = keys(&file, &none).await.unwrap_err().to_string();
-        assert!(error.contains("over 64 KiB"), "{error}");
-        let error = keys(OWN_SECRET, &none).await.unwrap_err().to_string();
-        assert!(error.contains("default_webhook.secret"), "{error}");
-        assert!(keys(OWN_SECRET, &Secret::new(SECRET)).await.is_ok());
+        let error = |text: &str| keys(text).unwrap_err();
+        assert_eq!(error(" \n"), KeyError::Secret(SecretError::Empty));
+        assert_eq!(error("whsec_???"), KeyError::NotBase64);
+        assert_eq!(error("whsec_c2hvcnQ="), KeyError::TooShort(5));
+        assert!(!error("whsec_c2hvcnQ=").to_string().contains("c2hvcnQ"));
+        assert_eq!(error("whsk_c2hvcnQ="), KeyError::NotEd25519(5));
+        let strange = STANDARD.encode([1; 64]);
+        assert_eq!(error(&format!("whsk_{strange}")), KeyError::OtherPublicKey);
     }
 }

@@ -190,3 +190,83 @@ fn a_family_may_have_a_policy_of_its_own_and_a_team_falls_back_to_the_default_te
     assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
     assert_eq!(desk.incident().policy.name, "crisis");
 }
+
+fn destination(json: &str) -> String {
+    team(&format!(r#"{{"destinations": {{"a": {json}}}}}"#))
+}
+
+#[test]
+fn every_kind_of_destination_is_known() {
+    let config = config(
+        r#"{"teams": {"default": {"destinations": {
+            "shift": {"dingtalk": {"url": "env:SHIFT", "secret": "env:SIGN", "mentions": ["u1"]}},
+            "leads": {"wecom": {"url": "file:/run/secrets/leads"}},
+            "hub": {"feishu": {"url": "https://open.feishu.cn/open-apis/bot/v2/hook/x"}},
+            "abroad": {"slack": {"url": "env:SLACK", "mention_all": true, "language": "en"}},
+            "night": {"pagerduty": {"routing_key": "env:PD"}},
+            "director": {"email": {"server": "smtp.example:587", "from": "z@example.com",
+                "to": ["d@example.com"], "username": "z", "password": "env:MAIL"}},
+            "screen": {"watch": {}}
+        }}}}"#,
+    );
+    let channels: Vec<&str> = config.teams()["default"]
+        .destinations
+        .values()
+        .map(|destination| destination.channel().name())
+        .collect();
+    assert_eq!(
+        channels,
+        ["slack", "email", "feishu", "wecom", "pagerduty", "watch", "dingtalk"],
+        "in the order of their names"
+    );
+}
+
+#[test]
+fn a_secret_that_stands_in_a_destination_itself_is_refused_and_not_shown() {
+    let token = "s3cr3t-t0k3n";
+    for (json, field) in [
+        (r#"{"dingtalk": {"url": "env:A", "secret": "TOKEN"}}"#, "dingtalk.secret"),
+        (r#"{"pagerduty": {"routing_key": "TOKEN"}}"#, "pagerduty.routing_key"),
+        (
+            r#"{"email": {"server": "h:587", "from": "a@h", "to": ["b@h"], "username": "a",
+                "password": "TOKEN"}}"#,
+            "email.password",
+        ),
+        (r#"{"wecom": {"url": "TOKEN"}}"#, "wecom.url"),
+    ] {
+        let error = destination(&json.replace("TOKEN", token));
+        assert!(error.contains(field) && !error.contains(token), "{error}");
+    }
+    let robot = Robot {
+        url: format!("https://h/send?access_token={token}"),
+        secret: None,
+        mentions: Vec::new(),
+        mention_all: false,
+        language: Language::Zh,
+        allow_private: false,
+    };
+    assert!(!format!("{robot:?}").contains(token), "{robot:?}");
+}
+
+#[test]
+fn what_a_channel_cannot_do_is_refused_when_it_is_configured() {
+    for (json, told) in [
+        (r#"{"wecom": {"url": "env:A", "mention_all": true}}"#, "mention everybody"),
+        (r#"{"slack": {"url": "env:A", "secret": "env:B"}}"#, "slack.secret"),
+        (r#"{"feishu": {"url": "env:A", "mentions": ["<at id=all>"]}}"#, "feishu.mentions"),
+        (r#"{"email": {"server": "smtp.example", "from": "a@h", "to": ["b@h"]}}"#, "email.server"),
+        (r#"{"email": {"server": "h:25", "from": "a@h", "to": []}}"#, "email.to"),
+        (r#"{"email": {"server": "h:25", "from": "a@h", "to": ["b@h\nBcc: c@h"]}}"#, "email.to"),
+        (
+            r#"{"email": {"server": "h:25", "from": "a@h", "to": ["b@h"], "security": "none"}}"#,
+            "email.security",
+        ),
+        (
+            r#"{"email": {"server": "h:25", "from": "a@h", "to": ["b@h"], "username": "a"}}"#,
+            "email.password",
+        ),
+    ] {
+        let error = destination(&json.replace('\n', "\\n"));
+        assert!(error.contains(told), "{error}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bench;
+mod channels;
 mod crash;
 mod defaults;
 mod pages;

@@ -1,4 +1,5 @@
-//! A receiver of webhooks that answers as it is told and keeps what it was sent.
+//! A receiver of webhooks and of messages to chat robots, which answers as it is told and keeps
+//! what it was sent.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,6 +20,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -40,17 +43,23 @@ impl Received {
 /// What to answer: a status and `Retry-After`.
 pub(crate) type Answer = (u16, Option<&'static str>);
 
+/// An answer with the body that comes with it.
+type Reply = (Answer, &'static str);
+
+/// What all robots but Slack's take for success.
+const OK: &str = r#"{"errcode":0,"code":0}"#;
+
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     received: tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
+    answers: Arc<Mutex<VecDeque<Reply>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Clone)]
 struct Desk {
     sender: mpsc::UnboundedSender<Received>,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
+    answers: Arc<Mutex<VecDeque<Reply>>>,
 }
 
 impl Receiver {
@@ -68,7 +77,12 @@ impl Receiver {
 
     /// Answers the next requests like this, in order; after that with 200.
     pub(crate) fn answer(&self, answers: &[Answer]) {
-        self.answers.lock().unwrap().extend(answers);
+        self.answers.lock().unwrap().extend(answers.iter().map(|answer| (*answer, OK)));
+    }
+
+    /// Answers the next request after those with 200 and this.
+    pub(crate) fn say(&self, body: &'static str) {
+        self.answers.lock().unwrap().push_back(((200, None), body));
     }
 
     /// The next request.
@@ -88,12 +102,15 @@ impl Receiver {
     }
 }
 
-async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
-    desk.sender.send(Received { headers, body }).unwrap();
-    let (status, retry_after) = desk.answers.lock().unwrap().pop_front().unwrap_or((200, None));
+async fn take(State(desk): State<Desk>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let target = uri.to_string();
+    let usual = if target.starts_with("/slack") { "ok" } else { OK };
+    desk.sender.send(Received { target, headers, body }).unwrap();
+    let next = desk.answers.lock().unwrap().pop_front();
+    let ((status, retry_after), body) = next.unwrap_or(((200, None), usual));
     let status = StatusCode::from_u16(status).unwrap();
     match retry_after {
-        Some(wait) => (status, [("retry-after", wait)]).into_response(),
-        None => status.into_response(),
+        Some(wait) => (status, [("retry-after", wait)], body).into_response(),
+        None => (status, body).into_response(),
     }
 }
