@@ -8,8 +8,13 @@
 //! repeat = 3
 //! steps = [
 //!     { destinations = ["floor"], delay_ms = 300000 },
+//!     { on_call = ["night"], delay_ms = 300000 },       # whoever is on call then
 //!     { destinations = ["floor", "managers"], delay_ms = 300000 },
 //! ]
+//!
+//! [teams.default.quiet_hours.managers]  # nothing less than critical then
+//! tz = "Asia/Shanghai"
+//! weekly = { mon-sun = [["22:00", "08:00"]] }
 //!
 //! [[teams.default.rules]]             # the first that matches decides
 //! match = { kind = ["sla.*.warning"], queue = ["vip"] }
@@ -31,8 +36,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::destination::Destination;
+use crate::hours::WeeklyHours;
 use crate::policy::Policy;
 use crate::rule::Rule;
+use crate::schedule::Schedule;
 use crate::signal::Family;
 use crate::silence::{MOST_SILENCES, PlannedSilence};
 
@@ -96,6 +103,10 @@ pub struct Team {
     pub policies: BTreeMap<String, Steps>,
     /// Places that can be paged, by name.
     pub destinations: BTreeMap<String, Destination>,
+    /// Who is on call when, by name; members are destinations.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// When destinations are not to be paged for anything less than critical.
+    pub quiet_hours: BTreeMap<String, WeeklyHours>,
     /// What becomes of signals; the first that matches decides.
     pub rules: Vec<Rule>,
     /// Silences and maintenance windows that are known beforehand, by name. Others are made by
@@ -119,6 +130,8 @@ impl Default for Team {
             by_family: BTreeMap::new(),
             policies: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            quiet_hours: BTreeMap::new(),
             rules: Vec::new(),
             silences: BTreeMap::new(),
             cool_down_ms: 5 * 60_000,
@@ -150,9 +163,14 @@ fn default_repeat() -> u32 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Names of destinations, 1 to 20. When every page of a step has failed for good, the next
+    /// Names of destinations, up to 20. When every page of a step has failed for good, the next
     /// step of the pass does not wait.
+    #[serde(default)]
     pub destinations: Vec<String>,
+    /// Names of schedules, up to 20: whoever is on call when the step is taken. A step that has
+    /// nobody to page is passed over at once.
+    #[serde(default)]
+    pub on_call: Vec<String>,
     /// Wait after this step before the next, 10 s to 24 h, in milliseconds.
     #[serde(default = "default_delay_ms")]
     pub delay_ms: i64,
@@ -209,7 +227,13 @@ impl Team {
         let pages =
             |name: &str| self.destinations.get(name).is_some_and(Destination::pages_somebody);
         let mut families = Vec::from(Family::ALL);
-        families.retain(|family| !Policy::of("", self, *family).destinations().any(pages));
+        let names = |policy: &Policy| -> Vec<String> {
+            let schedules = policy.schedules().filter_map(|name| self.schedules.get(name));
+            let members = schedules.flat_map(Schedule::members);
+            policy.destinations().chain(members).map(str::to_owned).collect()
+        };
+        families
+            .retain(|family| !names(&Policy::of("", self, *family)).iter().any(|name| pages(name)));
         families
     }
 
@@ -219,6 +243,7 @@ impl Team {
             check_name(&field, name)?;
             destination.check(&field)?;
         }
+        self.check_times(field)?;
         for (name, policy) in &self.policies {
             let field = format!("{field}.policies.{name}");
             check_name(&field, name)?;
@@ -282,12 +307,55 @@ impl Team {
         for (index, step) in policy.steps.iter().enumerate() {
             let field = format!("{field}.steps[{index}]");
             check_range(&format!("{field}.delay_ms"), step.delay_ms, SHORTEST_DELAY_MS)?;
-            if step.destinations.is_empty() {
+            if step.destinations.is_empty() && step.on_call.is_empty() {
                 return wrong(format!("{field}.destinations"), "empty; name at least one");
             }
+            self.check_schedules(&format!("{field}.on_call"), &step.on_call)?;
             self.check_destinations(&format!("{field}.destinations"), &step.destinations)?;
         }
         self.check_destinations(&format!("{field}.fallback"), &policy.fallback)
+    }
+
+    fn check_schedules(&self, field: &str, names: &[String]) -> Result<(), ConfigError> {
+        if names.len() > MOST_DESTINATIONS {
+            let count = names.len();
+            return wrong(field, format!("{count} schedules; at most {MOST_DESTINATIONS}"));
+        }
+        for name in names {
+            if !self.schedules.contains_key(name) {
+                return wrong(
+                    field,
+                    format!("no schedule is called {name:?}; define it under schedules"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, field: &str) -> Result<(), ConfigError> {
+        let unknown =
+            |name: &str| format!("no destination is called {name:?}; define it under destinations");
+        for (name, schedule) in &self.schedules {
+            let field = format!("{field}.schedules.{name}");
+            check_name(&field, name)?;
+            let mut members = schedule.members();
+            if let Some(member) = members.find(|member| !self.destinations.contains_key(*member)) {
+                return wrong(field, unknown(member));
+            }
+            if schedule.members().next().is_none() {
+                return wrong(field, "nobody is ever on call; give layers or overrides");
+            }
+        }
+        for (name, hours) in &self.quiet_hours {
+            let field = format!("{field}.quiet_hours.{name}");
+            if !self.destinations.contains_key(name) {
+                return wrong(field, unknown(name));
+            }
+            if hours.is_always() {
+                return wrong(field, "always quiet; take the destination out of its steps instead");
+            }
+        }
+        Ok(())
     }
 
     fn check_destinations(&self, field: &str, names: &[String]) -> Result<(), ConfigError> {

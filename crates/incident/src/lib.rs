@@ -25,7 +25,10 @@
 //! evidence, acknowledgement and resolution, and is looked at again when the cause ends. Kinds
 //! that only announce something ([`UNPAGED_KINDS`]) page nobody unless a [`Rule`] of the team
 //! says so. A [`Silence`] holds what matches it for a time, either calling pages off or, as a
-//! maintenance window, making policies stand still. A person who escalates or reassigns a suppressed incident is obeyed.
+//! maintenance window, making policies stand still. A step may name a [`Schedule`]: it pages
+//! whoever is on call when it is taken. A step that has nobody, because nobody is on call or
+//! everybody has quiet hours, is passed over at once; if that holds for all steps, the fallback
+//! is paged and the policy starts again when somebody is there. A person who escalates or reassigns a suppressed incident is obeyed.
 //!
 //! # Pages
 //!
@@ -63,6 +66,7 @@ mod entry;
 mod event;
 mod handling;
 mod health;
+mod hours;
 mod id;
 mod incident;
 mod index;
@@ -72,6 +76,7 @@ mod page;
 mod partition;
 mod policy;
 mod rule;
+mod schedule;
 mod signal;
 mod silence;
 mod silencing;
@@ -89,6 +94,7 @@ pub use destination::{Destination, Email, Language, Pagerduty, Robot, Security, 
 pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};
+pub use hours::WeeklyHours;
 pub use id::{IdError, IncidentId, PageId, SilenceId};
 pub use incident::{
     Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
@@ -102,6 +108,7 @@ pub use page::{
 pub use partition::Partition;
 pub use policy::Policy;
 pub use rule::{Rule, UNPAGED_KINDS};
+pub use schedule::{LONGEST_VIEW_MS, Rotation, Schedule, Shift};
 pub use signal::{Family, Severity, Signal};
 pub use silence::{
     Instant, LONGEST_SILENCE_MS, MOST_SILENCES, Mode, NewSilence, PlannedSilence, Silence,

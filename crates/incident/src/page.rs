@@ -205,6 +205,8 @@ pub enum Stop {
     Reassigned,
     /// The incident is not to page for a while.
     Suppressed,
+    /// The destination has quiet hours.
+    Quiet,
     /// The incident is over.
     Resolved,
     /// The same destination is paged anew by a later step.
@@ -218,6 +220,7 @@ impl Stop {
             Self::Snoozed => "the incident was snoozed",
             Self::Reassigned => "the incident was reassigned",
             Self::Suppressed => "the incident was suppressed",
+            Self::Quiet => "quiet hours",
             Self::Resolved => "the incident was resolved",
             Self::Superseded => "a later step pages the same destination",
         }

@@ -79,13 +79,19 @@ impl Policy {
             policy.steps.remove(0);
         }
         let delay_ms = policy.steps.first().map_or(DEFAULT_DELAY_MS, |step| step.delay_ms);
-        policy.steps.insert(0, Step { destinations: vec![destination.to_owned()], delay_ms });
+        let destinations = vec![destination.to_owned()];
+        policy.steps.insert(0, Step { destinations, on_call: Vec::new(), delay_ms });
         policy
     }
 
     /// Whether there is anybody to page at all.
     pub fn has_destination(&self) -> bool {
         !self.steps.is_empty()
+    }
+
+    /// Names of all schedules.
+    pub fn schedules(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().flat_map(|step| &step.on_call).map(String::as_str)
     }
 
     /// Names of all destinations, of the steps and of the fallback.
@@ -101,7 +107,7 @@ fn every_destination(team: &Team) -> Steps {
     let steps = if destinations.is_empty() {
         Vec::new()
     } else {
-        vec![Step { destinations, delay_ms: DEFAULT_DELAY_MS }]
+        vec![Step { destinations, on_call: Vec::new(), delay_ms: DEFAULT_DELAY_MS }]
     };
     Steps { steps, repeat: DEFAULT_REPEAT, fallback: Vec::new() }
 }

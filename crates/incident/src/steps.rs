@@ -10,6 +10,7 @@ use crate::incident::{Exhausted, Incident, KEPT_PAGES, State};
 use crate::lifecycle::{Context, Notices, Tracked};
 use crate::page::{Channel, Page, PageState, Reason, Settled, Stop};
 use crate::policy::Policy;
+use crate::suppression::{Held, Hold};
 
 const REMOVED: &str = "the destination is no longer configured as it was";
 const REPLACED: &str =
@@ -81,11 +82,7 @@ impl Tracked {
         } else {
             incident.next_at_ms = None;
             incident.exhausted = Some(Exhausted::PolicyEnded);
-            let policy = Arc::clone(&incident.policy);
-            let step = policy.steps.len() as u32;
-            for destination in &policy.fallback {
-                self.add_page(destination, step, Reason::Fallback, notices, context);
-            }
+            self.page_fallback(notices, context);
         }
     }
 
@@ -103,14 +100,35 @@ impl Tracked {
         while let Some(settings) = policy.steps.get(step as usize) {
             self.incident.step = step;
             self.incident.next_at_ms = Some(context.now_ms + settings.delay_ms);
-            for destination in &settings.destinations {
+            let targets = context.configs.targets(&self.incident, settings, context.now_ms);
+            for destination in &targets {
                 self.add_page(destination, step, reason, notices, context);
             }
-            if !self.step_has_failed() {
-                break;
+            if !targets.is_empty() && !self.step_has_failed() {
+                return;
             }
             step += 1;
             reason = Reason::StepFailed;
+        }
+        self.wait_for_somebody(notices, context);
+    }
+
+    /// After the last step had nobody: if that holds for all of them only for now, the policy
+    /// starts again when the first of its people can be paged. The fallback hears of it at once.
+    fn wait_for_somebody(&mut self, notices: &mut Notices, context: &mut Context<'_>) {
+        let Some(until_ms) = context.configs.somebody_at(&self.incident, context.now_ms) else {
+            return;
+        };
+        self.incident.next_at_ms = None;
+        self.hold(Hold { held: Held::Nobody, until_ms }, context.now_ms);
+        self.page_fallback(notices, context);
+    }
+
+    fn page_fallback(&mut self, notices: &mut Notices, context: &mut Context<'_>) {
+        let policy = Arc::clone(&self.incident.policy);
+        let step = policy.steps.len() as u32;
+        for destination in &policy.fallback {
+            self.add_page(destination, step, Reason::Fallback, notices, context);
         }
     }
 
@@ -156,6 +174,11 @@ impl Tracked {
                 notices.push((EventKind::DeliveryFailed, page_id));
             }
         }
+        let quiet = context.configs.quiet_until(incident, destination, context.now_ms);
+        // The fallback is the last hope.
+        if reason != Reason::Fallback && !page.is_settled() && quiet.is_some() {
+            page.stop(Stop::Quiet);
+        }
         incident.pages.push(page);
     }
 
@@ -168,7 +191,8 @@ impl Tracked {
             .filter(|page| page.pass == incident.pass && page.step == incident.step)
             .filter(|page| page.channel != Channel::Watch)
             .peekable();
-        pages.peek().is_some() && pages.all(|page| page.state == PageState::Failed)
+        pages.peek().is_some()
+            && pages.all(|page| page.state == PageState::Failed || page.stop == Some(Stop::Quiet))
     }
 
     /// After a page has failed: if that was the last hope of the current step, the next step of
@@ -198,7 +222,11 @@ impl Tracked {
     /// is gone, or it names none.
     pub(crate) fn is_stranded(&self, configs: &Configs) -> bool {
         let Incident { tenant, team, policy, .. } = &self.incident;
+        let settings = configs.team(tenant, team);
         policy.destinations().all(|name| configs.destination(tenant, team, name).is_none())
+            && !policy
+                .schedules()
+                .any(|name| settings.is_some_and(|it| it.schedules.contains_key(name)))
     }
 
     /// Destinations may have been removed or become another kind: pages that still wanted to go

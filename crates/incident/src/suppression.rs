@@ -25,6 +25,8 @@ pub enum Held {
     Silence(SilenceId),
     /// A maintenance window matches it: its policy stands still.
     Maintenance(SilenceId),
+    /// Nobody of its policy can be paged: quiet hours, or nobody is on call.
+    Nobody,
 }
 
 impl Held {
@@ -34,6 +36,7 @@ impl Held {
             Self::Unpaged => "unpaged",
             Self::Silence(_) => "silence",
             Self::Maintenance(_) => "maintenance",
+            Self::Nobody => "nobody_available",
         }
     }
 }
@@ -44,6 +47,9 @@ impl fmt::Display for Held {
             Self::Unpaged => formatter.write_str("its kind pages nobody"),
             Self::Silence(id) => write!(formatter, "silence {id} matches it"),
             Self::Maintenance(id) => write!(formatter, "maintenance window {id} matches it"),
+            Self::Nobody => {
+                formatter.write_str("everybody of its policy has quiet hours, or nobody is on call")
+            }
         }
     }
 }
@@ -96,7 +102,7 @@ impl Tracked {
         true
     }
 
-    fn hold(&mut self, hold: Hold, now_ms: i64) {
+    pub(crate) fn hold(&mut self, hold: Hold, now_ms: i64) {
         let incident = &mut self.incident;
         let before = incident.suppression.as_ref();
         let since_ms = before.filter(|it| it.held == hold.held).map_or(now_ms, |it| it.since_ms);
@@ -148,6 +154,13 @@ impl Tracked {
                     self.emit(EventKind::Suppressed, Cause { note, ..cause }, context);
                 }
                 !same
+            }
+            None if before.held == Held::Nobody
+                && let Some(until_ms) =
+                    context.configs.somebody_at(&self.incident, context.now_ms) =>
+            {
+                self.incident.next_at_ms = Some(until_ms);
+                false
             }
             None => {
                 if let Some(remaining_ms) = before.remaining_ms {

@@ -25,7 +25,8 @@ impl Tracked {
                 incident.policy.steps.len(),
                 incident.pass + 1
             );
-            self.emit(EventKind::Escalated, Cause { note, ..cause }, context);
+            let (kind, cause) = self.as_it_came(EventKind::Escalated, Cause { note, ..cause });
+            self.emit(kind, cause, context);
         }
         self.emit_notices(notices, context);
     }
@@ -38,14 +39,7 @@ impl Tracked {
         context: &mut Context<'_>,
     ) {
         let effective_ms = cause.effective_ms;
-        let (kind, cause) = if self.incident.state == State::Suppressed {
-            let words = self.suppression_words();
-            let note =
-                if cause.note.is_empty() { words } else { format!("{}; {words}", cause.note) };
-            (EventKind::Suppressed, Cause { note, ..cause })
-        } else {
-            (kind, cause)
-        };
+        let (kind, cause) = self.as_it_came(kind, cause);
         self.emit(kind, cause, context);
         if let Some(exhausted) = self.incident.exhausted {
             let note = exhausted.words().to_owned();
@@ -53,6 +47,16 @@ impl Tracked {
             self.emit(EventKind::Exhausted, cause, context);
         }
         self.emit_notices(notices, context);
+    }
+
+    /// What was to be told, or that the incident was suppressed instead.
+    fn as_it_came(&self, kind: EventKind, cause: Cause) -> (EventKind, Cause) {
+        if self.incident.state != State::Suppressed {
+            return (kind, cause);
+        }
+        let words = self.suppression_words();
+        let note = if cause.note.is_empty() { words } else { format!("{}; {words}", cause.note) };
+        (EventKind::Suppressed, Cause { note, ..cause })
     }
 
     fn emit_notices(&mut self, notices: Notices, context: &mut Context<'_>) {

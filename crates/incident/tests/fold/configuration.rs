@@ -176,7 +176,8 @@ fn a_tenant_that_gives_up_its_configuration_uses_the_one_for_any_tenant_again() 
 #[test]
 fn a_family_may_have_a_policy_of_its_own_and_a_team_falls_back_to_the_default_team() {
     let mut team = two_steps().teams()["default"].clone();
-    let managers = Step { destinations: vec!["managers".to_owned()], delay_ms: 60_000 };
+    let managers =
+        Step { destinations: vec!["managers".to_owned()], on_call: Vec::new(), delay_ms: 60_000 };
     team.policies.insert(
         "crisis".to_owned(),
         Steps { steps: vec![managers], repeat: 0, fallback: Vec::new() },

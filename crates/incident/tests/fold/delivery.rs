@@ -92,7 +92,11 @@ fn a_failed_page_is_tried_again_on_the_schedule_within_a_fifth() {
     team.policies.insert(
         "default".to_owned(),
         Steps {
-            steps: vec![Step { destinations: vec!["floor".to_owned()], delay_ms: 86_400_000 }],
+            steps: vec![Step {
+                destinations: vec!["floor".to_owned()],
+                on_call: Vec::new(),
+                delay_ms: 86_400_000,
+            }],
             repeat: 0,
             fallback: Vec::new(),
         },
@@ -236,7 +240,11 @@ fn a_page_that_cannot_be_delivered_for_a_day_has_failed() {
     team.policies.insert(
         "default".to_owned(),
         Steps {
-            steps: vec![Step { destinations: vec!["floor".to_owned()], delay_ms: 10_000 }],
+            steps: vec![Step {
+                destinations: vec!["floor".to_owned()],
+                on_call: Vec::new(),
+                delay_ms: 10_000,
+            }],
             repeat: 0,
             fallback: Vec::new(),
         },

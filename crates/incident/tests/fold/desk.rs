@@ -66,6 +66,32 @@ pub(crate) fn one_webhook() -> Config {
     )
 }
 
+/// A person on call from 08:00 to 20:00 in New York, a manager who is not woken at night, a
+/// fallback.
+pub(crate) fn on_call() -> Config {
+    config(
+        r#"{"teams": {"default": {
+            "policies": {"default": {"repeat": 1, "fallback": ["desk"], "steps": [
+                {"on_call": ["day"], "delay_ms": 60000},
+                {"destinations": ["managers"], "delay_ms": 60000}
+            ]}},
+            "schedules": {"day": {"tz": "America/New_York", "layers": [{
+                "members": ["mei", "bo"], "rotation": "daily", "starts": "2025-12-29T08:00",
+                "only": {"tz": "America/New_York", "weekly": {"mon-sun": [["08:00", "20:00"]]}}
+            }]}},
+            "quiet_hours": {
+                "managers": {"tz": "America/New_York", "weekly": {"mon-sun": [["19:00", "09:00"]]}}
+            },
+            "destinations": {
+                "mei": {"webhook": {"url": "https://hooks.example/mei"}},
+                "bo": {"webhook": {"url": "https://hooks.example/bo"}},
+                "managers": {"webhook": {"url": "https://hooks.example/managers"}},
+                "desk": {"webhook": {"url": "https://hooks.example/desk"}}
+            }
+        }}}"#,
+    )
+}
+
 impl Desk {
     pub(crate) fn new(config: Config) -> Self {
         let mut desk = Self::unconfigured();

@@ -8,6 +8,7 @@ mod delivery;
 mod desk;
 mod handling;
 mod incidents;
+mod on_call;
 mod paging;
 mod properties;
 mod silences;

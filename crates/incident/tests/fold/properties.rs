@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use zhili_incident::*;
 
-use crate::desk::{START, config, one_webhook, signal, two_steps};
+use crate::desk::{START, config, on_call, one_webhook, signal, two_steps};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -123,7 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => prop_oneof![0..5_000_i64, 0..600_000_i64, 0..100_000_000_i64]
             .prop_map(|ms| Op::Wait { ms }),
         6 => Just(Op::Due),
-        1 => (0..6_u8).prop_map(|nth| Op::Configure { nth }),
+        1 => (0..7_u8).prop_map(|nth| Op::Configure { nth }),
         2 => (0..12_u8, 0..4_u8, any::<bool>(), 0..200_000_i64, 0..400_000_i64).prop_map(
             |(id, conversation, maintenance, in_ms, ms)| Op::Silence {
                 id, conversation, maintenance, in_ms, ms
@@ -151,6 +151,7 @@ fn configuration(nth: u8) -> Config {
             policy.fallback = vec!["managers".to_owned()];
             policy.repeat = 0;
         }),
+        6 => on_call(),
         _ => config(
             r#"{"teams": {"default": {"destinations": {
                 "console": {"watch": {}}, "floor": {"watch": {}},
@@ -338,7 +339,8 @@ impl Model {
             .suppression
             .as_ref()
             .is_some_and(|it| it.remaining_ms.is_some() && matches!(it.held, Held::Maintenance(_)));
-        if incident.state != State::Triggered && !stands_still {
+        let last_hope = page.reason == Reason::Fallback && incident.state == State::Suppressed;
+        if incident.state != State::Triggered && !stands_still && !last_hope {
             assert!(!wanted, "nothing is claimed for what somebody has answered or silenced");
         }
         self.pages.insert(page.page_id, (incident.incident_id, page.is_settled()));
