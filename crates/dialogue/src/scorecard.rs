@@ -319,9 +319,13 @@ fatal = [{ metric = "insults", above = 0 }]
     #[test]
     fn a_scorecard_that_makes_no_sense_is_refused_by_its_place() {
         let refused = |from: &str, to: &str| {
-            Scorecard::parse(&TWO.replacen(from, to, 1)).map_or_else(|it| it.to_string(), |_| String::new())
+            Scorecard::parse(&TWO.replacen(from, to, 1))
+                .map_or_else(|it| it.to_string(), |_| String::new())
         };
-        assert_eq!(refused("weight = 2", "weight = 0"), "dimensions.one: a weight is a number above 0");
+        assert_eq!(
+            refused("weight = 2", "weight = 0"),
+            "dimensions.one: a weight is a number above 0"
+        );
         assert_eq!(
             refused("full = 100", "full = 0"),
             "dimensions.two.c: zero and full are two different numbers"

@@ -110,5 +110,8 @@ pub enum Effect<'a> {
         destination: &'a Destination,
         /// The send must have started by then, log time.
         lease_until_ms: i64,
+        /// Pages to the same destination that had no room, with their incidents: the message
+        /// tells of these as well.
+        others: Vec<(&'a Incident, &'a Page)>,
     },
 }

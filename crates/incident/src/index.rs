@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{IncidentId, PageId};
+use crate::pace::Place;
 use crate::signal::Key;
 
 /// When which incident or page wants to be looked at; fires in this order.
@@ -27,6 +28,10 @@ pub(crate) struct Index {
     pub(crate) keys: BTreeMap<Key, Vec<IncidentId>>,
     /// Incidents of a tenant that are not resolved.
     pub(crate) open: BTreeMap<String, BTreeSet<IncidentId>>,
+    /// Pages that wait for their destination to have room.
+    pub(crate) waiting: BTreeMap<Place, BTreeSet<PageId>>,
+    /// Pages that go together with another, by that one.
+    pub(crate) bundled: BTreeMap<PageId, BTreeSet<PageId>>,
     /// What was entered for an incident, to take it out again.
     pub(crate) entered: BTreeMap<IncidentId, Entered>,
 }
@@ -36,6 +41,9 @@ pub(crate) struct Entered {
     pub(crate) timers: Vec<Timer>,
     pub(crate) active: Vec<(i64, PageId)>,
     pub(crate) pages: Vec<PageId>,
+    pub(crate) waiting: Vec<(Place, PageId)>,
+    /// Those it goes with first.
+    pub(crate) bundled: Vec<(PageId, PageId)>,
 }
 
 impl Index {
@@ -55,11 +63,33 @@ impl Index {
         for page in old.pages.iter().filter(|page| !new.pages.contains(page)) {
             self.pages.remove(page);
         }
+        for (place, page) in &old.waiting {
+            leave(&mut self.waiting, place, *page);
+        }
+        for (with, page) in &old.bundled {
+            leave(&mut self.bundled, with, *page);
+        }
+        for (place, page) in &new.waiting {
+            self.waiting.entry(place.clone()).or_default().insert(*page);
+        }
+        for (with, page) in &new.bundled {
+            self.bundled.entry(*with).or_default().insert(*page);
+        }
         self.timers.extend(&new.timers);
         self.active.extend(&new.active);
         for &page in new.pages.iter().filter(|page| !old.pages.contains(page)) {
             self.pages.insert(page, id);
         }
         self.entered.insert(id, new);
+    }
+}
+
+/// Takes a page out of its group, and the group with its last one.
+fn leave<K: Ord>(groups: &mut BTreeMap<K, BTreeSet<PageId>>, key: &K, page: PageId) {
+    if let Some(group) = groups.get_mut(key) {
+        group.remove(&page);
+        if group.is_empty() {
+            groups.remove(key);
+        }
     }
 }

@@ -38,6 +38,10 @@
 //! is delivered, acknowledged, superseded by a later page to the same destination, or a day
 //! old.
 //!
+//! Chat robots take only so many messages ([`Channel::limits`]). A quarter of those is kept for
+//! incidents of which nobody has been told; a page for which there is no room waits, and goes
+//! together with the next one to its destination.
+//!
 //! # Use
 //!
 //! ```
@@ -58,6 +62,7 @@
 //! }
 //! ```
 
+mod bundling;
 mod command;
 mod config;
 mod configs;
@@ -72,6 +77,7 @@ mod incident;
 mod index;
 mod lifecycle;
 mod matcher;
+mod pace;
 mod page;
 mod partition;
 mod policy;
@@ -101,6 +107,7 @@ pub use incident::{
     Resolution, State,
 };
 pub use matcher::{Matcher, Pattern};
+pub use pace::Limit;
 pub use page::{
     Attempt, Channel, Claim, DeliveryResult, KEPT_ATTEMPTS, LEASE_MS, LONGEST_RETRY_AFTER_MS,
     LONGEST_TRY_MS, Outcome, Page, PageState, RETRY_MS, Reason, Stop, retry_wait_ms,

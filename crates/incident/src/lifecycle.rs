@@ -13,7 +13,8 @@ use crate::event::{Cause, EventKind, IncidentEvent};
 use crate::health::Health;
 use crate::id::{IncidentId, PageId};
 use crate::incident::{Incident, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, Resolution, State};
-use crate::page::{Claim, DeliveryResult, Page, Reason, Settled, Stop};
+use crate::pace::Paces;
+use crate::page::{Channel, Claim, DeliveryResult, Page, PageState, Reason, Settled, Stop};
 use crate::policy::Policy;
 use crate::signal::Signal;
 use crate::silence::Silences;
@@ -24,6 +25,7 @@ pub(crate) struct Context<'a> {
     pub(crate) configs: &'a Configs,
     pub(crate) silences: &'a Silences,
     pub(crate) health: &'a mut Health,
+    pub(crate) paces: &'a mut Paces,
     /// Counts events that changed no incident.
     pub(crate) replies: &'a mut u64,
     pub(crate) events: &'a mut Vec<IncidentEvent>,
@@ -209,10 +211,23 @@ impl Tracked {
     }
 
     /// A page's waiting time or lease has ended.
-    pub(crate) fn page_time_passed(&mut self, page_id: PageId, now_ms: i64) {
-        if let Some(page) = self.page_mut(page_id) {
-            page.time_passed(now_ms);
+    pub(crate) fn page_time_passed(&mut self, page_id: PageId, now_ms: i64, paces: &mut Paces) {
+        let first = self.nobody_told();
+        let (tenant, team) = (self.incident.tenant.clone(), self.incident.team.clone());
+        let Some(page) = self.page_mut(page_id) else { return };
+        if page.wants_turn() {
+            let place = (tenant, team, page.destination.clone());
+            page.turn(paces.take(&place, page.channel, first, now_ms), now_ms);
+        } else {
+            page.lease_ended();
         }
+    }
+
+    /// Whether no page about the incident has arrived yet.
+    pub(crate) fn nobody_told(&self) -> bool {
+        let told =
+            |page: &Page| page.state == PageState::Delivered && page.channel != Channel::Watch;
+        !self.incident.pages.iter().any(told)
     }
 
     pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
@@ -232,7 +247,7 @@ impl Tracked {
             .iter_mut()
             .find(|page| page.page_id == page_id)
             .ok_or(Ignored::UnknownPage)?;
-        let detail = result.detail.clone();
+        let (detail, retry_after_ms) = (result.detail.clone(), result.retry_after_ms);
         let settled = page.settle(result, context.now_ms)?;
         let claimed_at_ms =
             page.log.iter().find(|kept| kept.attempt == attempt).map(|kept| kept.claimed_at_ms);
@@ -242,6 +257,8 @@ impl Tracked {
             &detail,
             context.now_ms,
         );
+        let place = (incident.tenant.clone(), incident.team.clone(), page.destination.clone());
+        context.paces.close(&place, page.channel, retry_after_ms, context.now_ms);
         let cause = Cause {
             effective_ms: claimed_at_ms,
             note: detail,

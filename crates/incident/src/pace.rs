@@ -75,30 +75,30 @@ impl Paces {
     ) -> Result<(), i64> {
         let limits = channel.limits();
         let Some(most) = limits.iter().map(|limit| limit.count).max() else { return Ok(()) };
-        let pace = self.by_place.entry(place.clone()).or_default();
-        let mut free_ms = pace.closed_until_ms;
+        let known = self.by_place.entry(place.clone()).or_default();
+        let mut free_ms = known.closed_until_ms;
         for limit in limits {
-            let newest_but = pace.taken.len().checked_sub(limit.below(first));
-            if let Some(&gone_ms) = newest_but.and_then(|index| pace.taken.get(index)) {
+            let newest_but = known.taken.len().checked_sub(limit.below(first));
+            if let Some(&gone_ms) = newest_but.and_then(|index| known.taken.get(index)) {
                 free_ms = free_ms.max(gone_ms + limit.window_ms);
             }
         }
         if free_ms > now_ms {
             return Err(free_ms);
         }
-        if pace.taken.len() >= most {
-            pace.taken.pop_front();
+        if known.taken.len() >= most {
+            known.taken.pop_front();
         }
-        pace.taken.push_back(now_ms);
+        known.taken.push_back(now_ms);
         Ok(())
     }
 
     /// A receiver with limits has asked to be left alone: nobody's pages are of use there.
     pub(crate) fn close(&mut self, place: &Place, channel: Channel, wait_ms: i64, now_ms: i64) {
         if wait_ms > 0 && !channel.limits().is_empty() {
-            let pace = self.by_place.entry(place.clone()).or_default();
+            let known = self.by_place.entry(place.clone()).or_default();
             let until_ms = now_ms + wait_ms.min(LONGEST_RETRY_AFTER_MS);
-            pace.closed_until_ms = pace.closed_until_ms.max(until_ms);
+            known.closed_until_ms = known.closed_until_ms.max(until_ms);
         }
     }
 

@@ -191,6 +191,16 @@ pub enum PageState {
     Failed,
     /// It was no longer needed before it was delivered.
     Cancelled,
+    /// Wants to be claimed, but its destination has no room.
+    Waiting {
+        /// When there may be some.
+        not_before_ms: i64,
+    },
+    /// Goes together with another page to the same destination, and is delivered with it.
+    Bundled {
+        /// The page that is claimed and sent for both.
+        with: PageId,
+    },
 }
 
 /// Why a page needs no further attempt.
@@ -307,7 +317,9 @@ impl Page {
     /// When time changes its state.
     pub(crate) fn timer_ms(&self) -> Option<i64> {
         match self.state {
-            PageState::Pending { not_before_ms } => Some(not_before_ms),
+            PageState::Pending { not_before_ms } | PageState::Waiting { not_before_ms } => {
+                Some(not_before_ms)
+            }
             PageState::Sending { lease_until_ms, .. } => Some(lease_until_ms),
             _ => None,
         }
@@ -323,29 +335,40 @@ impl Page {
         }
     }
 
-    /// Its waiting time or its lease has ended.
-    pub(crate) fn time_passed(&mut self, now_ms: i64) {
-        match &mut self.state {
-            PageState::Pending { .. } => self.state = PageState::Ready { since_ms: now_ms },
-            PageState::Sending { owner, claimed_at_ms, .. } => {
-                if let Some(stop) = self.stop {
-                    self.state = PageState::Cancelled;
-                    self.detail = format!("outcome unknown; {}", stop.words());
-                } else {
-                    self.state = PageState::Unsettled {
-                        owner: std::mem::take(owner),
-                        claimed_at_ms: *claimed_at_ms,
-                    };
-                }
+    /// Whether it is due but for the limits of its destination.
+    pub(crate) fn wants_turn(&self) -> bool {
+        matches!(self.state, PageState::Pending { .. } | PageState::Waiting { .. })
+    }
+
+    /// Becomes ready, or waits until its destination has room.
+    pub(crate) fn turn(&mut self, taken: Result<(), i64>, now_ms: i64) {
+        self.state = match taken {
+            Ok(()) => PageState::Ready { since_ms: now_ms },
+            Err(not_before_ms) => PageState::Waiting { not_before_ms },
+        };
+    }
+
+    /// Its lease has ended.
+    pub(crate) fn lease_ended(&mut self) {
+        if let PageState::Sending { owner, claimed_at_ms, .. } = &mut self.state {
+            if let Some(stop) = self.stop {
+                self.state = PageState::Cancelled;
+                self.detail = format!("outcome unknown; {}", stop.words());
+            } else {
+                self.state = PageState::Unsettled {
+                    owner: std::mem::take(owner),
+                    claimed_at_ms: *claimed_at_ms,
+                };
             }
-            _ => {}
         }
     }
 
     pub(crate) fn claim(&mut self, claim: Claim, now_ms: i64) -> Result<(), Ignored> {
         match self.state {
             PageState::Ready { .. } | PageState::Unsettled { .. } => {}
-            PageState::Pending { .. } => return Err(Ignored::ClaimTooEarly),
+            PageState::Pending { .. } | PageState::Waiting { .. } => {
+                return Err(Ignored::ClaimTooEarly);
+            }
             _ => return Err(Ignored::StaleClaim),
         }
         if claim.attempt != self.next_attempt() {
@@ -424,7 +447,10 @@ impl Page {
     /// Makes no further attempt. One that may be on the wire is left to end.
     pub(crate) fn stop(&mut self, stop: Stop) -> Settled {
         match self.state {
-            PageState::Pending { .. } | PageState::Ready { .. } => self.give_up(stop),
+            PageState::Pending { .. }
+            | PageState::Ready { .. }
+            | PageState::Waiting { .. }
+            | PageState::Bundled { .. } => self.give_up(stop),
             // Its lease has ended, so if it was ever sent, the outcome is not known.
             PageState::Unsettled { .. } => {
                 self.stop = Some(stop);

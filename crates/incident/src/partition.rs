@@ -15,6 +15,7 @@ use crate::id::{IncidentId, PageId};
 use crate::incident::{Incident, RESOLVED_FOR_MS, State};
 use crate::index::{Entered, Index, Timer};
 use crate::lifecycle::{Context, Tracked};
+use crate::pace::{Paces, Place};
 use crate::page::{Claim, DeliveryResult, Page, PageState};
 use crate::policy::Policy;
 use crate::rule;
@@ -29,6 +30,7 @@ pub(crate) struct Durable {
     pub(crate) configs: Configs,
     pub(crate) silences: Silences,
     pub(crate) health: Health,
+    pub(crate) paces: Paces,
     pub(crate) replies: u64,
     /// Incidents opened so far.
     pub(crate) opened: u64,
@@ -43,6 +45,7 @@ macro_rules! context {
             configs: &$partition.durable.configs,
             silences: &$partition.durable.silences,
             health: &mut $partition.durable.health,
+            paces: &mut $partition.durable.paces,
             replies: &mut $partition.durable.replies,
             events: $events,
         }
@@ -99,7 +102,9 @@ impl Partition {
                 continue;
             };
             match timer.page {
-                Some(page_id) => tracked.page_time_passed(page_id, now_ms),
+                Some(page_id) => {
+                    tracked.page_time_passed(page_id, now_ms, &mut self.durable.paces);
+                }
                 None if tracked.incident.state == State::Resolved => {
                     self.forget(id);
                     continue;
@@ -111,6 +116,7 @@ impl Partition {
             }
             self.refresh(id);
         }
+        self.settle_bundles(events);
     }
 
     /// Lets time pass to `at_ms`, then folds a record. Tells in `events` what happened, and
@@ -143,6 +149,7 @@ impl Partition {
                 events,
             ),
         };
+        self.settle_bundles(events);
         folded.err()
     }
 
@@ -206,6 +213,7 @@ impl Partition {
                             attempt,
                             destination,
                             lease_until_ms,
+                            others: self.bundled_with(page_id),
                         });
                     }
                 }
@@ -244,6 +252,12 @@ impl Partition {
     pub fn page(&self, page_id: PageId) -> Option<(&Incident, &Page)> {
         let incident = self.get(*self.index.pages.get(&page_id)?)?;
         Some((incident, incident.page(page_id)?))
+    }
+
+    /// Pages, with their incidents, that go together with another one.
+    fn bundled_with(&self, leader: PageId) -> Vec<(&Incident, &Page)> {
+        let others = self.index.bundled.get(&leader).into_iter().flatten();
+        others.filter_map(|&page_id| self.page(page_id)).collect()
     }
 
     /// The answer that a command got, while it is remembered.
@@ -358,8 +372,10 @@ impl Partition {
     fn claim(&mut self, claim: Claim) -> Result<(), Ignored> {
         let id = *self.index.pages.get(&claim.page_id).ok_or(Ignored::UnknownPage)?;
         let tracked = self.durable.incidents.get_mut(&id).ok_or(Ignored::UnknownPage)?;
+        let page_id = claim.page_id;
         tracked.claim(claim, self.durable.now_ms)?;
         self.refresh(id);
+        self.bundle(page_id);
         Ok(())
     }
 
@@ -392,6 +408,9 @@ impl Partition {
             |name: &str| name == tenant || (tenant == ANY_TENANT && configs.own(name).is_none());
         self.policies.retain(|(name, _, _), _| !concerns(name));
         self.durable.health.forget(concerns);
+        self.durable.paces.retain(|(tenant, team, destination)| {
+            configs.destination(tenant, team, destination).is_some()
+        });
         let open = self.index.open.iter().filter(|(name, _)| concerns(name));
         let ids: Vec<IncidentId> = open.flat_map(|(_, ids)| ids.iter().copied()).collect();
         for id in ids {
@@ -448,6 +467,8 @@ impl Partition {
             timers: own.into_iter().chain(of_pages).collect(),
             active: active.collect(),
             pages: incident.pages.iter().map(|page| page.page_id).collect(),
+            waiting: incident.pages.iter().filter_map(|page| waiting(incident, page)).collect(),
+            bundled: incident.pages.iter().filter_map(bundled).collect(),
         };
         if let Some(open) = self.index.open.get_mut(&incident.tenant) {
             if incident.is_open() {
@@ -487,6 +508,19 @@ impl Partition {
         if let Some(tracked) = self.durable.incidents.get(&id) {
             self.index.keys.entry(key_of(&tracked.incident)).or_default().push(id);
         }
+    }
+}
+
+fn waiting(incident: &Incident, page: &Page) -> Option<(Place, PageId)> {
+    let waits = matches!(page.state, PageState::Waiting { .. });
+    let place = || (incident.tenant.clone(), incident.team.clone(), page.destination.clone());
+    waits.then(|| (place(), page.page_id))
+}
+
+fn bundled(page: &Page) -> Option<(PageId, PageId)> {
+    match page.state {
+        PageState::Bundled { with } => Some((with, page.page_id)),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::partition::{Durable, Partition};
 use crate::policy::Policy;
 
 /// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 5;
+const FORMAT: u8 = 6;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,8 @@ impl Partition {
                 && restored.index.active == self.index.active
                 && restored.index.pages == self.index.pages
                 && restored.index.keys == self.index.keys
+                && restored.index.waiting == self.index.waiting
+                && restored.index.bundled == self.index.bundled
                 && empty(&restored.index.open) == empty(&self.index.open)
         })
     }

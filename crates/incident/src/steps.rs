@@ -140,6 +140,7 @@ impl Tracked {
         notices: &mut Notices,
         context: &mut Context<'_>,
     ) {
+        let first = self.nobody_told();
         let incident = &mut self.incident;
         for older in incident.pages.iter_mut().filter(|page| page.destination == destination) {
             if older.stop(Stop::Superseded) == Settled::Failed {
@@ -164,7 +165,12 @@ impl Tracked {
         match context.configs.destination(&incident.tenant, &incident.team, destination) {
             Some(settings) => {
                 page.channel = settings.channel();
-                if !settings.pages_somebody() {
+                if settings.pages_somebody() {
+                    let place =
+                        (incident.tenant.clone(), incident.team.clone(), destination.to_owned());
+                    let taken = context.paces.take(&place, page.channel, first, context.now_ms);
+                    page.turn(taken, context.now_ms);
+                } else {
                     page.state = PageState::Delivered;
                     notices.push((EventKind::Paged, page_id));
                 }

@@ -61,6 +61,21 @@ pub(crate) struct Card {
     pub(crate) next: Option<Next>,
     /// Where a person sees the incident; empty for nowhere.
     pub(crate) link: String,
+    /// Incidents whose pages had no room of their own at the destination: this one tells of
+    /// them as well.
+    pub(crate) others: Vec<Other>,
+}
+
+/// An incident that is told of with another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    pub(crate) incident_id: String,
+    pub(crate) severity: Severity,
+    pub(crate) family: Family,
+    /// Category, or kind where there is none.
+    pub(crate) about: String,
+    pub(crate) conversation_id: String,
+    pub(crate) link: String,
 }
 
 /// Why a signal was raised.
@@ -88,7 +103,12 @@ pub(crate) struct Next {
 
 impl Card {
     /// `link` is a template with `{incident_id}`; empty for no link.
-    pub(crate) fn of(incident: &Incident, page: &Page, link: &str) -> Self {
+    pub(crate) fn of(
+        incident: &Incident,
+        page: &Page,
+        others: &[(&Incident, &Page)],
+        link: &str,
+    ) -> Self {
         let text = |part: fn(&Signal) -> &String| {
             let newest = incident.evidence.iter().rev().map(|signal| part(signal));
             newest.into_iter().find(|value| !value.is_empty()).cloned().unwrap_or_default()
@@ -126,6 +146,7 @@ impl Card {
             next_at_ms: incident.next_at_ms,
             next: next(incident, page),
             link: link.replace("{incident_id}", &incident_id),
+            others: others.iter().map(|(incident, _)| Other::of(incident, link)).collect(),
             incident_id,
         }
     }
@@ -215,6 +236,21 @@ impl Card {
             data["link"] = self.link.as_str().into();
         }
         data
+    }
+}
+
+impl Other {
+    fn of(incident: &Incident, link: &str) -> Self {
+        let incident_id = incident.incident_id.to_string();
+        let about = if incident.category.is_empty() { &incident.kind } else { &incident.category };
+        Self {
+            severity: incident.severity,
+            family: incident.family,
+            about: about.clone(),
+            conversation_id: incident.conversation_id.clone(),
+            link: link.replace("{incident_id}", &incident_id),
+            incident_id,
+        }
     }
 }
 

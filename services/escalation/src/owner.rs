@@ -90,6 +90,17 @@ enum Stage {
     GivenUp,
 }
 
+/// A page whose claim has been read back.
+struct Due<'a> {
+    incident: &'a Incident,
+    page: &'a Page,
+    attempt: u32,
+    destination: &'a Destination,
+    /// Pages that go with it.
+    others: Vec<(&'a Incident, &'a Page)>,
+    claimed: Instant,
+}
+
 /// The owner of one partition.
 pub(crate) struct Owner {
     pager: Pager,
@@ -129,20 +140,21 @@ impl Owner {
                         ));
                     }
                 }
-                Effect::Send { incident, page, attempt, destination, .. } => {
+                Effect::Send { incident, page, attempt, destination, others, .. } => {
                     // A claim of ours that this process does not know of cannot be.
                     if let Some(it) = under_way.get_mut(&(page.page_id, attempt))
                         && it.stage == Stage::Claimed
                     {
                         it.stage = Stage::Sending;
-                        sends.push((incident, page, attempt, destination, it.claimed));
+                        let claimed = it.claimed;
+                        sends.push(Due { incident, page, attempt, destination, others, claimed });
                     }
                 }
             }
         }
         drop(under_way);
-        for (incident, page, attempt, destination, claimed) in sends {
-            self.send(fold, incident, page, attempt, destination, claimed);
+        for due in sends {
+            self.send(fold, due);
         }
         self.claim(fold, claims);
     }
@@ -218,15 +230,8 @@ impl Owner {
     }
 
     /// Starts a send and sees it to its end.
-    fn send(
-        &self,
-        fold: &Incidents,
-        incident: &Incident,
-        page: &Page,
-        attempt: u32,
-        destination: &Destination,
-        claimed: Instant,
-    ) {
+    fn send(&self, fold: &Incidents, due: Due<'_>) {
+        let Due { incident, page, attempt, destination, others, claimed } = due;
         let incoming = headers(fold.traceparent(incident.incident_id));
         let span = tracing::info_span!(
             "page",
@@ -246,7 +251,7 @@ impl Owner {
             page_id: page.page_id,
             attempt,
             destination: destination.clone(),
-            card: Card::of(incident, page, &self.pager.link),
+            card: Card::of(incident, page, &others, &self.pager.link),
             claimed,
             traceparent: trace::traceparent_of(&span, &incoming),
             triggered_ms: first
@@ -614,7 +619,7 @@ mod tests {
             stage: Stage::Sending,
         };
         pager.lock().insert((page_id, 1), under_way);
-        let card = Card::of(incident, &incident.pages[0], "");
+        let card = Card::of(incident, &incident.pages[0], &[], "");
         let destination = zhili_incident::Webhook {
             url: "http://[::1]/".into(),
             secret: None,

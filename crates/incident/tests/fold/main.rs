@@ -9,6 +9,7 @@ mod desk;
 mod handling;
 mod incidents;
 mod on_call;
+mod pacing;
 mod paging;
 mod properties;
 mod silences;

@@ -123,7 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => prop_oneof![0..5_000_i64, 0..600_000_i64, 0..100_000_000_i64]
             .prop_map(|ms| Op::Wait { ms }),
         6 => Just(Op::Due),
-        1 => (0..7_u8).prop_map(|nth| Op::Configure { nth }),
+        1 => (0..9_u8).prop_map(|nth| Op::Configure { nth }),
         2 => (0..12_u8, 0..4_u8, any::<bool>(), 0..200_000_i64, 0..400_000_i64).prop_map(
             |(id, conversation, maintenance, in_ms, ms)| Op::Silence {
                 id, conversation, maintenance, in_ms, ms
@@ -152,6 +152,16 @@ fn configuration(nth: u8) -> Config {
             policy.repeat = 0;
         }),
         6 => on_call(),
+        7 | 8 => config(
+            r#"{"teams": {"default": {
+                "policies": {"default": {"repeat": 9, "steps": [
+                    {"destinations": ["floor", "managers"], "delay_ms": 10000}]}},
+                "destinations": {
+                    "floor": {"slack": {"url": "env:FLOOR"}},
+                    "managers": {"dingtalk": {"url": "env:MANAGERS"}}
+                }
+            }}}"#,
+        ),
         _ => config(
             r#"{"teams": {"default": {"destinations": {
                 "console": {"watch": {}}, "floor": {"watch": {}},
@@ -325,8 +335,12 @@ impl Model {
         assert_eq!(page.attempts, claims, "an attempt is a claim that counted");
         assert!(page.log.len() <= KEPT_ATTEMPTS);
         match page.state {
-            PageState::Pending { not_before_ms } => {
+            PageState::Pending { not_before_ms } | PageState::Waiting { not_before_ms } => {
                 assert!(not_before_ms > now && page.stop.is_none());
+            }
+            PageState::Bundled { with } => {
+                let leader = self.pages.get(&with);
+                assert!(leader.is_some() && page.stop.is_none(), "it goes with a page");
             }
             PageState::Ready { .. } | PageState::Unsettled { .. } => {
                 assert!(wanted && page.stop.is_none());

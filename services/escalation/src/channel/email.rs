@@ -26,7 +26,8 @@ use crate::channel::words;
 const TIMEOUT: Duration = Duration::from_secs(8);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is written of a card; mails have room.
-const ALL: Room = Room { message: usize::MAX, rules: usize::MAX, facts: usize::MAX };
+const ALL: Room =
+    Room { message: usize::MAX, rules: usize::MAX, facts: usize::MAX, others: usize::MAX };
 
 /// Sends mails. Cheap to clone.
 #[derive(Clone)]

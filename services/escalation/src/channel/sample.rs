@@ -49,6 +49,7 @@ pub(crate) fn card() -> Card {
         next_at_ms: Some(1_767_225_660_000),
         next: Some(Next { destinations: vec!["managers".into()], after_ms: 60_000 }),
         link: "https://zhili.example/incidents/inc_aaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
+        others: Vec::new(),
     }
 }
 

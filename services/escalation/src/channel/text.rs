@@ -1,7 +1,7 @@
 //! A card as text, within the size that a channel takes.
 //!
-//! What does not fit goes in this order: words of messages, the messages, the rules, the other
-//! facts. Title and link always stay.
+//! What does not fit goes in this order: words of messages, the messages, the rules, other
+//! incidents, the other facts. Title and link always stay.
 
 use zhili_incident::Language;
 
@@ -80,12 +80,17 @@ pub(crate) struct Room {
     pub(crate) message: usize,
     pub(crate) rules: usize,
     pub(crate) facts: usize,
+    /// Incidents told of with this one that are named; all are counted in the title.
+    pub(crate) others: usize,
 }
 
 /// From everything to nothing, each smaller than the one before.
-const ROOMS: [Room; 14] = {
+const ROOMS: [Room; 17] = {
     const fn room(message: usize, rules: usize, facts: usize) -> Room {
-        Room { message, rules, facts }
+        Room { message, rules, facts, others: 200 }
+    }
+    const fn few(others: usize, facts: usize) -> Room {
+        Room { message: 0, rules: 0, facts, others }
     }
     [
         room(500, 20, usize::MAX),
@@ -99,9 +104,12 @@ const ROOMS: [Room; 14] = {
         room(0, 5, usize::MAX),
         room(0, 2, usize::MAX),
         room(0, 0, usize::MAX),
-        room(0, 0, 6),
-        room(0, 0, 3),
-        room(0, 0, 0),
+        few(50, usize::MAX),
+        few(20, usize::MAX),
+        few(10, 6),
+        few(5, 6),
+        few(3, 3),
+        few(0, 0),
     ]
 };
 
@@ -138,6 +146,15 @@ pub(crate) fn body(card: &Card, language: Language, markup: Markup, room: Room) 
         let messages = card.messages.iter().map(|message| cut(&message.text, room.message));
         lines.extend(messages.map(|text| format!("> {}", markup.quote(&text))));
     }
+    let others = card.others.iter().take(room.others).map(|other| {
+        let line = markup.quote(&words::other(other, language));
+        if other.link.is_empty() { line } else { markup.link(&line, &other.link) }
+    });
+    let others: Vec<String> = others.map(|line| format!("- {line}")).collect();
+    if !others.is_empty() {
+        lines.push(labelled(markup, language, words::others(language), ""));
+        lines.extend(others);
+    }
     lines.join(markup.line_break())
 }
 
@@ -161,6 +178,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::Other;
     use crate::channel::sample;
 
     #[test]
@@ -176,6 +194,28 @@ mod tests {
         let without_rules = at(sizes[10]);
         assert!(!without_rules.contains("rule.1") && without_rules.contains("returns"));
         assert_eq!(at(0), "");
+    }
+
+    #[test]
+    fn incidents_told_of_with_another_are_counted_and_named_as_far_as_there_is_room() {
+        let other = |number: usize| Other {
+            incident_id: format!("inc_{number}"),
+            severity: zhili_incident::Severity::Critical,
+            family: zhili_incident::Family::Complaint,
+            about: "legal".into(),
+            conversation_id: format!("c{number}"),
+            link: format!("https://zhili.example/{number}"),
+        };
+        let card = Card { others: (0..300).map(other).collect(), ..sample::large() };
+        assert!(words::title(&card, Language::Zh).ends_with("另有 300 起"));
+        let written = |room| body(&card, Language::Zh, Markup::Markdown, room);
+        let text = fit(4_000, String::len, written);
+        assert!(text.len() <= 4_000, "{}", text.len());
+        assert!(
+            text.contains("[【严重】客户投诉：法律诉讼 c0 inc_0](https://zhili.example/0)"),
+            "{text}"
+        );
+        assert!(!text.contains("c50"), "{text}");
     }
 
     #[test]

@@ -2,21 +2,45 @@
 
 use zhili_incident::{Family, Language, Reason, Severity};
 
-use crate::card::Card;
+use crate::card::{Card, Other};
 
 /// Longest name of a category or kind within a title; ours are far shorter.
 const LONGEST_NAME: usize = 64;
 
 /// What a card says first: how bad, what about, which step. Bounded, because it is never cut.
 pub(crate) fn title(card: &Card, language: Language) -> String {
-    let severity = severity(card.severity, language);
-    let family = family(card.family, language);
     let about = if card.category.is_empty() { &card.kind } else { &card.category };
-    let about: String = category(about, language).chars().take(LONGEST_NAME).collect();
+    let about = subject(card.severity, card.family, about, language);
     let step = step(card, language);
+    match (language, card.others.len()) {
+        (Language::Zh, 0) => format!("{about}，{step}"),
+        (Language::En, 0) => format!("{about}, {step}"),
+        (Language::Zh, others) => format!("{about}，{step}，另有 {others} 起"),
+        (Language::En, others) => format!("{about}, {step}, and {others} more"),
+    }
+}
+
+/// How bad an incident is and what it is about.
+fn subject(severe: Severity, about: Family, name: &str, language: Language) -> String {
+    let (severity, family) = (severity(severe, language), family(about, language));
+    let name: String = category(name, language).chars().take(LONGEST_NAME).collect();
     match language {
-        Language::Zh => format!("【{severity}】{family}：{about}，{step}"),
-        Language::En => format!("[{severity}] {family}: {about}, {step}"),
+        Language::Zh => format!("【{severity}】{family}：{name}"),
+        Language::En => format!("[{severity}] {family}: {name}"),
+    }
+}
+
+/// An incident that is told of with another, in one line.
+pub(crate) fn other(other: &Other, language: Language) -> String {
+    let subject = subject(other.severity, other.family, &other.about, language);
+    format!("{subject} {} {}", other.conversation_id, other.incident_id)
+}
+
+/// Heading of the incidents that are told of with another.
+pub(crate) fn others(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "同时等待处理",
+        Language::En => "Also waiting",
     }
 }
 

@@ -406,7 +406,10 @@ fn evidence(it: &Arc<Signal>) -> pb::Signal {
 fn page(it: &Page) -> pb::Page {
     use pb::page::State as Standing;
     let state = match &it.state {
-        PageState::Pending { .. } | PageState::Ready { .. } => Standing::Pending,
+        PageState::Pending { .. }
+        | PageState::Ready { .. }
+        | PageState::Waiting { .. }
+        | PageState::Bundled { .. } => Standing::Pending,
         PageState::Sending { .. } | PageState::Unsettled { .. } => Standing::Sending,
         PageState::Delivered => Standing::Delivered,
         PageState::Failed => Standing::Failed,

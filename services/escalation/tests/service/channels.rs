@@ -153,3 +153,34 @@ async fn an_overloaded_robot_is_tried_again_until_it_takes_the_page() {
     let paged = bench.told(Type::Paged, "c1").await;
     assert_eq!(paged.page.unwrap().attempts, 3);
 }
+
+#[tokio::test]
+async fn a_storm_of_incidents_is_told_to_a_robot_within_its_limit() {
+    let bench = robot_then_floor("dingtalk", "/robot/send").await;
+    let _service = bench.start().await;
+    for number in 0..30 {
+        bench.signal(bench.urgent(&format!("s{number}"), &format!("conv-{number}"))).await;
+    }
+    for number in 0..30 {
+        bench.told(Type::Triggered, &format!("conv-{number}")).await;
+    }
+    let mut told = String::new();
+    let told_of_all = |told: &str| (0..30).all(|number| told.contains(&format!("conv-{number} ")));
+    let mut messages = 0;
+    while !told_of_all(&told) {
+        if messages == 20 {
+            bench.wait_ms(65_001);
+        }
+        let page = bench.receiver.next().await;
+        if !page.target.starts_with("/robot") {
+            continue;
+        }
+        messages += 1;
+        told += &page.json()["markdown"]["text"].as_str().unwrap().replace(['\n', '*'], " ");
+        told.push(' ');
+        assert!(messages <= 21, "{told}");
+    }
+    for number in 0..30 {
+        bench.told(Type::Paged, &format!("conv-{number}")).await;
+    }
+}
