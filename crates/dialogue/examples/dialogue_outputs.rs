@@ -278,12 +278,14 @@ fn main() {
         for output in out.drain(..) {
             let kind = match &output {
                 Output::Signal(signal) => signal.kind.name(),
+                Output::Complaint(_) => "complaint",
                 Output::Fact(fact) => match fact.body {
                     FactBody::Turn(_) => "turn",
                     FactBody::Cycle(_) => "cycle",
                     FactBody::Session(_) => "session",
                     FactBody::Slot(_) => "slot",
                     FactBody::Promise(_) => "promise",
+                    FactBody::Recontact(_) => "recontact",
                     FactBody::Correction(_) => "correction",
                 },
             };

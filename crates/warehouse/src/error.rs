@@ -91,6 +91,12 @@ pub enum WarehouseError {
         /// Asked for.
         by: &'static str,
     },
+    /// A metric of yes and no, which is not spread over anything.
+    #[error("metric {0} is a rate: its values are yes or no and have no distribution")]
+    NoDistribution(&'static str),
+    /// A time zone that nobody knows.
+    #[error("time zone `{0}` is not known; give an IANA name such as Asia/Shanghai")]
+    UnknownZone(String),
     /// A time range or bucket that makes no sense.
     #[error("{0}")]
     InvalidRange(&'static str),
@@ -117,6 +123,8 @@ impl WarehouseError {
             Self::InvalidUrl { .. } => "invalid_url",
             Self::UnknownMetric(_) => "unknown_metric",
             Self::NoSuchDimension { .. } => "no_such_dimension",
+            Self::NoDistribution(_) => "no_distribution",
+            Self::UnknownZone(_) => "unknown_zone",
             Self::InvalidRange(_) => "invalid_range",
         }
     }

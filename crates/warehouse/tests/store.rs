@@ -25,7 +25,11 @@ use zhili_proto::scoring::v1::{
     Turn, fact, politeness, sentiment,
 };
 use zhili_proto::timestamp;
-use zhili_warehouse::query::{Dimension, Metric, MetricQuery, conversation, metric, summary};
+use zhili_warehouse::query::{
+    Dimension, Figure, Filter, Measure, Metric, MetricQuery, Order, Scope, Standing, Zone,
+    comparison, conversation, distribution, leaderboard, metric, observations, summary, timeline,
+    wall,
+};
 use zhili_warehouse::sink::{Batch, Observer, OffsetRange, SinkOptions, run_sinks};
 use zhili_warehouse::{
     Address, Block, Finding, Identity, Layout, Retention, RowKey, SinkError, Table, Tables,
@@ -731,24 +735,23 @@ async fn questions_are_answered_with_exact_figures_for_one_tenant() {
     append(&log, records).await;
     Sink::start(&log, &warehouse, 1_000).finish(total).await;
 
-    let ask = |metric, bucket_ms, by| MetricQuery {
-        metric,
-        from_ms: T0,
-        to_ms: T0 + 12_000,
-        bucket_ms,
-        by,
-    };
-    let whole = metric(&warehouse, "shop", &ask(Metric::RtFirstUnanswered, None, None)).await;
+    let scope = |id| Scope::new(Metric::from_id(id).unwrap(), T0, T0 + 12_000);
+    let ask = |id, bucket_ms, by| MetricQuery { scope: scope(id), bucket_ms, by };
+    let whole = metric(&warehouse, "shop", &ask("rt.first_unanswered.v1", None, None)).await;
     let whole = whole.unwrap();
     assert_eq!(whole.len(), 1);
-    assert_eq!((whole[0].n, whole[0].mean, whole[0].p50), (11, Some(5_000.0), Some(5_000.0)));
-    assert_eq!((whole[0].p90, whole[0].p99), (Some(9_000.0), Some(9_900.0)));
+    let Figure { n, mean, interval, p50, p90, p99 } = whole[0].figure.clone();
+    assert_eq!((n, mean, p50), (11, Some(5_000.0), Some(5_000.0)));
+    assert_eq!((p90, p99), (Some(9_000.0), Some(9_900.0)));
+    // 0, 1, ..., 10 s deviate by the root of 11 s.
+    let half = 1.959_963_984_540_054 * 1_000.0;
+    assert!((interval.unwrap().high - 5_000.0 - half).abs() < 1e-6, "{interval:?}");
 
-    let query = ask(Metric::RtLastMsg, Some(5_000), Some(Dimension::Agent));
+    let query = ask("rt.last_msg.v1", Some(5_000), Some(Dimension::Agent));
     let split = metric(&warehouse, "shop", &query).await.unwrap();
     let shape: Vec<_> = split
         .iter()
-        .map(|point| (point.from_ms - T0, point.to_ms - T0, point.group.as_str(), point.n))
+        .map(|point| (point.from_ms - T0, point.to_ms - T0, point.group.as_str(), point.figure.n))
         .collect();
     assert_eq!(
         shape,
@@ -760,22 +763,21 @@ async fn questions_are_answered_with_exact_figures_for_one_tenant() {
             (10_000, 12_000, "a0", 1),
         ]
     );
-    for id in Metric::ALL {
-        for by in [None, Some(Dimension::Team)] {
-            metric(&warehouse, "shop", &ask(id, Some(4_000), by)).await.unwrap();
-        }
-    }
-    let politeness = metric(&warehouse, "shop", &ask(Metric::Politeness, None, None)).await;
-    assert_eq!(politeness.unwrap()[0].n, 3);
-    let query = ask(Metric::RtFirstUnanswered, None, None);
+    let politeness = metric(&warehouse, "shop", &ask("politeness.v1", None, None)).await;
+    assert_eq!(politeness.unwrap()[0].figure.n, 3);
+    let query = ask("rt.first_unanswered.v1", None, None);
     let nobody = metric(&warehouse, "shop' OR '1'='1", &query).await.unwrap();
-    assert_eq!(nobody[0].n, 0);
+    assert_eq!(nobody[0].figure.n, 0);
 
     let found = conversation(&warehouse, "shop", "c1").await.unwrap();
     let ids: Vec<&str> = found.messages.iter().map(|message| message.event_id.as_str()).collect();
     assert_eq!(ids, ["e8", "e9", "e10", "e11", "e12", "e13", "e14", "e15"]);
     assert_eq!(found.turns.len(), 1);
     assert_eq!(found.turns[0].rt_last_msg_ms, Some(1_000));
+    let happened = timeline(&warehouse, "shop", "inc1").await.unwrap();
+    assert_eq!(happened.len(), 1);
+    assert_eq!((happened[0].r#type.as_str(), happened[0].at_ms), ("paged", T0 + 100));
+    assert_eq!(timeline(&warehouse, "other", "inc1").await.unwrap(), []);
     let none = conversation(&warehouse, "other", "c999").await.unwrap();
     assert_eq!(none, zhili_warehouse::query::Conversation::default());
 
@@ -787,6 +789,179 @@ async fn questions_are_answered_with_exact_figures_for_one_tenant() {
     assert_eq!((empty.events, empty.rt_first_unanswered_p50_ms), (0, None));
     let later = summary(&warehouse, "shop", T0 + 10_000_001).await.unwrap();
     assert_eq!((later.events, later.turns_answered, later.open_incidents), (0, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_can_be_asked_for_in_every_way_that_it_says() {
+    let Some(engine) = engine("ways") else { return };
+    let warehouse = migrated(&engine, "ways").await;
+    let zone = Zone::new("Asia/Shanghai").unwrap();
+    for asked in Metric::ALL {
+        let scope = Scope { zone: zone.clone(), ..Scope::new(asked, T0, T0 + 12_000) };
+        let mut filter = Filter {
+            hour: Some("08".into()),
+            weekday: Some("1".into()),
+            day: Some("2025-10-09".into()),
+            ..Filter::default()
+        };
+        for by in asked.dimensions.iter().copied() {
+            let value = Some("x".to_owned());
+            match by {
+                Dimension::Agent => filter.agent = value,
+                Dimension::Channel => filter.channel = value,
+                Dimension::Queue => filter.queue = value,
+                Dimension::Team => filter.team = value,
+                Dimension::Level => filter.level = value,
+                Dimension::Slot => filter.slot = value,
+                _ => panic!("{} names {by:?}, which every metric has", asked.id),
+            }
+        }
+        let of_time = Dimension::ALL.into_iter().filter(|by| by.is_of_time());
+        for by in asked.dimensions.iter().copied().chain(of_time) {
+            let scope = Scope { filter: filter.clone(), ..scope.clone() };
+            let ranked = leaderboard(&warehouse, "shop", &scope, by).await;
+            assert!(ranked.is_ok(), "{} by {by:?}: {ranked:?}", asked.id);
+        }
+        let spread = distribution(&warehouse, "shop", &scope).await;
+        assert_eq!(spread.is_ok(), asked.measure == Measure::Mean, "{}: {spread:?}", asked.id);
+        for order in [Order::Latest, Order::Greatest, Order::Least] {
+            let rows = observations(&warehouse, "shop", &scope, order, 10).await;
+            assert_eq!(rows.ok().map(|rows| rows.len()), Some(0), "{} {order:?}", asked.id);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_split_ranked_spread_compared_and_traced_to_their_conversations() {
+    let Some(engine) = engine("looks") else { return };
+    let warehouse = migrated(&engine, "looks").await;
+    // Forty turns of each agent a minute apart: a0 answers within 1 to 40 s, a1 100 s later.
+    run(
+        &warehouse,
+        &format!(
+            "INSERT INTO turns (tenant, conversation_id, fact_id, at, started_at, agent, channel, \
+             answer_event_id, rt_first_unanswered_ms, log_append_at) \
+             SELECT 'shop', concat('c', toString(number)), concat('f', toString(number)), \
+             fromUnixTimestamp64Milli(toInt64({T0} + number * 60000), 'UTC') AS moment, moment, \
+             if(number < 40, 'a0', 'a1'), if(number % 2 = 0, 'chat', 'voice'), \
+             concat('e', toString(number)), \
+             if(number < 40, 1000 * (number + 1), 100000 + 1000 * (number - 39)), moment \
+             FROM numbers(80)"
+        ),
+    )
+    .await;
+    let wait = Metric::from_id("rt.first_unanswered.v1").unwrap();
+    let scope = Scope::new(wait, T0, T0 + 80 * 60_000);
+
+    let board = leaderboard(&warehouse, "shop", &scope, Dimension::Agent).await.unwrap();
+    let lines: Vec<_> = board
+        .groups
+        .iter()
+        .map(|one| (one.group.as_str(), one.figure.n, one.figure.mean.unwrap(), one.standing))
+        .collect();
+    assert_eq!(board.all.mean, Some(70_500.0));
+    assert_eq!(
+        lines,
+        [("a0", 40, 20_500.0, Standing::Better), ("a1", 40, 120_500.0, Standing::Worse)]
+    );
+    // 2025-10-09T08:53:20Z is 16:53 in Shanghai: seven turns before the full hour.
+    let zone = Zone::new("Asia/Shanghai").unwrap();
+    let hours = Scope { zone: zone.clone(), ..scope.clone() };
+    let by_hour = leaderboard(&warehouse, "shop", &hours, Dimension::Hour).await.unwrap();
+    let hours: Vec<_> =
+        by_hour.groups.iter().map(|one| (one.group.as_str(), one.figure.n)).collect();
+    assert_eq!(hours, [("16", 7), ("17", 60), ("18", 13)]);
+
+    let spread = distribution(&warehouse, "shop", &scope).await.unwrap();
+    let bins: Vec<_> = spread
+        .bins
+        .iter()
+        .filter(|bin| bin.n > 0)
+        .map(|bin| (bin.low as u64 / 1_000, bin.n))
+        .collect();
+    // 1; 2 to 4; 5 to 9; 10 to 19; 20 to 29; 30 to 40; 101 to 119; 120 to 140.
+    assert_eq!(bins, [(1, 1), (2, 3), (5, 5), (10, 10), (20, 10), (30, 11), (60, 19), (120, 21)]);
+    assert_eq!(spread.figure.p50, Some(70_500.0));
+
+    let later = Scope { from_ms: T0 + 40 * 60_000, ..scope.clone() };
+    let change = comparison(&warehouse, "shop", &later, T0, T0 + 40 * 60_000).await.unwrap();
+    assert_eq!((change.difference, change.standing), (Some(100_000.0), Standing::Worse));
+    assert_eq!((change.current.n, change.baseline.n), (40, 40));
+    let before = comparison(&warehouse, "shop", &scope, T0 - 1_000, T0).await.unwrap();
+    assert_eq!((before.baseline.mean, before.difference), (None, None));
+
+    let filter =
+        Filter { agent: Some("a1".into()), channel: Some("chat".into()), ..Filter::default() };
+    let narrow = Scope { filter, ..scope.clone() };
+    let worst = observations(&warehouse, "shop", &narrow, Order::Greatest, 2).await.unwrap();
+    let rows: Vec<_> = worst
+        .iter()
+        .map(|row| (row.conversation_id.as_str(), row.event_id.as_str(), row.value))
+        .collect();
+    assert_eq!(rows, [("c78", "e78", 139_000.0), ("c76", "e76", 137_000.0)]);
+    assert!(worst.iter().all(|row| row.agent == "a1" && row.channel == "chat"));
+    let foreign = observations(&warehouse, "other", &scope, Order::Latest, 10).await.unwrap();
+    assert_eq!(foreign, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wall_shows_who_waits_since_the_first_message_that_nobody_answered() {
+    let Some(engine) = engine("wall") else { return };
+    let warehouse = migrated(&engine, "wall").await;
+    // Each row: conversation, seconds, role, type or status, acts, sentiment, complaint.
+    let events: &[(&str, i64, &str, &str, &str, &str, &str)] = &[
+        ("answered", 0, "customer", "message", "", "neutral", "normal"),
+        ("answered", 9, "agent", "message", "", "", ""),
+        ("waits", 10, "customer", "message", "", "neutral", "normal"),
+        ("waits", 20, "agent", "message", "", "", ""),
+        ("waits", 30, "customer", "message", "", "neg", "urgent"),
+        ("waits", 40, "customer", "message", "", "neg", "normal"),
+        ("thanks", 0, "customer", "message", "", "neutral", "normal"),
+        ("thanks", 1, "agent", "message", "", "", ""),
+        ("thanks", 2, "customer", "message", "thanks", "pos", "normal"),
+        ("resolved", 0, "customer", "message", "", "neutral", "normal"),
+        ("resolved", 1, "system", "resolved", "", "", ""),
+        ("reopened", 0, "system", "resolved", "", "", ""),
+        ("reopened", 1, "system", "reopened", "", "", ""),
+        ("reopened", 5, "customer", "message", "", "neutral", "normal"),
+        ("silent", -90_000, "customer", "message", "", "neg", "normal"),
+        ("silent", -89_990, "agent", "message", "", "", ""),
+    ];
+    for (n, (conversation, at, role, what, act, sentiment, complaint)) in events.iter().enumerate()
+    {
+        let (kind, status) = if *what == "message" { (*what, "") } else { ("status", *what) };
+        let acts = if act.is_empty() { String::new() } else { format!("'{act}'") };
+        let at = T0 + at * 1_000;
+        run(
+            &warehouse,
+            &format!(
+                "INSERT INTO events (tenant, source, event_id, conversation_id, type, status, role, \
+                 author, acts, sentiment, complaint, event_offset, sent_at, accepted_at, \
+                 log_append_at) \
+                 SELECT 'shop', 'desk', 'e{n}', '{conversation}', '{kind}', '{status}', '{role}', \
+                 '{role}-1', [{acts}], '{sentiment}', '{complaint}', {n}, \
+                 fromUnixTimestamp64Milli(toInt64({at}), 'UTC') AS moment, moment, moment"
+            ),
+        )
+        .await;
+    }
+    let seen = wall(&warehouse, "shop", T0 + 60_000).await.unwrap();
+    let waiting: Vec<_> = seen
+        .waiting
+        .iter()
+        .map(|one| (one.conversation_id.as_str(), (one.since_ms - T0) / 1_000, one.urgent))
+        .collect();
+    assert_eq!(waiting, [("reopened", 5, false), ("waits", 30, true)]);
+    assert_eq!(
+        (seen.waiting[1].agent.as_str(), seen.waiting[1].sentiment.as_str()),
+        ("agent-1", "neg")
+    );
+    let open = seen.open;
+    // answered, waits, thanks and reopened; silent has been over for an hour.
+    assert_eq!((open.conversations, open.waiting, open.negative, open.agents), (4, 2, 1, 1));
+    assert_eq!((seen.response.n, seen.response.mean), (0, None));
+    let other = wall(&warehouse, "other", T0 + 60_000).await.unwrap();
+    assert_eq!((other.open.conversations, other.waiting.len()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -825,14 +1000,9 @@ async fn an_event_that_comes_again_under_another_time_or_conversation_is_one_row
         assert_eq!(first, [("shop".into(), "desk".into(), "c0".into())], "{view}");
         assert_eq!(count(&warehouse, view).await, 3, "{view}");
     }
-    let query = MetricQuery {
-        metric: Metric::Politeness,
-        from_ms: T0,
-        to_ms: T0 + 60_000,
-        bucket_ms: None,
-        by: None,
-    };
-    assert_eq!(metric(&warehouse, "shop", &query).await.unwrap()[0].n, 2);
+    let scope = Scope::new(Metric::from_id("politeness.v1").unwrap(), T0, T0 + 60_000);
+    let query = MetricQuery { scope, bucket_ms: None, by: None };
+    assert_eq!(metric(&warehouse, "shop", &query).await.unwrap()[0].figure.n, 2);
     assert_clean(&log, &warehouse, topics::SCORES).await;
 }
 

@@ -24,7 +24,9 @@ use zhili_eventlog::{EventLog, NewRecord, TopicPartition, topics};
 use zhili_metrics::{Config, GROUP, serve};
 use zhili_proto::metrics::v1::metrics_service_client::MetricsServiceClient;
 use zhili_proto::metrics::v1::{
-    AuditRequest, GetConversationRequest, GetSummaryRequest, QueryRequest,
+    AuditRequest, CompareRequest, GetConversationRequest, GetDistributionRequest,
+    GetSummaryRequest, GetWallRequest, ListIncidentEventsRequest, ListMetricsRequest,
+    ListObservationsRequest, QueryRequest, RankRequest,
 };
 use zhili_proto::scoring::v1::{Fact, Turn, fact};
 use zhili_proto::timestamp;
@@ -123,6 +125,18 @@ impl Running {
         reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap()
     }
 
+    async fn post(
+        &self,
+        tenant: &'static str,
+        role: Role,
+        path: &str,
+        body: serde_json::Value,
+    ) -> reqwest::Response {
+        let token = &self.tokens[&(tenant, role)];
+        let url = format!("{}{path}", self.address);
+        reqwest::Client::new().post(url).bearer_auth(token).json(&body).send().await.unwrap()
+    }
+
     async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
@@ -162,6 +176,36 @@ async fn each_role_may_ask_what_the_role_table_says() {
         assert_eq!(code(summary), granted(aggregates), "{role:?}");
         let found = client.get_conversation(conversation("c1")).await;
         assert_eq!(code(found), granted(transcripts), "{role:?}");
+        let QueryRequest { metric_id, from, to, .. } = sentiment();
+        let metrics = client.list_metrics(ListMetricsRequest {}).await;
+        assert_eq!(code(metrics), granted(aggregates), "{role:?}");
+        let wall = client.get_wall(GetWallRequest {}).await;
+        assert_eq!(code(wall), granted(aggregates), "{role:?}");
+        let rank = RankRequest {
+            metric_id: metric_id.clone(),
+            from,
+            to,
+            by: "queue".into(),
+            ..RankRequest::default()
+        };
+        assert_eq!(code(client.rank(rank).await), granted(aggregates), "{role:?}");
+        let spread = GetDistributionRequest {
+            metric_id: metric_id.clone(),
+            from,
+            to,
+            ..GetDistributionRequest::default()
+        };
+        assert_eq!(code(client.get_distribution(spread).await), granted(aggregates), "{role:?}");
+        let compare =
+            CompareRequest { metric_id: metric_id.clone(), from, to, ..CompareRequest::default() };
+        assert_eq!(code(client.compare(compare).await), granted(aggregates), "{role:?}");
+        let rows =
+            ListObservationsRequest { metric_id, from, to, ..ListObservationsRequest::default() };
+        assert_eq!(code(client.list_observations(rows).await), granted(transcripts), "{role:?}");
+        let incidents = matches!(role, Role::Supervisor | Role::Admin);
+        let happened = ListIncidentEventsRequest { incident_id: "none".into() };
+        let expected = if incidents { Code::NotFound } else { Code::PermissionDenied };
+        assert_eq!(code(client.list_incident_events(happened).await), expected, "{role:?}");
         assert_eq!(code(client.audit(audit).await), granted(runs_the_log), "{role:?}");
 
         let granted = |may: bool| if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
@@ -185,12 +229,105 @@ async fn a_tenant_sees_its_own_and_nothing_of_another() {
         assert_eq!((summary.messages, summary.conversations), (messages, 1), "{tenant}");
         let answer = client.query(sentiment()).await.unwrap().into_inner();
         assert_eq!(answer.points[0].n, messages, "{tenant}");
+        let wall = client.get_wall(GetWallRequest {}).await.unwrap().into_inner();
+        let waiting: Vec<&str> =
+            wall.waiting.iter().map(|one| one.conversation_id.as_str()).collect();
+        assert_eq!((wall.open_conversations, waiting), (1, vec![own]), "{tenant}");
+        let rows = ListObservationsRequest {
+            metric_id: "sentiment.v1".into(),
+            from: sentiment().from,
+            to: sentiment().to,
+            ..ListObservationsRequest::default()
+        };
+        let rows = client.list_observations(rows).await.unwrap().into_inner().observations;
+        assert_eq!(rows.len() as u64, messages, "{tenant}");
+        assert!(rows.iter().all(|row| row.conversation_id == own), "{tenant}");
         let found = client.get_conversation(conversation(own)).await.unwrap().into_inner();
         assert_eq!(found.messages.len() as u64, messages, "{tenant}");
         assert_eq!(code(client.get_conversation(conversation(foreign)).await), Code::NotFound);
         let path = format!("/v1/conversations/{foreign}");
         let found = service.get(tenant, Role::Qa, &path).await;
         assert_eq!(found.status(), StatusCode::NOT_FOUND, "{tenant}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_of_the_document_is_served_and_problems_say_what_to_do() {
+    let Some(service) = Running::start("document").await else { return };
+    let document = service.get("shop", Role::Publisher, "/v1/openapi.json").await;
+    let document: serde_json::Value = document.json().await.unwrap();
+    let mut operations = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let told = format!("{method} {path}");
+            assert!(!operation["summary"].as_str().unwrap().is_empty(), "{told}");
+            let path = path
+                .replace("{metric_id}", "art.v1")
+                .replace("{conversation_id}", "c1")
+                .replace("{incident_id}", "i1");
+            assert!(!path.contains('{'), "{told} has a parameter that this test does not know");
+            // A publisher may ask nothing, and is told so by what is there.
+            let answer = match method.as_str() {
+                "get" => service.get("shop", Role::Publisher, &path).await,
+                _ => service.post("shop", Role::Publisher, &path, serde_json::json!({})).await,
+            };
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{told}");
+            operations += 1;
+        }
+    }
+    assert!(operations >= 11, "{operations}");
+
+    let problem = async |path: &str, body: serde_json::Value| {
+        let answer = service.post("shop", Role::Qa, path, body).await;
+        let status = answer.status();
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        (status, problem["detail"].as_str().unwrap().to_owned())
+    };
+    let range = |more: serde_json::Value| {
+        let mut body =
+            serde_json::json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let nothing = serde_json::json!({});
+    for (path, body, status, words) in [
+        ("/v1/metrics/art.v1:query", nothing.clone(), StatusCode::BAD_REQUEST, "from: a time"),
+        ("/v1/metrics/art.v1:sum", nothing.clone(), StatusCode::NOT_FOUND, "POST to"),
+        ("/v1/metrics/art.v9:rank", range(nothing.clone()), StatusCode::BAD_REQUEST, "`art.v9`"),
+        (
+            "/v1/metrics/art.v1:rank",
+            range(serde_json::json!({"by": "shoe size"})),
+            StatusCode::BAD_REQUEST,
+            "by: one of agent, channel",
+        ),
+        (
+            "/v1/metrics/mtta.v1:rank",
+            range(serde_json::json!({"by": "agent"})),
+            StatusCode::BAD_REQUEST,
+            "cannot be split by agent",
+        ),
+        (
+            "/v1/metrics/emo.conv.v1:distribution",
+            range(nothing.clone()),
+            StatusCode::BAD_REQUEST,
+            "is a rate",
+        ),
+        (
+            "/v1/metrics/art.v1:query",
+            range(serde_json::json!({"zone": "Mars/Olympus"})),
+            StatusCode::BAD_REQUEST,
+            "Asia/Shanghai",
+        ),
+        (
+            "/v1/metrics/art.v1:query",
+            range(serde_json::json!({"tenant": "other"})),
+            StatusCode::BAD_REQUEST,
+            "unknown field `tenant`",
+        ),
+    ] {
+        let (got, detail) = problem(path, body).await;
+        assert!(got == status && detail.contains(words), "{path}: {got} {detail}");
     }
     service.stop().await;
 }

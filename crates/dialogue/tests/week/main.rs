@@ -131,6 +131,7 @@ fn found(outputs: &[Output]) -> Found {
                 });
                 in_force.insert(&fact.fact_id, (number, fact));
             }
+            Output::Complaint(_) => {}
             Output::Signal(signal) => told.push((signal, false)),
         }
     }

@@ -1,226 +1,18 @@
-//! One metric over a time range, by bucket and dimension.
+//! One metric over a time range, by bucket and dimension: time series and breakdowns.
 
 use serde::Deserialize;
 
+use super::interval::{FEW, Interval};
+use super::{Better, Dimension, Measure, Metric, Scope};
 use crate::{Warehouse, WarehouseError};
-
-/// A metric of the metric book that is computed from the views.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// `rt.first_unanswered.v1`: the customer's wait from the first unanswered message.
-    RtFirstUnanswered,
-    /// `rt.last_msg.v1`: the customer's wait from the last message.
-    RtLastMsg,
-    /// `rt.human.v1`: the wait from the later of first unanswered message and hand-off.
-    RtHuman,
-    /// `art.v1`: the mean of `rt.human.v1` over turns.
-    Art,
-    /// `frt.any.v1`: first reply of a session, bots included.
-    FrtAny,
-    /// `frt.human.v1`: first message of a person.
-    FrtHuman,
-    /// `frt.substantive.v1`: first message of a person that is neither greeting nor holding.
-    FrtSubstantive,
-    /// `politeness.v1`: score of the messages that people among the agents sent to customers, as
-    /// first sent, 0 to 100.
-    Politeness,
-    /// `sentiment.v1`: value of the customers' messages as first sent, -1 to 1.
-    Sentiment,
-    /// `mtta.v1`: incident triggered to acknowledged.
-    Mtta,
-    /// `mttr.v1`: incident triggered to resolved.
-    Mttr,
-}
-
-/// What a metric's figures are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Milliseconds.
-    Milliseconds,
-    /// The score's own scale.
-    Score,
-}
-
-impl Unit {
-    /// The word of the contract.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Milliseconds => "ms",
-            Self::Score => "score",
-        }
-    }
-}
-
-/// What to split a metric by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dimension {
-    /// The agent who answered.
-    Agent,
-    /// The channel.
-    Channel,
-    /// The queue.
-    Queue,
-    /// The team.
-    Team,
-}
-
-impl Dimension {
-    /// The word of the contract.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Channel => "channel",
-            Self::Queue => "queue",
-            Self::Team => "team",
-        }
-    }
-
-    /// The dimension of that name.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Agent, Self::Channel, Self::Queue, Self::Team]
-            .into_iter()
-            .find(|dimension| dimension.word() == word)
-    }
-}
-
-/// Where a metric's values are.
-struct Source {
-    view: &'static str,
-    value: &'static str,
-    time: &'static str,
-    filter: &'static str,
-}
-
-impl Metric {
-    /// Every metric.
-    pub const ALL: [Self; 11] = [
-        Self::RtFirstUnanswered,
-        Self::RtLastMsg,
-        Self::RtHuman,
-        Self::Art,
-        Self::FrtAny,
-        Self::FrtHuman,
-        Self::FrtSubstantive,
-        Self::Politeness,
-        Self::Sentiment,
-        Self::Mtta,
-        Self::Mttr,
-    ];
-
-    /// Its id in the metric book.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::RtFirstUnanswered => "rt.first_unanswered.v1",
-            Self::RtLastMsg => "rt.last_msg.v1",
-            Self::RtHuman => "rt.human.v1",
-            Self::Art => "art.v1",
-            Self::FrtAny => "frt.any.v1",
-            Self::FrtHuman => "frt.human.v1",
-            Self::FrtSubstantive => "frt.substantive.v1",
-            Self::Politeness => "politeness.v1",
-            Self::Sentiment => "sentiment.v1",
-            Self::Mtta => "mtta.v1",
-            Self::Mttr => "mttr.v1",
-        }
-    }
-
-    /// The metric of that id.
-    ///
-    /// # Errors
-    /// An id that is not known here.
-    pub fn from_id(id: &str) -> Result<Self, WarehouseError> {
-        Self::ALL
-            .into_iter()
-            .find(|metric| metric.id() == id)
-            .ok_or_else(|| WarehouseError::UnknownMetric(id.to_owned()))
-    }
-
-    /// What its figures are in.
-    #[must_use]
-    pub const fn unit(self) -> Unit {
-        match self {
-            Self::Politeness | Self::Sentiment => Unit::Score,
-            _ => Unit::Milliseconds,
-        }
-    }
-
-    const fn source(self) -> Source {
-        match self {
-            Self::RtFirstUnanswered => Source::turns("rt_first_unanswered_ms"),
-            Self::RtLastMsg => Source::turns("rt_last_msg_ms"),
-            Self::RtHuman | Self::Art => Source::turns("rt_human_ms"),
-            Self::FrtAny => Source::sessions("frt_any_ms"),
-            Self::FrtHuman => Source::sessions("frt_human_ms"),
-            Self::FrtSubstantive => Source::sessions("frt_substantive_ms"),
-            // Of people and to the customer: what a machine says, or one agent to another, is
-            // not the agent's manner.
-            Self::Politeness => Source::messages(
-                "politeness_score",
-                "type = 'message' AND NOT private AND subtype NOT IN ('auto', 'ai')",
-            ),
-            Self::Sentiment => {
-                Source::messages("sentiment_value", "type = 'message' AND NOT private")
-            }
-            Self::Mtta => Source::incidents("mtta_ms"),
-            Self::Mttr => Source::incidents("mttr_ms"),
-        }
-    }
-
-    /// The column that holds the dimension.
-    fn column(self, by: Dimension) -> Result<&'static str, WarehouseError> {
-        match (self, by) {
-            // A customer's message has no agent, and an incident is of a team.
-            (Self::Sentiment, Dimension::Agent)
-            | (Self::Mtta | Self::Mttr, Dimension::Agent | Dimension::Channel | Dimension::Queue) => {
-                Err(WarehouseError::NoSuchDimension { metric: self.id(), by: by.word() })
-            }
-            (Self::Politeness, Dimension::Agent) => Ok("author"),
-            (_, by) => Ok(by.word()),
-        }
-    }
-}
-
-impl Source {
-    const fn turns(value: &'static str) -> Self {
-        Self { view: "v_turns", value, time: "at", filter: "true" }
-    }
-
-    const fn sessions(value: &'static str) -> Self {
-        Self { view: "v_sessions", value, time: "at", filter: "true" }
-    }
-
-    /// Messages of the range, each event once. Not through `v_messages`, which has to read all
-    /// that a tenant has to be sure that an event is its first.
-    const fn messages(value: &'static str, filter: &'static str) -> Self {
-        let view = "(SELECT * FROM events FINAL \
-             WHERE tenant = {tenant:String} \
-             AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
-             AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-             ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)";
-        Self { view, value, time: "sent_at", filter }
-    }
-
-    const fn incidents(value: &'static str) -> Self {
-        Self { view: "v_incidents", value, time: "triggered_at", filter: "true" }
-    }
-}
 
 /// A question.
 #[derive(Clone, Debug)]
 pub struct MetricQuery {
-    /// Which metric.
-    pub metric: Metric,
-    /// Begin of the range, milliseconds since the Unix epoch; a turn or session counts by its start, a
-    /// message by its `sent_at`, an incident by when it was triggered.
-    pub from_ms: i64,
-    /// End of the range, not included.
-    pub to_ms: i64,
-    /// Width of the buckets, which begin at `from_ms`; `None` for one bucket. The last one may be
-    /// shorter.
+    /// What it is about.
+    pub scope: Scope,
+    /// Width of the buckets, which begin at the range's begin; `None` for one bucket. The last one
+    /// may be shorter.
     pub bucket_ms: Option<i64>,
     /// What to split by.
     pub by: Option<Dimension>,
@@ -229,10 +21,26 @@ pub struct MetricQuery {
 /// Most buckets of one answer, and most points when they are split by a dimension.
 const MOST_BUCKETS: i64 = 10_000;
 
-/// Longest range of one question, days: a year and its comparison with the month before it.
-const LONGEST_DAYS: i64 = 400;
+/// What was measured of some rows. Without observations all but `n` are absent: not measured is
+/// not zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figure {
+    /// Observations.
+    pub n: u64,
+    /// Arithmetic mean; of a rate its share.
+    pub mean: Option<f64>,
+    /// 95 % interval of it: Wilson's of a rate, the normal one of a mean, absent for one value.
+    pub interval: Option<Interval>,
+    /// Median. Quantiles are exact, interpolated between the two nearest observations; a rate has
+    /// none.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+}
 
-/// One figure. Without observations all but `n` are absent: not measured is not zero.
+/// One figure and what it is of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricPoint {
     /// Begin of the bucket.
@@ -241,16 +49,76 @@ pub struct MetricPoint {
     pub to_ms: i64,
     /// Value of the dimension; empty without one.
     pub group: String,
-    /// Observations.
-    pub n: u64,
-    /// Arithmetic mean.
-    pub mean: Option<f64>,
-    /// Median. Quantiles are exact, interpolated between the two nearest observations.
-    pub p50: Option<f64>,
-    /// 90th percentile.
-    pub p90: Option<f64>,
-    /// 99th percentile.
-    pub p99: Option<f64>,
+    /// What was measured.
+    pub figure: Figure,
+}
+
+/// How a figure stands against another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Surely better.
+    Better,
+    /// Surely worse.
+    Worse,
+    /// Fewer than [`FEW`] observations, or the difference may be chance.
+    NotDistinguishable,
+}
+
+impl Standing {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::NotDistinguishable => "not_distinguishable",
+        }
+    }
+
+    fn of(metric: &Metric, difference: Interval, fewest: u64) -> Self {
+        if fewest < FEW || difference.holds(0.0) {
+            return Self::NotDistinguishable;
+        }
+        match (metric.better, difference.low > 0.0) {
+            (Better::Higher, true) | (Better::Lower, false) => Self::Better,
+            _ => Self::Worse,
+        }
+    }
+}
+
+/// A line of a leaderboard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// Value of the dimension.
+    pub group: String,
+    /// What was measured of it.
+    pub figure: Figure,
+    /// Against the figure of all.
+    pub standing: Standing,
+}
+
+/// Groups by their figures, the best first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaderboard {
+    /// The figure of all.
+    pub all: Figure,
+    /// Each group's.
+    pub groups: Vec<Ranked>,
+}
+
+/// A figure and that of another period.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Of the period itself.
+    pub current: Figure,
+    /// Of the period before it, or whichever was asked for.
+    pub baseline: Figure,
+    /// `current - baseline`; absent when one was not measured.
+    pub difference: Option<f64>,
+    /// 95 % interval of it.
+    pub interval: Option<Interval>,
+    /// Of the current period against the baseline.
+    pub standing: Standing,
 }
 
 #[derive(clickhouse::Row, Deserialize)]
@@ -259,20 +127,38 @@ struct PointRow {
     dimension: String,
     n: u64,
     mean: f64,
+    deviation: f64,
     quantiles: Vec<f64>,
+}
+
+impl PointRow {
+    fn figure(&self, metric: &Metric) -> Figure {
+        let (n, mean) = (self.n, self.mean);
+        match metric.measure {
+            Measure::Rate => Figure {
+                n,
+                mean: Some(mean),
+                interval: Interval::wilson(mean, n),
+                ..Figure::default()
+            },
+            Measure::Mean => {
+                let quantile = |index: usize| self.quantiles.get(index).copied();
+                Figure {
+                    n,
+                    mean: Some(mean),
+                    interval: Interval::of_mean(mean, self.deviation, n),
+                    p50: quantile(0),
+                    p90: quantile(1),
+                    p99: quantile(2),
+                }
+            }
+        }
+    }
 }
 
 impl MetricQuery {
     fn width(&self) -> Result<i64, WarehouseError> {
-        let length = self.to_ms.checked_sub(self.from_ms).unwrap_or(0);
-        if length <= 0 {
-            return Err(WarehouseError::InvalidRange("the range must end after it begins"));
-        }
-        if length > LONGEST_DAYS * 86_400_000 {
-            return Err(WarehouseError::InvalidRange(
-                "the range is longer than 400 days; ask for shorter ones",
-            ));
-        }
+        let length = self.scope.length()?;
         let width = self.bucket_ms.unwrap_or(length);
         if width <= 0 {
             return Err(WarehouseError::InvalidRange("a bucket must be longer than nothing"));
@@ -286,31 +172,44 @@ impl MetricQuery {
     }
 
     fn bucket(&self, index: i64, width: i64) -> (i64, i64) {
-        let from = self.from_ms + index * width;
-        (from, from.saturating_add(width).min(self.to_ms))
+        let from = self.scope.from_ms + index * width;
+        (from, from.saturating_add(width).min(self.scope.to_ms))
     }
 
-    /// Statement with the parameters `tenant`, `from`, `to` and `width`.
+    /// Statement with the parameters of the scope, `width` and `most`.
     fn statement(&self) -> Result<String, WarehouseError> {
-        let Source { view, value, time, filter } = self.metric.source();
         let dimension = match self.by {
-            Some(by) => format!("toString({})", self.metric.column(by)?),
+            Some(by) => self.scope.metric.expression(by)?,
             None => "''".to_owned(),
         };
+        let observations = self.scope.observations(&format!(", {dimension} AS dimension"))?;
         Ok(format!(
-            "SELECT bucket, dimension, count() AS n, avg(value) AS mean, \
+            "SELECT toInt64(intDiv(observed_ms - {{from:Int64}}, {{width:Int64}})) AS bucket, \
+             dimension, count() AS n, avg(value) AS mean, stddevSamp(value) AS deviation, \
              quantilesExactInclusive(0.5, 0.9, 0.99)(value) AS quantiles \
-             FROM ( \
-             SELECT toInt64(intDiv(toUnixTimestamp64Milli(assumeNotNull({time})) - {{from:Int64}}, \
-             {{width:Int64}})) AS bucket, \
-             {dimension} AS dimension, toFloat64(assumeNotNull({value})) AS value \
-             FROM {view} \
-             WHERE tenant = {{tenant:String}} \
-             AND {time} >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
-             AND {time} < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-             AND isNotNull({value}) AND {filter} \
-             ) GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}"
+             FROM {observations} \
+             GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}"
         ))
+    }
+
+    async fn rows(
+        &self,
+        warehouse: &Warehouse,
+        tenant: &str,
+    ) -> Result<Vec<PointRow>, WarehouseError> {
+        let request = self
+            .scope
+            .ask(warehouse, tenant, &self.statement()?)
+            .param("width", self.width()?)
+            .param("most", MOST_BUCKETS + 1);
+        let doing = format!("compute {}", self.scope.metric.id);
+        let rows: Vec<PointRow> = warehouse.run(&doing, request.fetch_all()).await?;
+        if rows.len() as i64 > MOST_BUCKETS {
+            return Err(WarehouseError::InvalidRange(
+                "the answer has more than 10,000 points; ask for wider buckets or a shorter range",
+            ));
+        }
+        Ok(rows)
     }
 }
 
@@ -322,56 +221,106 @@ pub async fn metric(
     query: &MetricQuery,
 ) -> Result<Vec<MetricPoint>, WarehouseError> {
     let width = query.width()?;
-    let request = warehouse
-        .client()
-        .query(&query.statement()?)
-        .param("tenant", tenant)
-        .param("from", query.from_ms)
-        .param("to", query.to_ms)
-        .param("width", width)
-        .param("most", MOST_BUCKETS + 1);
-    let doing = format!("compute {}", query.metric.id());
-    let rows: Vec<PointRow> = warehouse.run(&doing, request.fetch_all()).await?;
-    if rows.len() as i64 > MOST_BUCKETS {
-        return Err(WarehouseError::InvalidRange(
-            "the answer has more than 10,000 points; ask for wider buckets or a shorter range",
-        ));
-    }
-    Ok(points(query, width, rows))
+    Ok(points(query, width, &query.rows(warehouse, tenant).await?))
 }
 
-fn points(query: &MetricQuery, width: i64, rows: Vec<PointRow>) -> Vec<MetricPoint> {
-    let measured = rows.into_iter().map(|row| {
-        let (from_ms, to_ms) = query.bucket(row.bucket, width);
-        let quantile = |index: usize| row.quantiles.get(index).copied();
-        MetricPoint {
-            from_ms,
-            to_ms,
-            group: row.dimension,
-            n: row.n,
-            mean: Some(row.mean),
-            p50: quantile(0),
-            p90: quantile(1),
-            p99: quantile(2),
+/// The one figure of a scope.
+pub async fn figure(
+    warehouse: &Warehouse,
+    tenant: &str,
+    scope: &Scope,
+) -> Result<Figure, WarehouseError> {
+    let query = MetricQuery { scope: scope.clone(), bucket_ms: None, by: None };
+    let rows = query.rows(warehouse, tenant).await?;
+    Ok(rows.first().map(|row| row.figure(scope.metric)).unwrap_or_default())
+}
+
+/// Every group's figure, the best first, and how each stands against the figure of all.
+pub async fn leaderboard(
+    warehouse: &Warehouse,
+    tenant: &str,
+    scope: &Scope,
+    by: Dimension,
+) -> Result<Leaderboard, WarehouseError> {
+    let all = figure(warehouse, tenant, scope).await?;
+    let query = MetricQuery { scope: scope.clone(), bucket_ms: None, by: Some(by) };
+    let rows = query.rows(warehouse, tenant).await?;
+    let metric = scope.metric;
+    let groups = rows.into_iter().map(|row| {
+        let figure = row.figure(metric);
+        let standing = against(metric, &figure, all.mean);
+        Ranked { group: row.dimension, figure, standing }
+    });
+    Ok(Leaderboard { groups: ranked(metric.better, groups.collect()), all })
+}
+
+/// How a group stands against the mean of all.
+fn against(metric: &Metric, figure: &Figure, all: Option<f64>) -> Standing {
+    match (figure.interval, all) {
+        (Some(Interval { low, high }), Some(all)) => {
+            Standing::of(metric, Interval { low: low - all, high: high - all }, figure.n)
         }
+        _ => Standing::NotDistinguishable,
+    }
+}
+
+fn ranked(better: Better, mut groups: Vec<Ranked>) -> Vec<Ranked> {
+    groups.sort_by(|a, b| {
+        let (a, b) = match better {
+            Better::Lower => (a, b),
+            Better::Higher => (b, a),
+        };
+        let mean = |ranked: &Ranked| ranked.figure.mean.unwrap_or_default();
+        mean(a).total_cmp(&mean(b))
+    });
+    groups
+}
+
+/// Compares a scope with the same of another period.
+pub async fn comparison(
+    warehouse: &Warehouse,
+    tenant: &str,
+    scope: &Scope,
+    baseline_from_ms: i64,
+    baseline_to_ms: i64,
+) -> Result<Comparison, WarehouseError> {
+    let before = Scope { from_ms: baseline_from_ms, to_ms: baseline_to_ms, ..scope.clone() };
+    let current = figure(warehouse, tenant, scope).await?;
+    let baseline = figure(warehouse, tenant, &before).await?;
+    Ok(compared(scope.metric, current, baseline))
+}
+
+fn compared(metric: &Metric, current: Figure, baseline: Figure) -> Comparison {
+    let difference = current.mean.zip(baseline.mean).map(|(current, baseline)| current - baseline);
+    let known = |figure: &Figure| figure.mean.zip(figure.interval);
+    let interval = known(&current)
+        .zip(known(&baseline))
+        .map(|(current, baseline)| Interval::of_difference(current, baseline));
+    let fewest = current.n.min(baseline.n);
+    let standing = interval
+        .map_or(Standing::NotDistinguishable, |interval| Standing::of(metric, interval, fewest));
+    Comparison { current, baseline, difference, interval, standing }
+}
+
+fn points(query: &MetricQuery, width: i64, rows: &[PointRow]) -> Vec<MetricPoint> {
+    let Scope { metric, from_ms, to_ms, .. } = query.scope;
+    let measured = rows.iter().map(|row| {
+        let (from_ms, to_ms) = query.bucket(row.bucket, width);
+        MetricPoint { from_ms, to_ms, group: row.dimension.clone(), figure: row.figure(metric) }
     });
     if query.by.is_some() {
         return measured.collect();
     }
     let mut measured = measured.peekable();
-    let buckets = (query.to_ms - query.from_ms - 1) / width + 1;
+    let buckets = (to_ms - from_ms - 1) / width + 1;
     (0..buckets)
         .map(|index| {
             let (from_ms, to_ms) = query.bucket(index, width);
-            measured.next_if(|point| point.from_ms == from_ms).unwrap_or(MetricPoint {
+            measured.next_if(|point| point.from_ms == from_ms).unwrap_or_else(|| MetricPoint {
                 from_ms,
                 to_ms,
                 group: String::new(),
-                n: 0,
-                mean: None,
-                p50: None,
-                p90: None,
-                p99: None,
+                figure: Figure::default(),
             })
         })
         .collect()
@@ -381,31 +330,24 @@ fn points(query: &MetricQuery, width: i64, rows: Vec<PointRow>) -> Vec<MetricPoi
 mod tests {
     use super::*;
 
-    fn query(from_ms: i64, to_ms: i64, bucket_ms: Option<i64>) -> MetricQuery {
-        MetricQuery { metric: Metric::RtLastMsg, from_ms, to_ms, bucket_ms, by: None }
+    fn query(metric: &str, from_ms: i64, to_ms: i64, bucket_ms: Option<i64>) -> MetricQuery {
+        let scope = Scope::new(Metric::from_id(metric).unwrap(), from_ms, to_ms);
+        MetricQuery { scope, bucket_ms, by: None }
     }
 
-    #[test]
-    fn every_metric_is_found_by_its_id() {
-        for metric in Metric::ALL {
-            assert_eq!(Metric::from_id(metric.id()).ok(), Some(metric));
-        }
-        assert!(Metric::from_id("rt.first_unanswered.v9").is_err());
+    fn row(bucket: i64, n: u64, mean: f64) -> PointRow {
+        let (dimension, quantiles) = (String::new(), vec![5.0, 6.0, 7.0]);
+        PointRow { bucket, dimension, n, mean, deviation: 1.0, quantiles }
     }
 
     #[test]
     fn buckets_without_observations_are_there_and_not_zero() {
-        let query = query(1_000, 3_500, Some(1_000));
-        let row = PointRow {
-            bucket: 1,
-            dimension: String::new(),
-            n: 2,
-            mean: 5.0,
-            quantiles: vec![5.0, 6.0, 7.0],
-        };
-        let points = points(&query, query.width().unwrap(), vec![row]);
-        let shape: Vec<_> =
-            points.iter().map(|point| (point.from_ms, point.to_ms, point.n, point.p90)).collect();
+        let query = query("rt.last_msg.v1", 1_000, 3_500, Some(1_000));
+        let points = points(&query, query.width().unwrap(), &[row(1, 2, 5.0)]);
+        let shape: Vec<_> = points
+            .iter()
+            .map(|point| (point.from_ms, point.to_ms, point.figure.n, point.figure.p90))
+            .collect();
         assert_eq!(
             shape,
             [(1_000, 2_000, 0, None), (2_000, 3_000, 2, Some(6.0)), (3_000, 3_500, 0, None),]
@@ -413,23 +355,66 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_makes_no_sense_is_refused() {
-        assert!(query(5, 5, None).width().is_err());
-        assert!(query(5, 6, Some(0)).width().is_err());
-        assert!(query(0, 10_001, Some(1)).width().is_err());
-        assert_eq!(query(0, 10_000, Some(1)).width().ok(), Some(1));
-        assert!(query(i64::MIN, i64::MAX, None).width().is_err());
-        assert!(query(0, 400 * 86_400_000 + 1, None).width().is_err());
-        assert!(query(0, 400 * 86_400_000, None).width().is_ok());
+    fn a_bucket_that_makes_no_sense_is_refused() {
+        let width = |to, bucket| query("rt.last_msg.v1", 0, to, Some(bucket)).width().ok();
+        assert_eq!(width(6, 0), None);
+        assert_eq!(width(10_001, 1), None);
+        assert_eq!(width(10_000, 1), Some(1));
     }
 
     #[test]
-    fn incidents_are_not_split_by_agent() {
-        let query =
-            MetricQuery { metric: Metric::Mtta, by: Some(Dimension::Agent), ..query(0, 1, None) };
-        assert_eq!(
-            query.statement().unwrap_err().to_string(),
-            "metric mtta.v1 cannot be split by agent"
-        );
+    fn a_rate_has_wilsons_interval_and_no_quantiles() {
+        let coverage = Metric::from_id("phrase.coverage.v1").unwrap();
+        let figure = row(0, 20, 0.0).figure(coverage);
+        assert_eq!(figure.interval, Interval::wilson(0.0, 20));
+        assert_eq!(figure.p50, None);
+    }
+
+    fn standing(metric: &str, n: u64, mean: f64, all: f64) -> Standing {
+        let metric = Metric::from_id(metric).unwrap();
+        against(metric, &row(0, n, mean).figure(metric), Some(all))
+    }
+
+    #[test]
+    fn below_thirty_observations_nobody_is_better_or_worse() {
+        assert_eq!(standing("phrase.coverage.v1", 29, 1.0, 0.1), Standing::NotDistinguishable);
+        assert_eq!(standing("phrase.coverage.v1", 30, 1.0, 0.1), Standing::Better);
+        assert_eq!(standing("phrase.coverage.v1", 30, 0.0, 0.9), Standing::Worse);
+        assert_eq!(standing("phrase.coverage.v1", 30, 0.5, 0.6), Standing::NotDistinguishable);
+    }
+
+    #[test]
+    fn a_shorter_wait_is_better() {
+        assert_eq!(standing("art.v1", 30, 5.0, 9.0), Standing::Better);
+        assert_eq!(standing("art.v1", 30, 9.0, 5.0), Standing::Worse);
+    }
+
+    #[test]
+    fn the_best_come_first() {
+        let group = |mean: f64| Ranked {
+            group: mean.to_string(),
+            figure: Figure { mean: Some(mean), ..Figure::default() },
+            standing: Standing::NotDistinguishable,
+        };
+        let order = |better| -> Vec<String> {
+            let groups = ranked(better, vec![group(2.0), group(1.0), group(3.0)]);
+            groups.into_iter().map(|ranked| ranked.group).collect()
+        };
+        assert_eq!(order(Better::Lower), ["1", "2", "3"]);
+        assert_eq!(order(Better::Higher), ["3", "2", "1"]);
+    }
+
+    #[test]
+    fn a_change_is_told_only_when_it_is_hardly_chance() {
+        let coverage = Metric::from_id("phrase.coverage.v1").unwrap();
+        let rate = |n, share| row(0, n, share).figure(coverage);
+        let change = |a, b| compared(coverage, a, b);
+        let better = change(rate(70, 0.8), rate(80, 0.6));
+        assert_eq!(better.standing, Standing::Better);
+        assert!((better.difference.unwrap() - 0.2).abs() < 1e-12);
+        assert_eq!(change(rate(70, 0.6), rate(80, 0.6)).standing, Standing::NotDistinguishable);
+        let unmeasured = change(rate(70, 0.6), Figure::default());
+        assert_eq!((unmeasured.difference, unmeasured.interval), (None, None));
+        assert_eq!(unmeasured.standing, Standing::NotDistinguishable);
     }
 }

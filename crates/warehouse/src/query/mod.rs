@@ -1,9 +1,28 @@
 //! Typed questions to the views. Tenants, ids and times are bound as parameters, never pasted.
 
 mod conversation;
+mod distribution;
+mod interval;
 mod metric;
+mod observations;
 mod overview;
+mod registry;
+mod scope;
+mod timeline;
+mod wall;
 
-pub use conversation::{Conversation, Message, Turn, conversation};
-pub use metric::{Dimension, Metric, MetricPoint, MetricQuery, Unit, metric};
+pub use conversation::{
+    Care, Conversation, Cycle, Incident, Message, Promise, Reason, Signal, Slot, Turn, conversation,
+};
+pub use distribution::{Bin, Distribution, distribution};
+pub use interval::{FEW, Interval};
+pub use metric::{
+    Comparison, Figure, Leaderboard, MetricPoint, MetricQuery, Ranked, Standing, comparison,
+    figure, leaderboard, metric,
+};
+pub use observations::{Observation, Order, observations};
 pub use overview::{Summary, summary};
+pub use registry::{Benchmark, Better, Dimension, Measure, Metric, Unit};
+pub use scope::{Filter, Scope, Zone};
+pub use timeline::{IncidentEvent, timeline};
+pub use wall::{Open, OpenIncidents, Waiting, Wall, wall};

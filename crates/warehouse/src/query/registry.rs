@@ -1,0 +1,536 @@
+//! Every metric that can be asked for: where its values are and how they become a figure. Figures,
+//! leaderboards, distributions, comparisons and drill-downs are all made from this one table.
+
+use crate::WarehouseError;
+
+/// A metric of the metric book that is computed from the views.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its id in the metric book.
+    pub id: &'static str,
+    /// What it measures, in one sentence.
+    pub about: &'static str,
+    /// What its values are in.
+    pub unit: Unit,
+    /// How values become a figure.
+    pub measure: Measure,
+    /// Which way is better.
+    pub better: Better,
+    /// Lines to draw beside it, each with where it comes from.
+    pub benchmarks: &'static [Benchmark],
+    /// By what it can be split and narrowed, besides times of day and days, which always can.
+    pub dimensions: &'static [Dimension],
+    pub(super) source: Source,
+    /// Expression over the source's columns; NULL is not measured.
+    pub(super) value: &'static str,
+    /// Which rows of the source count.
+    pub(super) filter: &'static str,
+}
+
+/// What a metric's values are in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unit {
+    /// Milliseconds.
+    Milliseconds,
+    /// The score's own scale, from the first to the second.
+    Score(f64, f64),
+    /// A share of one.
+    Ratio,
+    /// How many.
+    Count,
+}
+
+impl Unit {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::Score(..) => "score",
+            Self::Ratio => "ratio",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// How values become a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Arithmetic mean with quantiles; its interval is that of a mean.
+    Mean,
+    /// Share of yes among yes and no; its interval is Wilson's.
+    Rate,
+}
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Less.
+    Lower,
+    /// More.
+    Higher,
+}
+
+impl Better {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lower => "lower",
+            Self::Higher => "higher",
+        }
+    }
+}
+
+/// A line to compare a figure with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Benchmark {
+    /// In the metric's unit.
+    pub value: f64,
+    /// Something to reach, rather than what somebody else had.
+    pub target: bool,
+    /// What the line is and where it comes from.
+    pub about: &'static str,
+}
+
+const fn target(value: f64, about: &'static str) -> Benchmark {
+    Benchmark { value, target: true, about }
+}
+
+const fn reference(value: f64, about: &'static str) -> Benchmark {
+    Benchmark { value, target: false, about }
+}
+
+/// What to split a metric by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dimension {
+    /// The agent who answered.
+    Agent,
+    /// The channel.
+    Channel,
+    /// The queue.
+    Queue,
+    /// The team.
+    Team,
+    /// Level of a standard phrase: `basic`, `professional`, `emotion`.
+    Level,
+    /// Which standard phrase: `greeting`, ...
+    Slot,
+    /// Hour of the day, `00` to `23`.
+    Hour,
+    /// Day of the week, `1` (Monday) to `7`.
+    Weekday,
+    /// Calendar day, `2026-01-31`.
+    Day,
+}
+
+impl Dimension {
+    /// Every dimension.
+    pub const ALL: [Self; 7] =
+        [Self::Agent, Self::Channel, Self::Queue, Self::Team, Self::Hour, Self::Weekday, Self::Day];
+
+    /// The word of the contract.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Channel => "channel",
+            Self::Queue => "queue",
+            Self::Team => "team",
+            Self::Level => "level",
+            Self::Slot => "slot",
+            Self::Hour => "hour",
+            Self::Weekday => "weekday",
+            Self::Day => "day",
+        }
+    }
+
+    /// The dimension of that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dimension| dimension.word() == word)
+    }
+
+    /// Whether it is made from the time rather than kept in a column.
+    #[must_use]
+    pub const fn is_of_time(self) -> bool {
+        matches!(self, Self::Hour | Self::Weekday | Self::Day)
+    }
+}
+
+/// Where values are: rows with a tenant, a time and a conversation.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// A view, or a subquery with the parameters `tenant`, `from` and `to`.
+    pub(super) rows: &'static str,
+    /// When a row counts.
+    pub(super) time: &'static str,
+    /// The message that it is about; an expression, `''` if none.
+    pub(super) event: &'static str,
+    /// Column of the agent.
+    agent: &'static str,
+}
+
+const ANYBODY: &[Dimension] =
+    &[Dimension::Agent, Dimension::Channel, Dimension::Queue, Dimension::Team];
+const PHRASES: &[Dimension] = &[
+    Dimension::Agent,
+    Dimension::Channel,
+    Dimension::Queue,
+    Dimension::Team,
+    Dimension::Level,
+    Dimension::Slot,
+];
+const NO_AGENT: &[Dimension] = &[Dimension::Channel, Dimension::Queue, Dimension::Team];
+const TEAM_ONLY: &[Dimension] = &[Dimension::Team];
+
+const TURNS: Source = Source {
+    rows: "v_turns",
+    time: "at",
+    event: "if(answer_event_id = '', first_event_id, answer_event_id)",
+    agent: "agent",
+};
+const SESSIONS: Source = Source { rows: "v_sessions", time: "at", event: "''", agent: "agent" };
+const CARE: Source = Source { rows: "v_care", time: "at", event: "''", agent: "agent" };
+const SLOTS: Source = Source {
+    rows: "v_slots",
+    time: "at",
+    event: "if(event_id = '', due_event_id, event_id)",
+    agent: "agent",
+};
+const PROMISES: Source =
+    Source { rows: "v_promises", time: "made_at", event: "made_event_id", agent: "agent" };
+const INCIDENTS: Source =
+    Source { rows: "v_incidents", time: "triggered_at", event: "''", agent: "''" };
+
+/// Events of the range, each once. Not through `v_events`, which has to read all that a tenant
+/// has to be sure that an event is its first.
+const EVENTS: Source = Source {
+    rows: "(SELECT * FROM events FINAL \
+         WHERE tenant = {tenant:String} \
+         AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)",
+    time: "sent_at",
+    event: "event_id",
+    agent: "author",
+};
+
+/// Ended sessions in which a phrase was due. A session counts by its start, and its phrases come
+/// after it, so that none of them is cut off by the range.
+const ASSESSED: Source = Source {
+    rows: "(SELECT s.*, p.passed AS passed FROM v_care AS s INNER JOIN ( \
+         SELECT conversation_id, cycle, min(present) AS passed FROM v_slots \
+         WHERE tenant = {tenant:String} \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         GROUP BY conversation_id, cycle \
+         ) AS p USING (conversation_id, cycle) \
+         WHERE tenant = {tenant:String} \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC'))",
+    time: "at",
+    event: "''",
+    agent: "agent",
+};
+
+impl Metric {
+    /// A metric of what is between the people of a conversation and everybody else's.
+    const fn new(id: &'static str, about: &'static str, source: Source) -> Self {
+        Self {
+            id,
+            about,
+            unit: Unit::Milliseconds,
+            measure: Measure::Mean,
+            better: Better::Lower,
+            benchmarks: &[],
+            dimensions: ANYBODY,
+            source,
+            value: "NULL",
+            filter: "true",
+        }
+    }
+
+    const fn milliseconds(self, value: &'static str) -> Self {
+        Self { value, ..self }
+    }
+
+    const fn score(self, value: &'static str, low: f64, high: f64) -> Self {
+        Self { value, unit: Unit::Score(low, high), better: Better::Higher, ..self }
+    }
+
+    const fn rate(self, value: &'static str) -> Self {
+        Self { value, unit: Unit::Ratio, measure: Measure::Rate, better: Better::Higher, ..self }
+    }
+
+    const fn count(self, value: &'static str, better: Better) -> Self {
+        Self { value, unit: Unit::Count, better, ..self }
+    }
+
+    const fn lower(self) -> Self {
+        Self { better: Better::Lower, ..self }
+    }
+
+    const fn counting(self, filter: &'static str) -> Self {
+        Self { filter, ..self }
+    }
+
+    const fn by(self, dimensions: &'static [Dimension]) -> Self {
+        Self { dimensions, ..self }
+    }
+
+    const fn beside(self, benchmarks: &'static [Benchmark]) -> Self {
+        Self { benchmarks, ..self }
+    }
+
+    /// Every metric.
+    pub const ALL: &'static [Self] = METRICS;
+
+    /// The metric of that id.
+    ///
+    /// # Errors
+    /// An id that is not known here.
+    pub fn from_id(id: &str) -> Result<&'static Self, WarehouseError> {
+        Self::ALL
+            .iter()
+            .find(|metric| metric.id == id)
+            .ok_or_else(|| WarehouseError::UnknownMetric(id.to_owned()))
+    }
+
+    /// Expression of a dimension over the source's columns.
+    ///
+    /// # Errors
+    /// A dimension that the metric's rows do not have.
+    pub(super) fn expression(&self, by: Dimension) -> Result<String, WarehouseError> {
+        if !by.is_of_time() && !self.dimensions.contains(&by) {
+            return Err(WarehouseError::NoSuchDimension { metric: self.id, by: by.word() });
+        }
+        Ok(self.column(by))
+    }
+
+    /// The same, with `''` for what the rows do not have.
+    pub(super) fn column(&self, by: Dimension) -> String {
+        let time = self.source.time;
+        match by {
+            Dimension::Hour => {
+                format!("leftPad(toString(toHour(assumeNotNull({time}), {{zone:String}})), 2, '0')")
+            }
+            Dimension::Weekday => {
+                format!("toString(toDayOfWeek(assumeNotNull({time}), 0, {{zone:String}}))")
+            }
+            Dimension::Day => format!("toString(toDate(assumeNotNull({time}), {{zone:String}}))"),
+            by if !self.dimensions.contains(&by) => "''".to_owned(),
+            Dimension::Agent => format!("toString({})", self.source.agent),
+            by => format!("toString({})", by.word()),
+        }
+    }
+}
+
+const S3_RESPONSE: &[Benchmark] =
+    &[target(120_000.0, "S3: people answer in under 2 min on average")];
+
+const METRICS: &[Metric] =
+    &[
+        Metric::new(
+            "rt.first_unanswered.v1",
+            "The customer's wait from the first unanswered message to a person's answer.",
+            TURNS,
+        )
+        .milliseconds("rt_first_unanswered_ms"),
+        Metric::new(
+            "rt.last_msg.v1",
+            "The customer's wait from the last message of a turn to a person's answer.",
+            TURNS,
+        )
+        .milliseconds("rt_last_msg_ms"),
+        Metric::new(
+            "rt.human.v1",
+            "From the later of first unanswered message and hand-off to a person's answer.",
+            TURNS,
+        )
+        .milliseconds("rt_human_ms"),
+        Metric::new("art.v1", "Mean of rt.human.v1 over turns.", TURNS)
+            .milliseconds("rt_human_ms")
+            .beside(S3_RESPONSE),
+        Metric::new("frt.any.v1", "First reply of a session, machines included.", SESSIONS)
+            .milliseconds("frt_any_ms")
+            .beside(&[
+                reference(1_800.0, "S3: with smart service"),
+                reference(8_300.0, "S3: before it"),
+            ]),
+        Metric::new("frt.human.v1", "First reply of a person in a session.", SESSIONS)
+            .milliseconds("frt_human_ms"),
+        Metric::new(
+            "frt.substantive.v1",
+            "First reply of a person that is neither a greeting alone nor a holding reply.",
+            SESSIONS,
+        )
+        .milliseconds("frt_substantive_ms"),
+        Metric::new("frt.join.v1", "From an agent's join to the first message.", SESSIONS)
+            .milliseconds("frt_join_ms"),
+        Metric::new("sla.frt.v1", "Share of first-reply targets that were met.", SESSIONS)
+            .rate("multiIf(sla_frt = 'met', 1, sla_frt = 'breached', 0, NULL)"),
+        Metric::new("sla.nrt.v1", "Share of next-reply targets that were met.", TURNS)
+            .rate("multiIf(sla_nrt = 'met', 1, sla_nrt = 'breached', 0, NULL)"),
+        Metric::new("sla.resolution.v1", "Share of resolution targets that were met.", SESSIONS)
+            .rate("multiIf(sla_resolution = 'met', 1, sla_resolution = 'breached', 0, NULL)"),
+        Metric::new("resolved.v1", "Share of ended sessions that were resolved.", SESSIONS)
+            .rate("resolved")
+            .counting("NOT provisional")
+            .beside(&[reference(0.92, "S3: with smart service"), reference(0.64, "S3: before it")]),
+        Metric::new(
+            "silence.v1",
+            "Stretches of more than 30 s in a session while the customer waited.",
+            SESSIONS,
+        )
+        .count("silences_agent", Better::Lower)
+        .counting("NOT provisional"),
+        Metric::new("csat.v1", "The customers' own rating as a share of the best one.", EVENTS)
+            .rate("if(csat_max > 0, csat_score / csat_max, NULL)")
+            .mean()
+            .counting("type = 'csat'")
+            .by(NO_AGENT)
+            .beside(&[
+                target(0.9, "S3: target"),
+                reference(0.88, "S3: with smart service"),
+                reference(0.61, "S3: before it"),
+            ]),
+        // Of people and to the customer: what a machine says, or one agent to another, is not the
+        // agent's manner.
+        Metric::new(
+            "politeness.v1",
+            "Politeness of the messages that people among the agents sent to customers.",
+            EVENTS,
+        )
+        .score("politeness_score", 0.0, 100.0)
+        .counting("type = 'message' AND NOT private AND subtype NOT IN ('auto', 'ai')"),
+        Metric::new("sentiment.v1", "Sentiment of the customers' messages as first sent.", EVENTS)
+            .score("sentiment_value", -1.0, 1.0)
+            .counting("type = 'message' AND NOT private")
+            .by(NO_AGENT),
+        Metric::new("emo.conv.v1", "Share of sessions that began unhappy and ended content.", CARE)
+            .rate("converted")
+            .beside(&[reference(0.76, "S4: excellent")]),
+        Metric::new("cl5.v1", "Mood of a session from -5 to 5.", CARE).score("cl5", -5.0, 5.0),
+        Metric::new("cl5.progressive.v1", "Mood at the end of a session from -5 to 5.", CARE)
+            .score("cl5_progressive", -5.0, 5.0),
+        Metric::new("gc100.v1", "Mood of a session, later messages weighing more.", CARE)
+            .score("gc100", -100.0, 100.0),
+        Metric::new("empathy100.v1", "Empathic against rude messages of agents.", CARE).score(
+            "empathy100",
+            -100.0,
+            100.0,
+        ),
+        Metric::new(
+            "aggravation.v1",
+            "Drops of the customer's mood after an agent's message, per session.",
+            CARE,
+        )
+        .count("aggravations", Better::Lower),
+        Metric::new("stall.v1", "Share of sessions whose first reply only asked to wait.", CARE)
+            .rate("first_is_holding")
+            .lower(),
+        Metric::new(
+            "phrase.coverage.v1",
+            "Share of standard phrases that were due and said in time.",
+            SLOTS,
+        )
+        .rate("present")
+        .by(PHRASES)
+        .beside(&[target(0.95, "S0: standard phrases in at least 95 %")]),
+        Metric::new(
+            "phrase.compliance.v1",
+            "Share of ended sessions in which every phrase that was due was said in time.",
+            ASSESSED,
+        )
+        .rate("passed")
+        .beside(&[target(0.98, "S0: compliance of at least 98 %")]),
+        Metric::new("complaint.rate.v1", "Share of ended sessions with a complaint.", CARE)
+            .rate("complaint")
+            .lower(),
+        Metric::new(
+            "funnel.identification.v1",
+            "funnel.v1: complaints in which an agent asked before the first advice.",
+            CARE,
+        )
+        .rate("identified")
+        .beside(&[reference(0.52, "S4: reference line")]),
+        Metric::new(
+            "funnel.emotion.v1",
+            "funnel.v1: complaints in which no empathic answer that was due was missed.",
+            CARE,
+        )
+        .rate("felt")
+        .beside(&[reference(0.37, "S4: reference line")]),
+        Metric::new("funnel.solution.v1", "funnel.v1: complaints advised and resolved.", CARE)
+            .rate("solved")
+            .beside(&[reference(0.41, "S4: reference line")]),
+        Metric::new(
+            "funnel.follow_up.v1",
+            "funnel.v1: complaints without a broken promise or a customer left waiting.",
+            CARE,
+        )
+        .rate("followed_up")
+        .beside(&[reference(0.63, "S4: reference line")]),
+        Metric::new("soothing.v1", "Of five ways to soothe, those used after a complaint.", CARE)
+            .count("soothing", Better::Higher),
+        Metric::new("promise.v1", "Share of promises kept, of those kept or broken.", PROMISES)
+            .rate("multiIf(state = 'kept', 1, state = 'broken', 0, NULL)"),
+        Metric::new("mtta.v1", "Incident triggered to acknowledged.", INCIDENTS)
+            .milliseconds("mtta_ms")
+            .by(TEAM_ONLY),
+        Metric::new("mttr.v1", "Incident triggered to resolved.", INCIDENTS)
+            .milliseconds("mttr_ms")
+            .by(TEAM_ONLY),
+    ];
+
+impl Metric {
+    const fn mean(self) -> Self {
+        Self { measure: Measure::Mean, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_found_by_its_id_and_no_id_is_given_twice() {
+        for metric in Metric::ALL {
+            assert_eq!(Metric::from_id(metric.id).unwrap().about, metric.about);
+            let same = Metric::ALL.iter().filter(|other| other.id == metric.id).count();
+            assert_eq!(same, 1, "{}", metric.id);
+        }
+        assert!(Metric::from_id("rt.first_unanswered.v9").is_err());
+    }
+
+    #[test]
+    fn an_id_ends_with_its_version_and_a_sentence_says_what_it_is() {
+        for metric in Metric::ALL {
+            let (_, version) = metric.id.rsplit_once(".v").unwrap();
+            assert!(version.parse::<u32>().is_ok(), "{}", metric.id);
+            assert!(metric.about.ends_with('.'), "{}", metric.id);
+        }
+    }
+
+    #[test]
+    fn the_lines_of_the_founding_texts_are_drawn() {
+        let lines = |id: &str| -> Vec<f64> {
+            Metric::from_id(id).unwrap().benchmarks.iter().map(|line| line.value).collect()
+        };
+        assert_eq!(lines("art.v1"), [120_000.0]);
+        assert_eq!(lines("frt.any.v1"), [1_800.0, 8_300.0]);
+        assert_eq!(lines("phrase.coverage.v1"), [0.95]);
+        assert_eq!(lines("phrase.compliance.v1"), [0.98]);
+        assert_eq!(lines("emo.conv.v1"), [0.76]);
+    }
+
+    #[test]
+    fn incidents_are_not_split_by_agent() {
+        let mtta = Metric::from_id("mtta.v1").unwrap();
+        assert_eq!(
+            mtta.expression(Dimension::Agent).unwrap_err().to_string(),
+            "metric mtta.v1 cannot be split by agent"
+        );
+        assert!(mtta.expression(Dimension::Hour).is_ok());
+    }
+}
