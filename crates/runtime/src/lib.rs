@@ -12,6 +12,7 @@ pub mod log_service;
 mod open_log;
 mod run;
 mod server;
+mod sessions;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 pub mod telemetry;
@@ -24,4 +25,5 @@ pub use health::{Condition, Health};
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};
+pub use sessions::Sessions;
 pub use together::together;

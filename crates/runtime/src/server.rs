@@ -17,7 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::auth::Authenticator;
-use crate::{Context, Failure, Health, ServiceError};
+use crate::{Context, Failure, Health, ServiceError, Sessions};
 
 /// How long calls in progress may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -27,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 pub struct Server {
     grpc: Routes,
     http: Router,
+    open: Router,
+    sessions: Option<Sessions>,
 }
 
 /// Takes a port.
@@ -68,6 +70,21 @@ impl Server {
         self
     }
 
+    /// Adds HTTP routes that anybody may call: such as show nothing of any tenant.
+    #[must_use]
+    pub fn open(mut self, router: Router) -> Self {
+        self.open = self.open.merge(router);
+        self
+    }
+
+    /// Lets browsers log in: `/session` opens one, and its cookie stands for a token.
+    #[must_use]
+    pub fn sessions(mut self, sessions: Sessions) -> Self {
+        self.open = self.open.merge(sessions.routes());
+        self.sessions = Some(sessions);
+        self
+    }
+
     /// Serves until the context's shutdown, then lets calls in progress end. A service is not ready
     /// before it is called, so whatever readiness depends on is added to the context first.
     ///
@@ -97,7 +114,13 @@ impl Server {
             .reset_fallback()
             .merge(self.http)
             .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
-        let open = open_routes(context, health);
+        let protected = match self.sessions {
+            Some(sessions) => {
+                protected.layer(middleware::from_fn_with_state(sessions, crate::sessions::unlock))
+            }
+            None => protected,
+        };
+        let open = open_routes(context, health).merge(self.open);
         let app = protected.merge(open);
 
         let watched = context.health.clone();

@@ -1,0 +1,344 @@
+//! Browser sessions: a cookie that stands for a token.
+//!
+//! A browser must not keep a token where a script can read it, and a cookie is sent to every port
+//! of a host. So the cookie is a random name for a token that only this process keeps; it is
+//! `HttpOnly` and `SameSite=Strict`, and what changes something needs a second secret besides,
+//! which only a page of ours can know. Sessions end with the process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::auth::{Authenticator, Permission, Principal};
+use crate::config::Secret;
+use crate::{ErrorCode, ServiceError};
+
+/// Name of the cookie.
+const COOKIE: &str = "zhili_session";
+/// Header of the second secret.
+const CSRF: &str = "x-csrf-token";
+/// A session ends after a shift and its overtime, seconds.
+const LIFETIME: u64 = 12 * 3_600;
+/// More people than look at one replica; then the oldest session ends.
+const MOST: usize = 10_000;
+
+type Hash = [u8; 32];
+
+struct Session {
+    token: Secret,
+    csrf: String,
+    expires: u64,
+}
+
+/// The sessions of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    auth: Authenticator,
+    open: Arc<Mutex<HashMap<Hash, Session>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    token: String,
+}
+
+/// Who is logged in.
+#[derive(Serialize)]
+struct Welcome {
+    name: String,
+    tenant: String,
+    permissions: Vec<&'static str>,
+    /// To be sent as `x-csrf-token` with whatever changes something.
+    csrf: String,
+}
+
+impl Welcome {
+    fn new(principal: &Principal, csrf: String) -> Self {
+        let permissions = [
+            ("transcripts", Permission::Transcripts),
+            ("aggregates", Permission::Aggregates),
+            ("incidents", Permission::Incidents),
+        ];
+        Self {
+            name: principal.name.clone(),
+            tenant: principal.tenant.to_string(),
+            permissions: permissions
+                .into_iter()
+                .filter(|(_, permission)| principal.require(*permission).is_ok())
+                .map(|(word, _)| word)
+                .collect(),
+            csrf,
+        }
+    }
+}
+
+impl Sessions {
+    /// No sessions yet; tokens are those of `auth`.
+    #[must_use]
+    pub fn new(auth: Authenticator) -> Self {
+        Self { auth, open: Arc::default() }
+    }
+
+    /// Opens a session for a token; the secret of its cookie.
+    fn begin(&self, token: &str, now: u64) -> Result<(String, Welcome), ServiceError> {
+        let principal = self.auth.authenticate(Some(&bearer(token)), now)?;
+        let (id, csrf) = (random(), random());
+        let mut open = self.open();
+        open.retain(|_, session| now < session.expires);
+        if open.len() >= MOST {
+            let oldest = open.iter().min_by_key(|(_, session)| session.expires);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                open.remove(&oldest);
+            }
+        }
+        let session =
+            Session { token: Secret::new(token), csrf: csrf.clone(), expires: now + LIFETIME };
+        open.insert(hash(&id), session);
+        Ok((id, Welcome::new(&principal, csrf)))
+    }
+
+    /// Who has a session, as they may be now: a token that was removed opens nothing.
+    fn current(&self, id: Option<&str>, now: u64) -> Result<Welcome, ServiceError> {
+        let known = id.and_then(|id| self.find(id, now));
+        let (authorization, csrf) = known.map(|(token, csrf)| (bearer(&token), csrf)).unzip();
+        let principal = self.auth.authenticate(authorization.as_deref(), now)?;
+        Ok(Welcome::new(&principal, csrf.unwrap_or_default()))
+    }
+
+    fn end(&self, id: &str) {
+        self.open().remove(&hash(id));
+    }
+
+    /// Token and second secret of a session.
+    fn find(&self, id: &str, now: u64) -> Option<(String, String)> {
+        let open = self.open();
+        let session = open.get(&hash(id)).filter(|session| now < session.expires)?;
+        Some((session.token.expose().to_owned(), session.csrf.clone()))
+    }
+
+    /// The header that stands for a request's cookie; `None` without a session.
+    fn authorization(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        now: u64,
+    ) -> Result<Option<HeaderValue>, ServiceError> {
+        let Some((token, csrf)) = cookie(headers).and_then(|id| self.find(id, now)) else {
+            return Ok(None);
+        };
+        if !method.is_safe() {
+            let sent = headers.get(CSRF).map(HeaderValue::as_bytes).unwrap_or_default();
+            if !bool::from(sent.ct_eq(csrf.as_bytes())) {
+                return Err(ServiceError::new(
+                    ErrorCode::Denied,
+                    format!("send the session's {CSRF}, or a token instead of a cookie"),
+                ));
+            }
+        }
+        let mut value = HeaderValue::try_from(bearer(&token))
+            .map_err(|error| ServiceError::new(ErrorCode::Internal, error.to_string()))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Hash, Session>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `POST /session` opens a session, `GET` tells whose it is, `DELETE` ends it.
+    pub(crate) fn routes(&self) -> Router {
+        Router::new()
+            .route("/session", post(log_in).get(who).delete(log_out))
+            .with_state(self.clone())
+    }
+}
+
+async fn log_in(
+    State(sessions): State<Sessions>,
+    headers: HeaderMap,
+    // A form of another site cannot send JSON.
+    Json(login): Json<Login>,
+) -> Result<Response, ServiceError> {
+    let (id, welcome) = sessions.begin(login.token.trim(), now())?;
+    Ok(with_cookie(&headers, &id, None, Json(welcome).into_response()))
+}
+
+async fn who(
+    State(sessions): State<Sessions>,
+    headers: HeaderMap,
+) -> Result<Response, ServiceError> {
+    let welcome = sessions.current(cookie(&headers), now())?;
+    let mut response = Json(welcome).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn log_out(State(sessions): State<Sessions>, headers: HeaderMap) -> Response {
+    if let Some(id) = cookie(&headers) {
+        sessions.end(id);
+    }
+    with_cookie(&headers, "", Some(0), StatusCode::NO_CONTENT.into_response())
+}
+
+/// Puts the token of a session into its requests, before the caller is recognised. A request that
+/// brings a token of its own is left as it is.
+pub(crate) async fn unlock(
+    State(sessions): State<Sessions>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        match sessions.authorization(request.method(), request.headers(), now()) {
+            Ok(None) => {}
+            Ok(Some(value)) => {
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            Err(error) => return error.into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+fn with_cookie(
+    headers: &HeaderMap,
+    id: &str,
+    max_age: Option<u64>,
+    mut response: Response,
+) -> Response {
+    // Whoever ends TLS before us says so; without TLS a browser keeps no secure cookie.
+    let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let mut cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict");
+    if secure {
+        cookie += "; Secure";
+    }
+    if let Some(seconds) = max_age {
+        cookie += &format!("; Max-Age={seconds}");
+    }
+    if let Ok(value) = HeaderValue::try_from(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, value);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn random() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+fn hash(id: &str) -> Hash {
+    Sha256::digest(id).into()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::auth::{Role, Tenant, new_token};
+
+    fn sessions() -> (Sessions, String) {
+        let roles = BTreeSet::from([Role::Supervisor]);
+        let (token, record) = new_token("mei", Tenant::default_tenant(), roles, Some(50_000));
+        (Sessions::new(Authenticator::from_records(vec![record])), token.expose().to_owned())
+    }
+
+    fn headers(pairs: &[(&'static str, String)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (http::HeaderName::from_static(name), HeaderValue::try_from(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_session_stands_for_its_token_until_it_ends() {
+        let (sessions, token) = sessions();
+        let (id, welcome) = sessions.begin(&token, 0).unwrap();
+        assert_eq!(welcome.permissions, ["transcripts", "aggregates", "incidents"]);
+        let request = headers(&[("cookie", format!("a=b; {COOKIE}={id}"))]);
+        let stands = |now| sessions.authorization(&Method::GET, &request, now).unwrap();
+        assert_eq!(stands(LIFETIME - 1).unwrap(), bearer(&token));
+        assert_eq!(stands(LIFETIME), None);
+        sessions.end(&id);
+        assert_eq!(stands(0), None);
+    }
+
+    #[test]
+    fn what_changes_something_needs_the_second_secret() {
+        let (sessions, token) = sessions();
+        let (id, welcome) = sessions.begin(&token, 0).unwrap();
+        let cookie = ("cookie", format!("{COOKIE}={id}"));
+        let post = |headers: &HeaderMap| sessions.authorization(&Method::POST, headers, 1);
+        for wrong in [vec![], vec![(CSRF, String::new())], vec![(CSRF, "guess".to_owned())]] {
+            let request = headers(&[vec![cookie.clone()], wrong].concat());
+            assert_eq!(post(&request).unwrap_err().code, ErrorCode::Denied);
+        }
+        let request = headers(&[cookie, (CSRF, welcome.csrf)]);
+        assert!(post(&request).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_session_opens_no_more_than_its_token_does_now() {
+        let (sessions, token) = sessions();
+        let (id, _) = sessions.begin(&token, 40_000).unwrap();
+        assert!(sessions.current(Some(&id), 49_999).is_ok());
+        let error = sessions.current(Some(&id), 50_000).map(|_| ()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Unauthenticated);
+        assert!(sessions.begin("zhili_guess", 0).is_err());
+        assert!(sessions.current(Some("guess"), 0).is_err());
+    }
+
+    #[test]
+    fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+        let set = |proto: &str| {
+            let headers = headers(&[("x-forwarded-proto", proto.to_owned())]);
+            let response = with_cookie(&headers, "id", None, StatusCode::OK.into_response());
+            response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
+        };
+        assert_eq!(set("http"), "zhili_session=id; Path=/; HttpOnly; SameSite=Strict");
+        assert!(set("https").ends_with("; Secure"));
+    }
+
+    #[test]
+    fn the_oldest_session_makes_room() {
+        let (sessions, token) = sessions();
+        let (first, _) = sessions.begin(&token, 0).unwrap();
+        for _ in 0..MOST {
+            sessions.begin(&token, 1).unwrap();
+        }
+        assert_eq!(sessions.find(&first, 2), None);
+        assert_eq!(sessions.open().len(), MOST);
+    }
+}
