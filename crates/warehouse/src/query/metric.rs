@@ -21,16 +21,27 @@ pub struct MetricQuery {
 /// Most buckets of one answer, and most points when they are split by a dimension.
 const MOST_BUCKETS: i64 = 10_000;
 
+/// The 95 % interval of a median goes from the r-th to the s-th of n values in order, with
+/// r = n/2 - 1.96 sqrt(n)/2 and s = 1 + n/2 + 1.96 sqrt(n)/2, rounded: M. J. Campbell, M. J. Gardner,
+/// British Medical Journal 296 (1988), 1454-1456. Below six values there is none.
+const AROUND_MEDIAN: &str = "if(count() < 6, emptyArrayFloat64(), arrayMap(\
+     rank -> arraySort(groupArray(value))[toUInt64(rank)], \
+     [round((count() - 1.96 * sqrt(count())) / 2), \
+     round(1 + (count() + 1.96 * sqrt(count())) / 2)]))";
+
 /// What was measured of some rows. Without observations all but `n` are absent: not measured is
 /// not zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
     /// Observations.
     pub n: u64,
+    /// What the metric is by its measure: mean, median or share.
+    pub value: Option<f64>,
+    /// 95 % interval of it: the normal one of a mean, Wilson's of a rate, between two observations
+    /// for a median; absent for too few.
+    pub interval: Option<Interval>,
     /// Arithmetic mean; of a rate its share.
     pub mean: Option<f64>,
-    /// 95 % interval of it: Wilson's of a rate, the normal one of a mean, absent for one value.
-    pub interval: Option<Interval>,
     /// Median. Quantiles are exact, interpolated between the two nearest observations; a rate has
     /// none.
     pub p50: Option<f64>,
@@ -129,30 +140,32 @@ struct PointRow {
     mean: f64,
     deviation: f64,
     quantiles: Vec<f64>,
+    /// Ends of the median's interval; empty for too few.
+    around_median: Vec<f64>,
 }
 
 impl PointRow {
     fn figure(&self, metric: &Metric) -> Figure {
         let (n, mean) = (self.n, self.mean);
-        match metric.measure {
-            Measure::Rate => Figure {
-                n,
-                mean: Some(mean),
-                interval: Interval::wilson(mean, n),
-                ..Figure::default()
-            },
-            Measure::Mean => {
-                let quantile = |index: usize| self.quantiles.get(index).copied();
-                Figure {
+        let [p50, p90, p99] = [0, 1, 2].map(|index| self.quantiles.get(index).copied());
+        let (value, interval) = match metric.measure {
+            Measure::Rate => {
+                let interval = Interval::wilson(mean, n);
+                return Figure {
                     n,
+                    value: Some(mean),
+                    interval,
                     mean: Some(mean),
-                    interval: Interval::of_mean(mean, self.deviation, n),
-                    p50: quantile(0),
-                    p90: quantile(1),
-                    p99: quantile(2),
-                }
+                    ..Figure::default()
+                };
             }
-        }
+            Measure::Mean => (Some(mean), Interval::of_mean(mean, self.deviation, n)),
+            Measure::Median => {
+                let ends = <[f64; 2]>::try_from(self.around_median.as_slice()).ok();
+                (p50, ends.map(|[low, high]| Interval { low, high }))
+            }
+        };
+        Figure { n, value, interval, mean: Some(mean), p50, p90, p99 }
     }
 }
 
@@ -183,10 +196,15 @@ impl MetricQuery {
             None => "''".to_owned(),
         };
         let observations = self.scope.observations(&format!(", {dimension} AS dimension"))?;
+        let around_median = match self.scope.metric.measure {
+            Measure::Median => AROUND_MEDIAN,
+            _ => "emptyArrayFloat64()",
+        };
         Ok(format!(
             "SELECT toInt64(intDiv(observed_ms - {{from:Int64}}, {{width:Int64}})) AS bucket, \
              dimension, count() AS n, avg(value) AS mean, stddevSamp(value) AS deviation, \
-             quantilesExactInclusive(0.5, 0.9, 0.99)(value) AS quantiles \
+             quantilesExactInclusive(0.5, 0.9, 0.99)(value) AS quantiles, \
+             {around_median} AS around_median \
              FROM {observations} \
              GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}"
         ))
@@ -248,13 +266,13 @@ pub async fn leaderboard(
     let metric = scope.metric;
     let groups = rows.into_iter().map(|row| {
         let figure = row.figure(metric);
-        let standing = against(metric, &figure, all.mean);
+        let standing = against(metric, &figure, all.value);
         Ranked { group: row.dimension, figure, standing }
     });
     Ok(Leaderboard { groups: ranked(metric.better, groups.collect()), all })
 }
 
-/// How a group stands against the mean of all.
+/// How a group stands against the figure of all.
 fn against(metric: &Metric, figure: &Figure, all: Option<f64>) -> Standing {
     match (figure.interval, all) {
         (Some(Interval { low, high }), Some(all)) => {
@@ -270,8 +288,8 @@ fn ranked(better: Better, mut groups: Vec<Ranked>) -> Vec<Ranked> {
             Better::Lower => (a, b),
             Better::Higher => (b, a),
         };
-        let mean = |ranked: &Ranked| ranked.figure.mean.unwrap_or_default();
-        mean(a).total_cmp(&mean(b))
+        let value = |ranked: &Ranked| ranked.figure.value.unwrap_or_default();
+        value(a).total_cmp(&value(b))
     });
     groups
 }
@@ -291,8 +309,9 @@ pub async fn comparison(
 }
 
 fn compared(metric: &Metric, current: Figure, baseline: Figure) -> Comparison {
-    let difference = current.mean.zip(baseline.mean).map(|(current, baseline)| current - baseline);
-    let known = |figure: &Figure| figure.mean.zip(figure.interval);
+    let difference =
+        current.value.zip(baseline.value).map(|(current, baseline)| current - baseline);
+    let known = |figure: &Figure| figure.value.zip(figure.interval);
     let interval = known(&current)
         .zip(known(&baseline))
         .map(|(current, baseline)| Interval::of_difference(current, baseline));
@@ -337,7 +356,8 @@ mod tests {
 
     fn row(bucket: i64, n: u64, mean: f64) -> PointRow {
         let (dimension, quantiles) = (String::new(), vec![5.0, 6.0, 7.0]);
-        PointRow { bucket, dimension, n, mean, deviation: 1.0, quantiles }
+        let around_median = vec![4.0, 5.5];
+        PointRow { bucket, dimension, n, mean, deviation: 1.0, quantiles, around_median }
     }
 
     #[test]
@@ -370,6 +390,15 @@ mod tests {
         assert_eq!(figure.p50, None);
     }
 
+    #[test]
+    fn a_wait_is_told_by_its_median_and_art_by_its_mean() {
+        let figure = |id| row(0, 40, 9.0).figure(Metric::from_id(id).unwrap());
+        let wait = figure("rt.first_unanswered.v1");
+        assert_eq!((wait.value, wait.mean), (Some(5.0), Some(9.0)));
+        assert_eq!(wait.interval, Some(Interval { low: 4.0, high: 5.5 }));
+        assert_eq!(figure("art.v1").value, Some(9.0));
+    }
+
     fn standing(metric: &str, n: u64, mean: f64, all: f64) -> Standing {
         let metric = Metric::from_id(metric).unwrap();
         against(metric, &row(0, n, mean).figure(metric), Some(all))
@@ -393,7 +422,7 @@ mod tests {
     fn the_best_come_first() {
         let group = |mean: f64| Ranked {
             group: mean.to_string(),
-            figure: Figure { mean: Some(mean), ..Figure::default() },
+            figure: Figure { value: Some(mean), ..Figure::default() },
             standing: Standing::NotDistinguishable,
         };
         let order = |better| -> Vec<String> {

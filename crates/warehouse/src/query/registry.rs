@@ -56,8 +56,10 @@ impl Unit {
 /// How values become a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Arithmetic mean with quantiles; its interval is that of a mean.
+    /// Arithmetic mean; its interval is that of a mean.
     Mean,
+    /// Median, which a few very long waits do not move; its interval is between observations.
+    Median,
     /// Share of yes among yes and no; its interval is Wilson's.
     Rate,
 }
@@ -126,8 +128,17 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 7] =
-        [Self::Agent, Self::Channel, Self::Queue, Self::Team, Self::Hour, Self::Weekday, Self::Day];
+    pub const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::Channel,
+        Self::Queue,
+        Self::Team,
+        Self::Level,
+        Self::Slot,
+        Self::Hour,
+        Self::Weekday,
+        Self::Day,
+    ];
 
     /// The word of the contract.
     #[must_use]
@@ -251,7 +262,7 @@ impl Metric {
     }
 
     const fn milliseconds(self, value: &'static str) -> Self {
-        Self { value, ..self }
+        Self { value, measure: Measure::Median, ..self }
     }
 
     const fn score(self, value: &'static str, low: f64, high: f64) -> Self {
@@ -350,6 +361,7 @@ const METRICS: &[Metric] =
         .milliseconds("rt_human_ms"),
         Metric::new("art.v1", "Mean of rt.human.v1 over turns.", TURNS)
             .milliseconds("rt_human_ms")
+            .mean()
             .beside(S3_RESPONSE),
         Metric::new("frt.any.v1", "First reply of a session, machines included.", SESSIONS)
             .milliseconds("frt_any_ms")
@@ -479,7 +491,8 @@ const METRICS: &[Metric] =
             .milliseconds("mtta_ms")
             .by(TEAM_ONLY),
         Metric::new("mttr.v1", "Incident triggered to resolved.", INCIDENTS)
-            .milliseconds("mttr_ms")
+            // What was only recorded is resolved as it is triggered.
+            .milliseconds("if(resolved_at > triggered_at, mttr_ms, NULL)")
             .by(TEAM_ONLY),
     ];
 
@@ -501,6 +514,17 @@ mod tests {
             assert_eq!(same, 1, "{}", metric.id);
         }
         assert!(Metric::from_id("rt.first_unanswered.v9").is_err());
+    }
+
+    #[test]
+    fn every_dimension_is_found_by_its_word() {
+        for dimension in [Dimension::Agent, Dimension::Level, Dimension::Slot, Dimension::Day] {
+            assert_eq!(Dimension::from_word(dimension.word()), Some(dimension));
+        }
+        for metric in Metric::ALL {
+            let known = |by| Dimension::ALL.contains(by);
+            assert!(metric.dimensions.iter().all(known), "{}", metric.id);
+        }
     }
 
     #[test]

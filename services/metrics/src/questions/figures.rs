@@ -54,6 +54,7 @@ fn into_filter(filter: proto::Filter) -> Filter {
 pub(super) fn into_proto(figure: &Figure) -> proto::Figure {
     proto::Figure {
         n: figure.n,
+        value: figure.value,
         mean: figure.mean,
         low: figure.interval.map(|interval| interval.low),
         high: figure.interval.map(|interval| interval.high),
@@ -77,6 +78,7 @@ impl From<&'static Metric> for Described {
             unit: metric.unit.word().to_owned(),
             measure: match metric.measure {
                 Measure::Mean => "mean".to_owned(),
+                Measure::Median => "median".to_owned(),
                 Measure::Rate => "rate".to_owned(),
             },
             better: metric.better.word().to_owned(),
@@ -134,12 +136,13 @@ impl Service {
         let points =
             metric(&self.warehouse, caller.tenant.as_str(), &query).await.map_err(failed)?;
         let points = points.into_iter().map(|point| {
-            let Figure { n, mean, interval, p50, p90, p99 } = point.figure;
+            let Figure { n, value, interval, mean, p50, p90, p99 } = point.figure;
             proto::Point {
                 from: Some(timestamp(point.from_ms)),
                 to: Some(timestamp(point.to_ms)),
                 group: point.group,
                 n,
+                value,
                 mean,
                 p50,
                 p90,
