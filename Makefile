@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test chaos latency eval train fuzz lint setup kafka
+.PHONY: help run run-cluster test chaos latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -18,6 +18,7 @@ help:
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
+	@echo "make console           the web console alone; it is part of run and test"
 	@echo "make fuzz              looks for a text that breaks the engine, FUZZ_SECONDS long (600)"
 	@echo "make lint              format and clippy, as CI has them"
 
@@ -25,23 +26,36 @@ help:
 setup:
 	@sh deploy/libchdb/fetch.sh
 
+# The web console, which the metrics service embeds when it is there. Built again when its sources
+# are newer.
+WEB = services/metrics/web
+console: $(WEB)/dist/index.html
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB)/index.html $(WEB)/vite.config.ts \
+		$(wildcard $(WEB)/src/*.* $(WEB)/src/pages/*.*)
+	@echo "building the console" >&2
+	@cd $(WEB) && npm run --silent build -- --logLevel warn
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@cd $(WEB) && npm ci --no-audit --no-fund --loglevel error >&2
+
 # Apache Kafka for the tests of the Kafka log.
 kafka:
 	@sh deploy/kafka/fetch.sh
 
-run: setup
+run: setup console
 	@echo "building zhili; the first time takes some minutes" >&2
 	@$(CARGO) build --release --package zhili
 	@exec target/release/zhili up --data $(DATA) --port-base $(PORT_BASE) --publish $(FILE)
 
-run-cluster: setup kafka
+run-cluster: setup kafka console
 	@echo "building the services; the first time takes some minutes" >&2
 	@$(CARGO) build --release --bins $(SERVICES:%=--package %)
 	@exec node deploy/cluster/run.mjs --data $(DATA)-cluster --port-base $(PORT_BASE) --publish $(FILE)
 
 # The tests that run programs take those that were built with the tests.
 BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
-test: setup kafka
+test: setup kafka console
 	$(CARGO) test --workspace --no-run
 	ZHILI_BIN=$(BUILT)/zhili ZHILI_STORE_BIN=$(BUILT)/zhili-store $(CARGO) test --workspace --no-fail-fast
 

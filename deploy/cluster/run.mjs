@@ -161,6 +161,7 @@ function settings(service, replica) {
     }
   }
   if (service === "metrics") {
+    text += `escalation = "http://127.0.0.1:${port("escalation", replica)}"\n`;
     const password = quoted(join(data, "token"));
     text += `\n[clickhouse]\nurl = "http://127.0.0.1:${base + 4}"\npassword_file = ${password}\n`;
   }

@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod console;
 mod kills;
 mod members;
 mod published;

@@ -2,6 +2,8 @@
 //! answers questions about them.
 
 mod clickhouse;
+mod console;
+mod forward;
 mod observer;
 mod questions;
 
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use zhili_eventlog::EventLog;
 use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
-use zhili_runtime::{Condition, Context, Failure, Server, together};
+use zhili_runtime::{Condition, Context, Failure, Server, Sessions, together};
 use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
 
@@ -36,11 +38,27 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Name of this member in its group, stable over restarts.
     pub member: String,
+    /// Where escalation is, which the console's incidents come from.
+    pub escalation: String,
+}
+
+impl Config {
+    /// Whether the settings can be used.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] that names the setting.
+    pub fn check(&self) -> Result<(), Failure> {
+        forward::Escalation::new(&self.escalation).map(|_| ())
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7403)), member: "metrics-0".to_owned() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7403)),
+            member: "metrics-0".to_owned(),
+            escalation: "http://127.0.0.1:7402".to_owned(),
+        }
     }
 }
 
@@ -57,6 +75,7 @@ pub async fn serve(
     layout: Layout,
     context: Context,
 ) -> Result<(), Failure> {
+    let escalation = forward::Escalation::new(&config.escalation)?;
     let observer = Arc::new(observer::Observed::new(&context));
     let watched = Arc::clone(&observer);
     context.health.add("sink", move || match watched.complaint() {
@@ -66,7 +85,10 @@ pub async fn serve(
     let service =
         questions::Service::new(warehouse.clone(), Arc::clone(&log), Arc::clone(&observer));
     let server = Server::default()
+        .sessions(Sessions::new(context.auth.clone()))
+        .open(console::routes())
         .http(questions::routes(service.clone()))
+        .http(escalation.routes())
         .grpc(MetricsServiceServer::new(service));
     let sinks = async {
         prepare(&warehouse, &layout, &observer, &context).await?;

@@ -24,6 +24,7 @@ impl standalone::Settings for Settings {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        self.metrics.check()?;
         self.clickhouse.warehouse().map(|_| ())
     }
 }

@@ -61,6 +61,25 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
+/// Answers as escalation would be asked: with the method, the path, and who it is.
+async fn escalation() -> String {
+    use axum::http::{HeaderMap, Method, Uri};
+    let echo = async |method: Method, uri: Uri, headers: HeaderMap, body: String| {
+        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        axum::Json(serde_json::json!({
+            "asked": format!("{method} {uri}"),
+            "authorization": said("authorization"),
+            "cookie": said("cookie"),
+            "body": body,
+        }))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(echo);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
 impl Running {
     async fn start(test: &str) -> Option<Self> {
         let engine = engine(test)?;
@@ -96,8 +115,9 @@ impl Running {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shared: Arc<dyn EventLog> = Arc::new(log.clone());
         let serving = warehouse.clone();
+        let config = Config { escalation: escalation().await, ..Config::default() };
         let task = tokio::spawn(async move {
-            serve(listener, Config::default(), shared, serving, Layout::default(), context).await
+            serve(listener, config, shared, serving, Layout::default(), context).await
         });
         let held = (engine, folder);
         Some(Self { address, tokens, warehouse, log, shutdown, task, held })
@@ -328,6 +348,87 @@ async fn every_operation_of_the_document_is_served_and_problems_say_what_to_do()
     ] {
         let (got, detail) = problem(path, body).await;
         assert!(got == status && detail.contains(words), "{path}: {got} {detail}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_logs_in_with_a_token_and_then_needs_its_cookie_and_its_second_secret() {
+    let Some(service) = Running::start("browser").await else { return };
+    let url = |path: &str| format!("{}{path}", service.address);
+    let client = reqwest::Client::new();
+    let token = &service.tokens[&("shop", Role::Supervisor)];
+    let wrong = client.post(url("/session")).json(&serde_json::json!({"token": "zhili_guess"}));
+    assert_eq!(wrong.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let form = client.post(url("/session")).body(format!("token={token}"));
+    assert_eq!(form.send().await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+
+    let opened = client.post(url("/session")).json(&serde_json::json!({ "token": token }));
+    let opened = opened.send().await.unwrap();
+    let cookie = opened.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    assert!(!cookie.contains(token.as_str()), "the token is in the cookie");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let welcome: serde_json::Value = opened.json().await.unwrap();
+    assert_eq!(welcome["tenant"], "shop");
+
+    let read = client.get(url("/v1/summary")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(read.status(), StatusCode::OK);
+    let act =
+        || client.post(url("/v1/incidents/i1:acknowledge")).header("cookie", &cookie).body("{}");
+    assert_eq!(act().send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    let csrf = welcome["csrf"].as_str().unwrap();
+    let done = act().header("x-csrf-token", csrf).send().await.unwrap();
+    assert_eq!(done.status(), StatusCode::OK);
+    let asked: serde_json::Value = done.json().await.unwrap();
+    assert_eq!(asked["asked"], "POST /v1/incidents/i1:acknowledge");
+    assert_eq!(asked["authorization"], format!("Bearer {token}"));
+    assert_eq!((&asked["cookie"], &asked["body"]), (&serde_json::Value::Null, &"{}".into()));
+
+    let ended = client.delete(url("/session")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    let read = client.get(url("/v1/summary")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(read.status(), StatusCode::UNAUTHORIZED);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_are_asked_of_escalation_by_those_who_may_see_them() {
+    let Some(service) = Running::start("forward").await else { return };
+    for role in ROLES {
+        let may = matches!(role, Role::Supervisor | Role::Admin);
+        let expected = if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        for path in ["/v1/incidents?all", "/v1/incidents/i1", "/v1/incidents:watch?cursor=start"] {
+            let answer = service.get("shop", role, path).await;
+            assert_eq!(answer.status(), expected, "{role:?} {path}");
+            if may {
+                let asked: serde_json::Value = answer.json().await.unwrap();
+                assert_eq!(asked["asked"], format!("GET {path}"));
+            }
+        }
+    }
+    // What is kept of an incident is ours.
+    let happened = service.get("shop", Role::Admin, "/v1/incidents/i1/events").await;
+    assert_eq!(happened.status(), StatusCode::NOT_FOUND);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_served_to_anybody_and_may_load_nothing_from_elsewhere() {
+    let Some(service) = Running::start("page").await else { return };
+    for path in ["/", "/overview", "/incidents/i1", "/conversations/c1"] {
+        let page = reqwest::get(format!("{}{path}", service.address)).await.unwrap();
+        if page.status() == StatusCode::NOT_FOUND {
+            let words = page.text().await.unwrap();
+            assert!(words.contains("make console"), "{words}");
+            continue;
+        }
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'self';"), "{policy}");
+        let text = page.text().await.unwrap();
+        let loaded = text.split('"').find(|part| part.starts_with("/assets/")).unwrap();
+        let asset = reqwest::get(format!("{}{loaded}", service.address)).await.unwrap();
+        assert_eq!(asset.status(), StatusCode::OK, "{loaded}");
     }
     service.stop().await;
 }

@@ -199,7 +199,8 @@ async fn up(
     }
     {
         let context = context_of("metrics");
-        let config = zhili_metrics::Config::default();
+        let escalation = addresses.escalation.clone();
+        let config = zhili_metrics::Config { escalation, ..Default::default() };
         let (log, warehouse) = (Arc::clone(&log), warehouse.clone());
         services.spawn(async move {
             let layout = Layout::default();
@@ -308,6 +309,7 @@ fn greeting(addresses: &Addresses, folder: &Folder, arguments: &Arguments) -> St
         }
         text += &format!("{name:<11} {address}\n");
     }
+    text += &format!("{:<11} {}/\n", "console", addresses.metrics);
     text += &format!("{:<11} {}\n", "data", folder.path().display());
     if arguments.insecure {
         text += "access      everybody on this machine, without a token\n";

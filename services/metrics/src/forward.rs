@@ -1,0 +1,122 @@
+//! Incidents belong to escalation; the console asks for them here, and what it asks is handed on
+//! with the caller's own token.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Extension, Router};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use zhili_runtime::auth::{Permission, Principal};
+use zhili_runtime::{ErrorCode, Failure, ServiceError};
+
+/// Longest wait for a TCP connection.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Longest wait for an answer to begin: just above the 25 s that escalation takes for a command.
+const PATIENCE: Duration = Duration::from_secs(28);
+
+/// Where escalation is.
+#[derive(Clone)]
+pub(crate) struct Escalation {
+    client: Client<HttpConnector, Body>,
+    base: String,
+}
+
+impl Escalation {
+    /// # Errors
+    /// [`Failure::Usage`] for an address that is none.
+    pub(crate) fn new(base: &str) -> Result<Self, Failure> {
+        let wrong = |cause: &str| {
+            Failure::Usage(format!("metrics.escalation: `{base}` is not http://HOST:PORT: {cause}"))
+        };
+        let uri: Uri = base.parse().map_err(|_| wrong("it is no URL"))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(wrong("it does not begin with http://"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong("it ends after the port"));
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// The paths of incidents that escalation answers.
+    pub(crate) fn routes(self) -> Router {
+        Router::new()
+            .route("/v1/incidents", get(forward))
+            .route("/v1/incidents:watch", get(forward))
+            .route("/v1/incidents/{target}", get(forward).post(forward))
+            .with_state(self)
+    }
+}
+
+async fn forward(
+    State(escalation): State<Escalation>,
+    Extension(caller): Extension<Principal>,
+    request: Request,
+) -> Result<Response, ServiceError> {
+    // Escalation asks again; this spares it what it would refuse.
+    caller.require(Permission::Incidents)?;
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut onward = Request::builder()
+        .method(parts.method)
+        .uri(format!("{}{target}", escalation.base))
+        .body(body)
+        .map_err(|error| ServiceError::new(ErrorCode::Invalid, error.to_string()))?;
+    // No cookie: escalation has no use for it.
+    for name in [
+        header::AUTHORIZATION,
+        header::ACCEPT,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::HeaderName::from_static("last-event-id"),
+        header::HeaderName::from_static("traceparent"),
+    ] {
+        if let Some(value) = parts.headers.get(&name) {
+            onward.headers_mut().insert(name, value.clone());
+        }
+    }
+    let unavailable = |cause: String| {
+        let message = format!("escalation cannot be asked at {}: {cause}", escalation.base);
+        ServiceError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1))
+    };
+    let asked = tokio::time::timeout(PATIENCE, escalation.client.request(onward)).await;
+    let answer = match asked {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(unavailable(error.to_string())),
+        Err(_) => return Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    };
+    let (parts, body) = answer.into_parts();
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = parts.status;
+    for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+        if let Some(value) = parts.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_a_usage_error_that_names_the_setting() {
+        for wrong in ["", "escalation", "https://a:1", "http://a:1/v1", "http://a:1/?x"] {
+            let error = Escalation::new(wrong).map(|_| ()).unwrap_err();
+            assert_eq!(error.code(), 64, "{wrong}");
+            assert!(error.to_string().contains("metrics.escalation"), "{error}");
+        }
+        assert!(Escalation::new("http://127.0.0.1:7402/").is_ok());
+    }
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env node
+// Looks at every page of the console of a running system, as people would: in both languages, on a
+// screen and on a phone, by light and by dark. Fails when a page shows an error, a panel without
+// anything in it, or words cut off at the side; when something comes from elsewhere; when axe finds
+// something serious; when an action does not do what it says.
+//
+// usage: smoke.mjs --metrics URL --ingest URL --token FILE [--shots DIR]
+// ends with 0 passed, 1 failed, 75 there is no Chromium to look with (CHROMIUM names one)
+
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+const { values: given } = parseArgs({
+  options: {
+    metrics: { type: "string", default: "http://127.0.0.1:7403" },
+    ingest: { type: "string", default: "http://127.0.0.1:7400" },
+    token: { type: "string", default: ".zhili/token" },
+    shots: { type: "string" },
+  },
+});
+
+const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
+if (!executablePath) {
+  console.error("skipped: no Chromium to look at the console with; install one or set CHROMIUM");
+  process.exit(75);
+}
+const { chromium } = await import("playwright-core").catch(() => {
+  console.error("skipped: playwright-core is not installed; run `make console`");
+  process.exit(75);
+});
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const token = readFileSync(given.token, "utf8").trim();
+const failures = [];
+const fail = (where, what) => failures.push(`${where}: ${what}`);
+
+/** Publishes one message of a customer whom nobody answers. */
+async function ask(id, text) {
+  const answer = await fetch(`${given.ingest}/v1/events`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      source: "smoke",
+      event_id: id,
+      conversation_id: id,
+      type: "message",
+      sent_at: new Date().toISOString(),
+      channel: "chat",
+      author: { id: `customer-${id}`, role: "customer" },
+      text,
+    }),
+  });
+  const body = await answer.json();
+  if (!answer.ok || body.accepted !== 1) throw new Error(`ingest refused: ${JSON.stringify(body)}`);
+}
+
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+
+/** A window that is logged in, and that notes what goes wrong in it. */
+async function open(view) {
+  const context = await browser.newContext({ viewport: view.size, locale: view.lang === "zh" ? "zh-CN" : "en-GB", timezoneId: "Asia/Shanghai" });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => fail(page.url(), error));
+  page.on("console", (message) => {
+    // The first question, who is logged in, is answered with 401 before anybody is; 403 is asked for.
+    if (message.type() === "error" && !/ (401|403) /.test(message.text())) fail(page.url(), message.text());
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(given.metrics) && !request.url().startsWith("data:")) fail(page.url(), `asks for ${request.url()}`);
+  });
+  await page.goto(`${given.metrics}/?lang=${view.lang}&theme=${view.theme}`);
+  await page.fill("input[name=token]", token);
+  await page.click("button[type=submit]");
+  await page.waitForSelector("nav");
+  const cookie = (await context.cookies())[0];
+  if (!cookie?.httpOnly || cookie.sameSite !== "Strict") fail("log in", `the cookie is ${JSON.stringify(cookie)}`);
+  return page;
+}
+
+/** Waits until a page has all its answers, and looks at it. */
+async function look(page, path, name, view) {
+  const join_ = path.includes("?") ? "&" : "?";
+  await page.goto(`${given.metrics}${path}${join_}lang=${view.lang}&theme=${view.theme}`);
+  await page.waitForSelector("main .panel, main .tile", { state: "attached" });
+  await page.waitForFunction(() => !document.querySelector(".loading"), undefined, { timeout: 20_000 });
+  const where = `${name} ${view.name}`;
+  const seen = await page.evaluate(() => ({
+    problems: [...document.querySelectorAll(".problem")].map((one) => one.textContent),
+    empty: [...document.querySelectorAll(".panel")].filter((one) => one.querySelector(".empty") || one.children.length < 2).map((one) => one.querySelector("h2")?.textContent),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    // Only what a scale or a page of its own names may lack an id.
+    unnamed: [...document.querySelectorAll(".tile")].filter((one) => !one.querySelector(".id")).length,
+    words: document.querySelector("main").innerText,
+  }));
+  for (const problem of seen.problems) fail(where, problem);
+  for (const panel of seen.empty) fail(where, `the panel "${panel}" is empty`);
+  if (seen.overflow > 0) fail(where, `is ${seen.overflow} px wider than the window`);
+  if (seen.unnamed > 0) fail(where, `${seen.unnamed} tiles do not name their metric`);
+  if (/undefined|NaN|\[object|null/.test(seen.words)) fail(where, `says ${seen.words.match(/.*(undefined|NaN|\[object|null).*/)[0]}`);
+  await page.evaluate(axe);
+  const barriers = await page.evaluate(async () => {
+    const found = await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa"], resultTypes: ["violations"] });
+    return found.violations.filter((one) => one.impact === "serious" || one.impact === "critical").map((one) => `${one.id}: ${one.help}: ${one.nodes[0].html.slice(0, 160)}`);
+  });
+  for (const barrier of barriers) fail(where, barrier);
+  if (given.shots) await page.screenshot({ path: join(given.shots, `${name}-${view.name}.png`), fullPage: true });
+  return seen.words;
+}
+
+if (given.shots) mkdirSync(given.shots, { recursive: true });
+const views = [
+  { name: "zh-light-1440", lang: "zh", theme: "light", size: { width: 1440, height: 900 } },
+  { name: "en-dark-1440", lang: "en", theme: "dark", size: { width: 1440, height: 900 } },
+  { name: "zh-dark-390", lang: "zh", theme: "dark", size: { width: 390, height: 844 } },
+  { name: "en-light-390", lang: "en", theme: "light", size: { width: 390, height: 844 } },
+];
+
+try {
+  const round = Date.now().toString(36);
+  await ask(`waits-${round}`, "订单一直没有发货，到底什么时候能到？");
+
+  // What happens is seen without a reload.
+  const first = await open(views[0]);
+  await first.waitForSelector(".queue .wait", { timeout: 20_000 });
+  const before = await first.locator(".counter .figure").first().innerText();
+  const asked = Date.now();
+  await ask(`more-${round}`, "你好，请问在吗？");
+  await first.waitForFunction((before) => document.querySelector(".counter .figure").innerText !== before, before, { timeout: 15_000 });
+  console.log(`a message is on the wall after ${Date.now() - asked} ms`);
+
+  // From a figure to the conversations behind it, and to how a score comes about.
+  await first.goto(`${given.metrics}/overview?range=30d`);
+  await first.click(".tile a[href*='politeness.v1']");
+  await first.waitForSelector(".list a");
+  const conversation = new URL(await first.locator(".list a").first().getAttribute("href"), given.metrics).pathname;
+  await first.click(".list a");
+  await first.waitForSelector(".message.chosen");
+  await first.waitForSelector(".contributions");
+  const [score, sum] = await first.evaluate(() => {
+    const table = document.querySelector(".contributions");
+    return [table.querySelector("caption strong").innerText, table.querySelector(".sum .number").innerText];
+  });
+  if (score !== sum) fail("conversation", `the score is ${score}, its contributions come to ${sum}`);
+
+  const incident = await first.evaluate(async () => (await (await fetch("/v1/incidents?limit=1")).json()).incidents[0].incident_id);
+  const pages = [
+    ["/", "wall"],
+    ["/overview?range=30d", "overview"],
+    ["/agents?range=30d", "agents"],
+    ["/phrases?range=30d", "phrases"],
+    ["/metrics/rt.first_unanswered.v1?range=30d&by=hour", "metric"],
+    ["/incidents", "incidents"],
+    [`/incidents/${incident}`, "incident"],
+    ["/conversations?range=30d", "conversations"],
+    [conversation, "conversation"],
+  ];
+  for (const view of views) {
+    const page = view === views[0] ? first : await open(view);
+    for (const [path, name] of pages) {
+      const words = await look(page, path, name, view);
+      if (view.lang === "en" && name !== "conversation" && name !== "wall" && !name.startsWith("incident") && /[\u4e00-\u9fff]/.test(words)) fail(`${name} ${view.name}`, `says ${words.match(/.*[\u4e00-\u9fff].*/)[0]}`);
+    }
+    if (page !== first) await page.context().close();
+  }
+
+  // An incident is acknowledged and resolved, and the page says so.
+  await first.goto(`${given.metrics}/incidents/${incident}?lang=en`);
+  for (const [button, state] of [["Acknowledge", "acknowledged"], ["Resolve", "resolved"]]) {
+    await first.fill(".actions input", `looked at by the smoke test`);
+    await first.click(`.actions button:has-text("${button}")`);
+    await first.waitForSelector(`.detail .tag.${state}`, { timeout: 15_000 });
+  }
+  await first.waitForSelector(".timeline q", { timeout: 15_000 });
+
+  // Without the session's second secret nothing can be changed.
+  const status = await first.evaluate(async (incident) => (await fetch(`/v1/incidents/${incident}:resolve`, { method: "POST" })).status, incident);
+  if (status !== 403) fail("csrf", `a POST without the secret is answered with ${status}`);
+
+  await first.click(".settings button:last-child");
+  await first.waitForSelector("input[name=token]");
+} catch (error) {
+  fail("the test", error.stack ?? error);
+}
+await browser.close();
+for (const failure of failures) console.error(failure);
+console.log(failures.length === 0 ? "every page of the console is as it should be" : `${failures.length} failures`);
+process.exit(failures.length === 0 ? 0 : 1);

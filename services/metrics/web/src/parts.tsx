@@ -1,0 +1,232 @@
+import type { ComponentChildren } from "preact";
+import type { Benchmark, Comparison, Figure, Metric } from "./api";
+import type { Answer } from "./answer";
+import { count, value } from "./format";
+import { go } from "./place";
+import { about, metricName, t, type Word } from "./words";
+
+/** A link inside the console. */
+export function Link(props: { to: string; class?: string; children: ComponentChildren; label?: string; current?: boolean }) {
+  return (
+    <a
+      href={props.to}
+      class={props.class}
+      aria-label={props.label}
+      aria-current={props.current ? "page" : undefined}
+      onClick={(event) => {
+        if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+        event.preventDefault();
+        go(props.to);
+      }}
+    >
+      {props.children}
+    </a>
+  );
+}
+
+/** A part of a page, with the id of the metric that it shows. */
+export function Panel(props: { title: string; id?: string; aside?: ComponentChildren; class?: string; children: ComponentChildren }) {
+  return (
+    <section class={`panel ${props.class ?? ""}`}>
+      <header>
+        <h2>{props.title}</h2>
+        {props.id && <code class="id">{props.id}</code>}
+        {props.aside && <div class="aside">{props.aside}</div>}
+      </header>
+      {props.children}
+    </section>
+  );
+}
+
+/** What was answered, or what is known instead. */
+export function Shown<T>(props: { of: Answer<T>; empty?: (data: T) => boolean; none?: string; children: (data: T) => ComponentChildren }) {
+  const { data, problem, again } = props.of;
+  if (data === undefined && problem) {
+    return (
+      <div class="problem" role="alert">
+        <p>{problem.status === 403 ? t("no_right") : problem.status === 0 ? t("unreachable") : t("error")}</p>
+        <p class="quiet">{problem.message}</p>
+        <button type="button" onClick={again}>
+          {t("retry")}
+        </button>
+      </div>
+    );
+  }
+  if (data === undefined) return <p class="quiet loading">{t("loading")}</p>;
+  return (
+    <>
+      {problem && (
+        <p class="stale" role="status">
+          {t("unreachable")}
+        </p>
+      )}
+      {props.empty?.(data) ? <p class="quiet empty">{props.none ?? t("nothing")}</p> : props.children(data)}
+    </>
+  );
+}
+
+export const measureWord = (metric: Metric): Word => (metric.measure === "rate" ? "share" : metric.measure === "median" ? "p50" : "mean");
+
+export function interval(metric: Metric, figure: Figure): string | undefined {
+  if (figure.low === undefined || figure.high === undefined) return undefined;
+  const floor = metric.unit === "ms" ? 0 : -Infinity;
+  return `${value(metric, Math.max(floor, figure.low))} – ${value(metric, figure.high)}`;
+}
+
+/** Whether a target is met for all that the interval allows. */
+function verdict(metric: Metric, figure: Figure, line: Benchmark): "met" | "missed" | "unsure" {
+  const { low, high, value: x } = figure;
+  if (x === undefined) return "unsure";
+  const [worst, best] = metric.better === "lower" ? [high ?? x, low ?? x] : [low ?? x, high ?? x];
+  const reaches = (x: number) => (metric.better === "lower" ? x <= line.value : x >= line.value);
+  if (reaches(worst)) return "met";
+  return reaches(best) ? "unsure" : "missed";
+}
+
+const MARK = { met: "✓", missed: "✕", unsure: "?" } as const;
+
+/** The lines that a figure is compared with. */
+export function Lines(props: { metric: Metric; figure: Figure }) {
+  const { metric, figure } = props;
+  if (metric.benchmarks.length === 0) return null;
+  return (
+    <ul class="lines">
+      {metric.benchmarks.map((line) => {
+        const state = line.target && figure.value !== undefined ? verdict(metric, figure, line) : undefined;
+        return (
+          <li key={line.about} title={about(line.about)} class={state ?? "reference"}>
+            {state ? `${MARK[state]} ` : ""}
+            {line.target ? t("target") : t("reference")} {metric.better === "lower" ? "≤" : "≥"} {value(metric, line.value)}
+            {state && <span class="sr">{` ${t(state)}`}</span>}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** One figure with all that belongs to it. */
+export function Tile(props: { metric: Metric; compared: Answer<Comparison>; to?: string }) {
+  const { metric } = props;
+  const title = metricName(metric.id);
+  return (
+    <article class="tile" title={about(metric.about)}>
+      <h3>{props.to ? <Link to={props.to}>{title}</Link> : title}</h3>
+      <Shown of={props.compared}>
+        {(compared) => {
+          const figure = compared.current;
+          const range = interval(metric, figure);
+          return (
+            <>
+              <p class={figure.value === undefined ? "figure unmeasured" : "figure"}>
+                {value(metric, figure.value)} {figure.value !== undefined && metric.unit === "ms" && <small>{t(measureWord(metric))}</small>}
+              </p>
+              <p class="quiet">
+                {t("n")} {count(figure.n)}
+                {range && (
+                  <>
+                    {" · "}
+                    <abbr title={t("interval")}>{range}</abbr>
+                  </>
+                )}
+              </p>
+              {figure.p50 !== undefined && metric.unit === "ms" && (
+                <p class="quiet">
+                  {metric.measure === "median" ? `${t("mean")} ${value(metric, figure.mean)}` : `${t("p50")} ${value(metric, figure.p50)}`} · {t("p90")} {value(metric, figure.p90)}
+                </p>
+              )}
+              <Lines metric={metric} figure={figure} />
+              {compared.difference !== undefined && (
+                <p class={`change ${compared.standing}`} title={t("versus")}>
+                  {compared.difference > 0 ? "▲" : compared.difference < 0 ? "▼" : "="}{" "}
+                  {value(metric, Math.abs(compared.difference))} {t(compared.standing)}
+                </p>
+              )}
+            </>
+          );
+        }}
+      </Shown>
+      <code class="id">{metric.id}</code>
+    </article>
+  );
+}
+
+/** A choice among a few. */
+export function Choice<T extends string>(props: { label: string; of: readonly T[]; chosen: T; name: (one: T) => string; choose: (one: T) => void }) {
+  return (
+    <label class="choice">
+      <span>{props.label}</span>
+      <select value={props.chosen} onChange={(event) => props.choose(event.currentTarget.value as T)}>
+        {props.of.map((one) => (
+          <option key={one} value={one} selected={one === props.chosen}>
+            {props.name(one)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Groups with their intervals on one scale, the best first. */
+export function Intervals(props: {
+  metric: Metric;
+  rows: { key: string; name: string; figure: Figure; standing: string; to?: string }[];
+  all?: Figure;
+  head: string;
+}) {
+  const { metric, rows, all } = props;
+  const ends = rows.flatMap(({ figure }) => [figure.low ?? figure.value ?? 0, figure.high ?? figure.value ?? 0]);
+  if (all?.value !== undefined) ends.push(all.value);
+  // Waits differ by what they are multiplied with, so their scale is logarithmic.
+  const scale = (x: number) => (metric.unit === "ms" ? Math.log10(Math.max(x, 1_000)) : x);
+  const floor = metric.unit === "score" || metric.unit === "ms" ? Math.min(...ends.map(scale)) : 0;
+  const top = metric.unit === "ratio" ? 1 : Math.max(...ends.map(scale), floor + 1e-9);
+  const at = (x: number) => `${Math.min(100, Math.max(0, ((scale(x) - floor) / (top - floor)) * 100))}%`;
+  const target = metric.benchmarks.find((line) => line.target && scale(line.value) <= top);
+  return (
+    <div class="scroll">
+      <table class="intervals">
+        <thead>
+          <tr>
+            <th>{props.head}</th>
+            <th class="number">{t(measureWord(metric))}</th>
+            <th class="track">{t("interval")}</th>
+            <th class="number">{t("n")}</th>
+            <th>{t("compared_all")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ key, name, figure, standing, to }) => (
+            <tr key={key}>
+              <th scope="row" title={key}>
+                {to ? <Link to={to}>{name}</Link> : name}
+              </th>
+              <td class="number">{value(metric, figure.value)}</td>
+              <td class="track">
+                <div class={`bar ${standing}`} role="img" aria-label={interval(metric, figure) ?? t("not_measured")} title={interval(metric, figure)}>
+                  {figure.low !== undefined && figure.high !== undefined && (
+                    <i class="range" style={{ left: at(figure.low), right: `calc(100% - ${at(figure.high)})` }} />
+                  )}
+                  {figure.value !== undefined && <i class="dot" style={{ left: at(figure.value) }} />}
+                  {all?.value !== undefined && <i class="all" style={{ left: at(all.value) }} />}
+                  {target && <i class="target" style={{ left: at(target.value) }} />}
+                </div>
+              </td>
+              <td class="number">{count(figure.n)}</td>
+              <td class={`standing ${standing}`}>{Number(figure.n) < 30 ? t("few") : t(standing as "better")}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <p class="quiet legend">
+        <i class="key all" /> {t("all")} {value(metric, all?.value)}
+        {target && (
+          <>
+            {" "}
+            <i class="key target" /> {t("target")} {value(metric, target.value)}
+          </>
+        )}
+      </p>
+    </div>
+  );
+}
