@@ -207,7 +207,7 @@ impl TryFrom<File> for Scorecard {
                 if !positive(*weight) {
                     return Err(ScorecardError::Weight(place));
                 }
-                let differ = zero.is_finite() && full.is_finite() && zero != full;
+                let differ = (full - zero).is_finite() && (full - zero).abs() > 0.0;
                 if !differ {
                     return Err(ScorecardError::Bounds(place));
                 }

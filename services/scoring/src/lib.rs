@@ -157,12 +157,12 @@ impl Groups<'_> {
         };
         let (log, bundles) = (Arc::clone(&self.log), Arc::clone(&self.bundles));
         let (options, shutdown) = (self.options.clone(), self.context.shutdown.clone());
-        async move {
+        Box::pin(async move {
             let seen = progress.clone();
             let make = move |at: &TopicPartition| make(at.partition, &seen);
             let running = run_group(log, membership, make, bundles, options, progress, shutdown);
             running.await.map_err(|error| Failure::Unavailable(format!("{group}: {error}")))
-        }
+        })
     }
 }
 
