@@ -313,7 +313,7 @@ impl Cycle {
             && let Some(resolution) = &mut deadlines.resolution
             && resolution.pause(terms, reply.sent_ms)
         {
-            self.take_back(Due::Resolution, Told::Breach, 0, 0);
+            self.take_back_resolution();
         }
     }
 
@@ -433,7 +433,7 @@ impl Cycle {
         self.end = Some(End { at_ms, ..end });
         let in_time = self.deadlines.as_ref().and_then(|deadlines| deadlines.resolution);
         if end.resolved && in_time.is_some_and(|resolution| resolution.is_corrected_by(at_ms)) {
-            self.take_back(Due::Resolution, Told::Breach, 0, 0);
+            self.take_back_resolution();
         }
         self.settle_open(end.place, end.log_ms, terms, state);
     }

@@ -232,6 +232,9 @@ pub(crate) struct Deadlines {
     pub(crate) told: Vec<ToldAlarm>,
     /// Warnings of the first reply so far.
     pub(crate) frt_warnings: u32,
+    /// How often the resolution was told as missed: an answer may take that back, and it may be
+    /// missed after all.
+    pub(crate) resolution_misses: u32,
 }
 
 /// An alarm while somebody waited for an answer.

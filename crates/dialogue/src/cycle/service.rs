@@ -19,7 +19,7 @@ pub(crate) struct Alarm {
     pub(crate) turn: u32,
     /// The customer message that waits, if any; else empty.
     pub(crate) event_id: String,
-    /// Silences before this one; 0 for anything else.
+    /// How many of its kind were told before it, where one may be told again; else 0.
     pub(crate) ordinal: u32,
     /// Whose silence it is.
     pub(crate) waits: bool,
@@ -128,6 +128,12 @@ impl Cycle {
         self.taken_back.push(TakenBack { due, told, turn, ordinal });
     }
 
+    /// Takes back that the resolution was missed, as it was told last.
+    pub(super) fn take_back_resolution(&mut self) {
+        let told = self.deadlines.as_ref().map_or(0, |deadlines| deadlines.resolution_misses);
+        self.take_back(Due::Resolution, Told::Breach, 0, told.saturating_sub(1));
+    }
+
     /// Takes back the warnings and waits that were told after `sent_ms`, when an answer was sent.
     pub(super) fn take_back_told(&mut self, sent_ms: i64) {
         let Some(deadlines) = &mut self.deadlines else { return };
@@ -191,6 +197,10 @@ impl Cycle {
         if due == Due::Frt && told == Told::Warning {
             ordinal = deadlines.frt_warnings;
             deadlines.frt_warnings += 1;
+        }
+        if due == Due::Resolution && told == Told::Breach {
+            ordinal = deadlines.resolution_misses;
+            deadlines.resolution_misses += 1;
         }
         let is_of_wait = match due {
             Due::Frt | Due::Nrt => told == Told::Warning,

@@ -111,15 +111,13 @@ fn found(outputs: &[Output]) -> Found {
     // Cycles are numbered as they come up: a conversation that left memory begins again.
     let mut numbers: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     let mut in_force: BTreeMap<&str, (usize, &Fact)> = BTreeMap::new();
-    let mut told: Vec<(&Signal, bool)> = Vec::new();
+    let mut told: BTreeMap<&str, (&Signal, bool)> = BTreeMap::new();
     for output in outputs {
         match output {
             Output::Fact(fact) => {
                 if let FactBody::Correction(correction) = &fact.body {
-                    // What was taken back may come true after all, and is told again.
-                    let is_it =
-                        |told: &&mut (&Signal, bool)| told.0.signal_id == correction.signal_id;
-                    told.iter_mut().rfind(is_it).expect("a correction of something told").1 = true;
+                    let told = told.get_mut(correction.signal_id.as_str());
+                    told.expect("a correction of something told").1 = true;
                     continue;
                 }
                 let conversation = (fact.tenant.as_str(), fact.conversation_id.as_str());
@@ -132,7 +130,10 @@ fn found(outputs: &[Output]) -> Found {
                 in_force.insert(&fact.fact_id, (number, fact));
             }
             Output::Complaint(_) => {}
-            Output::Signal(signal) => told.push((signal, false)),
+            Output::Signal(signal) => {
+                let before = told.insert(&signal.signal_id, (signal, false));
+                assert_eq!(before, None, "told twice");
+            }
         }
     }
     let mut found = Found { turns: BTreeMap::new(), cycles: BTreeMap::new(), breaches: Vec::new() };
@@ -209,7 +210,7 @@ fn found(outputs: &[Output]) -> Found {
         }
     }
     let missed = [SignalKind::FrtBreach, SignalKind::NrtBreach, SignalKind::ResolutionBreach];
-    for (signal, corrected) in told.into_iter().filter(|told| missed.contains(&told.0.kind)) {
+    for (signal, corrected) in told.into_values().filter(|told| missed.contains(&told.0.kind)) {
         found.breaches.push(Breach {
             tenant: signal.tenant.clone(),
             conversation: signal.conversation_id.clone(),
