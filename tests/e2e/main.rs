@@ -10,5 +10,6 @@ mod clients;
 mod console;
 mod kills;
 mod members;
+mod outage;
 mod published;
 mod trace;

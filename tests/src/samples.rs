@@ -96,6 +96,11 @@ pub fn all() -> Vec<Conversation> {
 /// The events of conversations with given times, in the order in which a platform would send
 /// them: the last event of each is at `end_ms`, milliseconds since the Unix epoch.
 pub fn events(conversations: &[Conversation], end_ms: i64) -> Vec<Value> {
+    timed(conversations, end_ms).into_iter().map(|(_, event)| event).collect()
+}
+
+/// The same, each with when it is sent.
+pub fn timed(conversations: &[Conversation], end_ms: i64) -> Vec<(i64, Value)> {
     let mut events = Vec::new();
     for conversation in conversations {
         let mut at = 0;
@@ -107,8 +112,9 @@ pub fn events(conversations: &[Conversation], end_ms: i64) -> Vec<Value> {
             timed.push((at, event(conversation, index, turn)));
         }
         for (offset, mut event) in timed {
-            event["sent_at"] = time(end_ms - at + offset).into();
-            events.push(event);
+            let sent_ms = end_ms - at + offset;
+            event["sent_at"] = time(sent_ms).into();
+            events.push((sent_ms, event));
         }
     }
     events
@@ -172,7 +178,7 @@ pub fn now() -> String {
 }
 
 /// A time as RFC 3339.
-fn time(ms: i64) -> String {
+pub fn time(ms: i64) -> String {
     let timestamp = zhili_proto::timestamp(ms);
     serde_json::to_value(timestamp).unwrap().as_str().unwrap().to_owned()
 }
