@@ -8,6 +8,8 @@ pub(crate) enum Cue {
     Phone,
     Card,
     Id,
+    /// A social security or insurance number.
+    Social,
     /// An order, invoice, ticket, serial or product number.
     Reference,
     /// A parcel: its number is a reference, but `快递：` may also introduce the courier's phone.
@@ -96,7 +98,8 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
         let named = match cue {
             Cue::Reference => {
                 word.ends_with(['号', '號', '码', '碼'])
-                    || matches!(word, "orderid" | "orderno")
+                    || word.ends_with("id")
+                    || word == "orderno"
                     || names(rest, true)
             }
             Cue::Parcel => names(rest, false),
@@ -127,23 +130,36 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
 
 /// The cue that begins last in `window`, its word, and what follows it.
 fn nearest(window: &[char]) -> Option<(Cue, &'static str, &[char])> {
-    (0..window.len()).rev().find_map(|at| {
-        let tail = &window[at..];
-        let (word, cue) = CUES
-            .iter()
-            .filter(|(word, _)| begins_with(tail, word))
-            .filter(|(word, _)| {
-                let latin = word.is_ascii();
-                let opens = at == 0 || !is_letter(window[at - 1]);
-                let closes = tail.get(word.chars().count()).is_none_or(|&ch| {
-                    !is_letter(ch)
-                        || (ch == 's' && tail.get(word.len() + 1).is_none_or(|&c| !is_letter(c)))
-                });
-                !latin || (opens && closes)
-            })
-            .max_by_key(|(word, _)| word.len())?;
-        Some((*cue, *word, &tail[word.chars().count()..]))
-    })
+    let found = (0..window.len()).rev().find_map(|at| cue_at(window, at).map(|cue| (at, cue)));
+    let (at, (cue, word, rest)) = found?;
+    // 积分卡 is no 卡: a cue within a longer one is that.
+    let end = window.len() - rest.len();
+    (at.saturating_sub(LONGEST_PREFIX)..at)
+        .filter_map(|at| cue_at(window, at))
+        .find(|(_, _, rest)| window.len() - rest.len() >= end)
+        .or(Some((cue, word, rest)))
+}
+
+/// How far in front of a cue a longer one around it may begin, in scalars.
+const LONGEST_PREFIX: usize = 5;
+
+/// The longest cue that begins at `at`, its word, and what follows it.
+fn cue_at(window: &[char], at: usize) -> Option<(Cue, &'static str, &[char])> {
+    let tail = &window[at..];
+    let (word, cue) = CUES
+        .iter()
+        .filter(|(word, _)| begins_with(tail, word))
+        .filter(|(word, _)| {
+            let latin = word.is_ascii();
+            let opens = at == 0 || !is_letter(window[at - 1]);
+            let closes = tail.get(word.chars().count()).is_none_or(|&ch| {
+                !is_letter(ch)
+                    || (ch == 's' && tail.get(word.len() + 1).is_none_or(|&c| !is_letter(c)))
+            });
+            !latin || (opens && closes)
+        })
+        .max_by_key(|(word, _)| word.len())?;
+    Some((*cue, *word, &tail[word.chars().count()..]))
 }
 
 fn begins_with(tail: &[char], word: &str) -> bool {
@@ -195,6 +211,18 @@ const CUES: &[(&str, Cue)] = &[
 
     ("身份证", Cue::Id), ("身份證", Cue::Id), ("身分證", Cue::Id), ("证件", Cue::Id),
     ("證件", Cue::Id), ("id card", Cue::Id), ("id number", Cue::Id), ("identity", Cue::Id),
+    ("aadhaar", Cue::Id),
+
+    ("ssn", Cue::Social), ("social security", Cue::Social), ("social", Cue::Social),
+    ("itin", Cue::Social), ("sin", Cue::Social), ("tax id", Cue::Social),
+
+    ("积分卡", Cue::Reference), ("会员卡", Cue::Reference), ("会员号", Cue::Reference),
+    ("礼品卡", Cue::Reference), ("购物卡", Cue::Reference), ("gift card", Cue::Reference),
+    ("loyalty", Cue::Reference), ("membership", Cue::Reference), ("member", Cue::Reference),
+    ("uid", Cue::Reference), ("user id", Cue::Reference), ("直播间id", Cue::Reference),
+    ("店铺id", Cue::Reference), ("用户id", Cue::Reference), ("游戏id", Cue::Reference),
+    ("设备id", Cue::Reference), ("设备号", Cue::Reference), ("串号", Cue::Reference),
+    ("会员编号", Cue::Reference), ("客户编号", Cue::Reference), ("服务单", Cue::Reference),
 
     ("订单", Cue::Reference), ("訂單", Cue::Reference), ("单号", Cue::Reference),
     ("單號", Cue::Reference), ("编号", Cue::Reference), ("編號", Cue::Reference),

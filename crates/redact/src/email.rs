@@ -1,9 +1,9 @@
 //! E-mail addresses, found from their at sign outwards.
 
-use crate::fold::{TAKEN, Unit, run_length};
+use crate::fold::{Unit, run_length};
 
 /// Endings that make an address of `name @ host . com`, where blanks leave room for doubt.
-const KNOWN_ENDINGS: [&str; 24] = [
+pub(crate) const KNOWN_ENDINGS: [&str; 24] = [
     "com", "cn", "net", "org", "edu", "gov", "io", "co", "me", "cc", "hk", "tw", "mo", "sg", "jp",
     "kr", "uk", "us", "de", "fr", "info", "top", "vip", "xyz",
 ];
@@ -41,7 +41,7 @@ fn blanks<'a>(units: impl Iterator<Item = &'a Unit>) -> usize {
 
 /// Where the part before the at sign begins: at its first letter or digit.
 fn local_start(units: &[Unit], floor: usize, end: usize) -> Option<usize> {
-    let is_local = |ch: char| ch.is_ascii_alphanumeric() || "._%+-".contains(ch);
+    let is_local = |ch: char| ch.is_ascii_alphanumeric() || "._%+-'".contains(ch);
     let length = run_length(units[floor..end].iter().rev(), is_local);
     (end - length..end).find(|&i| units[i].ch.is_ascii_alphanumeric())
 }
@@ -82,7 +82,7 @@ fn domain_end(units: &[Unit], start: usize) -> Option<(usize, String)> {
 fn after_dot(units: &[Unit], here: usize, has_ending: bool) -> Option<usize> {
     let dot = here + blanks(units[here..].iter());
     let mark = units.get(dot)?.ch;
-    if !matches!(mark, '.' | '。') {
+    if !matches!(mark, '.' | '。' | ',') {
         return None;
     }
     let next = dot + 1 + blanks(units[dot + 1..].iter());
@@ -96,13 +96,4 @@ fn after_dot(units: &[Unit], here: usize, has_ending: bool) -> Option<usize> {
         .take_while(char::is_ascii_alphabetic)
         .collect();
     (!has_ending && KNOWN_ENDINGS.contains(&word.as_str())).then_some(next)
-}
-
-/// Covers the found addresses, so that digits inside them are not read again.
-pub(crate) fn take(units: &mut [Unit], found: &[(usize, usize)]) {
-    for &(start, end) in found {
-        for unit in &mut units[start..end] {
-            unit.ch = TAKEN;
-        }
-    }
 }

@@ -1,5 +1,9 @@
 //! The reading view of a text: what a human eye takes the characters for.
 
+use crate::Kind;
+use crate::name;
+use crate::spoken::numeral;
+
 /// One visible scalar of the text after folding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit {
@@ -20,12 +24,28 @@ pub(crate) const TAKEN: char = ']';
 /// runs from one unit to a later one covers the invisible characters between them.
 pub(crate) fn units(text: &str) -> Vec<Unit> {
     let mut units = Vec::with_capacity(text.len());
+    let mut past_token = 0;
     for (start, ch) in text.char_indices() {
+        if start < past_token {
+            continue;
+        }
+        if ch == '['
+            && let Some(length) = token_length(&text[start..])
+        {
+            past_token = start + length;
+            units.push(Unit { ch: TAKEN, start, end: past_token });
+            continue;
+        }
         if let Some(folded) = fold(ch) {
             units.push(Unit { ch: folded, start, end: start + ch.len_utf8() });
         }
     }
     units
+}
+
+/// How long the token is that `text` begins with, if it does.
+fn token_length(text: &str) -> Option<usize> {
+    Kind::ALL.iter().map(|kind| kind.token()).find(|token| text.starts_with(token)).map(str::len)
 }
 
 /// The character that `ch` stands for, or `None` when it is invisible.
@@ -53,12 +73,28 @@ fn fold(ch: char) -> Option<char> {
         '｡' => '。',
         '\u{fe6b}' => '@',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(ch as u32 - 0xfee0).unwrap_or(ch),
+        // Digits in circles, brackets and with full stops.
+        '⓪' | '⓿' | '🄋' | '🄌' => '0',
+        '①'..='⑨' => circled(ch, '①'),
+        '⑴'..='⑼' => circled(ch, '⑴'),
+        '⒈'..='⒐' => circled(ch, '⒈'),
+        '⓵'..='⓽' => circled(ch, '⓵'),
+        '❶'..='❾' => circled(ch, '❶'),
+        '➀'..='➈' => circled(ch, '➀'),
+        '➊'..='➒' => circled(ch, '➊'),
+        '㊀'..='㊈' => circled(ch, '㊀'),
+        '➕' => '+',
         // Five mathematical alphabets of ten digits each.
         '\u{1d7ce}'..='\u{1d7ff}' => {
             char::from_digit((ch as u32 - 0x1_d7ce) % 10, 10).unwrap_or(ch)
         }
         _ => ch,
     })
+}
+
+/// The digit of `ch`, in a row of nine that begins with `one`.
+fn circled(ch: char, one: char) -> char {
+    char::from_digit(ch as u32 - one as u32 + 1, 10).unwrap_or(ch)
 }
 
 /// How many units come first for which `is_part` holds. Every search that may go on for as long as
@@ -80,40 +116,65 @@ pub(crate) fn is_letter(ch: char) -> bool {
     ch.is_ascii_alphabetic() || matches!(ch, '\u{c0}'..='\u{52f}')
 }
 
-/// Whether the text may hold anything to mask: an at sign, or at least `digits` digits.
-///
-/// Reads bytes, since it stands in front of every message.
-pub(crate) fn worth_reading(text: &str, digits: usize) -> bool {
-    let bytes = text.as_bytes();
-    let mut seen = 0;
-    for (i, &byte) in bytes.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => seen += 1,
-            b'@' => return true,
-            // U+FF10..=U+FF19 are EF BC 90..=99, U+FF20 is EF BC A0, U+FE6B is EF B9 AB.
-            0xef => match bytes.get(i + 1..i + 3) {
-                Some([0xbc, 0x90..=0x99]) => seen += 1,
-                Some([0xbc, 0xa0] | [0xb9, 0xab]) => return true,
+/// What a text is made of, to know which searches it is worth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Survey {
+    /// Digits of every script that is folded to one.
+    pub(crate) digits: usize,
+    /// Chinese numerals.
+    pub(crate) numerals: usize,
+    /// Letters that stand alone or in words.
+    pub(crate) letters: usize,
+    /// At signs.
+    pub(crate) ats: usize,
+    /// Characters that every Chinese cue of a name has one of.
+    pub(crate) name_cues: usize,
+}
+
+impl Survey {
+    /// Counts in one pass that folds nothing, since it stands in front of every message.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut survey = Self::default();
+        for ch in text.chars() {
+            match ch {
+                '0'..='9' => survey.digits += 1,
+                'a'..='z' | 'A'..='Z' | '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}' => {
+                    survey.letters += 1;
+                }
+                '@' | '\u{ff20}' | '\u{fe6b}' => survey.ats += 1,
+                ..='\u{7f}' => {}
+                _ if name::is_cue_part(ch) => survey.name_cues += 1,
+                _ if numeral(ch).is_some() => survey.numerals += 1,
+                '\u{2460}'..='\u{24ff}'
+                | '\u{2776}'..='\u{2793}'
+                | '\u{3280}'..='\u{3288}'
+                | '\u{ff10}'..='\u{ff19}'
+                | '\u{1d7ce}'..='\u{1d7ff}' => survey.digits += 1,
                 _ => {}
-            },
-            // U+1D7CE..=U+1D7FF are F0 9D 9F 8E..=BF.
-            0xf0 if bytes.get(i + 1..i + 3) == Some(&[0x9d, 0x9f]) => seen += 1,
-            _ => {}
+            }
         }
+        survey
     }
-    seen >= digits
+
+    /// Whether there is nothing in the text that any search begins with.
+    pub(crate) fn is_plain(self) -> bool {
+        self.digits + self.numerals + self.letters + self.ats + self.name_cues == 0
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::cell::Cell;
 
     use crate::mask;
 
     thread_local! {
-        /// Units that [`run_length`](super::run_length) has read in this thread.
-        pub(super) static READ: Cell<usize> = const { Cell::new(0) };
+        /// Units that searches have read in this thread.
+        pub(crate) static READ: Cell<usize> = const { Cell::new(0) };
     }
+
+    /// Most looks at a character for one byte of text.
+    const MOST_STEPS: usize = 400;
 
     /// Sixteen times the text is read in sixteen times the steps; a quadratic reader would take
     /// 256 times as many.
@@ -146,6 +207,30 @@ mod tests {
             "1@1.",
             "a-@",
             "@a",
+            "一",
+            "一，",
+            "one ",
+            "a#b.com ",
+            "a(at)b ",
+            "o1",
+            "路1号",
+            "1号2栋",
+            "市区路",
+            "12 Oak ",
+            "1 Oak Lane, ",
+            "微信",
+            "加v a1",
+            "qq1",
+            "@a.b",
+            "护照A1 ",
+            "京A1",
+            "plate A1 ",
+            "收件人",
+            "收件人张",
+            "我叫张，",
+            "my name is A ",
+            "mr ",
+            "[PHONE]",
         ] {
             let steps = |length: usize| {
                 let text = unit.repeat(length / unit.len() + 1);
@@ -153,9 +238,9 @@ mod tests {
                 std::hint::black_box(mask(&text));
                 READ.get()
             };
-            let (short, long) = (steps(4 << 10), steps(64 << 10));
-            assert!(long <= 17 * short + 100, "{unit:?}: {short} for 4 KiB, {long} for 64 KiB");
-            assert!(long <= 4 * (64 << 10) + 100, "{unit:?}: {long} for 64 KiB");
+            let (short, long) = (steps(1 << 10), steps(16 << 10));
+            assert!(long <= 17 * short + 100, "{unit:?}: {short} for 1 KiB, {long} for 16 KiB");
+            assert!(long <= MOST_STEPS * (16 << 10), "{unit:?}: {long} for 16 KiB");
         }
     }
 }

@@ -7,6 +7,7 @@
 mod card;
 mod id_card;
 mod phone;
+mod social;
 
 use crate::Kind;
 use crate::cues::{self, Context};
@@ -65,7 +66,9 @@ impl Joint {
             '-' => Self::HYPHEN,
             '.' | '。' => Self::DOT,
             '(' | ')' => Self::BRACKET,
-            '/' | ',' | '_' | '~' => Self::OTHER,
+            '/' | ',' | '_' | '~' | '*' | '\u{2600}'..='\u{27bf}' | '\u{1f300}'..='\u{1faff}' => {
+                Self::OTHER
+            }
             _ => return None,
         })
     }
@@ -229,7 +232,13 @@ impl<'u> Reading<'u> {
             Some(' ') => after.next(),
             next => next,
         };
-        matches!(next, Some('元' | '块' | '塊' | '圆' | '円'))
+        // 元, and 韩元, 日元, 美元.
+        let foreign = matches!(
+            next,
+            Some('日' | '美' | '欧' | '歐' | '韩' | '韓' | '港' | '台' | '卢' | '泰')
+        );
+        let next = if foreign { after.next() } else { next };
+        matches!(next, Some('元' | '块' | '塊' | '圆' | '円' | '币' | '幣'))
     }
 
     /// Whether the number goes on to the left: a hyphen, dot or the like and three or more
@@ -238,6 +247,12 @@ impl<'u> Reading<'u> {
         let mut before = self.units[..self.start].iter().rev().map(|unit| unit.ch);
         matches!(before.next(), Some('-' | '.' | '_' | '/'))
             && before.take(3).filter(char::is_ascii_digit).count() == 3
+    }
+
+    /// Whether letters and a hyphen stand in front, as in the part `RS-138-0013-8000`.
+    fn continues_code(&self) -> bool {
+        let mut before = self.units[..self.start].iter().rev().map(|unit| unit.ch);
+        before.next() == Some('-') && before.next().is_some_and(is_letter)
     }
 
     fn before(&self) -> Option<char> {
@@ -322,6 +337,8 @@ fn recognise(reading: &Reading<'_>) -> Option<(Kind, usize, usize)> {
     } else {
         id_card::find(reading, context)
             .or_else(|| card::find(reading, context))
+            .or_else(|| social::find(reading, context))
+            .or_else(|| social::find_indian(reading, context))
             .or_else(|| id_card::find_old(reading, context))
             .or_else(|| phone::find(reading, context))?
     };

@@ -17,7 +17,10 @@ fn crowded() -> impl Strategy<Value = String> {
             "SF", "x", "X", "元", "¥", "+86", "0086", "+1 ", "010", "852", "400-820-8820", "0755-",
             "138 0013 8000", "138-0013-8000", "110105500203251", "4111 1111 1111 1111",
             "13800138000", "415-555-0132", "6222", "\u{200b}", "\u{3000}", "://", "www.", "/", "?",
-            "a@example.com", "@example.com", "me @ ", "qq.com", ".com", "[PHONE]", "[", "]", "😡",
+            "收件人", "姓名：", "张伟", "李娜", "我叫", "先生", "收", "微信", "加v", "qq", "abc_123", "my name is ",
+            "John Smith", "Regards, ", "12 Oak Lane", ", ", "Flat 3, ", "SW1A 1AA", "浙江省杭州市", "文一路", "号", "栋", "室",
+            "京A", "12345", "护照", "E12345678", "passport ", "987-65-4320", "ssn ", "一三八", "零零", "five ", "①③⑧", "(at)", " dot ",
+            "A123456(3)", "a@example.com", "@example.com", "me @ ", "qq.com", ".com", "[PHONE]", "[", "]", "😡",
         ]).prop_map(str::to_owned),
         1 => "[a-zA-Z一-龥]{1,4}",
     ];
@@ -77,7 +80,9 @@ proptest! {
     ) {
         prop_assume!(!["号", "號", "码", "碼", "单", "單", "元", "块", "塊"].iter().any(|c| before.contains(c) || after.contains(c)));
         let text = format!("{before}{number}{after}");
-        prop_assert_eq!(mask(&text).text, format!("{before}[PHONE]{after}"));
+        // What stands beside it may be a name.
+        let masked = mask(&text).text;
+        prop_assert!(masked.contains("[PHONE]") && !masked.contains(&number), "{}", masked);
     }
 
     #[test]

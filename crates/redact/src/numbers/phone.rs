@@ -6,7 +6,7 @@
 use super::id_card::is_day;
 use super::{Found, Joint, Reading};
 use crate::Kind;
-use crate::cues::Context;
+use crate::cues::{Context, Cue};
 
 pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
     if context.amount {
@@ -39,6 +39,7 @@ pub(super) fn mobile(reading: &Reading<'_>, context: Context) -> Option<Found> {
             _ => {
                 is_mobile_grouping(reading, from, shape.lengths(), joints)
                     && !reading.continues_leftwards()
+                    && !(reading.continues_code() && context.cue != Some(Cue::Phone))
             }
         };
         let fits = joined
@@ -228,7 +229,7 @@ fn north_american(reading: &Reading<'_>, context: Context) -> Option<Found> {
             [3, 3, 4] => called || !spaced || !is_round(reading.number(6, 10)),
             [1, 3, 3, 4] => true,
             [3, 7] => joints.has(Joint::BRACKET),
-            [10 | 11] => called,
+            [10 | 11] | [1, 1, 1, 1, 1, 1, 1, ..] => called,
             _ => false,
         };
         let fits = grouped && !joints.has(Joint::OTHER) && !reading.runs_into_letters(to);
@@ -280,7 +281,8 @@ fn announced(reading: &Reading<'_>, context: Context) -> Option<Found> {
             | [4, 6]
             | [5, 5]
             | [5, 6]
-            | [2, 2, 2, 2] => true,
+            | [2, 2, 2, 2]
+            | [1, 1, 1, 1, 1, 1, 1, ..] => true,
             _ => false,
         };
         let fits = grouped
@@ -291,16 +293,58 @@ fn announced(reading: &Reading<'_>, context: Context) -> Option<Found> {
     })
 }
 
-/// The unit after the line of a company: `400-820-8820`, `800 820 8820`, `4008208820`.
+/// The unit after the line of a company: `400-820-8820`, `1010 1111`, `1-800-555-0199`,
+/// `0800 123 4567`.
 ///
 /// Such a line is passed over whole, so that no shorter number is found within it.
 pub(super) fn service_line(reading: &Reading<'_>) -> Option<usize> {
+    mainland_line(reading).or_else(|| toll_free(reading)).or_else(|| british_line(reading))
+}
+
+/// `400` and `800` with ten digits, `9510` and `1010` with eight.
+fn mainland_line(reading: &Reading<'_>) -> Option<usize> {
+    if has_plus(reading) {
+        return None;
+    }
+    if matches!(reading.number(0, 4), 1010 | 9510)
+        && let Some((shape, joints)) = reading.shape(0, 8)
+    {
+        let is_line = matches!(shape.lengths(), [8] | [4, 4] | [5, 3]) && joints.is_plain();
+        return is_line.then(|| reading.end(8));
+    }
     let (shape, joints) = reading.shape(0, 10)?;
     let is_line = matches!(reading.number(0, 3), 400 | 800)
-        && matches!(shape.lengths(), [10] | [3, 3, 4] | [3, 4, 3] | [4, 3, 3] | [3, 7])
-        && joints.is_plain()
-        && !has_plus(reading);
+        && matches!(
+            shape.lengths(),
+            [10] | [3, 3, 4] | [3, 4, 3] | [4, 3, 3] | [3, 7] | [3, 1, 3, 3]
+        )
+        && joints.is_plain();
     is_line.then(|| reading.end(10))
+}
+
+/// North American codes that the called party pays for.
+fn toll_free(reading: &Reading<'_>) -> Option<usize> {
+    [0, 1].into_iter().find_map(|from| {
+        let (shape, joints) = reading.shape(0, from + 10)?;
+        let is_line = (from == 0 || reading.digits[0] == 1)
+            && matches!(reading.number(from, from + 3), 800 | 833 | 844 | 855 | 866 | 877 | 888)
+            && matches!(shape.lengths(), [3, 3, 4] | [1, 3, 3, 4] | [4, 3, 4])
+            && !joints.has(Joint::OTHER);
+        is_line.then(|| reading.end(from + 10))
+    })
+}
+
+/// British codes that no person has: `0800`, `0808`, `03xx`, `084x`, `087x`.
+fn british_line(reading: &Reading<'_>) -> Option<usize> {
+    let code = reading.number(0, 4);
+    let is_code = matches!(code, 800 | 808 | 300..=399 | 843..=845 | 870..=873);
+    let (shape, joints) = reading.shape(0, 11)?;
+    // Mainland area codes begin like that, too, and are not followed by three digits.
+    let is_line = is_code
+        && matches!(shape.lengths(), [4, 3, 4] | [11])
+        && (!shape.is_single() || matches!(code, 800 | 808))
+        && joints.is_plain();
+    is_line.then(|| reading.end(11))
 }
 
 fn is_calendar_day(reading: &Reading<'_>, from: usize) -> bool {

@@ -1,0 +1,119 @@
+//! Number plates of vehicles.
+
+use crate::fold::Unit;
+use crate::view::View;
+
+/// What the plates of the mainland begin with.
+const PROVINCES: &str =
+    "京津沪滬冀豫云雲辽遼黑湘皖鲁魯新苏蘇浙赣贛鄂桂甘晋晉蒙陕陝吉闽閩贵貴粤粵青藏川宁寧琼瓊渝";
+
+/// What they may end with in place of the last character.
+const ENDINGS: &str = "挂学警港澳领使试超";
+
+const CUES: &[&str] = &[
+    "number plate",
+    "license plate",
+    "licence plate",
+    "plate number",
+    "plate",
+    "car reg",
+    "my reg",
+    "reg number",
+    "vehicle registration",
+    "registration number",
+    "registration",
+    "tags",
+];
+
+const FILLERS: &[&str] = &[" ", ":", "#", "is", "are", "no", "no.", "number", "("];
+
+/// The plates in `units`, as first unit and one past the last.
+pub(crate) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
+    let view = View(units);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < view.len() {
+        match chinese(view, at).or_else(|| english(view, at)) {
+            Some(end) => {
+                found.push((at, end));
+                at = end;
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// A province, a letter and five or six letters and digits, one of them a digit: GA 36-2018.
+fn chinese(view: View<'_>, at: usize) -> Option<usize> {
+    if !PROVINCES.contains(view.at(at)) {
+        return None;
+    }
+    let gap = |ch: char| matches!(ch, '.' | ' ' | '-');
+    let letter = view.skip(at + 1, 1, |ch| ch == '-');
+    // No office has a letter behind V; 新X5 is a car.
+    if !matches!(view.at(letter), 'a'..='h' | 'j'..='v' | 'z') {
+        return None;
+    }
+    let cued = view
+        .before_any(
+            view.skip_back(at, 6, |ch| " :是为號号码".contains(ch)),
+            &["车牌", "車牌", "牌照", "车"],
+        )
+        .is_some();
+    let first = view.skip(letter + 1, 2, gap);
+    let mut end = first;
+    let (mut count, mut digits) = (0, 0);
+    while count < 6 {
+        let here = if cued && count > 0 { view.skip(end, 1, gap) } else { end };
+        let ch = view.at(here);
+        if !ch.is_ascii_alphanumeric() {
+            break;
+        }
+        count += 1;
+        digits += usize::from(ch.is_ascii_digit());
+        end = here + 1;
+    }
+    if count == 4 && digits > 0 && ENDINGS.contains(view.at(end)) {
+        return Some(end + 1);
+    }
+    if ENDINGS.contains(view.at(end)) && count == 5 {
+        return Some(end + 1);
+    }
+    let whole = matches!(count, 5 | 6)
+        && digits > 0
+        && !view.at(end).is_ascii_alphanumeric()
+        && !(view.at(end) == '-' && view.at(end + 1).is_ascii_alphanumeric());
+    // 京B 20240 is a permit; six characters belong to electric cars, D or F in front or behind.
+    let electric = count != 6
+        || ('a'..='k').contains(&view.at(first))
+        || ('a'..='k').contains(&view.before(end));
+    (whole && electric).then_some(end)
+}
+
+/// Capitals and digits after a cue, in one word or two.
+fn english(view: View<'_>, at: usize) -> Option<usize> {
+    let is_part = |i: usize| view.exact(i).is_ascii_uppercase() || view.exact(i).is_ascii_digit();
+    if !is_part(at) || view.before(at).is_ascii_alphanumeric() {
+        return None;
+    }
+    let mut cue = at;
+    while let Some(before) = view.before_any(cue, FILLERS).filter(|_| at - cue < 12) {
+        cue = before;
+    }
+    if cue == at || view.before_any(cue, CUES).is_none() && view.before_any(cue + 2, CUES).is_none()
+    {
+        return None;
+    }
+    let word = |from: usize| (from..from + 9).find(|&i| !is_part(i)).unwrap_or(from + 9);
+    let mut end = word(at);
+    if matches!(view.at(end), ' ' | '-') && is_part(end + 1) && end - at <= 4 {
+        let second = word(end + 1);
+        if !view.at(second).is_ascii_alphanumeric() && second - end <= 6 {
+            end = second;
+        }
+    }
+    let count = |is: fn(&char) -> bool| (at..end).map(|i| view.at(i)).filter(is).count();
+    let (letters, digits) = (count(char::is_ascii_alphabetic), count(char::is_ascii_digit));
+    (letters > 0 && digits > 0 && (4..=8).contains(&(letters + digits))).then_some(end)
+}

@@ -1,0 +1,104 @@
+//! Reading words in the units of a text, case aside. Every look is bounded by the word looked for.
+
+use crate::fold::Unit;
+
+/// What stands beyond either end of a text, and is no character of any.
+const NOTHING: char = '\0';
+
+/// The units of a text as the characters that a reader sees.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'u>(pub(crate) &'u [Unit]);
+
+impl View<'_> {
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The character at `at` as it was written, or [`NOTHING`].
+    pub(crate) fn exact(self, at: usize) -> char {
+        #[cfg(test)]
+        crate::fold::tests::READ.with(|read| read.set(read.get() + 1));
+        self.0.get(at).map_or(NOTHING, |unit| unit.ch)
+    }
+
+    /// The character at `at` in lower case, or [`NOTHING`].
+    pub(crate) fn at(self, at: usize) -> char {
+        self.exact(at).to_ascii_lowercase()
+    }
+
+    /// The character in front of `at` in lower case, or [`NOTHING`].
+    pub(crate) fn before(self, at: usize) -> char {
+        at.checked_sub(1).map_or(NOTHING, |at| self.at(at))
+    }
+
+    /// Whether `word`, in lower case, stands at `at`.
+    pub(crate) fn starts(self, at: usize, word: &str) -> bool {
+        word.chars().enumerate().all(|(i, ch)| self.at(at + i) == ch)
+    }
+
+    /// Whether `word`, in lower case, ends in front of `end`.
+    pub(crate) fn ends(self, end: usize, word: &str) -> bool {
+        let length = word.chars().count();
+        end.checked_sub(length).is_some_and(|at| self.starts(at, word))
+    }
+
+    /// The longest of `words` at `at`, as the unit behind it. Words of letters end at letters only.
+    pub(crate) fn after_any(self, at: usize, words: &[&str]) -> Option<usize> {
+        let first = self.at(at);
+        let mut longest = None;
+        for word in words {
+            // Most words are told apart by their first character.
+            if !word.starts_with(first) || !self.starts(at, word) {
+                continue;
+            }
+            let end = at + word.chars().count();
+            let cut = word.ends_with(|ch: char| ch.is_ascii_alphabetic())
+                && self.at(end).is_ascii_alphabetic();
+            if !cut {
+                longest = longest.max(Some(end));
+            }
+        }
+        longest
+    }
+
+    /// The longest of `words` that ends in front of `end`, as its first unit. Words of letters
+    /// begin behind letters only.
+    pub(crate) fn before_any(self, end: usize, words: &[&str]) -> Option<usize> {
+        let last = self.before(end);
+        let mut longest: Option<usize> = None;
+        for word in words {
+            if !word.ends_with(last) || !self.ends(end, word) {
+                continue;
+            }
+            let start = end - word.chars().count();
+            let cut = word.starts_with(|ch: char| ch.is_ascii_alphabetic())
+                && self.before(start).is_ascii_alphabetic();
+            if !cut {
+                longest = Some(longest.map_or(start, |longest| longest.min(start)));
+            }
+        }
+        longest
+    }
+
+    /// The unit behind at most `most` units from `at` for which `is_part` holds.
+    pub(crate) fn skip(self, at: usize, most: usize, is_part: impl Fn(char) -> bool) -> usize {
+        let end = (at + most).min(self.len()).max(at);
+        (at..end).find(|&i| !is_part(self.at(i))).unwrap_or(end)
+    }
+
+    /// The first of at most `most` units that end in front of `end` for which `is_part` holds.
+    pub(crate) fn skip_back(
+        self,
+        end: usize,
+        most: usize,
+        is_part: impl Fn(char) -> bool,
+    ) -> usize {
+        let start = end.saturating_sub(most);
+        (start..end).rev().find(|&i| !is_part(self.at(i))).map_or(start, |i| i + 1)
+    }
+}
+
+/// Whether `ch` is a Chinese character.
+pub(crate) fn is_han(ch: char) -> bool {
+    matches!(ch, '\u{4e00}'..='\u{9fff}' | '\u{3400}'..='\u{4dbf}' | '〇')
+}
