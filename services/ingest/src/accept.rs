@@ -1,5 +1,5 @@
 //! What becomes of one event on its way into the log: checked, masked, its ids replaced by
-//! keyed pseudonyms, encoded. Pure: no clock, no I/O; the same event, time and key give the
+//! keyed pseudonyms, encoded. Pure: no clock, no I/O; the same event, lead, time and key give the
 //! same bytes.
 //!
 //! | field | what the log holds |
@@ -9,7 +9,8 @@
 //! | `customer.id` | pseudonym of [`Subject::Customer`]; the author's id where role customer gives none |
 //! | `event_id`, `target`, `reply_to`, `source`, names of `attrs` | as they are; a pseudonym of [`Subject::Event`] where masking would change them |
 //! | `order` | as it is, digits of any length included; e-mail addresses masked |
-//! | `text` and every other text | masked |
+//! | `text` | masked, as the continuation of what its author wrote shortly before |
+//! | every other text | masked |
 //!
 //! Names that tell things apart are never masked, for two of them could become one: a `source`
 //! `whatsapp:+8613800138000` and its neighbour would share the identities of their events. All
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, author, event, log_entry};
 use zhili_proto::timestamp;
-use zhili_redact::{Kind, PseudonymKey, Subject, mask, pseudonym};
+use zhili_redact::{Kind, Lead, Masked, PseudonymKey, Subject, mask, mask_after, pseudonym};
 use zhili_runtime::auth::Tenant;
 
 use crate::check::check;
@@ -58,6 +59,21 @@ const ORDER: &str = "order no. ";
 /// # Errors
 /// The first fault that was found, by field.
 pub fn prepare(
+    event: Event,
+    tenant: &Tenant,
+    now_ms: i64,
+    key: &PseudonymKey,
+    limits: &Limits,
+) -> Result<Prepared, Rejection> {
+    prepare_after(&Lead::default(), event, tenant, now_ms, key, limits)
+}
+
+/// [`prepare`] for a message whose author wrote `lead` shortly before.
+///
+/// # Errors
+/// The first fault that was found, by field.
+pub fn prepare_after(
+    lead: &Lead,
     mut event: Event,
     tenant: &Tenant,
     now_ms: i64,
@@ -75,7 +91,7 @@ pub fn prepare(
     }
     let names = Names { key, tenant: tenant.as_str() };
     replace_ids(&mut event, &names);
-    let masked = mask_texts(&mut event);
+    let masked = mask_texts(lead, &mut event);
     let key = Bytes::from(format!("{tenant}/{}", event.conversation_id));
     let entry = LogEntry { entry: Some(log_entry::Entry::Event(event)) };
     Ok(Prepared::Record(Record { key, value: entry.encode_to_vec().into(), masked }))
@@ -133,10 +149,11 @@ fn replace_ids(event: &mut Event, names: &Names<'_>) {
     }
 }
 
-fn mask_texts(event: &mut Event) -> Vec<Kind> {
+fn mask_texts(lead: &Lead, event: &mut Event) -> Vec<Kind> {
     let mut masked = Vec::new();
+    let text = std::mem::take(&mut event.text);
+    event.text = clean(mask_after(lead, &text), &mut masked).unwrap_or(text);
     let texts = [
-        &mut event.text,
         &mut event.channel,
         &mut event.content_type,
         &mut event.lang,
@@ -157,9 +174,16 @@ fn mask_texts(event: &mut Event) -> Vec<Kind> {
 }
 
 fn mask_in_place(text: &mut String, masked: &mut Vec<Kind>) {
-    let found = mask(text);
-    masked.extend(found.spans.iter().map(|span| span.kind));
-    if let Cow::Owned(clean) = found.text {
+    if let Some(clean) = clean(mask(text), masked) {
         *text = clean;
+    }
+}
+
+/// The masked text where it differs; counts what was masked.
+fn clean(found: Masked<'_>, masked: &mut Vec<Kind>) -> Option<String> {
+    masked.extend(found.spans.iter().map(|span| span.kind));
+    match found.text {
+        Cow::Owned(clean) => Some(clean),
+        Cow::Borrowed(_) => None,
     }
 }

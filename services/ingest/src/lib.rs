@@ -12,6 +12,7 @@ mod config;
 mod count;
 mod grpc;
 mod http;
+mod leads;
 mod log_health;
 mod metrics;
 mod parse;

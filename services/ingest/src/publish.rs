@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +15,10 @@ use zhili_redact::{Kind, PseudonymKey};
 use zhili_runtime::auth::Principal;
 use zhili_runtime::{ErrorCode, ServiceError};
 
-use crate::accept::{Prepared, Record, prepare};
+use crate::accept::{Prepared, Record, prepare_after};
 use crate::budget::{Budget, Held, RETRY};
 use crate::config::{Config, Limits};
+use crate::leads::Leads;
 use crate::log_health::LogHealth;
 use crate::metrics::Metrics;
 use crate::parse::Element;
@@ -38,6 +39,7 @@ pub(crate) struct Publisher {
     topic: Arc<str>,
     partitions: u32,
     key: PseudonymKey,
+    leads: Mutex<Leads>,
     clock: Clock,
     health: LogHealth,
     patience: Duration,
@@ -103,6 +105,7 @@ impl Publisher {
             topic: topics::EVENTS.into(),
             partitions,
             key,
+            leads: Mutex::default(),
             clock: system_clock(),
             health,
             patience: config.append_timeout(),
@@ -144,7 +147,12 @@ impl Publisher {
         let now_ms = (self.clock)();
         for Element { event_id, traceparent, event } in elements {
             let prepared = event.and_then(|event| {
-                prepare(event, &principal.tenant, now_ms, &self.key, &self.limits)
+                let lead = self
+                    .leads
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .before(principal.tenant.as_str(), &event);
+                prepare_after(&lead, event, &principal.tenant, now_ms, &self.key, &self.limits)
             });
             let outcome = match prepared {
                 Ok(Prepared::Record(record)) => {
