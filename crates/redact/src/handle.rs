@@ -185,7 +185,7 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
         }
         let end = view.skip(at + 1, *LETTERS.end(), is_id_part);
         if !may_be_id(view, at, end) {
-            at = end.max(at + 1);
+            at += 1;
             continue;
         }
         let id = announced(view, at)
@@ -197,8 +197,8 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
                 found.push((start, past));
                 at = past;
             }
-            None if view.at(at) == 'q' => at += 1,
-            None => at = end.max(at + 1),
+            // Inside the word there may be one that begins with qq.
+            None => at += 1,
         }
     }
     found
