@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -190,6 +190,18 @@ proptest! {
             prop_assert_eq!((outputs.len(), partition.hash()), before);
         }
         prop_assert_eq!(outputs, expected);
+    }
+
+    #[test]
+    fn no_signal_is_told_twice(records in busy_log()) {
+        let (mut outputs, mut partition) = fold(&records);
+        drain(&mut partition, &mut outputs);
+        let mut known = BTreeSet::new();
+        for output in &outputs {
+            if let Output::Signal(signal) = output {
+                prop_assert!(known.insert(&signal.signal_id), "{signal:#?}");
+            }
+        }
     }
 
     #[test]
