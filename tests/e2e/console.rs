@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use zhili_tests::{Options, System, has_library};
+use zhili_tests::{Options, System, has_library, samples};
 
 /// What `smoke.mjs` ends with where there is nothing to look with.
 const NO_BROWSER: i32 = 75;
@@ -13,10 +13,9 @@ async fn every_page_of_the_console_shows_the_samples_and_does_what_it_says() {
     if !has_library("console") {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let web = root.join("services/metrics/web");
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/metrics/web");
     let mut system = System::start(Options::default());
-    system.publish(&[root.join("tests/samples")]);
+    system.publish(&samples::files());
     system.settle().await;
     let smoke = Command::new("node")
         .arg(web.join("smoke.mjs"))
