@@ -66,6 +66,8 @@ fn main() {
             detail: "HTTP 200".to_owned(),
             duration_ms: 12,
             retry_after_ms: 0,
+            code: "500".to_owned(),
+            excerpt: "busy".to_owned(),
         };
         partition.apply(now, Entry::Result(result), &mut events);
         told += events.len();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Answer, Command};
 use crate::id::{PageId, digest, spell};
 use crate::incident::Incident;
-use crate::page::Page;
+use crate::page::{Attempt, Page};
 use crate::silence::Silence;
 
 /// What happened.
@@ -53,6 +53,9 @@ pub enum EventKind {
     Refused,
     /// A command came again and was answered again; the incident is unchanged.
     Repeated,
+    /// An attempt to deliver a page has come to something that changes nothing yet: another one
+    /// follows, or is not needed. The incident is unchanged.
+    Attempted,
 }
 
 impl EventKind {
@@ -76,6 +79,7 @@ impl EventKind {
             Self::SilenceExpired => "silence_expired",
             Self::Refused => "refused",
             Self::Repeated => "repeated",
+            Self::Attempted => "attempted",
         }
     }
 }
@@ -92,7 +96,8 @@ pub struct IncidentEvent {
     /// Team of the incident or of the refused command.
     pub team: String,
     /// The incident right after the event; absent when a command named none that is known or was
-    /// about a silence. Every event but `Refused` and `Repeated` raises its version by one.
+    /// about a silence. Every event but `Refused`, `Repeated` and `Attempted` raises its version by
+    /// one.
     pub incident: Option<Arc<Incident>>,
     /// When it was folded: log time, milliseconds since the Unix epoch.
     pub at_ms: i64,
@@ -103,10 +108,12 @@ pub struct IncidentEvent {
     pub actor: String,
     /// Words of the person who caused it, or the reason.
     pub note: String,
-    /// The page, for `Paged` and `DeliveryFailed`.
+    /// The page, for `Paged`, `DeliveryFailed` and `Attempted`.
     pub page: Option<Page>,
     /// The silence, for commands about one.
     pub silence: Option<Silence>,
+    /// The attempt whose result it is; absent if no result of an attempt caused it.
+    pub attempt: Option<Attempt>,
     /// The command that caused it; empty if none did.
     pub command_id: String,
     /// What came of that command.
@@ -117,6 +124,11 @@ pub struct IncidentEvent {
 pub(crate) fn event_id(incident: &Incident) -> String {
     let parts = [&incident.incident_id.0[..], &incident.version.to_le_bytes()];
     spell("evt_", digest("event", &parts))
+}
+
+/// Identity of the event that tells what came of an attempt.
+pub(crate) fn attempt_id(page_id: PageId, attempt: u32) -> String {
+    spell("evt_", digest("attempt", &[&page_id.0, &attempt.to_le_bytes()]))
 }
 
 /// Identity of the nth event that changed no incident.
@@ -133,6 +145,7 @@ pub(crate) struct Cause {
     pub(crate) actor: String,
     pub(crate) note: String,
     pub(crate) page: Option<PageId>,
+    pub(crate) attempt: Option<Attempt>,
     pub(crate) command_id: String,
 }
 

@@ -249,8 +249,7 @@ impl Tracked {
             .ok_or(Ignored::UnknownPage)?;
         let (detail, retry_after_ms) = (result.detail.clone(), result.retry_after_ms);
         let settled = page.settle(result, context.now_ms)?;
-        let claimed_at_ms =
-            page.log.iter().find(|kept| kept.attempt == attempt).map(|kept| kept.claimed_at_ms);
+        let told = page.log.iter().find(|kept| kept.attempt == attempt).cloned();
         context.health.record(
             (&incident.tenant, &incident.team, &page.destination),
             outcome,
@@ -260,9 +259,10 @@ impl Tracked {
         let place = (incident.tenant.clone(), incident.team.clone(), page.destination.clone());
         context.paces.close(&place, page.channel, retry_after_ms, context.now_ms);
         let cause = Cause {
-            effective_ms: claimed_at_ms,
+            effective_ms: told.as_ref().map(|attempt| attempt.claimed_at_ms),
             note: detail,
             page: Some(page_id),
+            attempt: told,
             ..Cause::default()
         };
         match settled {
@@ -270,6 +270,10 @@ impl Tracked {
             Settled::Failed => {
                 self.emit(EventKind::DeliveryFailed, cause, context);
                 self.leave_failed_step(page_id, context);
+            }
+            // One that is no longer kept could not be told from its repetition.
+            Settled::Cancelled | Settled::Open if cause.attempt.is_some() => {
+                self.emit_attempted(cause, context);
             }
             Settled::Cancelled | Settled::Open => {}
         }

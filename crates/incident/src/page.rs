@@ -48,6 +48,10 @@ pub struct DeliveryResult {
     pub duration_ms: i64,
     /// The receiver asked to wait this long before the next try; 0 if it did not.
     pub retry_after_ms: i64,
+    /// The receiver's own code for what came of it; empty if it gave none.
+    pub code: String,
+    /// The start of its answer, without personal data and secrets.
+    pub excerpt: String,
 }
 
 /// Outcome of a send.
@@ -254,6 +258,10 @@ pub struct Attempt {
     pub detail: String,
     /// How long the send took, milliseconds.
     pub duration_ms: i64,
+    /// The receiver's own code; empty if it gave none.
+    pub code: String,
+    /// The start of its answer; kept with the newest attempt alone.
+    pub excerpt: String,
 }
 
 /// One notification to one destination.
@@ -378,6 +386,9 @@ impl Page {
         if self.log.len() == KEPT_ATTEMPTS {
             self.log.remove(0);
         }
+        for earlier in &mut self.log {
+            earlier.excerpt.clear();
+        }
         self.log.push(Attempt {
             attempt: claim.attempt,
             owner: claim.owner.clone(),
@@ -386,6 +397,8 @@ impl Page {
             outcome: None,
             detail: String::new(),
             duration_ms: 0,
+            code: String::new(),
+            excerpt: String::new(),
         });
         self.state = PageState::Sending {
             owner: claim.owner,
@@ -413,6 +426,8 @@ impl Page {
             attempt.settled_at_ms = Some(now_ms);
             attempt.detail.clone_from(&result.detail);
             attempt.duration_ms = result.duration_ms;
+            attempt.code.clone_from(&result.code);
+            attempt.excerpt.clone_from(&result.excerpt);
         }
         if self.state == PageState::Delivered {
             return Ok(Settled::Open);

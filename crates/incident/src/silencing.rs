@@ -46,6 +46,7 @@ impl Partition {
             actor: command.actor.clone(),
             note,
             page: None,
+            attempt: None,
             silence,
             command_id: command.command_id.clone(),
             answer: Some(answer),

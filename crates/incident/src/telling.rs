@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::{Answer, Command};
-use crate::event::{Cause, EventKind, IncidentEvent, event_id, reply_id};
+use crate::event::{Cause, EventKind, IncidentEvent, attempt_id, event_id, reply_id};
 use crate::incident::{Incident, State};
 use crate::lifecycle::{Context, Notices, Tracked};
 
@@ -69,6 +69,20 @@ impl Tracked {
         self.forget_settled_pages();
     }
 
+    /// Tells what came of an attempt that changes nothing yet.
+    pub(crate) fn emit_attempted(&mut self, cause: Cause, context: &mut Context<'_>) {
+        let version = self.incident.version;
+        self.emit(EventKind::Attempted, cause, context);
+        self.incident.version = version;
+        let Some(event) = context.events.last_mut() else { return };
+        if let Some((page, attempt)) = event.page.as_ref().zip(event.attempt.as_ref()) {
+            event.event_id = attempt_id(page.page_id, attempt.attempt);
+        }
+        if let Some(incident) = &mut event.incident {
+            Arc::make_mut(incident).version = version;
+        }
+    }
+
     /// Raises the version and tells of it.
     pub(crate) fn emit(&mut self, kind: EventKind, cause: Cause, context: &mut Context<'_>) {
         self.incident.version += 1;
@@ -84,6 +98,7 @@ impl Tracked {
             note: cause.note,
             page: cause.page.and_then(|page_id| incident.page(page_id).cloned()),
             silence: None,
+            attempt: cause.attempt,
             command_id: cause.command_id,
             answer: None,
             incident: Some(incident),
@@ -133,6 +148,7 @@ pub(crate) fn reply(
         note,
         page: None,
         silence: None,
+        attempt: None,
         command_id: command.command_id.clone(),
         answer: Some(answer),
     });

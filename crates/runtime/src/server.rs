@@ -70,7 +70,8 @@ impl Server {
         self
     }
 
-    /// Adds HTTP routes that anybody may call: such as show nothing of any tenant.
+    /// Adds HTTP routes that need no token: such as show nothing of any tenant, or know their
+    /// callers in another way.
     #[must_use]
     pub fn open(mut self, router: Router) -> Self {
         self.open = self.open.merge(router);

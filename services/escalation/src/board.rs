@@ -3,7 +3,7 @@
 //!
 //! It holds the records of that log as they are, because it hands them out as they are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use zhili_proto::escalation::v1 as pb;
 use zhili_proto::escalation::v1::incident_event::Type;
 use zhili_proto::millis;
 
+/// Attempts kept with an incident, the newest; all of them are in the log.
+const KEPT_ATTEMPTS: usize = 200;
 /// Pauses before a read is tried again, growing from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -39,6 +41,8 @@ pub(crate) struct Board {
 struct State {
     incidents: HashMap<String, Arc<pb::Incident>>,
     silences: HashMap<String, pb::Silence>,
+    /// Of the same incidents, at most [`KEPT_ATTEMPTS`] each.
+    attempts: HashMap<String, VecDeque<pb::DeliveryAttempt>>,
     /// Resolved incidents by when they are to be forgotten.
     forget: BTreeSet<(i64, String)>,
     partitions: Vec<Place>,
@@ -110,6 +114,7 @@ impl Board {
         let state = State {
             incidents: HashMap::new(),
             silences: HashMap::new(),
+            attempts: HashMap::new(),
             forget: BTreeSet::new(),
             partitions,
             waiting: HashMap::new(),
@@ -210,6 +215,11 @@ impl Board {
         state.incidents.get(incident_id).filter(|incident| incident.tenant == tenant).cloned()
     }
 
+    /// What came of the attempts to deliver the pages of an incident, oldest first.
+    pub(crate) fn attempts(&self, incident_id: &str) -> Vec<pb::DeliveryAttempt> {
+        self.read().attempts.get(incident_id).into_iter().flatten().cloned().collect()
+    }
+
     /// Incidents of a tenant, open ones first, newest first among each.
     pub(crate) fn list(&self, tenant: &str, team: &str, all: bool) -> Vec<Arc<pb::Incident>> {
         let state = self.read();
@@ -308,6 +318,13 @@ impl State {
                 let at = resolved.saturating_add(RESOLVED_FOR_MS);
                 self.forget.insert((at, incident.incident_id.clone()));
             }
+            if let Some(attempt) = &event.attempt {
+                let attempts = self.attempts.entry(incident.incident_id.clone()).or_default();
+                if attempts.len() == KEPT_ATTEMPTS {
+                    attempts.pop_front();
+                }
+                attempts.push_back(attempt.clone());
+            }
             self.incidents.insert(incident.incident_id.clone(), Arc::new(incident.clone()));
         }
         while let Some((at, _)) = self.forget.first()
@@ -315,6 +332,7 @@ impl State {
             && let Some((_, incident_id)) = self.forget.pop_first()
         {
             self.incidents.remove(&incident_id);
+            self.attempts.remove(&incident_id);
         }
         if let Some(silence) = &event.silence {
             self.silences.insert(silence.silence_id.clone(), silence.clone());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use zhili_incident::{Family, Incident, Page, Reason, Severity, Signal, State};
 
 use crate::convert::severity_name;
+use crate::link::Links;
 
 /// Rules named on a card; a person reads the first few.
 const MOST_REASONS: usize = 20;
@@ -64,6 +65,8 @@ pub(crate) struct Card {
     /// Incidents whose pages had no room of their own at the destination: this one tells of
     /// them as well.
     pub(crate) others: Vec<Other>,
+    /// It is about nothing: somebody tries the destination out.
+    pub(crate) is_test: bool,
 }
 
 /// An incident that is told of with another.
@@ -102,12 +105,11 @@ pub(crate) struct Next {
 }
 
 impl Card {
-    /// `link` is a template with `{incident_id}`; empty for no link.
     pub(crate) fn of(
         incident: &Incident,
         page: &Page,
         others: &[(&Incident, &Page)],
-        link: &str,
+        links: &Links,
     ) -> Self {
         let text = |part: fn(&Signal) -> &String| {
             let newest = incident.evidence.iter().rev().map(|signal| part(signal));
@@ -145,9 +147,55 @@ impl Card {
             pass: page.pass + 1,
             next_at_ms: incident.next_at_ms,
             next: next(incident, page),
-            link: link.replace("{incident_id}", &incident_id),
-            others: others.iter().map(|(incident, _)| Other::of(incident, link)).collect(),
+            link: links.of(&incident.tenant, &incident_id, page),
+            others: others.iter().map(|(other, of)| Other::of(other, of, links)).collect(),
+            is_test: false,
             incident_id,
+        }
+    }
+
+    /// A card for trying a destination out, told from others by `number`.
+    pub(crate) fn test(
+        tenant: &str,
+        team: &str,
+        destination: &str,
+        at_ms: i64,
+        number: u64,
+    ) -> Self {
+        Self {
+            incident_id: format!("test_{number:016x}"),
+            version: 0,
+            state: State::Triggered,
+            severity: Severity::Info,
+            family: Family::Complaint,
+            kind: "test".to_owned(),
+            category: String::new(),
+            reasons: Vec::new(),
+            excerpt: String::new(),
+            messages: Vec::new(),
+            signals: 0,
+            tenant: tenant.to_owned(),
+            team: team.to_owned(),
+            conversation_id: String::new(),
+            customer: String::new(),
+            agent: String::new(),
+            queue: String::new(),
+            channel: String::new(),
+            triggered_at_ms: at_ms,
+            previous: None,
+            page_id: format!("ntf_test_{number:016x}"),
+            destination: destination.to_owned(),
+            reason: Reason::Triggered,
+            created_at_ms: at_ms,
+            policy: String::new(),
+            step: 0,
+            steps: 0,
+            pass: 1,
+            next_at_ms: None,
+            next: None,
+            link: String::new(),
+            others: Vec::new(),
+            is_test: true,
         }
     }
 
@@ -159,6 +207,9 @@ impl Card {
     /// What has happened to the incident that this page is about, as the last word of an event
     /// type.
     pub(crate) fn happened(&self) -> &'static str {
+        if self.is_test {
+            return "test";
+        }
         match self.reason {
             Reason::Triggered
             | Reason::SeverityRise
@@ -240,7 +291,7 @@ impl Card {
 }
 
 impl Other {
-    fn of(incident: &Incident, link: &str) -> Self {
+    fn of(incident: &Incident, page: &Page, links: &Links) -> Self {
         let incident_id = incident.incident_id.to_string();
         let about = if incident.category.is_empty() { &incident.kind } else { &incident.category };
         Self {
@@ -248,7 +299,7 @@ impl Other {
             family: incident.family,
             about: about.clone(),
             conversation_id: incident.conversation_id.clone(),
-            link: link.replace("{incident_id}", &incident_id),
+            link: links.of(&incident.tenant, &incident_id, page),
             incident_id,
         }
     }

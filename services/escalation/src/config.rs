@@ -18,6 +18,12 @@ pub struct Config {
     /// Where a person sees an incident, with `{incident_id}` for its id, such as
     /// `https://zhili.example/incidents/{incident_id}`; goes into every page. Empty for none.
     pub link: String,
+    /// Address under which people reach this service, such as `https://page.zhili.example`. With
+    /// [`Config::link_secret`] the link of a page opens `/i/...` there, where whoever was paged
+    /// answers without logging in.
+    pub public_url: String,
+    /// Signs those links; at least 32 bytes that nobody can guess, the same for all replicas.
+    pub link_secret: Secret,
     /// Every destination may be in a private network or on this machine. Otherwise only those
     /// whose settings say `allow_private = true`.
     pub allow_private_destinations: bool,
@@ -38,6 +44,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7402)),
             member: "escalation-1".to_owned(),
             link: String::new(),
+            public_url: String::new(),
+            link_secret: Secret::default(),
             allow_private_destinations: false,
             default_webhook: None,
             max_sends: 256,

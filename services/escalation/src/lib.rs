@@ -20,6 +20,7 @@ mod cursor;
 #[cfg(test)]
 mod faulty;
 mod fold;
+mod link;
 mod metrics;
 mod owner;
 mod reach;

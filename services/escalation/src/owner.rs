@@ -22,6 +22,7 @@ use crate::card::Card;
 use crate::channel::{Send, Sender, Sent};
 use crate::convert;
 use crate::fold::Incidents;
+use crate::link::Links;
 use crate::metrics::{self, Metrics};
 use crate::reach::Reach;
 
@@ -40,7 +41,7 @@ pub(crate) struct Pager {
     /// Name of this process in its claims; unique per start.
     pub(crate) name: Arc<str>,
     pub(crate) sender: Sender,
-    pub(crate) link: Arc<str>,
+    pub(crate) links: Links,
     pub(crate) max_sends: usize,
     pub(crate) max_sends_per_destination: usize,
     pub(crate) metrics: Metrics,
@@ -251,7 +252,7 @@ impl Owner {
             page_id: page.page_id,
             attempt,
             destination: destination.clone(),
-            card: Card::of(incident, page, &others, &self.pager.link),
+            card: Card::of(incident, page, &others, &self.pager.links),
             claimed,
             traceparent: trace::traceparent_of(&span, &incoming),
             triggered_ms: first
@@ -415,6 +416,8 @@ impl Job {
             detail: sent.detail,
             duration_ms: started.elapsed().as_millis() as i64,
             retry_after_ms: sent.retry_after_ms,
+            code: sent.code,
+            excerpt: sent.excerpt,
         };
         ending.noted = self.note(result).await;
     }
@@ -514,7 +517,7 @@ mod tests {
             clock,
             name: Arc::from("one"),
             sender: Sender::new(false, zhili_runtime::config::Secret::default()).unwrap(),
-            link: Arc::from(""),
+            links: Links::default(),
             max_sends: 8,
             max_sends_per_destination: 8,
             metrics: Metrics::register(&mut Registry::default()),
@@ -619,7 +622,7 @@ mod tests {
             stage: Stage::Sending,
         };
         pager.lock().insert((page_id, 1), under_way);
-        let card = Card::of(incident, &incident.pages[0], &[], "");
+        let card = Card::of(incident, &incident.pages[0], &[], &Links::default());
         let destination = zhili_incident::Webhook {
             url: "http://[::1]/".into(),
             secret: None,

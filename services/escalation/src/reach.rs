@@ -61,6 +61,13 @@ impl Reach {
         warnings
     }
 
+    /// What the name of a destination stands for in a tenant's team now.
+    pub(crate) fn destination(&self, tenant: &str, team: &str, name: &str) -> Option<Destination> {
+        let settings = self.settings(tenant)?;
+        let config = settings.as_ref().as_ref().ok()?.as_ref()?;
+        config.team(team)?.destinations.get(name).cloned()
+    }
+
     /// Warnings about all tenants that are configured, and about those that are not.
     pub(crate) fn all(&self) -> Vec<String> {
         let mut tenants: Vec<String> = self.bundles.heads().into_keys().collect();

@@ -20,6 +20,7 @@ use crate::bundle::publish_default;
 use crate::channel::Sender;
 use crate::config::Config;
 use crate::fold::Incidents;
+use crate::link::{LEAST_SECRET, Links};
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Pager};
 use crate::reach::Reach;
@@ -28,6 +29,8 @@ use crate::watch::Watching;
 /// Consumer group of the service.
 pub const GROUP: &str = "escalation";
 
+/// Bytes of a link's address, without the token of a signed one.
+const LONGEST_LINK: usize = 512;
 /// A partition that has work and makes no progress for so long makes the service unready.
 const PATIENCE_MS: i64 = 30_000;
 /// How often to look whether somebody has become unreachable.
@@ -70,12 +73,13 @@ pub async fn serve(
     let own_secret = config.default_webhook.as_ref().map(|webhook| webhook.secret.clone());
     let sender = Sender::new(config.allow_private_destinations, own_secret.unwrap_or_default())
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
+    let links = Links::new(&config.link, &config.public_url, &config.link_secret);
     let pager = Pager {
         log: Arc::clone(&log),
         clock: Arc::clone(&clock),
         name: Arc::from(format!("{}/{:016x}", config.member, rand::random::<u64>())),
-        sender,
-        link: Arc::from(config.link.as_str()),
+        sender: sender.clone(),
+        links: links.clone(),
         max_sends: config.max_sends,
         max_sends_per_destination: config.max_sends_per_destination,
         metrics: metrics.clone(),
@@ -98,11 +102,14 @@ pub async fn serve(
             shutdown: context.shutdown.clone(),
         },
         metrics,
-        partitions,
+        sender,
         clock: Arc::clone(&clock),
+        links,
+        partitions,
     };
     let server = Server::default()
         .grpc(EscalationServiceServer::new(api.clone()))
+        .open(api::page::routes(api.clone()))
         .http(api::http::routes(api));
 
     // All of these end with this future, however it ends.
@@ -127,9 +134,9 @@ pub async fn serve(
     };
     let options = RunnerOptions::new(partitions, clock);
     let stop = context.shutdown.clone();
-    let folding = run_group(log, membership, make, bundles, options, progress, stop);
+    let folding = Box::pin(run_group(log, membership, make, bundles, options, progress, stop));
     let serving = async {
-        let outcome = server.serve(listener, &context).await;
+        let outcome = Box::pin(server.serve(listener, &context)).await;
         // Without a port nobody can acknowledge: the process should start again.
         context.shutdown.cancel();
         outcome
@@ -163,6 +170,23 @@ pub async fn serve(
 fn check(config: &Config) -> Result<(), Failure> {
     if config.member.is_empty() {
         return Err(Failure::Usage("member: empty; give this replica a name".to_owned()));
+    }
+    if config.public_url.is_empty() != config.link_secret.is_empty() {
+        return Err(Failure::Usage(
+            "public_url and link_secret: give both for signed links in pages, or neither"
+                .to_owned(),
+        ));
+    }
+    let secret = config.link_secret.expose();
+    if !secret.is_empty() && secret.len() < LEAST_SECRET {
+        return Err(Failure::Usage(format!(
+            "link_secret: {} bytes; give at least {LEAST_SECRET} that nobody can guess",
+            secret.len()
+        )));
+    }
+    // A link is never cut from a card, so it must not fill one.
+    if config.link.len().max(config.public_url.len()) > LONGEST_LINK {
+        return Err(Failure::Usage(format!("link, public_url: over {LONGEST_LINK} bytes")));
     }
     for (name, value) in [
         ("max_sends", config.max_sends),

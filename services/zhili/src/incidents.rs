@@ -1,14 +1,17 @@
 //! `zhili incidents`: what waits for a person.
 
 use clap::Subcommand;
+use zhili_proto::escalation::v1::delivery_result::Outcome;
 use zhili_proto::escalation::v1::escalation_service_client::EscalationServiceClient;
 use zhili_proto::escalation::v1::incident::Severity;
 use zhili_proto::escalation::v1::silence::Mode;
 use zhili_proto::escalation::v1::{
-    AcknowledgeRequest, CreateSilenceRequest, EscalateNowRequest, ExpireSilenceRequest, Family,
-    Incident, ListRequest, ListSilencesRequest, MarkFalsePositiveRequest, Matcher, ReassignRequest,
-    ResolveRequest, Silence, SnoozeRequest,
+    AcknowledgeRequest, CreateSilenceRequest, DeliveryAttempt, EscalateNowRequest,
+    ExpireSilenceRequest, Family, GetRequest, Incident, ListRequest, ListSilencesRequest,
+    MarkFalsePositiveRequest, Matcher, ReassignRequest, ResolveRequest, Silence, SnoozeRequest,
+    TestDestinationRequest,
 };
+use zhili_proto::millis;
 use zhili_runtime::Failure;
 
 use crate::client::{System, print, print_json, said};
@@ -59,6 +62,19 @@ enum Action {
     FalsePositive(Choice),
     /// Close an incident for good.
     Resolve(Choice),
+    /// What came of every attempt to page somebody for an incident.
+    Attempts {
+        /// Its id, inc_...
+        incident: String,
+    },
+    /// Send a message that says it is a test to a destination.
+    Test {
+        /// Its name in the team.
+        destination: String,
+        /// The team it belongs to.
+        #[arg(long, default_value = "default")]
+        team: String,
+    },
     /// Page nobody for what matches, for a time. It is recorded all the same.
     Silence(NewSilence),
     /// Silences that have not ended.
@@ -213,6 +229,36 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             let silence = silence.map_err(|status| said(&status))?.into_inner().silence;
             return show(&silence.unwrap_or_default(), arguments.json);
         }
+        Action::Attempts { incident } => {
+            let request = GetRequest { incident_id: incident };
+            let found = client.get(request).await.map_err(|status| said(&status))?.into_inner();
+            if arguments.json {
+                return print_json(&found.attempts);
+            }
+            for attempt in &found.attempts {
+                print(&attempt_line(attempt))?;
+            }
+            if found.attempts.is_empty() {
+                print("nothing was sent\n")?;
+            }
+            return Ok(());
+        }
+        Action::Test { destination, team } => {
+            let request = TestDestinationRequest { team, destination };
+            let answer = client.test_destination(request).await;
+            let answer = answer.map_err(|status| said(&status))?.into_inner();
+            if arguments.json {
+                print_json(&answer)?;
+            } else {
+                let outcome = answer.outcome().as_str_name();
+                let (detail, took_ms) = (&answer.detail, answer.duration_ms);
+                print(&format!("{outcome} in {took_ms} ms: {detail}\n"))?;
+            }
+            if answer.outcome() == Outcome::Delivered {
+                return Ok(());
+            }
+            return Err(Failure::Problems("the test was not delivered".to_owned()));
+        }
         Action::Unsilence { silence } => {
             let request = ExpireSilenceRequest { silence_id: silence, command_id: String::new() };
             let silence = client.expire_silence(request).await;
@@ -285,9 +331,7 @@ fn show(silence: &Silence, json: bool) -> Result<(), Failure> {
         given.map(|(name, values): (_, &Vec<String>)| format!("{name}={}", values.join("|")));
     let given = given.collect::<Vec<_>>().join(" ");
     let time = |at: Option<&zhili_proto::Timestamp>| {
-        let at = at
-            .and_then(zhili_proto::millis)
-            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let at = at.and_then(millis).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         at.map(|at| format!("{at:.0}")).unwrap_or_default()
     };
     print(&format!(
@@ -299,6 +343,21 @@ fn show(silence: &Silence, json: bool) -> Result<(), Failure> {
         silence.author,
         silence.comment,
     ))
+}
+
+/// An attempt in one line: when, where, what came of it.
+fn attempt_line(attempt: &DeliveryAttempt) -> String {
+    let at = attempt.claimed_at.as_ref().and_then(millis).unwrap_or_default();
+    let at = jiff::Timestamp::from_millisecond(at).map(|at| at.to_string()).unwrap_or_default();
+    format!(
+        "{at} {:<12} {:<9} attempt {} {:<9} {:>6} ms {}\n",
+        attempt.destination,
+        attempt.channel,
+        attempt.attempt,
+        attempt.outcome().as_str_name(),
+        attempt.duration_ms,
+        attempt.detail,
+    )
 }
 
 /// An incident in one line: what, how bad, whose, why.

@@ -243,6 +243,8 @@ impl World {
                         detail: String::new(),
                         duration_ms: 5,
                         retry_after_ms: 0,
+                        code: "500".to_owned(),
+                        excerpt: "busy".to_owned(),
                     }));
                     self.boundary()?;
                 }

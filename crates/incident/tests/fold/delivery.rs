@@ -456,3 +456,38 @@ fn settled_pages_are_forgotten_beyond_the_newest() {
     assert!(desk.partition.page(first).is_none());
     assert_eq!(desk.incident().pages.last().map(|page| page.pass), Some(40));
 }
+
+#[test]
+fn every_attempt_is_told_of_once_with_what_the_receiver_said() {
+    let (mut desk, page_id) = triggered(two_steps());
+    let version = desk.incident().version;
+    desk.claim(page_id, 1, "a");
+    desk.wait(LEASE_MS);
+    desk.claim(page_id, 2, "b");
+    desk.result(page_id, 1, Outcome::Failed);
+    desk.result(page_id, 2, Outcome::Failed);
+    assert_eq!(desk.result(page_id, 2, Outcome::Failed), Some(Ignored::DuplicateResult));
+    assert_eq!(desk.incident().version, version, "a person's click is not stale for it");
+    desk.wait(10_000);
+    desk.claim(page_id, 3, "b");
+    desk.result(page_id, 3, Outcome::Delivered);
+    let told: Vec<(EventKind, u32, &str, &str)> = desk
+        .events
+        .iter()
+        .filter_map(|event| {
+            let attempt = event.attempt.as_ref()?;
+            Some((event.kind, attempt.attempt, attempt.code.as_str(), attempt.excerpt.as_str()))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (E::Attempted, 1, "500", "busy"),
+            (E::Attempted, 2, "500", "busy"),
+            (E::Paged, 3, "500", "busy")
+        ]
+    );
+    let ids: std::collections::BTreeSet<&str> =
+        desk.events.iter().map(|event| event.event_id.as_str()).collect();
+    assert_eq!(ids.len(), desk.events.len());
+}

@@ -184,8 +184,10 @@ impl Desk {
         told.or_else(opened).expect("an incident in memory")
     }
 
+    /// What happened, but for attempts that changed nothing.
     pub(crate) fn kinds(&self) -> Vec<EventKind> {
-        self.events.iter().map(|event| event.kind).collect()
+        let kinds = self.events.iter().map(|event| event.kind);
+        kinds.filter(|kind| *kind != EventKind::Attempted).collect()
     }
 
     pub(crate) fn take_kinds(&mut self) -> Vec<EventKind> {
@@ -250,6 +252,8 @@ impl Desk {
             detail: detail.to_owned(),
             duration_ms: 12,
             retry_after_ms,
+            code: "500".to_owned(),
+            excerpt: "busy".to_owned(),
         }))
     }
 

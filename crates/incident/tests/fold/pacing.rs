@@ -194,6 +194,8 @@ fn a_robot_that_asked_for_silence_gets_no_page_until_then() {
         detail: "130101".to_owned(),
         duration_ms: 5,
         retry_after_ms: 600_000,
+        code: "500".to_owned(),
+        excerpt: "busy".to_owned(),
     }));
     open(&mut desk, 1);
     desk.wait(599_999);

@@ -220,7 +220,8 @@ impl Model {
             };
             let id = incident.incident_id;
             let version = self.versions.entry(id).or_default();
-            if matches!(event.kind, EventKind::Refused | EventKind::Repeated) {
+            if matches!(event.kind, EventKind::Refused | EventKind::Repeated | EventKind::Attempted)
+            {
                 assert_eq!(incident.version, *version, "a reply changes nothing");
             } else {
                 *version += 1;
@@ -388,6 +389,8 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
             detail: "HTTP".to_owned(),
             duration_ms: 3,
             retry_after_ms,
+            code: "500".to_owned(),
+            excerpt: "busy".to_owned(),
         })
     };
     let claim = |page_id, attempt, owner: bool| {

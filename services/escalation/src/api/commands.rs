@@ -264,8 +264,12 @@ mod tests {
     use zhili_runtime::auth::{Role, Tenant};
 
     use super::*;
+    use zhili_runtime::config::Secret;
+
     use crate::board::{Board, place};
+    use crate::channel::Sender;
     use crate::faulty::Faulty;
+    use crate::link::Links;
     use crate::metrics::Metrics;
     use crate::reach::Reach;
     use crate::watch::Watching;
@@ -307,8 +311,10 @@ mod tests {
             reach: Reach::new(bundles),
             watching,
             metrics,
-            partitions: 1,
+            sender: Sender::new(false, Secret::default()).unwrap(),
             clock: system_clock(),
+            links: Links::default(),
+            partitions: 1,
         };
         let caller = Principal {
             name: "mei".into(),

@@ -10,8 +10,8 @@ use zhili_proto::escalation::v1::{
     EscalateNowRequest, EscalateNowResponse, ExpireSilenceRequest, ExpireSilenceResponse,
     GetRequest, GetResponse, Incident, ListRequest, ListResponse, ListSilencesRequest,
     ListSilencesResponse, MarkFalsePositiveRequest, MarkFalsePositiveResponse, ReassignRequest,
-    ReassignResponse, ResolveRequest, ResolveResponse, SnoozeRequest, SnoozeResponse, WatchRequest,
-    WatchResponse,
+    ReassignResponse, ResolveRequest, ResolveResponse, SnoozeRequest, SnoozeResponse,
+    TestDestinationRequest, TestDestinationResponse, WatchRequest, WatchResponse,
 };
 use zhili_runtime::ServiceError;
 use zhili_runtime::auth::Principal;
@@ -132,6 +132,14 @@ impl EscalationService for Api {
     ) -> Result<Response<ListSilencesResponse>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Api::list_silences(self, caller.as_ref(), request.get_ref())?))
+    }
+
+    async fn test_destination(
+        &self,
+        request: Request<TestDestinationRequest>,
+    ) -> Result<Response<TestDestinationResponse>, Status> {
+        let caller = caller(&request);
+        Ok(Response::new(Api::test_destination(self, caller.as_ref(), request.get_ref()).await?))
     }
 
     async fn watch(

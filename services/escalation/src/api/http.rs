@@ -29,6 +29,7 @@ pub(crate) fn routes(api: Api) -> Router {
         .route("/v1/incidents/{target}", get(one).post(command))
         .route("/v1/silences", get(silences).post(create_silence))
         .route("/v1/silences/{target}", post(expire_silence))
+        .route("/v1/destinations/{target}", post(test_destination))
         .layer(axum::extract::DefaultBodyLimit::max(MOST_BYTES))
         .with_state(api)
 }
@@ -156,6 +157,27 @@ fn yes(name: &str, value: Option<&str>) -> Result<bool, ServiceError> {
         Some("" | "true" | "1") => Ok(true),
         Some(other) => Err(invalid(format!("{name}: {other:?} is neither true nor false"))),
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TestQuery {
+    team: String,
+}
+
+async fn test_destination(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+    query: Result<Query<TestQuery>, QueryRejection>,
+) -> Result<Json<pb::TestDestinationResponse>, ServiceError> {
+    let Query(TestQuery { team }) = query.map_err(|error| invalid(error.body_text()))?;
+    let Some((destination, "test")) = target.split_once(':') else {
+        let message = "POST to /v1/destinations/{name}:test";
+        return Err(ServiceError::new(ErrorCode::NotFound, message));
+    };
+    let request = pb::TestDestinationRequest { team, destination: destination.to_owned() };
+    api.test_destination(principal(&caller), &request).await.map(Json)
 }
 
 fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ServiceError> {

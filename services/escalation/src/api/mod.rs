@@ -1,8 +1,10 @@
 //! What supervisors and their tools ask for, over gRPC and HTTP alike.
 
 mod commands;
+mod destinations;
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod page;
 mod silences;
 
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
 
 use crate::board::Board;
+use crate::channel::Sender;
+use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::reach::Reach;
 use crate::watch::{Responses, Watching};
@@ -32,9 +36,11 @@ pub(crate) struct Api {
     pub(crate) reach: Reach,
     pub(crate) watching: Watching,
     pub(crate) metrics: Metrics,
+    pub(crate) sender: Sender,
+    pub(crate) clock: Clock,
+    pub(crate) links: Links,
     /// Partitions of the escalation log.
     pub(crate) partitions: u32,
-    pub(crate) clock: Clock,
 }
 
 impl Api {
@@ -83,7 +89,8 @@ impl Api {
     ) -> Result<pb::GetResponse, ServiceError> {
         let tenant = self.admit(caller)?.tenant.as_str();
         let incident = self.find(tenant, incident_id).await?;
-        Ok(pb::GetResponse { incident: Some(pb::Incident::clone(&incident)) })
+        let attempts = self.board.attempts(&incident.incident_id);
+        Ok(pb::GetResponse { incident: Some(pb::Incident::clone(&incident)), attempts })
     }
 
     pub(crate) async fn watch(

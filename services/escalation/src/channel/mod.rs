@@ -13,7 +13,7 @@ mod slack;
 mod text;
 mod webhook;
 mod wecom;
-mod words;
+pub(crate) mod words;
 
 use std::time::{Duration, SystemTime};
 

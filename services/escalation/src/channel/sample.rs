@@ -50,6 +50,7 @@ pub(crate) fn card() -> Card {
         next: Some(Next { destinations: vec!["managers".into()], after_ms: 60_000 }),
         link: "https://zhili.example/incidents/inc_aaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
         others: Vec::new(),
+        is_test: false,
     }
 }
 

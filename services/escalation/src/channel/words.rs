@@ -2,6 +2,8 @@
 
 use zhili_incident::{Family, Language, Reason, Severity};
 
+use zhili_proto::escalation::v1 as pb;
+
 use crate::card::{Card, Other};
 
 /// Longest name of a category or kind within a title; ours are far shorter.
@@ -9,6 +11,17 @@ const LONGEST_NAME: usize = 64;
 
 /// What a card says first: how bad, what about, which step. Bounded, because it is never cut.
 pub(crate) fn title(card: &Card, language: Language) -> String {
+    if card.is_test {
+        let (team, destination) = (&card.team, &card.destination);
+        return match language {
+            Language::Zh => {
+                format!("【测试】{team} 团队的通知渠道 {destination} 可以送达，无需处理")
+            }
+            Language::En => {
+                format!("[test] {destination} of team {team} can be reached; nothing to do")
+            }
+        };
+    }
     let about = if card.category.is_empty() { &card.kind } else { &card.category };
     let about = subject(card.severity, card.family, about, language);
     let step = step(card, language);
@@ -18,6 +31,24 @@ pub(crate) fn title(card: &Card, language: Language) -> String {
         (Language::Zh, others) => format!("{about}，{step}，另有 {others} 起"),
         (Language::En, others) => format!("{about}, {step}, and {others} more"),
     }
+}
+
+/// The same for an incident as it is told of.
+pub(crate) fn title_of(incident: &pb::Incident, language: Language) -> String {
+    let severity = match incident.severity() {
+        pb::incident::Severity::Critical => Severity::Critical,
+        pb::incident::Severity::High => Severity::High,
+        pb::incident::Severity::Warning => Severity::Warning,
+        _ => Severity::Info,
+    };
+    let family = match incident.family() {
+        pb::Family::Wording => Family::Wording,
+        pb::Family::Sla => Family::Sla,
+        pb::Family::Crisis => Family::Crisis,
+        _ => Family::Complaint,
+    };
+    let about = if incident.category.is_empty() { &incident.kind } else { &incident.category };
+    subject(severity, family, about, language)
 }
 
 /// How bad an incident is and what it is about.
@@ -56,6 +87,9 @@ fn step(card: &Card, language: Language) -> String {
 
 /// Labels and values in the order of their use to somebody in a hurry.
 pub(crate) fn facts(card: &Card, language: Language) -> Vec<(&'static str, String)> {
+    if card.is_test {
+        return Vec::new();
+    }
     let zh = language == Language::Zh;
     let say = |chinese: &'static str, english: &'static str| if zh { chinese } else { english };
     let mut facts = vec![(say("通知原因", "Why now"), reason(card.reason, language).to_owned())];

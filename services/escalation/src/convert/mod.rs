@@ -8,9 +8,9 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
-    Action, Answer, Assignee, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, EventKind,
-    Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity, Signal,
-    SilenceCommand, State, Until,
+    Action, Answer, Assignee, Attempt, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry,
+    EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity,
+    Signal, SilenceCommand, State, Until,
 };
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::log::v1 as log;
@@ -160,6 +160,8 @@ fn result(it: pb::DeliveryResult) -> Result<DeliveryResult, Undecodable> {
     };
     Ok(DeliveryResult {
         page_id,
+        code: it.code,
+        excerpt: it.excerpt,
         attempt: it.attempt,
         outcome,
         detail: it.detail,
@@ -234,22 +236,44 @@ pub(crate) fn claim_record(tenant: &str, team: &str, claim: Claim) -> Bytes {
 }
 
 pub(crate) fn result_record(tenant: &str, team: &str, result: DeliveryResult) -> Bytes {
-    use pb::delivery_result::Outcome as Word;
-    let outcome = match result.outcome {
-        Outcome::Delivered => Word::Delivered,
-        Outcome::Failed => Word::Failed,
-        Outcome::Rejected => Word::Rejected,
-    };
     record(Wire::Result(pb::DeliveryResult {
         tenant: tenant.to_owned(),
         team: team.to_owned(),
         page_id: result.page_id.to_string(),
         attempt: result.attempt,
-        outcome: outcome.into(),
+        outcome: wire_outcome(result.outcome).into(),
         detail: result.detail,
+        code: result.code,
+        excerpt: result.excerpt,
         duration_ms: result.duration_ms,
         retry_after_ms: result.retry_after_ms,
     }))
+}
+
+pub(crate) fn wire_outcome(outcome: Outcome) -> pb::delivery_result::Outcome {
+    use pb::delivery_result::Outcome as Word;
+    match outcome {
+        Outcome::Delivered => Word::Delivered,
+        Outcome::Failed => Word::Failed,
+        Outcome::Rejected => Word::Rejected,
+    }
+}
+
+fn attempt((page, it): (&Page, &Attempt)) -> pb::DeliveryAttempt {
+    pb::DeliveryAttempt {
+        page_id: page.page_id.to_string(),
+        destination: page.destination.clone(),
+        channel: page.channel.name().to_owned(),
+        attempt: it.attempt,
+        claimed_at: Some(timestamp(it.claimed_at_ms)),
+        settled_at: it.settled_at_ms.map(timestamp),
+        outcome: it.outcome.map_or(0, |outcome| wire_outcome(outcome).into()),
+        code: it.code.clone(),
+        detail: it.detail.clone(),
+        excerpt: it.excerpt.clone(),
+        duration_ms: it.duration_ms,
+        owner: it.owner.clone(),
+    }
 }
 
 /// An event as a record of the incident log.
@@ -265,6 +289,7 @@ pub(crate) fn event_record(event: IncidentEvent) -> Bytes {
         actor: event.actor,
         note: event.note,
         page: event.page.as_ref().map(page),
+        attempt: event.page.as_ref().zip(event.attempt.as_ref()).map(attempt),
         command_id: event.command_id,
         event_id: event.event_id,
         effective_ms: event.effective_ms,
@@ -296,6 +321,7 @@ fn kind(kind: EventKind) -> pb::incident_event::Type {
         EventKind::SilenceExpired => Type::SilenceExpired,
         EventKind::Refused => Type::Refused,
         EventKind::Repeated => Type::AnsweredAgain,
+        EventKind::Attempted => Type::Attempted,
     }
 }
 

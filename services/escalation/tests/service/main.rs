@@ -7,6 +7,7 @@ mod bench;
 mod channels;
 mod crash;
 mod defaults;
+mod links;
 mod pages;
 mod receiver;
 mod replay;
