@@ -24,6 +24,9 @@ pub struct Config {
     pub public_url: String,
     /// Signs those links; at least 32 bytes that nobody can guess, the same for all replicas.
     pub link_secret: Secret,
+    /// Requested by POST once a minute for as long as nothing is late here, for a watcher outside
+    /// that raises the alarm when that stays away. Empty for none.
+    pub heartbeat_url: Secret,
     /// Every destination may be in a private network or on this machine. Otherwise only those
     /// whose settings say `allow_private = true`.
     pub allow_private_destinations: bool,
@@ -46,6 +49,7 @@ impl Default for Config {
             link: String::new(),
             public_url: String::new(),
             link_secret: Secret::default(),
+            heartbeat_url: Secret::default(),
             allow_private_destinations: false,
             default_webhook: None,
             max_sends: 256,

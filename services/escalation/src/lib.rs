@@ -20,6 +20,7 @@ mod cursor;
 #[cfg(test)]
 mod faulty;
 mod fold;
+mod heartbeat;
 mod link;
 mod metrics;
 mod owner;

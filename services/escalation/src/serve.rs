@@ -20,6 +20,7 @@ use crate::bundle::publish_default;
 use crate::channel::Sender;
 use crate::config::Config;
 use crate::fold::Incidents;
+use crate::heartbeat;
 use crate::link::{LEAST_SECRET, Links};
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Pager};
@@ -33,6 +34,8 @@ pub const GROUP: &str = "escalation";
 const LONGEST_LINK: usize = 512;
 /// A partition that has work and makes no progress for so long makes the service unready.
 const PATIENCE_MS: i64 = 30_000;
+/// A timer that is later than this is missed.
+const MOST_OVERDUE_S: f64 = 60.0;
 /// How often to look whether somebody has become unreachable.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long sends under way may take to end after the signal to stop: their own time-out and
@@ -90,6 +93,17 @@ pub async fn serve(
     };
     let progress = Progress::default();
     add_health(&context, &progress, &board, &reach, &clock);
+
+    let audit = {
+        let (progress, board, metrics) = (progress.clone(), Arc::clone(&board), metrics.clone());
+        let clock = Arc::clone(&clock);
+        move || audit(&progress, &board, &metrics, clock())
+    };
+    let _beating = (!config.heartbeat_url.is_empty()).then(|| {
+        let (url, shutdown) = (config.heartbeat_url.clone(), context.shutdown.clone());
+        let beating = heartbeat::beat(sender.clone(), url, heartbeat::EVERY, audit, shutdown);
+        AbortOnDropHandle::new(tokio::spawn(beating))
+    });
 
     let api = Api {
         log: Arc::clone(&log),
@@ -229,6 +243,19 @@ fn add_health(
         let warnings = reach.all();
         if warnings.is_empty() { Condition::Ready } else { Condition::Warning(warnings.join("; ")) }
     });
+}
+
+/// What keeps pages from leaving in time, if anything does.
+fn audit(progress: &Progress, board: &Board, metrics: &Metrics, now_ms: i64) -> Vec<String> {
+    let mut complaints = progress.complaints(now_ms, PATIENCE_MS);
+    if !board.is_complete() {
+        complaints.push("still reading the incidents of the log".to_owned());
+    }
+    let overdue_s = metrics.overdue.get();
+    if overdue_s > MOST_OVERDUE_S {
+        complaints.push(format!("a timer is {overdue_s:.0} s overdue"));
+    }
+    complaints
 }
 
 /// Says loudly who cannot be reached, at the start and whenever that changes.

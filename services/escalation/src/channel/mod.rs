@@ -128,6 +128,20 @@ impl Sender {
         Some(sent.cleaned(&secrets))
     }
 
+    /// Requests an address of the operator's own, wherever it leads.
+    pub(crate) async fn ping(&self, url: &str) -> Sent {
+        let guard = Guard { allow_private: true };
+        let request = match http::request(url, guard, json(Vec::new()), None) {
+            Ok(request) => request,
+            Err(refused) => return refused,
+        };
+        let sent = match self.http.post(guard, request).await {
+            Ok(answer) => answer.judged_by_status(),
+            Err(unanswered) => unanswered,
+        };
+        sent.cleaned(&path_of(url))
+    }
+
     async fn prepare(&self, page: &Send<'_>) -> Result<Prepared, Sent> {
         match page.destination {
             Destination::Webhook(webhook) => self.prepare_webhook(webhook, page).await,
