@@ -27,6 +27,9 @@ pub struct Config {
     /// Requested by POST once a minute for as long as nothing is late here, for a watcher outside
     /// that raises the alarm when that stays away. Empty for none.
     pub heartbeat_url: Secret,
+    /// Every so many seconds a message that says it is a test goes to each destination; one that
+    /// it does not reach is told of at another one of its team. 0 for never; an hour is usual.
+    pub canary_every_s: u64,
     /// Every destination may be in a private network or on this machine. Otherwise only those
     /// whose settings say `allow_private = true`.
     pub allow_private_destinations: bool,
@@ -50,6 +53,7 @@ impl Default for Config {
             public_url: String::new(),
             link_secret: Secret::default(),
             heartbeat_url: Secret::default(),
+            canary_every_s: 0,
             allow_private_destinations: false,
             default_webhook: None,
             max_sends: 256,

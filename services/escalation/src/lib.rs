@@ -12,6 +12,7 @@ mod address;
 mod api;
 mod board;
 pub mod bundle;
+mod canary;
 mod card;
 mod channel;
 mod config;

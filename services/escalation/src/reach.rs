@@ -68,6 +68,19 @@ impl Reach {
         config.team(team)?.destinations.get(name).cloned()
     }
 
+    /// Destinations of every team that has settings of its own, by tenant and team.
+    pub(crate) fn teams(&self) -> Vec<(String, String, BTreeMap<String, Destination>)> {
+        let mut teams = Vec::new();
+        for (tenant, head) in self.bundles.heads() {
+            let settings = self.read(&head.bundle);
+            let config = settings.as_deref().and_then(|settings| settings.as_ref().ok()?.as_ref());
+            for (team, settings) in config.into_iter().flat_map(Config::teams) {
+                teams.push((tenant.clone(), team.clone(), settings.destinations.clone()));
+            }
+        }
+        teams
+    }
+
     /// Warnings about all tenants that are configured, and about those that are not.
     pub(crate) fn all(&self) -> Vec<String> {
         let mut tenants: Vec<String> = self.bundles.heads().into_keys().collect();

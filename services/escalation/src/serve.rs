@@ -10,15 +10,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_group};
-use zhili_eventlog::{Clock, EventLog, LogError, Membership, TopicPartition, topics};
+use zhili_eventlog::{Clock, EventLog, LogError, Membership, TopicPartition, partition_of, topics};
 use zhili_proto::escalation::v1::escalation_service_server::EscalationServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server};
 
 use crate::api::{self, Api};
 use crate::board::Board;
 use crate::bundle::publish_default;
+use crate::canary::Canary;
 use crate::channel::Sender;
 use crate::config::Config;
+use crate::convert;
 use crate::fold::Incidents;
 use crate::heartbeat;
 use crate::link::{LEAST_SECRET, Links};
@@ -103,6 +105,18 @@ pub async fn serve(
         let (url, shutdown) = (config.heartbeat_url.clone(), context.shutdown.clone());
         let beating = heartbeat::beat(sender.clone(), url, heartbeat::EVERY, audit, shutdown);
         AbortOnDropHandle::new(tokio::spawn(beating))
+    });
+
+    let canary = Canary {
+        reach: reach.clone(),
+        sender: sender.clone(),
+        clock: Arc::clone(&clock),
+        owns: owns(&pager, partitions),
+    };
+    let _flying = (config.canary_every_s > 0).then(|| {
+        let every = Duration::from_secs(config.canary_every_s);
+        let flying = canary.fly(every, context.shutdown.clone());
+        AbortOnDropHandle::new(tokio::spawn(flying))
     });
 
     let api = Api {
@@ -243,6 +257,16 @@ fn add_health(
         let warnings = reach.all();
         if warnings.is_empty() { Condition::Ready } else { Condition::Warning(warnings.join("; ")) }
     });
+}
+
+/// Whether the partition of a tenant's team is owned here at the time.
+fn owns(pager: &Pager, partitions: u32) -> impl Fn(&str, &str) -> bool + use<> {
+    let owned = Arc::clone(&pager.owned);
+    move |tenant, team| {
+        let partition = partition_of(&convert::key(tenant, team), partitions);
+        let place = TopicPartition::new(topics::ESCALATION, partition);
+        owned.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&place)
+    }
 }
 
 /// What keeps pages from leaving in time, if anything does.

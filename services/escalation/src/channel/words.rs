@@ -11,6 +11,18 @@ const LONGEST_NAME: usize = 64;
 
 /// What a card says first: how bad, what about, which step. Bounded, because it is never cut.
 pub(crate) fn title(card: &Card, language: Language) -> String {
+    if card.is_test && !card.excerpt.is_empty() {
+        let (team, destination) = (&card.team, &card.destination);
+        let excerpt: String = card.excerpt.chars().take(4 * LONGEST_NAME).collect();
+        return match language {
+            Language::Zh => {
+                format!("【告警】{team} 团队的通知渠道 {destination} 无法送达：{excerpt}")
+            }
+            Language::En => {
+                format!("[alarm] {destination} of team {team} cannot be reached: {excerpt}")
+            }
+        };
+    }
     if card.is_test {
         let (team, destination) = (&card.team, &card.destination);
         return match language {
