@@ -118,6 +118,9 @@ pub struct Team {
     /// An acknowledged incident that is not resolved in this time starts again at the first
     /// step. Milliseconds, at most a day; 0 means that an acknowledgement holds for ever.
     pub ack_timeout_ms: i64,
+    /// So many open incidents of a queue page by themselves; what comes beyond them is told in one
+    /// incident of kind `storm` instead, and pages by itself when there is room. 0 for no bound.
+    pub most_open_per_queue: u32,
     /// Whether an open incident starts again at the first step when its severity rises, even
     /// if somebody has acknowledged it.
     pub page_on_rise: bool,
@@ -136,6 +139,7 @@ impl Default for Team {
             silences: BTreeMap::new(),
             cool_down_ms: 5 * 60_000,
             ack_timeout_ms: 10 * 60_000,
+            most_open_per_queue: 0,
             page_on_rise: false,
         }
     }

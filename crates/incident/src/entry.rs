@@ -8,6 +8,7 @@ use crate::destination::Destination;
 use crate::id::PageId;
 use crate::incident::Incident;
 use crate::page::{Claim, DeliveryResult, Page};
+use crate::presence::Presence;
 use crate::signal::Signal;
 use crate::silence::SilenceCommand;
 
@@ -20,6 +21,8 @@ pub enum Entry {
     Command(Command),
     /// A person wants something done about silences.
     Silence(SilenceCommand),
+    /// Somebody of the team enters or leaves a conversation.
+    Presence(Presence),
     /// A process is about to send a page.
     Claim(Claim),
     /// What came of a send.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::id::{IncidentId, PageId};
 use crate::pace::Place;
 use crate::signal::Key;
+use crate::storm::{Crowd, Crowds};
 
 /// When which incident or page wants to be looked at; fires in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,8 @@ pub(crate) struct Index {
     pub(crate) waiting: BTreeMap<Place, BTreeSet<PageId>>,
     /// Pages that go together with another, by that one.
     pub(crate) bundled: BTreeMap<PageId, BTreeSet<PageId>>,
+    /// Open incidents of a queue that somebody is or was paged for.
+    pub(crate) crowds: Crowds,
     /// What was entered for an incident, to take it out again.
     pub(crate) entered: BTreeMap<IncidentId, Entered>,
 }
@@ -44,6 +47,7 @@ pub(crate) struct Entered {
     pub(crate) waiting: Vec<(Place, PageId)>,
     /// Those it goes with first.
     pub(crate) bundled: Vec<(PageId, PageId)>,
+    pub(crate) crowd: Option<Crowd>,
 }
 
 impl Index {
@@ -74,6 +78,17 @@ impl Index {
         }
         for (with, page) in &new.bundled {
             self.bundled.entry(*with).or_default().insert(*page);
+        }
+        if let Some(crowd) = old.crowd
+            && let Some(ids) = self.crowds.get_mut(&crowd)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.crowds.remove(&crowd);
+            }
+        }
+        if let Some(crowd) = new.crowd {
+            self.crowds.entry(crowd).or_default().insert(id);
         }
         self.timers.extend(&new.timers);
         self.active.extend(&new.active);

@@ -28,7 +28,9 @@
 //! maintenance window, making policies stand still. A step may name a [`Schedule`]: it pages
 //! whoever is on call when it is taken. A step that has nobody, because nobody is on call or
 //! everybody has quiet hours, is passed over at once; if that holds for all steps, the fallback
-//! is paged and the policy starts again when somebody is there. A person who escalates or reassigns a suppressed incident is obeyed.
+//! is paged and the policy starts again when somebody is there. While somebody of the team is in
+//! the conversation ([`Presence`]) nobody else is paged about it, and beyond
+//! [`Team::most_open_per_queue`] one incident of kind [`STORM`] pages for all. A person who escalates or reassigns a suppressed incident is obeyed.
 //!
 //! # Pages
 //!
@@ -72,6 +74,7 @@ mod event;
 mod handling;
 mod health;
 mod hours;
+mod ical;
 mod id;
 mod incident;
 mod index;
@@ -81,6 +84,7 @@ mod pace;
 mod page;
 mod partition;
 mod policy;
+mod presence;
 mod rule;
 mod schedule;
 mod signal;
@@ -88,6 +92,7 @@ mod silence;
 mod silencing;
 mod snapshot;
 mod steps;
+mod storm;
 mod suppression;
 mod telling;
 
@@ -101,6 +106,7 @@ pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};
 pub use hours::WeeklyHours;
+pub use ical::calendar;
 pub use id::{IdError, IncidentId, PageId, SilenceId};
 pub use incident::{
     Exhausted, Incident, KEPT_ANSWERS, KEPT_EVIDENCE, KEPT_PAGES, KEPT_SIGNAL_IDS, RESOLVED_FOR_MS,
@@ -114,6 +120,7 @@ pub use page::{
 };
 pub use partition::Partition;
 pub use policy::Policy;
+pub use presence::{PRESENT_FOR_MS, Presence};
 pub use rule::{Rule, UNPAGED_KINDS};
 pub use schedule::{LONGEST_VIEW_MS, Rotation, Schedule, Shift};
 pub use signal::{Family, Severity, Signal};
@@ -122,4 +129,5 @@ pub use silence::{
     SilenceAction, SilenceCommand, SilenceState,
 };
 pub use snapshot::SnapshotError;
+pub use storm::STORM;
 pub use suppression::{Held, Suppression, UNPAGED_FOR_MS};

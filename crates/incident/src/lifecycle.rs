@@ -16,14 +16,18 @@ use crate::incident::{Incident, KEPT_EVIDENCE, KEPT_SIGNAL_IDS, Resolution, Stat
 use crate::pace::Paces;
 use crate::page::{Channel, Claim, DeliveryResult, Page, PageState, Reason, Settled, Stop};
 use crate::policy::Policy;
+use crate::presence::Presences;
 use crate::signal::Signal;
 use crate::silence::Silences;
+use crate::storm::Crowds;
 
 /// What an incident's transitions may look at and write to.
 pub(crate) struct Context<'a> {
     pub(crate) now_ms: i64,
     pub(crate) configs: &'a Configs,
     pub(crate) silences: &'a Silences,
+    pub(crate) presences: &'a Presences,
+    pub(crate) crowds: &'a Crowds,
     pub(crate) health: &'a mut Health,
     pub(crate) paces: &'a mut Paces,
     /// Counts events that changed no incident.

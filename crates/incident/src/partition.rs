@@ -18,9 +18,11 @@ use crate::lifecycle::{Context, Tracked};
 use crate::pace::{Paces, Place};
 use crate::page::{Claim, DeliveryResult, Page, PageState};
 use crate::policy::Policy;
+use crate::presence::Presences;
 use crate::rule;
 use crate::signal::{Family, Key, Signal};
 use crate::silence::Silences;
+use crate::storm::Crowd;
 use crate::telling::reply;
 
 /// Everything that outlives a restart.
@@ -29,6 +31,7 @@ pub(crate) struct Durable {
     pub(crate) now_ms: i64,
     pub(crate) configs: Configs,
     pub(crate) silences: Silences,
+    pub(crate) presences: Presences,
     pub(crate) health: Health,
     pub(crate) paces: Paces,
     pub(crate) replies: u64,
@@ -44,6 +47,8 @@ macro_rules! context {
             now_ms: $partition.durable.now_ms,
             configs: &$partition.durable.configs,
             silences: &$partition.durable.silences,
+            presences: &$partition.durable.presences,
+            crowds: &$partition.index.crowds,
             health: &mut $partition.durable.health,
             paces: &mut $partition.durable.paces,
             replies: &mut $partition.durable.replies,
@@ -136,6 +141,10 @@ impl Partition {
             }
             Entry::Silence(command) => {
                 self.silence(&command, events);
+                Ok(())
+            }
+            Entry::Presence(presence) => {
+                self.presence(&presence, events);
                 Ok(())
             }
             Entry::Claim(claim) => self.claim(claim),
@@ -301,7 +310,7 @@ impl Partition {
         self.durable.health.of(tenant, team, destination)
     }
 
-    fn signal(
+    pub(crate) fn signal(
         &mut self,
         mut signal: Signal,
         events: &mut Vec<IncidentEvent>,
@@ -339,6 +348,7 @@ impl Partition {
             self.durable.incidents.insert(opened, tracked);
             self.enter_key(opened);
             self.refresh(opened);
+            self.tell_of_storm(opened, events);
         }
         Ok(())
     }
@@ -463,7 +473,9 @@ impl Partition {
         });
         let active =
             incident.pages.iter().filter_map(|page| Some((page.active_since_ms()?, page.page_id)));
+        let crowds = Crowd::counts(incident).then(|| Crowd::of(incident));
         let entered = Entered {
+            crowd: crowds,
             timers: own.into_iter().chain(of_pages).collect(),
             active: active.collect(),
             pages: incident.pages.iter().map(|page| page.page_id).collect(),

@@ -9,7 +9,7 @@ use crate::partition::{Durable, Partition};
 use crate::policy::Policy;
 
 /// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 7;
+const FORMAT: u8 = 8;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,7 @@ impl Partition {
             restored.durable == self.durable
                 && restored.index.timers == self.index.timers
                 && restored.index.starts == self.index.starts
+                && restored.index.crowds == self.index.crowds
                 && restored.index.active == self.index.active
                 && restored.index.pages == self.index.pages
                 && restored.index.keys == self.index.keys

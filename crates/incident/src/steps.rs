@@ -181,8 +181,9 @@ impl Tracked {
             }
         }
         let quiet = context.configs.quiet_until(incident, destination, context.now_ms);
-        // The fallback is the last hope.
-        if reason != Reason::Fallback && !page.is_settled() && quiet.is_some() {
+        // The fallback is the last hope, and whoever was named by hand was meant.
+        let wakes = matches!(reason, Reason::Fallback | Reason::Reassigned);
+        if !wakes && !page.is_settled() && quiet.is_some() {
             page.stop(Stop::Quiet);
         }
         incident.pages.push(page);

@@ -25,6 +25,10 @@ pub enum Held {
     Silence(SilenceId),
     /// A maintenance window matches it: its policy stands still.
     Maintenance(SilenceId),
+    /// This principal is in the conversation.
+    Attended(String),
+    /// Too many of its queue are open: an incident of kind `storm` pages for all of them.
+    Storm,
     /// Nobody of its policy can be paged: quiet hours, or nobody is on call.
     Nobody,
 }
@@ -36,6 +40,8 @@ impl Held {
             Self::Unpaged => "unpaged",
             Self::Silence(_) => "silence",
             Self::Maintenance(_) => "maintenance",
+            Self::Attended(_) => "attended",
+            Self::Storm => "storm",
             Self::Nobody => "nobody_available",
         }
     }
@@ -47,6 +53,10 @@ impl fmt::Display for Held {
             Self::Unpaged => formatter.write_str("its kind pages nobody"),
             Self::Silence(id) => write!(formatter, "silence {id} matches it"),
             Self::Maintenance(id) => write!(formatter, "maintenance window {id} matches it"),
+            Self::Attended(actor) => write!(formatter, "{actor} is in the conversation"),
+            Self::Storm => formatter.write_str(
+                "too many incidents of its queue are open, one of kind storm pages for all",
+            ),
             Self::Nobody => {
                 formatter.write_str("everybody of its policy has quiet hours, or nobody is on call")
             }
@@ -83,12 +93,17 @@ impl Context<'_> {
             let since_ms = since_ms.map_or(self.now_ms, |it| it.since_ms);
             return Some(Hold { held: Held::Unpaged, until_ms: since_ms + UNPAGED_FOR_MS });
         }
-        let holding = self.silences.holding(self.configs, incident, self.now_ms)?;
-        let held = match holding.mode {
-            Mode::Silence => Held::Silence(holding.silence_id),
-            Mode::Maintenance => Held::Maintenance(holding.silence_id),
-        };
-        Some(Hold { held, until_ms: holding.ends_at_ms })
+        if let Some((actor, until_ms)) = self.presences.attending(incident, self.now_ms) {
+            return Some(Hold { held: Held::Attended(actor.to_owned()), until_ms });
+        }
+        if let Some(holding) = self.silences.holding(self.configs, incident, self.now_ms) {
+            let held = match holding.mode {
+                Mode::Silence => Held::Silence(holding.silence_id),
+                Mode::Maintenance => Held::Maintenance(holding.silence_id),
+            };
+            return Some(Hold { held, until_ms: holding.ends_at_ms });
+        }
+        self.storm(incident)
     }
 }
 

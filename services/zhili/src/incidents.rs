@@ -8,8 +8,8 @@ use zhili_proto::escalation::v1::silence::Mode;
 use zhili_proto::escalation::v1::{
     AcknowledgeRequest, CreateSilenceRequest, DeliveryAttempt, EscalateNowRequest,
     ExpireSilenceRequest, Family, GetRequest, Incident, ListRequest, ListSilencesRequest,
-    MarkFalsePositiveRequest, Matcher, ReassignRequest, ResolveRequest, Silence, SnoozeRequest,
-    TestDestinationRequest,
+    MarkFalsePositiveRequest, Matcher, OnCall, OnCallRequest, ReassignRequest, ResolveRequest,
+    Silence, SnoozeRequest, TestDestinationRequest,
 };
 use zhili_proto::millis;
 use zhili_runtime::Failure;
@@ -85,6 +85,18 @@ enum Action {
         /// Of this team only.
         #[arg(long, default_value = "")]
         team: String,
+    },
+    /// Who is on call now and next, and when nobody is.
+    OnCall {
+        /// Of this team only.
+        #[arg(long, default_value = "")]
+        team: String,
+        /// This schedule only.
+        #[arg(long, default_value = "")]
+        schedule: String,
+        /// Look for gaps this far ahead; at most 400d.
+        #[arg(long, default_value = "14d")]
+        window: Length,
     },
     /// End a silence before its time.
     Unsilence {
@@ -265,6 +277,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             let silence = silence.map_err(|status| said(&status))?.into_inner().silence;
             return show(&silence.unwrap_or_default(), arguments.json);
         }
+        Action::OnCall { team, schedule, window } => {
+            let window = Some(zhili_proto::duration(window.ms));
+            let request = OnCallRequest { team, schedule, at: None, window };
+            let answer = client.on_call(request).await.map_err(|status| said(&status))?;
+            let answer = answer.into_inner();
+            if arguments.json {
+                return print_json(&answer);
+            }
+            if answer.schedules.is_empty() {
+                print("no schedules\n")?;
+            }
+            return answer.schedules.iter().try_for_each(on_call);
+        }
         Action::Silences { all, team } => {
             let request = ListSilencesRequest { team, all };
             let list = client.list_silences(request).await.map_err(|status| said(&status))?;
@@ -308,6 +333,26 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.json { print_json(&changed) } else { print(&line(&changed)) }
 }
 
+/// A schedule: who is on call, who comes next, when nobody is.
+fn on_call(it: &OnCall) -> Result<(), Failure> {
+    let now = if it.now.is_empty() { "nobody" } else { &it.now };
+    let next = it.next.as_ref().map_or_else(
+        || "nobody within 60 days".to_owned(),
+        |shift| format!("{} from {}", shift.member, time(shift.starts_at.as_ref())),
+    );
+    print(&format!("{}/{}: {now}, then {next}\n", it.team, it.schedule))?;
+    it.gaps.iter().try_for_each(|gap| {
+        let (from, until) = (time(gap.starts_at.as_ref()), time(gap.ends_at.as_ref()));
+        print(&format!("  nobody from {from} to {until}\n"))
+    })
+}
+
+fn time(at: Option<&zhili_proto::Timestamp>) -> String {
+    let at = at.and_then(millis);
+    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!("{at:.0}")).unwrap_or_default()
+}
+
 /// A silence in one line: what it holds, until when, whose, why.
 fn show(silence: &Silence, json: bool) -> Result<(), Failure> {
     if json {
@@ -330,10 +375,6 @@ fn show(silence: &Silence, json: bool) -> Result<(), Failure> {
     let given =
         given.map(|(name, values): (_, &Vec<String>)| format!("{name}={}", values.join("|")));
     let given = given.collect::<Vec<_>>().join(" ");
-    let time = |at: Option<&zhili_proto::Timestamp>| {
-        let at = at.and_then(millis).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        at.map(|at| format!("{at:.0}")).unwrap_or_default()
-    };
     print(&format!(
         "{} {:<11} {} to {} by {}: {given}  {}\n",
         silence.silence_id,

@@ -1,6 +1,7 @@
 //! The fold as its users see it: one test binary, one file per subject.
 #![allow(clippy::expect_used, reason = "helpers of tests")]
 
+mod attended;
 mod commands;
 mod configuration;
 mod crash_points;

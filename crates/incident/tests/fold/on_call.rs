@@ -67,6 +67,16 @@ fn with_nobody_at_all_the_fallback_is_paged_and_the_policy_starts_in_the_morning
 }
 
 #[test]
+fn a_person_who_is_named_by_hand_is_woken() {
+    let mut desk = Desk::new(on_call());
+    desk.wait(2 * HOUR);
+    desk.signal("s1", Severity::High);
+    desk.send_all(Outcome::Delivered);
+    desk.command(Action::Reassign(Assignee::Destination("managers".to_owned())), "ann");
+    assert_eq!(desk.send_all(Outcome::Delivered), ["managers"]);
+}
+
+#[test]
 fn a_rise_to_critical_pierces_the_quiet_hours_of_everybody() {
     let mut desk = Desk::new(on_call());
     desk.wait(2 * HOUR);

@@ -190,7 +190,12 @@ impl Api {
         })
     }
 
-    async fn append(&self, tenant: &str, team: &str, value: Bytes) -> Result<(), ServiceError> {
+    pub(super) async fn append(
+        &self,
+        tenant: &str,
+        team: &str,
+        value: Bytes,
+    ) -> Result<(), ServiceError> {
         let key = convert::key(tenant, team);
         let partition = partition_of(&key, self.partitions);
         let mut headers = Headers::default();

@@ -6,12 +6,13 @@ use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use zhili_proto::escalation::v1::escalation_service_server::EscalationService;
 use zhili_proto::escalation::v1::{
-    AcknowledgeRequest, AcknowledgeResponse, CreateSilenceRequest, CreateSilenceResponse,
-    EscalateNowRequest, EscalateNowResponse, ExpireSilenceRequest, ExpireSilenceResponse,
-    GetRequest, GetResponse, Incident, ListRequest, ListResponse, ListSilencesRequest,
-    ListSilencesResponse, MarkFalsePositiveRequest, MarkFalsePositiveResponse, ReassignRequest,
-    ReassignResponse, ResolveRequest, ResolveResponse, SnoozeRequest, SnoozeResponse,
-    TestDestinationRequest, TestDestinationResponse, WatchRequest, WatchResponse,
+    AcknowledgeRequest, AcknowledgeResponse, AttendRequest, AttendResponse, CreateSilenceRequest,
+    CreateSilenceResponse, EscalateNowRequest, EscalateNowResponse, ExpireSilenceRequest,
+    ExpireSilenceResponse, GetRequest, GetResponse, Incident, ListRequest, ListResponse,
+    ListSilencesRequest, ListSilencesResponse, MarkFalsePositiveRequest, MarkFalsePositiveResponse,
+    OnCallRequest, OnCallResponse, ReassignRequest, ReassignResponse, ResolveRequest,
+    ResolveResponse, SnoozeRequest, SnoozeResponse, TestDestinationRequest,
+    TestDestinationResponse, WatchRequest, WatchResponse,
 };
 use zhili_runtime::ServiceError;
 use zhili_runtime::auth::Principal;
@@ -140,6 +141,23 @@ impl EscalationService for Api {
     ) -> Result<Response<TestDestinationResponse>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Api::test_destination(self, caller.as_ref(), request.get_ref()).await?))
+    }
+
+    async fn attend(
+        &self,
+        request: Request<AttendRequest>,
+    ) -> Result<Response<AttendResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        Ok(Response::new(Api::attend(self, caller.as_ref(), request).await?))
+    }
+
+    async fn on_call(
+        &self,
+        request: Request<OnCallRequest>,
+    ) -> Result<Response<OnCallResponse>, Status> {
+        let caller = caller(&request);
+        Ok(Response::new(Api::on_call(self, caller.as_ref(), request.get_ref())?))
     }
 
     async fn watch(

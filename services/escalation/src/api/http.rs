@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -27,6 +28,9 @@ pub(crate) fn routes(api: Api) -> Router {
         .route("/v1/incidents", get(list))
         .route("/v1/incidents:watch", get(watch))
         .route("/v1/incidents/{target}", get(one).post(command))
+        .route("/v1/conversations/{target}", post(attend))
+        .route("/v1/on-call", get(on_call))
+        .route("/v1/schedules/{file}", get(schedule))
         .route("/v1/silences", get(silences).post(create_silence))
         .route("/v1/silences/{target}", post(expire_silence))
         .route("/v1/destinations/{target}", post(test_destination))
@@ -148,6 +152,68 @@ async fn expire_silence(
     let request: pb::ExpireSilenceRequest = parse(&whole(body)?)?;
     let request = pb::ExpireSilenceRequest { silence_id: silence_id.to_owned(), ..request };
     api.expire_silence(principal(&caller), request).await.map(Json)
+}
+
+async fn attend(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<pb::AttendResponse>, ServiceError> {
+    let (conversation_id, leaves) = match target.rsplit_once(':') {
+        Some((conversation_id, "attend")) => (conversation_id.to_owned(), false),
+        Some((conversation_id, "leave")) => (conversation_id.to_owned(), true),
+        _ => {
+            let message = "POST to /v1/conversations/{id}:attend or :leave";
+            return Err(ServiceError::new(ErrorCode::NotFound, message));
+        }
+    };
+    let request: pb::AttendRequest = parse(&whole(body)?)?;
+    let request = pb::AttendRequest { conversation_id, leaves, ..request };
+    api.attend(principal(&caller), request).await.map(Json)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct OnCallQuery {
+    team: String,
+    schedule: String,
+    /// Of the window.
+    days: Option<i64>,
+}
+
+async fn on_call(
+    State(api): State<Api>,
+    caller: Caller,
+    query: Result<Query<OnCallQuery>, QueryRejection>,
+) -> Result<Json<pb::OnCallResponse>, ServiceError> {
+    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
+    let window = query
+        .days
+        .map(|days| zhili_proto::Duration { seconds: days.saturating_mul(24 * 60 * 60), nanos: 0 });
+    let OnCallQuery { team, schedule, .. } = query;
+    let request = pb::OnCallRequest { team, schedule, at: None, window };
+    api.on_call(principal(&caller), &request).map(Json)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ScheduleQuery {
+    team: String,
+}
+
+async fn schedule(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(file): Path<String>,
+    query: Result<Query<ScheduleQuery>, QueryRejection>,
+) -> Result<impl IntoResponse, ServiceError> {
+    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
+    let name = file
+        .strip_suffix(".ics")
+        .ok_or_else(|| ServiceError::new(ErrorCode::NotFound, "GET /v1/schedules/{name}.ics"))?;
+    let calendar = api.calendar(principal(&caller), &query.team, name)?;
+    Ok(([(http::header::CONTENT_TYPE, "text/calendar; charset=utf-8")], calendar))
 }
 
 /// A switch of a query: present without a value means yes.

@@ -4,6 +4,7 @@ mod commands;
 mod destinations;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod on_call;
 pub(crate) mod page;
 mod silences;
 
@@ -103,16 +104,26 @@ impl Api {
     }
 }
 
-/// Words about incidents for which nobody will be paged any more though nobody has answered.
+/// Words about incidents for which nobody is paged though nobody has answered and nobody has
+/// wanted that.
 fn exhausted(found: &[Arc<pb::Incident>]) -> Vec<String> {
     let silent: Vec<&Arc<pb::Incident>> = found
         .iter()
-        .filter(|incident| incident.exhausted && incident.state() != pb::incident::State::Resolved)
+        .filter(|incident| {
+            let ended = incident.exhausted && incident.state() != pb::incident::State::Resolved;
+            ended || waits_for_somebody(incident)
+        })
         .collect();
     let mut warnings: Vec<String> = silent
         .iter()
         .take(MOST_NAMED)
         .map(|incident| {
+            if let Some(suppression) = &incident.suppression {
+                return format!(
+                    "nobody is paged for {}: {}",
+                    incident.incident_id, suppression.detail
+                );
+            }
             let reason = match incident.exhausted_reason.as_str() {
                 "nobody_reachable" => "its team has no destination",
                 _ => "its policy has come to its end and nobody has acknowledged",
@@ -124,4 +135,8 @@ fn exhausted(found: &[Arc<pb::Incident>]) -> Vec<String> {
         warnings.push(format!("the same holds for {} more incidents", silent.len() - MOST_NAMED));
     }
     warnings
+}
+
+fn waits_for_somebody(incident: &pb::Incident) -> bool {
+    incident.suppression.as_ref().is_some_and(|it| it.cause == zhili_incident::Held::Nobody.name())
 }

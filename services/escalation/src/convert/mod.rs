@@ -9,8 +9,8 @@ use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
     Action, Answer, Assignee, Attempt, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry,
-    EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Severity,
-    Signal, SilenceCommand, State, Until,
+    EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Presence,
+    Severity, Signal, SilenceCommand, State, Until,
 };
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::log::v1 as log;
@@ -45,6 +45,9 @@ pub(crate) fn entry(value: Option<&[u8]>) -> Result<runner::Entry<Entry>, Undeco
         Wire::Signal(it) => Entry::Signal(signal(it)?),
         Wire::Command(it) => Entry::Command(command(it, newer)?),
         Wire::Silence(it) => Entry::Silence(silences::command(it, newer)?),
+        Wire::Presence(pb::Presence { tenant, team, conversation_id, actor, here }) => {
+            Entry::Presence(Presence { tenant, team, conversation_id, actor, here })
+        }
         Wire::Claim(it) => Entry::Claim(claim(it)?),
         Wire::Result(it) => Entry::Result(result(it)?),
     };
@@ -223,6 +226,11 @@ pub(crate) fn command_record(command: Command) -> Bytes {
 
 pub(crate) fn silence_record(command: SilenceCommand) -> Bytes {
     record(Wire::Silence(silences::command_of(command)))
+}
+
+pub(crate) fn presence_record(presence: Presence) -> Bytes {
+    let Presence { tenant, team, conversation_id, actor, here } = presence;
+    record(Wire::Presence(pb::Presence { tenant, team, conversation_id, actor, here }))
 }
 
 pub(crate) fn claim_record(tenant: &str, team: &str, claim: Claim) -> Bytes {

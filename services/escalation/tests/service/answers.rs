@@ -147,6 +147,43 @@ async fn a_silence_is_made_listed_and_ended_over_http() {
 }
 
 #[tokio::test]
+async fn who_is_on_call_is_told_and_can_be_had_as_a_calendar() {
+    let bench = Bench::new().await;
+    let schedule = "[escalation.teams.default.schedules.day]\ntz = 'Asia/Shanghai'\n\
+        [[escalation.teams.default.schedules.day.layers]]\nmembers = ['floor']\n\
+        rotation = 'weekly'\nstarts = '2020-01-06T09:00'\n\
+        only = { tz = 'Asia/Shanghai', weekly = { mon = [['09:00', '18:00']] } }\n\
+        [[escalation.teams.default.policies.default.steps]]\non_call = ['day']\n";
+    bench.configure("default", &format!("{}{schedule}", bench.floor())).await;
+    let service = bench.start().await;
+    let (status, answer) = service.get("/v1/on-call?days=7").await;
+    assert_eq!(status, 200, "{answer}");
+    let day = &answer["schedules"][0];
+    assert_eq!((&day["team"], &day["schedule"]), (&json!("default"), &json!("day")));
+    assert_eq!(day["next"]["member"], "floor");
+    assert!(!day["gaps"].as_array().unwrap().is_empty(), "{day}");
+    assert_eq!(service.get("/v1/on-call?schedule=night").await.0, 404);
+    assert_eq!(service.get("/v1/on-call?days=401").await.0, 400);
+    let calendar = service.file("/v1/schedules/day.ics").await;
+    assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n"), "{calendar}");
+    assert!(calendar.matches("SUMMARY:floor").count() >= 12, "90 days of Mondays: {calendar}");
+    assert_eq!(service.get("/v1/schedules/night.ics").await.0, 404);
+}
+
+#[tokio::test]
+async fn nobody_is_paged_about_a_conversation_while_a_supervisor_is_in_it() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    assert_eq!(service.post("/v1/conversations/c1:attend", json!({})).await.0, 200);
+    bench.signal(bench.urgent("s1", "c1")).await;
+    let held = bench.told(Type::Suppressed, "c1").await.incident.unwrap().suppression.unwrap();
+    assert_eq!((&*held.cause, &*held.detail), ("attended", "mei is in the conversation"));
+    assert_eq!(service.post("/v1/conversations/c1:leave", json!({})).await.0, 200);
+    bench.told(Type::Paged, "c1").await;
+    assert_eq!(service.post("/v1/conversations/c1", json!({})).await.0, 404);
+}
+
+#[tokio::test]
 async fn silences_of_the_configuration_are_listed_too() {
     let bench = Bench::new().await;
     let planned = "[escalation.teams.default.silences.new-year]\n\

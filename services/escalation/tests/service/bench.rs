@@ -325,6 +325,11 @@ impl Service {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    pub(crate) async fn file(&self, path: &str) -> String {
+        let request = self.client.get(self.url(path)).bearer_auth(&self.token);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         self.post_as(&self.token, path, body).await
     }

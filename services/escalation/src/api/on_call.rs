@@ -1,0 +1,120 @@
+//! Who is on call, and who is in a conversation.
+
+use zhili_incident::{DEFAULT_TEAM, LONGEST_VIEW_MS, Presence, Schedule, Shift, calendar};
+use zhili_proto::escalation::v1 as pb;
+use zhili_proto::{duration_millis, millis, timestamp};
+use zhili_runtime::auth::Principal;
+use zhili_runtime::{ErrorCode, ServiceError};
+
+use super::Api;
+use super::commands::{LONGEST_ID, check_length, invalid};
+use crate::convert;
+
+const DAY_MS: i64 = 24 * 60 * 60_000;
+const DEFAULT_WINDOW_MS: i64 = 14 * DAY_MS;
+/// What a calendar shows before and after now.
+const CALENDAR_MS: (i64, i64) = (7 * DAY_MS, 90 * DAY_MS);
+
+impl Api {
+    pub(crate) fn on_call(
+        &self,
+        caller: Option<&Principal>,
+        request: &pb::OnCallRequest,
+    ) -> Result<pb::OnCallResponse, ServiceError> {
+        let tenant = self.admit(caller)?.tenant.as_str();
+        let at_ms = match &request.at {
+            None => (self.clock)(),
+            Some(at) => millis(at).ok_or_else(|| invalid("at: beyond what can be counted"))?,
+        };
+        let window_ms = match &request.window {
+            None => DEFAULT_WINDOW_MS,
+            Some(window) => duration_millis(window)
+                .filter(|ms| (1..=LONGEST_VIEW_MS).contains(ms))
+                .ok_or_else(|| invalid("window: give more than nothing and at most 400 days"))?,
+        };
+        let config = self.reach.config(tenant).unwrap_or_default();
+        let teams = config.teams().iter();
+        let teams = teams.filter(|(team, _)| request.team.is_empty() || **team == request.team);
+        let schedules = teams.flat_map(|(team, settings)| {
+            settings.schedules.iter().map(move |(name, schedule)| (team, name, schedule))
+        });
+        let wanted = |name: &str| request.schedule.is_empty() || name == request.schedule;
+        let schedules: Vec<pb::OnCall> = schedules
+            .filter(|(_, name, _)| wanted(name))
+            .map(|(team, name, schedule)| on_call(team, name, schedule, at_ms, window_ms))
+            .collect();
+        if schedules.is_empty() && !request.schedule.is_empty() {
+            return Err(unknown(&request.schedule));
+        }
+        Ok(pb::OnCallResponse { schedules })
+    }
+
+    /// A schedule of a team as an iCalendar object.
+    pub(crate) fn calendar(
+        &self,
+        caller: Option<&Principal>,
+        team: &str,
+        name: &str,
+    ) -> Result<String, ServiceError> {
+        let tenant = self.admit(caller)?.tenant.as_str();
+        let team = if team.is_empty() { DEFAULT_TEAM } else { team };
+        let config = self.reach.config(tenant).unwrap_or_default();
+        let schedule = config.teams().get(team).and_then(|team| team.schedules.get(name));
+        let schedule = schedule.ok_or_else(|| unknown(name))?;
+        let now_ms = (self.clock)();
+        let (before_ms, after_ms) = CALENDAR_MS;
+        let title = format!("{team}/{name}");
+        Ok(calendar(&title, schedule, now_ms - before_ms, now_ms + after_ms, now_ms))
+    }
+
+    pub(crate) async fn attend(
+        &self,
+        caller: Option<&Principal>,
+        request: pb::AttendRequest,
+    ) -> Result<pb::AttendResponse, ServiceError> {
+        let caller = self.admit(caller)?;
+        let pb::AttendRequest { conversation_id, team, leaves } = request;
+        if conversation_id.is_empty() {
+            return Err(invalid("conversation_id: empty; name the conversation"));
+        }
+        check_length("conversation_id", &conversation_id, LONGEST_ID)?;
+        check_length("team", &team, LONGEST_ID)?;
+        let team = if team.is_empty() { DEFAULT_TEAM.to_owned() } else { team };
+        let tenant = caller.tenant.to_string();
+        let value = convert::presence_record(Presence {
+            tenant: tenant.clone(),
+            team: team.clone(),
+            conversation_id,
+            actor: caller.name.clone(),
+            here: !leaves,
+        });
+        self.append(&tenant, &team, value).await?;
+        Ok(pb::AttendResponse {})
+    }
+}
+
+fn on_call(team: &str, name: &str, schedule: &Schedule, at_ms: i64, window_ms: i64) -> pb::OnCall {
+    let until_ms = at_ms.saturating_add(window_ms);
+    let shifts = schedule.shifts(at_ms, until_ms);
+    pb::OnCall {
+        team: team.to_owned(),
+        schedule: name.to_owned(),
+        now: schedule.on_call(at_ms).unwrap_or_default().to_owned(),
+        next: schedule.next(at_ms).as_ref().map(shift),
+        gaps: shifts.iter().filter(|shift| shift.member.is_none()).map(shift).collect(),
+        shifts: shifts.iter().map(shift).collect(),
+    }
+}
+
+fn shift(it: &Shift<'_>) -> pb::Shift {
+    pb::Shift {
+        member: it.member.unwrap_or_default().to_owned(),
+        starts_at: Some(timestamp(it.starts_at_ms)),
+        ends_at: Some(timestamp(it.ends_at_ms)),
+    }
+}
+
+fn unknown(name: &str) -> ServiceError {
+    let name: String = name.chars().take(LONGEST_ID).collect();
+    ServiceError::new(ErrorCode::NotFound, format!("no schedule is called {name:?}"))
+}
