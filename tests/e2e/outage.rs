@@ -28,7 +28,7 @@ use zhili_runtime::auth::Authenticator;
 use zhili_runtime::log_service::LogReader;
 use zhili_runtime::standalone::GROUPS;
 use zhili_runtime::{Context, Failure};
-use zhili_scoring::GROUP;
+use zhili_scoring::{CUSTOMERS_GROUP, GROUP, PULSE_GROUP};
 use zhili_tests::samples::{self, Conversation};
 use zhili_tests::{chaos, eventually, program};
 
@@ -157,14 +157,20 @@ impl Running {
         now_ms
     }
 
-    /// Records that nobody has scored yet.
+    /// Records that no fold of scoring has read yet.
     async fn lag(&self) -> u64 {
         let mut lag = 0;
-        for number in 0..PARTITIONS {
-            let at = TopicPartition::new(topics::EVENTS, number);
-            let end = self.log.bounds(&at).await.unwrap().end;
-            let committed = self.log.committed(GROUP, &at).await.unwrap();
-            lag += end - committed.map_or(0, |committed| committed.offset).min(end);
+        for (group, topic) in [
+            (GROUP, topics::EVENTS),
+            (CUSTOMERS_GROUP, topics::CUSTOMERS),
+            (PULSE_GROUP, topics::PULSE),
+        ] {
+            for number in 0..PARTITIONS {
+                let at = TopicPartition::new(topic, number);
+                let end = self.log.bounds(&at).await.unwrap().end;
+                let committed = self.log.committed(group, &at).await.unwrap();
+                lag += end - committed.map_or(0, |committed| committed.offset).min(end);
+            }
         }
         lag
     }

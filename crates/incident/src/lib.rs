@@ -76,6 +76,7 @@ mod health;
 mod hours;
 mod ical;
 mod id;
+mod imported;
 mod incident;
 mod index;
 mod lifecycle;

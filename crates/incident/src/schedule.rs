@@ -11,6 +11,9 @@
 //! starts = "2026-01-05T09:00"                  # the first hand-over; the others follow from it
 //! only = { tz = "Asia/Shanghai", weekly = { mon-fri = [["18:00", "09:00"]] } }
 //!
+//! # Calendars cover the layers. SUMMARY is the member; see the crate's notes on what is read.
+//! # calendars = ["""BEGIN:VCALENDAR ..."""]
+//!
 //! [[teams.default.schedules.night.overrides]]  # a later override covers the ones before
 //! member = "li"
 //! starts = "2026-10-01T00:00"
@@ -19,10 +22,11 @@
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hours::{WeeklyHours, WrongTime, time_zone, zone_name};
+use crate::imported::Imported;
 
 const MOST_LAYERS: usize = 20;
 const MOST_MEMBERS: usize = 100;
@@ -46,6 +50,7 @@ const SEARCHED_MS: i64 = 60 * 24 * 60 * 60_000;
 pub struct Schedule {
     zone: TimeZone,
     layers: Vec<Layer>,
+    calendars: Vec<Imported>,
     overrides: Vec<Override>,
 }
 
@@ -99,6 +104,9 @@ struct Unchecked {
     tz: String,
     #[serde(default)]
     layers: Vec<UncheckedLayer>,
+    /// iCalendar objects.
+    #[serde(default)]
+    calendars: Vec<String>,
     #[serde(default)]
     overrides: Vec<UncheckedOverride>,
 }
@@ -137,7 +145,9 @@ impl Schedule {
         if let Some(it) = standing.next() {
             return Some(&it.member);
         }
-        self.layers.iter().rev().find_map(|layer| layer.on_call(&self.zone, at_ms))
+        let calendars = self.calendars.iter().rev().find_map(|it| it.on_call(at_ms));
+        let layers = self.layers.iter().rev();
+        calendars.or_else(|| layers.into_iter().find_map(|layer| layer.on_call(&self.zone, at_ms)))
     }
 
     /// The first shift after the one at an instant in which somebody else is on call, or
@@ -179,14 +189,19 @@ impl Schedule {
     /// Everybody who is ever on call.
     pub fn members(&self) -> impl Iterator<Item = &str> {
         let layers = self.layers.iter().flat_map(|layer| &layer.members);
-        layers.chain(self.overrides.iter().map(|it| &it.member)).map(String::as_str)
+        let calendars = self.calendars.iter().flat_map(Imported::members);
+        layers
+            .chain(calendars)
+            .chain(self.overrides.iter().map(|it| &it.member))
+            .map(String::as_str)
     }
 
     /// The first instant after another at which somebody else may be on call.
     fn next_change(&self, at_ms: i64) -> Option<i64> {
         let overrides = self.overrides.iter().flat_map(|it| [it.starts_ms, it.ends_ms]);
         let layers = self.layers.iter().filter_map(|layer| layer.next_change(&self.zone, at_ms));
-        overrides.chain(layers).filter(|change_ms| *change_ms > at_ms).min()
+        let calendars = self.calendars.iter().filter_map(|it| it.next_change(at_ms));
+        overrides.chain(layers).chain(calendars).filter(|change_ms| *change_ms > at_ms).min()
     }
 }
 
@@ -245,11 +260,11 @@ impl Layer {
     fn handover_ms(&self, zone: &TimeZone, turn: i64) -> Option<i64> {
         let count = turn.checked_mul(i64::from(self.every))?;
         let span = match self.rotation {
-            Rotation::Hourly => count.hours(),
-            Rotation::Daily => count.days(),
-            Rotation::Weekly => count.weeks(),
+            Rotation::Hourly => Span::new().try_hours(count),
+            Rotation::Daily => Span::new().try_days(count),
+            Rotation::Weekly => Span::new().try_weeks(count),
         };
-        let at = self.starts.checked_add(span).ok()?;
+        let at = self.starts.checked_add(span.ok()?).ok()?;
         instant(zone, at)
     }
 }
@@ -316,6 +331,16 @@ impl TryFrom<Unchecked> for Schedule {
                 only: layer.only,
             });
         }
+        if unchecked.calendars.len() > MOST_LAYERS {
+            return wrong(format!("calendars: at most {MOST_LAYERS}"));
+        }
+        let mut calendars = Vec::new();
+        for (index, text) in unchecked.calendars.iter().enumerate() {
+            let imported = Imported::parse(text, &zone);
+            calendars.push(imported.map_err(|WrongTime(problem)| {
+                WrongTime(format!("calendars[{index}]: {problem}"))
+            })?);
+        }
         let mut overrides = Vec::new();
         for (index, it) in unchecked.overrides.into_iter().enumerate() {
             let named = |error: WrongTime| WrongTime(format!("overrides[{index}]: {}", error.0));
@@ -326,7 +351,7 @@ impl TryFrom<Unchecked> for Schedule {
             }
             overrides.push(Override { member: it.member, starts, starts_ms, ends, ends_ms });
         }
-        Ok(Self { zone, layers, overrides })
+        Ok(Self { zone, layers, calendars, overrides })
     }
 }
 
@@ -348,6 +373,7 @@ impl From<Schedule> for Unchecked {
         Self {
             tz: zone_name(&schedule.zone),
             layers: layers.collect(),
+            calendars: schedule.calendars.into_iter().map(|it| it.text).collect(),
             overrides: overrides.collect(),
         }
     }
@@ -473,6 +499,38 @@ mod tests {
     }
 
     #[test]
+    fn a_calendar_covers_the_layers_and_an_override_covers_it() {
+        let calendar = "BEGIN:VCALENDAR\\r\\nBEGIN:VEVENT\\r\\nUID:1\\r\\n\
+            DTSTART;TZID=Asia/Shanghai:20260105T100000\\r\\nDURATION:PT4H\\r\\n\
+            SUMMARY:cal\\r\\nEND:VEVENT\\r\\nEND:VCALENDAR\\r\\n";
+        let schedule = schedule(&format!(
+            r#"{{"tz": "Asia/Shanghai", "calendars": ["{calendar}"],
+                "layers": [{{"members": ["a"], "rotation": "weekly", "starts": "2026-01-05T00:00"}}],
+                "overrides": [
+                    {{"member": "b", "starts": "2026-01-05T12:00", "ends": "2026-01-05T13:00"}}
+                ]}}"#
+        ));
+        let monday = at("2026-01-05T00:00:00[Asia/Shanghai]");
+        let expected =
+            [(Some("a"), 10), (Some("cal"), 2), (Some("b"), 1), (Some("cal"), 1), (Some("a"), 10)];
+        assert_eq!(names(&schedule.shifts(monday, monday + DAY)), expected);
+        let written = serde_json::to_string(&schedule).unwrap();
+        assert_eq!(serde_json::from_str::<Schedule>(&written).unwrap(), schedule);
+    }
+
+    #[test]
+    fn what_goes_out_as_a_calendar_comes_in_as_the_same_shifts() {
+        let schedule = daily("Europe/Berlin");
+        let from = at("2026-03-27T09:00:00[Europe/Berlin]");
+        let text = crate::calendar("night", &schedule, from, from + 10 * DAY, from);
+        let imported = Imported::parse(&text, &TimeZone::UTC).unwrap();
+        for hour in 0..10 * 24 {
+            let at_ms = from + hour * HOUR;
+            assert_eq!(imported.on_call(at_ms), schedule.on_call(at_ms), "{hour}");
+        }
+    }
+
+    #[test]
     fn times_without_anybody_are_gaps() {
         let schedule = schedule(
             r#"{"tz": "Asia/Shanghai", "layers": [{
@@ -490,7 +548,7 @@ mod tests {
 
     #[test]
     fn a_schedule_is_written_as_it_is_read() {
-        let json = r#"{"tz":"Asia/Shanghai","layers":[{"members":["a"],"rotation":"hourly","every":12,"starts":"2026-01-05T08:00:00","ends":null,"only":null}],"overrides":[{"member":"b","starts":"2026-01-06T00:00:00","ends":"2026-01-07T00:00:00"}]}"#;
+        let json = r#"{"tz":"Asia/Shanghai","layers":[{"members":["a"],"rotation":"hourly","every":12,"starts":"2026-01-05T08:00:00","ends":null,"only":null}],"calendars":[],"overrides":[{"member":"b","starts":"2026-01-06T00:00:00","ends":"2026-01-07T00:00:00"}]}"#;
         assert_eq!(serde_json::to_string(&schedule(json)).unwrap(), json);
     }
 

@@ -9,7 +9,7 @@ use crate::partition::{Durable, Partition};
 use crate::policy::Policy;
 
 /// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 8;
+const FORMAT: u8 = 9;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]

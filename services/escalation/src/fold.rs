@@ -12,7 +12,7 @@ use zhili_incident::{self as incident, EventKind, IncidentEvent, IncidentId, Par
 use crate::{bundle, convert};
 
 /// Version of everything that incidents and their events depend on besides the records.
-const ENGINE: &str = "9";
+const ENGINE: &str = "10";
 
 /// The incidents of one partition of `zhili.escalation.v1`.
 #[derive(Clone, Debug, Default)]
