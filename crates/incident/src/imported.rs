@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn a_rule_ends_after_its_count_or_at_its_end() {
         for (rule, last, after) in [
-            ("FREQ=WEEKLY;BYDAY=MO,FR;COUNT=3", "2026-01-12", "2026-01-16"),
+            ("FREQ=WEEKLY;BYDAY=MO,FR;COUNT=3", "2026-01-16", "2026-01-19"),
             ("FREQ=DAILY;INTERVAL=2;COUNT=3", "2026-01-11", "2026-01-13"),
             ("FREQ=DAILY;UNTIL=20260110", "2026-01-10", "2026-01-11"),
             ("FREQ=WEEKLY;INTERVAL=2;UNTIL=20260201T000000Z", "2026-01-21", "2026-02-04"),
