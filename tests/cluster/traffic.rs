@@ -88,6 +88,10 @@ impl Traffic {
                 event["source"] = json!(source);
                 let conversation = event["conversation_id"].as_str().unwrap();
                 event["conversation_id"] = json!(format!("{source}/{conversation}"));
+                // Who complains under one name has not complained under another.
+                if let Some(customer) = event["customer"]["id"].as_str() {
+                    event["customer"]["id"] = json!(format!("{source}/{customer}"));
+                }
             }
             bodies.push((events.len() as u64, Value::Array(events).to_string()));
         }

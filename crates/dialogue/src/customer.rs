@@ -230,7 +230,15 @@ struct Visit {
 struct Complained {
     cycle_id: Box<str>,
     conversation_id: Box<str>,
+    event_id: Box<str>,
+    agent: Box<str>,
+    channel: Box<str>,
+    queue: Box<str>,
+    team: Box<str>,
+    historical: bool,
     at_ms: i64,
+    /// It was told that this is one too many.
+    told: bool,
 }
 
 impl Customers {
@@ -303,11 +311,9 @@ impl Customers {
                 customer.visit(contact);
                 customer.state(&key, now_ms, out);
             }
-            What::Complaint { event_id, at_ms } => {
-                let again = customer.complain(&contact, *at_ms, policy);
-                out.extend(again.map(|again| {
-                    Output::Signal(repeat_complaint(&contact, event_id, *at_ms, policy, again))
-                }));
+            What::Complaint { .. } => {
+                customer.complain(contact);
+                customer.tell(&key, policy, out);
             }
         }
         customer.forget(now_ms);
@@ -348,9 +354,6 @@ impl Customers {
         snapshot::of_version(MAGIC, VERSION, bytes)
     }
 }
-
-/// Earlier conversations in which the customer complained, latest first.
-type Again = Vec<String>;
 
 impl Customer {
     /// When something of it is to be settled or forgotten.
@@ -437,30 +440,54 @@ impl Customer {
         })
     }
 
-    /// Remembers a complaint; says since when it is one too many, if it is.
-    fn complain(&mut self, contact: &Contact, at_ms: i64, policy: RepeatPolicy) -> Option<Again> {
+    /// Remembers a complaint, the first of its cycle.
+    fn complain(&mut self, contact: Contact) {
+        let What::Complaint { event_id, at_ms } = contact.what else { return };
         if self.complaints.iter().any(|other| *other.cycle_id == contact.cycle_id) {
-            return None;
+            return;
         }
-        let Unchecked { within_days, times, .. } = policy.unchecked;
-        let since_ms = at_ms.saturating_sub(i64::from(within_days) * DAY_MS);
-        let mut earlier: Vec<&Complained> = self
-            .complaints
-            .iter()
-            .filter(|other| (since_ms..=at_ms).contains(&other.at_ms))
-            .collect();
-        earlier.sort_by_key(|other| std::cmp::Reverse(other.at_ms));
-        let is_wanted = times > 0 && earlier.len() + 1 >= times as usize;
-        let again = earlier.iter().map(|other| other.conversation_id.to_string()).collect();
         self.complaints.push(Complained {
-            cycle_id: contact.cycle_id.as_str().into(),
-            conversation_id: contact.conversation_id.as_str().into(),
+            cycle_id: contact.cycle_id.into(),
+            conversation_id: contact.conversation_id.into(),
+            event_id: event_id.into(),
+            agent: contact.agent.into(),
+            channel: contact.channel.into(),
+            queue: contact.queue.into(),
+            team: contact.team.into(),
+            historical: contact.historical,
             at_ms,
+            told: false,
         });
         if self.complaints.len() > REMEMBERED {
             self.complaints.remove(0);
         }
-        (is_wanted && !contact.historical).then_some(again)
+    }
+
+    /// Tells of complaints that follow too many others. By the times of the messages, so that it
+    /// does not matter which of two conversations was read first.
+    fn tell(&mut self, key: &Key, policy: RepeatPolicy, out: &mut Vec<Output>) {
+        let Unchecked { within_days, times, .. } = policy.unchecked;
+        if times == 0 {
+            return;
+        }
+        for index in 0..self.complaints.len() {
+            let this = &self.complaints[index];
+            if this.told || this.historical {
+                continue;
+            }
+            let since_ms = this.at_ms.saturating_sub(i64::from(within_days) * DAY_MS);
+            let before = |other: &&Complained| {
+                other.at_ms >= since_ms
+                    && (other.at_ms, &other.cycle_id) < (this.at_ms, &this.cycle_id)
+            };
+            let mut earlier: Vec<&Complained> = self.complaints.iter().filter(before).collect();
+            if earlier.len() + 1 < times as usize {
+                continue;
+            }
+            earlier.sort_by_key(|other| std::cmp::Reverse((other.at_ms, &other.cycle_id)));
+            out.push(Output::Signal(repeat_complaint(key, this, &earlier, policy)));
+            self.complaints[index].told = true;
+        }
     }
 
     fn forget(&mut self, now_ms: i64) {
@@ -476,37 +503,37 @@ impl Visit {
 }
 
 fn repeat_complaint(
-    contact: &Contact,
-    event_id: &str,
-    at_ms: i64,
+    key: &Key,
+    complaint: &Complained,
+    earlier: &[&Complained],
     policy: RepeatPolicy,
-    mut related: Again,
 ) -> Signal {
     let kind = SignalKind::RepeatComplaint;
-    let parts = [&*contact.tenant, &*contact.conversation_id, kind.name(), &*contact.cycle_id];
+    let (tenant, customer) = key;
+    let parts = [&**tenant, &*complaint.conversation_id, kind.name(), &*complaint.cycle_id];
     let Unchecked { within_days, severity, .. } = policy.unchecked;
-    let count = related.len() + 1;
     let mut named = BTreeSet::new();
-    related.retain(|conversation| named.insert(conversation.clone()));
-    related.truncate(RELATED);
+    let conversations = earlier.iter().map(|other| &*other.conversation_id);
+    let related = conversations.filter(|&id| named.insert(id)).take(RELATED);
+    let related = related.map(str::to_owned).collect();
     Signal {
         signal_id: signal_id(&parts),
-        tenant: contact.tenant.clone(),
-        conversation_id: contact.conversation_id.clone(),
+        tenant: tenant.to_string(),
+        conversation_id: complaint.conversation_id.to_string(),
         family: Family::Complaint,
         kind,
         category: "repeat".to_owned(),
         severity,
-        event_id: event_id.to_owned(),
-        effective_ms: at_ms,
+        event_id: complaint.event_id.to_string(),
+        effective_ms: complaint.at_ms,
         probability: 1.0,
-        rules: vec![format!("complaints_{count}_in_{within_days}d")],
+        rules: vec![format!("complaints_{}_in_{within_days}d", earlier.len() + 1)],
         related,
-        agent: contact.agent.clone(),
-        customer: contact.customer.clone(),
-        channel: contact.channel.clone(),
-        queue: contact.queue.clone(),
-        team: contact.team.clone(),
+        agent: complaint.agent.to_string(),
+        customer: customer.to_string(),
+        channel: complaint.channel.to_string(),
+        queue: complaint.queue.to_string(),
+        team: complaint.team.to_string(),
         historical: false,
     }
 }

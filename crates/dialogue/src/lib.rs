@@ -81,7 +81,7 @@ pub use output::{
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};
 pub use profile::{Measured, Profile, Run};
-pub use pulse::{Count, Counter, Dimensions, Pulse, PulsePolicy};
+pub use pulse::{Count, Dimensions, Pulse, PulsePolicy};
 pub use scorecard::{DimensionScore, Name, Scorecard, ScorecardError, Scores};
 pub use slots::SlotKind;
 pub use snapshot::SnapshotError;

@@ -1,9 +1,9 @@
-//! Many complaints about one thing at once: what a tenant's complaints are about, counted in short
-//! windows, against what is usual.
+//! Many complaints about one thing at once: what a tenant's complaints are about, against what is
+//! usual.
 //!
-//! Two parts. [`Counter`] sits beside a fold of conversations and counts the cycles whose customers
-//! begin to complain, by topic, product and region. [`Pulse`] adds up the counts of a tenant from
-//! all partitions and tells of a burst.
+//! A fold of conversations states the cycles whose customers begin to complain; each is a [`Count`]
+//! of its topic, its product and its region. [`Pulse`] adds up those of a tenant from all partitions
+//! and tells of a burst.
 //!
 //! Risk, 0 to 100, is 100 * likelihood * severity * scope over the last window:
 //! - likelihood: how far the number n is above the usual u, 2 * (sqrt(n) - sqrt(u)) standard
@@ -19,22 +19,16 @@ use crate::output::{Complaint, Family, Output, Severity, Signal, SignalKind};
 use crate::snapshot::{self, SnapshotError};
 use crate::statement::signal_id;
 
-const SECOND_MS: i64 = 1000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
+const MINUTE_MS: i64 = 60 * 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// Length of the windows that are counted.
-const WINDOW_MS: i64 = 10 * SECOND_MS;
-/// Values that are told apart in the open windows of a partition; the rest is not counted, so that
-/// a field that holds something else, such as an order number, cannot fill memory.
-const VALUES: usize = 10_000;
 /// Weights of complaints, in tenths: plain, urgent, dangerous.
 const WEIGHTS: [u32; 3] = [4, 7, 10];
 /// Values that are followed for a tenant; those that were quiet for the longest are forgotten.
 const FOLLOWED: usize = 10_000;
 /// Characters of a value that are kept.
 const VALUE_CHARS: usize = 64;
-/// Conversations that a count and a signal name.
+/// Conversations that a signal names.
 const RELATED: usize = 10;
 /// A usual number below this counts as this: three complaints where there are none is no crisis.
 const LEAST_USUAL: f64 = 1.0;
@@ -75,79 +69,44 @@ impl<'a> Dimensions<'a> {
     }
 }
 
-/// Complaints about one thing in one window of one partition.
+/// A complaint about one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Owner of the conversations.
+    /// Owner of the conversation.
     pub tenant: String,
-    /// Begin of the window of 10 s, milliseconds since the Unix epoch.
-    pub window_ms: i64,
+    /// Log time of the message, milliseconds since the Unix epoch.
+    pub at_ms: i64,
     /// `topic`, `sku` or `region`.
     pub dimension: String,
     /// Which one.
     pub value: String,
-    /// Cycles whose customer began to complain.
+    /// 1 for a cycle whose customer begins to complain, 0 for one that gets worse.
     pub cycles: u32,
-    /// Sum of their weights in tenths, and of what those that got worse have gained.
+    /// Its weight in tenths, or by how much it got worse.
     pub weight: u32,
-    /// Some of the conversations, at most 10.
-    pub conversations: Vec<String>,
+    /// The conversation.
+    pub conversation_id: String,
 }
 
-/// Counts complaints by what they are about until a window is over.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counter {
-    open: BTreeMap<(i64, String, String, String), Count>,
-}
-
-impl Counter {
-    /// Counts a complaint at log time `now_ms`. Historical ones are not counted.
-    pub fn count(&mut self, now_ms: i64, complaint: &Complaint, about: Dimensions<'_>) {
-        if complaint.historical {
-            return;
-        }
-        let window_ms = now_ms.div_euclid(WINDOW_MS) * WINDOW_MS;
-        for (dimension, value) in about.each() {
-            let value: String = value.chars().take(VALUE_CHARS).collect();
-            let tenant = complaint.tenant.clone();
-            let key = (window_ms, tenant, dimension.to_owned(), value);
-            if !self.open.contains_key(&key) && self.open.len() >= VALUES {
-                continue;
-            }
-            let count = self.open.entry(key).or_insert_with_key(|key| {
-                let (window_ms, tenant, dimension, value) = key.clone();
-                let (cycles, weight, conversations) = (0, 0, Vec::new());
-                Count { tenant, window_ms, dimension, value, cycles, weight, conversations }
-            });
-            let level = usize::from(complaint.urgent) + usize::from(complaint.dangerous);
-            count.weight += WEIGHTS[level];
-            if complaint.again {
-                count.weight -= WEIGHTS[0];
-            } else {
-                count.cycles += 1;
-            }
-            let named = &mut count.conversations;
-            if named.len() < RELATED && !named.contains(&complaint.conversation_id) {
-                named.push(complaint.conversation_id.clone());
-            }
-        }
-    }
-
-    /// When the oldest window is over; `None` if nothing was counted.
-    pub fn next_due(&self) -> Option<i64> {
-        let ((window_ms, ..), _) = self.open.first_key_value()?;
-        Some(window_ms.saturating_add(WINDOW_MS))
-    }
-
-    /// Takes the counts of windows that are over at `now_ms`.
-    pub fn take(&mut self, now_ms: i64) -> Vec<Count> {
-        let mut over = Vec::new();
-        while self.next_due().is_some_and(|due_ms| due_ms <= now_ms)
-            && let Some((_, count)) = self.open.pop_first()
-        {
-            over.push(count);
-        }
-        over
+impl Count {
+    /// What a complaint at log time `now_ms` counts for; historical ones count for nothing.
+    pub fn of(
+        complaint: &Complaint,
+        about: Dimensions<'_>,
+        now_ms: i64,
+    ) -> impl Iterator<Item = Self> {
+        let level = usize::from(complaint.urgent) + usize::from(complaint.dangerous);
+        let known = if complaint.again { WEIGHTS[0] } else { 0 };
+        let is_news = !complaint.historical;
+        about.each().filter(move |_| is_news).map(move |(dimension, value)| Self {
+            tenant: complaint.tenant.clone(),
+            at_ms: now_ms,
+            dimension: dimension.to_owned(),
+            value: value.chars().take(VALUE_CHARS).collect(),
+            cycles: u32::from(!complaint.again),
+            weight: WEIGHTS[level] - known,
+            conversation_id: complaint.conversation_id.clone(),
+        })
     }
 }
 
@@ -260,7 +219,7 @@ pub struct Pulse {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Tenant {
-    /// First and last window that was counted.
+    /// First and last complaint that was counted.
     since_ms: i64,
     now_ms: i64,
     things: BTreeMap<(String, String), Thing>,
@@ -324,16 +283,16 @@ impl Pulse {
     }
 
     /// Folds a count that was appended to the log at `at_ms`; tells of a burst that begins or gets
-    /// worse. Counts may come late and in any order; the latest window of the tenant is now.
+    /// worse. Counts may come late and in any order; the latest one of the tenant is now.
     pub fn apply(&mut self, at_ms: i64, count: &Count, out: &mut Vec<Output>) {
         let policy = self.policy(&count.tenant);
         let tenant = self.tenants.entry(count.tenant.clone()).or_insert_with(|| Tenant {
-            since_ms: count.window_ms,
-            now_ms: count.window_ms,
+            since_ms: count.at_ms,
+            now_ms: count.at_ms,
             things: BTreeMap::new(),
         });
-        tenant.since_ms = tenant.since_ms.min(count.window_ms);
-        tenant.now_ms = tenant.now_ms.max(count.window_ms);
+        tenant.since_ms = tenant.since_ms.min(count.at_ms);
+        tenant.now_ms = tenant.now_ms.max(count.at_ms);
         let (since_ms, now_ms) = (tenant.since_ms, tenant.now_ms);
         let key = (count.dimension.clone(), count.value.clone());
         let thing = tenant.things.entry(key).or_default();
@@ -351,7 +310,7 @@ impl Pulse {
         if let Some(severity) = policy.severity(reading.risk).filter(|_| is_enough)
             && thing.burst.is_none_or(|burst| severity > burst.severity)
         {
-            let began_ms = thing.burst.map_or(count.window_ms, |burst| burst.since_ms);
+            let began_ms = thing.burst.map_or(count.at_ms, |burst| burst.since_ms);
             thing.burst = Some(Burst { since_ms: began_ms, severity });
             let historical = now_ms < at_ms.saturating_sub(HISTORICAL_MS);
             let burst = Told { count, began_ms, now_ms, severity, reading, historical };
@@ -388,13 +347,11 @@ impl Tenant {
 
 impl Thing {
     fn add(&mut self, count: &Count) {
-        let minute = self.minutes.entry(count.window_ms.div_euclid(MINUTE_MS)).or_default();
+        let minute = self.minutes.entry(count.at_ms.div_euclid(MINUTE_MS)).or_default();
         minute.cycles = minute.cycles.saturating_add(count.cycles);
         minute.weight = minute.weight.saturating_add(count.weight);
-        for conversation in &count.conversations {
-            self.conversations.retain(|other| other != conversation);
-            self.conversations.push_back(conversation.clone());
-        }
+        self.conversations.retain(|other| *other != count.conversation_id);
+        self.conversations.push_back(count.conversation_id.clone());
         while self.conversations.len() > RELATED {
             self.conversations.pop_front();
         }
@@ -406,7 +363,7 @@ impl Thing {
         self.minutes = kept;
     }
 
-    /// The window that ends with the one that began at `now_ms`.
+    /// The window that ends at `now_ms`.
     fn reading(&self, since_ms: i64, now_ms: i64, policy: &PulsePolicy) -> Reading {
         let end = now_ms.div_euclid(MINUTE_MS);
         let begin = end - i64::from(policy.unchecked.window_minutes) + 1;
@@ -463,7 +420,7 @@ impl Told<'_> {
             category: "crisis".to_owned(),
             severity: self.severity,
             event_id: String::new(),
-            effective_ms: self.now_ms.saturating_add(WINDOW_MS),
+            effective_ms: self.now_ms,
             probability: likelihood,
             rules: vec![
                 format!("burst.{dimension}"),

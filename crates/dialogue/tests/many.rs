@@ -5,8 +5,8 @@
 #![allow(clippy::expect_used)]
 
 use zhili_dialogue::{
-    Complaint, Contact, Count, Counter, Customers, Dimensions, FactBody, Family, Output, Pulse,
-    PulsePolicy, Recontact, RepeatPolicy, Severity, Signal, SignalKind, What,
+    Complaint, Contact, Count, Customers, Dimensions, FactBody, Family, Output, Pulse, PulsePolicy,
+    Recontact, RepeatPolicy, Severity, Signal, SignalKind, What,
 };
 
 const MINUTE: i64 = 60_000;
@@ -158,6 +158,17 @@ fn another_cycle_of_one_conversation_may_complain_again() {
 }
 
 #[test]
+fn it_does_not_matter_which_of_two_complaints_is_read_first() {
+    let mut customers = Customers::new();
+    assert_eq!(apply(&mut customers, DAY, complaint("two", "1", DAY)), []);
+    let out = apply(&mut customers, DAY, complaint("one", "1", 0));
+    let told = signals(&out);
+    assert_eq!((told.len(), &*told[0].conversation_id, told[0].effective_ms), (1, "two", DAY));
+    assert_eq!(told[0].related, ["one"]);
+    assert_eq!(told[0].event_id, format!("e{DAY}"));
+}
+
+#[test]
 fn history_is_counted_and_tells_nothing() {
     let mut customers = Customers::new();
     let old =
@@ -207,58 +218,52 @@ fn begins(conversation: usize, urgent: bool, dangerous: bool) -> Complaint {
 
 const REFUND: Dimensions<'static> = Dimensions { topic: "refund", sku: "", region: "" };
 
+fn counts(complaint: &Complaint, about: Dimensions<'_>) -> Vec<(String, String, u32, u32)> {
+    let counts = Count::of(complaint, about, 7);
+    counts.map(|it| (it.dimension, it.value, it.cycles, it.weight)).collect()
+}
+
 #[test]
-fn windows_of_ten_seconds_are_counted_by_each_thing() {
-    let mut counter = Counter::default();
+fn a_complaint_counts_for_each_thing_that_it_is_about() {
     let both = Dimensions { topic: "refund", sku: "X1", region: "" };
-    counter.count(10_001, &begins(1, false, false), both);
-    counter.count(19_999, &begins(2, true, false), REFUND);
-    counter.count(20_000, &begins(3, true, true), REFUND);
-    assert_eq!(counter.next_due(), Some(20_000));
-    assert_eq!(counter.take(19_999), []);
-    let counts = counter.take(20_000);
-    let said: Vec<_> = counts
-        .iter()
-        .map(|it| (it.window_ms, it.dimension.as_str(), it.value.as_str(), it.cycles, it.weight))
-        .collect();
-    assert_eq!(said, [(10_000, "sku", "X1", 1, 4), (10_000, "topic", "refund", 2, 11)]);
-    assert_eq!(counts[1].conversations, ["c1", "c2"]);
-    assert_eq!(counter.take(i64::MAX)[0].weight, 10);
+    let of =
+        |dimension: &str, value: &str, weight| (dimension.to_owned(), value.to_owned(), 1, weight);
+    assert_eq!(
+        counts(&begins(1, false, false), both),
+        [of("topic", "refund", 4), of("sku", "X1", 4)]
+    );
+    assert_eq!(counts(&begins(1, true, false), REFUND), [of("topic", "refund", 7)]);
+    assert_eq!(counts(&begins(1, true, true), REFUND), [of("topic", "refund", 10)]);
 }
 
 #[test]
 fn a_complaint_that_turns_urgent_is_no_second_one() {
-    let mut counter = Counter::default();
-    counter.count(0, &begins(1, false, false), REFUND);
-    counter.count(1, &Complaint { again: true, ..begins(1, true, false) }, REFUND);
-    let counts = counter.take(i64::MAX);
-    assert_eq!((counts[0].cycles, counts[0].weight), (1, 7));
+    let again = Complaint { again: true, ..begins(1, true, false) };
+    assert_eq!(counts(&again, REFUND), [("topic".to_owned(), "refund".to_owned(), 0, 3)]);
 }
 
 #[test]
 fn history_and_what_is_about_nothing_are_not_counted() {
-    let mut counter = Counter::default();
-    counter.count(0, &Complaint { historical: true, ..begins(1, true, true) }, REFUND);
-    counter.count(0, &begins(2, true, true), Dimensions::default());
-    assert_eq!(counter.next_due(), None);
+    assert_eq!(counts(&Complaint { historical: true, ..begins(1, true, true) }, REFUND), []);
+    assert_eq!(counts(&begins(2, true, true), Dimensions::default()), []);
 }
 
-/// `cycles` complaints of one kind in the window that begins at `window_ms`.
-fn count(window_ms: i64, cycles: u32, weight: u32) -> Count {
+/// `cycles` complaints of one kind at once.
+fn count(at_ms: i64, cycles: u32, weight: u32) -> Count {
     Count {
         tenant: "acme".into(),
-        window_ms,
+        at_ms,
         dimension: "topic".into(),
         value: "refund".into(),
         cycles,
         weight: cycles * weight,
-        conversations: (0..cycles.min(3)).map(|n| format!("c{window_ms}-{n}")).collect(),
+        conversation_id: format!("c{at_ms}"),
     }
 }
 
 fn told(pulse: &mut Pulse, count: &Count) -> Vec<(Severity, Vec<String>)> {
     let mut out = Vec::new();
-    pulse.apply(count.window_ms + 10_000, count, &mut out);
+    pulse.apply(count.at_ms, count, &mut out);
     let copy = Pulse::restore(&pulse.snapshot()).expect("a snapshot can be read");
     assert_eq!(&copy, pulse);
     signals(&out).into_iter().map(|it| (it.severity, it.rules.clone())).collect()

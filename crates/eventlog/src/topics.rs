@@ -31,7 +31,7 @@ pub const SCORES: &str = "zhili.scores.v1";
 pub const FACTS: &str = "zhili.facts.v1";
 /// What conversations say of their customers; key tenant/customer.
 pub const CUSTOMERS: &str = "zhili.customers.v1";
-/// Complaints counted in windows of 10 s; key tenant.
+/// Complaints by what they are about; key tenant.
 pub const PULSE: &str = "zhili.pulse.v1";
 /// Signals, commands, claims, results, ticks, markers; key tenant/team.
 pub const ESCALATION: &str = "zhili.escalation.v1";

@@ -2,6 +2,7 @@
 //! identity numbers of Hong Kong, Taiwan, Singapore and Britain.
 
 use crate::Kind;
+use crate::cues;
 use crate::fold::Unit;
 use crate::view::View;
 
@@ -107,7 +108,9 @@ fn lettered_identity(view: View<'_>, at: usize, end: usize) -> Option<usize> {
     let cued = named(view, at, IDENTITY).is_some();
     match (end - at, digits) {
         (10, 9) if matches!(view.at(at + 1), '1' | '2') => {
-            (cued || is_taiwanese(view, at)).then_some(end)
+            // One order number in ten of this shape passes the check.
+            let is_order = || cues::before(view.0, at).is_reference();
+            (cued || is_taiwanese(view, at) && !is_order()).then_some(end)
         }
         (9, 7) if "stfgm".contains(letter) && view.before(end).is_ascii_alphabetic() => {
             cued.then_some(end)
@@ -152,7 +155,7 @@ fn paper(view: View<'_>, at: usize, word: usize) -> Option<usize> {
     let mut end = word;
     while matches!(view.at(end), ' ' | '-') && end - at < LONGEST {
         let next = view.skip(end + 1, 9, |ch| ch.is_ascii_digit());
-        if next == end + 1 || next - end - 1 < 3 || view.at(next).is_ascii_alphabetic() {
+        if next == end + 1 || next - end - 1 < 3 || view.at(next).is_ascii_alphanumeric() {
             break;
         }
         end = next;

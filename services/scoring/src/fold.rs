@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use zhili_dialogue::{Applied, Config, Contact, Counter, Dimensions, Output, Partition};
+use zhili_dialogue::{Applied, Config, Contact, Count, Dimensions, Output, Partition};
 use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
@@ -27,8 +27,6 @@ pub struct ScoringFold {
     version: Arc<str>,
     number: u32,
     partition: Partition,
-    /// Complaints of windows that are not over.
-    counter: Counter,
     /// Tenants with phrases of their own.
     phrases: BTreeMap<String, Own>,
     /// As configured. A partition restored from a snapshot goes on with those of its first day.
@@ -66,7 +64,6 @@ fn version(engine: &Engine) -> Arc<str> {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     partition: Vec<u8>,
-    counter: Counter,
     phrases: BTreeMap<String, Phrases>,
 }
 
@@ -80,7 +77,6 @@ impl ScoringFold {
             version,
             number,
             partition: Partition::new(config),
-            counter: Counter::default(),
             phrases: BTreeMap::new(),
             configured: config,
             stated: Vec::new(),
@@ -134,7 +130,12 @@ impl ScoringFold {
             }
             let version = match &output {
                 Output::Complaint(complaint) => {
-                    self.counter.count(now_ms, complaint, about);
+                    for count in Count::of(complaint, about, now_ms) {
+                        let key = count.tenant.clone();
+                        let entry = pulse_entry::Entry::Count(convert::count(count));
+                        let entry = PulseEntry { entry: Some(entry) };
+                        outputs.emit(topics::PULSE, key.as_bytes(), entry.encode_to_vec().into());
+                    }
                     continue;
                 }
                 Output::Fact(fact) => self.version_of(&fact.tenant),
@@ -182,12 +183,6 @@ impl Fold for ScoringFold {
     fn advance(&mut self, now_ms: i64, outputs: &mut Outputs) {
         self.partition.advance(now_ms, &mut self.stated);
         self.state(now_ms, "", Dimensions::default(), outputs);
-        for count in self.counter.take(now_ms) {
-            let key = count.tenant.clone();
-            let entry = pulse_entry::Entry::Count(convert::count(count));
-            let entry = PulseEntry { entry: Some(entry) };
-            outputs.emit(topics::PULSE, key.as_bytes(), entry.encode_to_vec().into());
-        }
     }
 
     fn apply(&mut self, now_ms: i64, record: &Record, event: Event, outputs: &mut Outputs) {
@@ -276,14 +271,13 @@ impl Fold for ScoringFold {
     }
 
     fn next_due(&self) -> Option<i64> {
-        [self.partition.next_due(), self.counter.next_due()].into_iter().flatten().min()
+        self.partition.next_due()
     }
 
     fn save(&self) -> Vec<u8> {
         let phrases = |(tenant, own): (&String, &Own)| (tenant.clone(), own.phrases.clone());
         let saved = Saved {
             partition: self.partition.snapshot(),
-            counter: self.counter.clone(),
             phrases: self.phrases.iter().map(phrases).collect(),
         };
         match postcard::to_stdvec(&saved) {
@@ -296,7 +290,6 @@ impl Fold for ScoringFold {
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
         let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
         self.partition = Partition::restore(&saved.partition).map_err(|error| error.to_string())?;
-        self.counter = saved.counter;
         self.phrases.clear();
         for (tenant, phrases) in saved.phrases {
             let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;

@@ -32,25 +32,40 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Outputs of one topic from one input partition: how many, and a hash over all in order.
+/// Outputs of one topic from one input partition.
 #[derive(Clone, Default)]
 struct Sum {
-    records: u64,
-    hash: Sha256,
+    /// Offset of the input record, partition of the output, and hash of key and value. Outputs of
+    /// one record to one partition are in order; those to several are read one partition after
+    /// another.
+    outputs: Vec<(u64, u32, [u8; 32])>,
 }
 
 impl Sum {
-    fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.records += 1;
+    fn add(&mut self, offset: u64, partition: u32, key: &[u8], value: &[u8]) {
+        let mut hash = Sha256::new();
         for part in [key, value] {
-            self.hash.update((part.len() as u64).to_le_bytes());
-            self.hash.update(part);
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
         }
+        self.outputs.push((offset, partition, hash.finalize().into()));
     }
 
+    fn records(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// A hash over all, in the order of the input.
     fn hex(&self) -> String {
-        let digest = self.hash.clone().finalize();
-        digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+        let mut outputs = self.outputs.clone();
+        outputs.sort_by_key(|&(offset, partition, _)| (offset, partition));
+        let mut hash = Sha256::new();
+        for (offset, partition, output) in outputs {
+            hash.update(offset.to_le_bytes());
+            hash.update(partition.to_le_bytes());
+            hash.update(output);
+        }
+        hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 }
 
@@ -75,7 +90,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = DialogueConfig { horizon_ms, idle_close_ms };
     let engines =
         Engines::new().map_err(|error| Failure::Problems(format!("phrase library: {error}")))?;
-    let mut replay = Replay { connection, sums: Sums::new(), bundles: BTreeMap::new() };
+    let mut replay = Replay { connection, partitions, sums: Sums::new(), bundles: BTreeMap::new() };
     let conversations = |number| ScoringFold::new(engines.clone(), settings, number);
     replay.fold(FOLDS[0], conversations).await?;
     replay.fold(FOLDS[1], |_| CustomerFold::new()).await?;
@@ -87,6 +102,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Everything folded again.
 struct Replay {
     connection: Connection,
+    /// Of every keyed topic.
+    partitions: u32,
     sums: Sums,
     /// By name.
     bundles: BTreeMap<String, Bytes>,
@@ -102,7 +119,7 @@ impl Replay {
         for (number, record, ..) in read(&self.connection, input).await? {
             let (fold, now_ms) = folds.entry(number).or_insert_with(|| (make(number), 0));
             *now_ms = (*now_ms).max(record.append_ms);
-            let mut outputs = Outputs::new(1);
+            let mut outputs = Outputs::new(self.partitions);
             let entry = fold.decode(&record);
             if let Ok(Entry::Tick { at_ms }) = &entry {
                 *now_ms = (*now_ms).max(*at_ms);
@@ -130,7 +147,8 @@ impl Replay {
                 if let Some(topic) = topic {
                     let key = output.key.as_deref().unwrap_or_default();
                     let value = output.value.as_deref().unwrap_or_default();
-                    self.sums.entry((input, *topic, number)).or_default().add(key, value);
+                    let sum = self.sums.entry((input, *topic, number)).or_default();
+                    sum.add(record.offset, output.partition.partition, key, value);
                 }
             }
         }
@@ -143,18 +161,21 @@ impl Replay {
         for topic in
             [topics::SCORES, topics::FACTS, topics::CUSTOMERS, topics::PULSE, topics::ESCALATION]
         {
-            for (_, _, headers, key, value) in read(&self.connection, topic).await? {
+            for (to, _, headers, key, value) in read(&self.connection, topic).await? {
                 // Ticks, markers and what people do come from no fold.
                 let Some(source) = headers.text(SOURCE) else { continue };
-                // Outputs of one input partition are in order; those of several are mixed.
-                let mut parts = source.rsplitn(3, ':').skip(1);
+                let mut parts = source.rsplitn(3, ':');
+                let offset = parts.next().and_then(|offset| offset.parse().ok());
                 let number = parts.next().and_then(|number| number.parse().ok());
                 let named = parts.next().unwrap_or_default();
                 let fold = FOLDS
                     .iter()
                     .find(|(input, written)| *input == named && written.contains(&topic));
-                let (Some(number), Some((input, _))) = (number, fold) else { continue };
-                stored.entry((*input, topic, number)).or_default().add(&key, &value);
+                let (Some(offset), Some(number), Some((input, _))) = (offset, number, fold) else {
+                    continue;
+                };
+                let sum = stored.entry((*input, topic, number)).or_default();
+                sum.add(offset, to, &key, &value);
             }
         }
         Ok(stored)
@@ -225,18 +246,19 @@ fn report(folded: &Sums, stored: &Sums, partitions: u32, as_json: bool) -> Resul
             let none = Sum::default();
             let ours = folded.get(&(input, topic, number)).unwrap_or(&none);
             let theirs = stored.get(&(input, topic, number)).unwrap_or(&none);
-            let equal = ours.records == theirs.records && ours.hex() == theirs.hex();
+            let equal = ours.records() == theirs.records() && ours.hex() == theirs.hex();
             differing += usize::from(!equal);
             if as_json {
                 rows.push(json!({
                     "from": input, "topic": topic, "partition": number, "equal": equal,
-                    "replayed": ours.records, "stored": theirs.records, "sha256": ours.hex(),
+                    "replayed": ours.records(), "stored": theirs.records(), "sha256": ours.hex(),
                 }));
             } else {
                 let word = if equal { "equal" } else { "DIFFERS" };
                 print(&format!(
                     "{input:<18} -> {topic:<19} {number:>3}  {word:<8} {} replayed, {} stored\n",
-                    ours.records, theirs.records
+                    ours.records(),
+                    theirs.records()
                 ))?;
             }
         }

@@ -39,7 +39,7 @@ fn a_damaged_snapshot_or_one_of_another_version_is_an_error() {
     }
     let longer = [whole.as_slice(), &[0]].concat();
     assert!(matches!(Partition::restore(&longer), Err(SnapshotError::Malformed(_))));
-    let other = [&[9], &whole[1..]].concat();
-    assert!(matches!(Partition::restore(&other), Err(SnapshotError::Format { found: 9 })));
+    let other = [&[255], &whole[1..]].concat();
+    assert!(matches!(Partition::restore(&other), Err(SnapshotError::Format { found: 255 })));
     assert!(matches!(Partition::restore(&[]), Err(SnapshotError::Format { found: 0 })));
 }

@@ -211,6 +211,7 @@ const SLOTS: Source = Source {
 };
 const PROMISES: Source =
     Source { rows: "v_promises", time: "made_at", event: "made_event_id", agent: "agent" };
+const RECONTACTS: Source = Source { rows: "v_recontacts", time: "at", event: "''", agent: "agent" };
 const INCIDENTS: Source =
     Source { rows: "v_incidents", time: "triggered_at", event: "''", agent: "''" };
 
@@ -389,6 +390,20 @@ const METRICS: &[Metric] =
             .rate("resolved")
             .counting("NOT provisional")
             .beside(&[reference(0.92, "S3: with smart service"), reference(0.64, "S3: before it")]),
+        Metric::new(
+            "fcr.v1",
+            "Share of ended sessions that were resolved and whose customer did not ask again in 7 days.",
+            RECONTACTS,
+        )
+        .rate("if(known_7d, fcr_7d, NULL)"),
+        Metric::new(
+            "reopen.v1",
+            "Share of resolved sessions whose customer asked again in the same conversation in 7 days.",
+            RECONTACTS,
+        )
+        .rate("if(known_7d, reopened_7d, NULL)")
+        .counting("resolved")
+        .lower(),
         Metric::new(
             "silence.v1",
             "Stretches of more than 30 s in a session while the customer waited.",

@@ -241,7 +241,7 @@ export interface Incident {
   resolved_at?: string;
   owner: string;
   signals: string;
-  evidence: { excerpt: string; event_id: string; probability: number }[];
+  evidence: { excerpt: string; event_id: string; kind: string; probability: number; rules?: string[]; related?: string[] }[];
   exhausted_reason: string;
 }
 

@@ -303,6 +303,8 @@ const METRICS: Record<string, [string, string]> = {
   "sla.nrt.v1": ["后续响应达标率", "Next reply on target"],
   "sla.resolution.v1": ["解决时限达标率", "Resolution on target"],
   "resolved.v1": ["解决率", "Resolution rate"],
+  "fcr.v1": ["首次解决率（7 天）", "First-contact resolution, 7 days"],
+  "reopen.v1": ["重开率（7 天）", "Reopened within 7 days"],
   "silence.v1": ["客户等待中的沉默", "Silences while waiting"],
   "csat.v1": ["客户满意度", "Customer satisfaction"],
   "politeness.v1": ["坐席礼貌分", "Politeness"],

@@ -51,13 +51,13 @@ pub(crate) fn dialogue_contact(contact: scoring::Contact) -> Option<dialogue::Co
 }
 
 pub(crate) fn count(count: dialogue::Count) -> scoring::PulseCount {
-    let dialogue::Count { tenant, window_ms, dimension, value, cycles, weight, conversations } =
+    let dialogue::Count { tenant, at_ms, dimension, value, cycles, weight, conversation_id } =
         count;
-    scoring::PulseCount { tenant, window_ms, dimension, value, cycles, weight, conversations }
+    scoring::PulseCount { tenant, at_ms, dimension, value, cycles, weight, conversation_id }
 }
 
 pub(crate) fn dialogue_count(count: scoring::PulseCount) -> dialogue::Count {
-    let scoring::PulseCount { tenant, window_ms, dimension, value, cycles, weight, conversations } =
+    let scoring::PulseCount { tenant, at_ms, dimension, value, cycles, weight, conversation_id } =
         count;
-    dialogue::Count { tenant, window_ms, dimension, value, cycles, weight, conversations }
+    dialogue::Count { tenant, at_ms, dimension, value, cycles, weight, conversation_id }
 }

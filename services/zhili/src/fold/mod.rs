@@ -17,7 +17,7 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use serde::Serialize;
 use zhili_dialogue::{
-    Applied, Config, Contact, Counter, Customers, Dimensions, Output, Partition, Profile, Pulse,
+    Applied, Config, Contact, Count, Customers, Dimensions, Output, Partition, Profile, Pulse,
 };
 use zhili_runtime::Failure;
 use zhili_scoring::Assessor;
@@ -138,7 +138,6 @@ struct History {
     assessor: Assessor,
     partition: Partition,
     customers: Customers,
-    counter: Counter,
     pulse: Pulse,
     outputs: Vec<Output>,
     spoken: Spoken,
@@ -158,7 +157,6 @@ impl History {
             assessor,
             partition,
             customers: Customers::new(),
-            counter: Counter::default(),
             pulse: Pulse::new(),
             outputs,
             spoken: Spoken::default(),
@@ -174,20 +172,20 @@ impl History {
         self.pass_on(begin, Dimensions::default());
         let now_ms = self.partition.now_ms();
         self.customers.advance(now_ms, &mut self.outputs);
-        for count in self.counter.take(now_ms) {
-            self.pulse.apply(now_ms, &count, &mut self.outputs);
-        }
     }
 
     /// Tells the folds over many conversations what was stated from output `begin` on.
     fn pass_on(&mut self, begin: usize, about: Dimensions<'_>) {
         let now_ms = self.partition.now_ms();
-        let mut contacts = Vec::new();
+        let (mut contacts, mut counts) = (Vec::new(), Vec::new());
         for output in &self.outputs[begin..] {
             contacts.extend(Contact::of(output));
             if let Output::Complaint(complaint) = output {
-                self.counter.count(now_ms, complaint, about);
+                counts.extend(Count::of(complaint, about, now_ms));
             }
+        }
+        for count in counts {
+            self.pulse.apply(now_ms, &count, &mut self.outputs);
         }
         for contact in contacts {
             self.customers.apply(now_ms, contact, &mut self.outputs);

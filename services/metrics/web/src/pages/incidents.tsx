@@ -6,6 +6,9 @@ import { ask, go, type Place } from "../place";
 import { Choice, Link, Panel, Shown } from "../parts";
 import { t, valueName } from "../words";
 
+/** Bursts and storms are about many conversations under a name of their own. */
+const isOne = (conversation: string) => !/^(pulse|queue):/.test(conversation);
+
 function Actions(props: { incident: Incident; done: () => void }) {
   const { incident } = props;
   const [note, setNote] = useState("");
@@ -71,14 +74,34 @@ function Detail(props: { id: string; changed: () => void }) {
               {incident.category && ` · ${valueName(incident.category)}`}
             </p>
             <p class="quiet">
-              {t("conversation")} <Link to={`/conversations/${encodeURIComponent(incident.conversation_id)}`}>{short(incident.conversation_id)}</Link>
+              {isOne(incident.conversation_id) ? (
+                <>
+                  {t("conversation")} <Link to={`/conversations/${encodeURIComponent(incident.conversation_id)}`}>{short(incident.conversation_id)}</Link>
+                </>
+              ) : (
+                incident.conversation_id
+              )}
               {incident.owner && ` · ${t("owner")} ${incident.owner}`}
               {incident.exhausted_reason && ` · ${t("reason")} ${valueName(incident.exhausted_reason)}`}
             </p>
             <h3>{t("evidence")}</h3>
             {incident.evidence.map((evidence) => (
               <blockquote key={evidence.event_id}>
-                <Link to={`/conversations/${encodeURIComponent(incident.conversation_id)}?event=${encodeURIComponent(evidence.event_id)}`}>{evidence.excerpt}</Link>
+                {isOne(incident.conversation_id) ? (
+                  <Link to={`/conversations/${encodeURIComponent(incident.conversation_id)}?event=${encodeURIComponent(evidence.event_id)}`}>
+                    {evidence.excerpt || valueName(evidence.kind)}
+                  </Link>
+                ) : (
+                  evidence.excerpt || (evidence.rules ?? []).join(" · ") || valueName(evidence.kind)
+                )}
+                {(evidence.related ?? []).map((id) => (
+                  <>
+                    {" "}
+                    <Link key={id} to={`/conversations/${encodeURIComponent(id)}`}>
+                      {short(id)}
+                    </Link>
+                  </>
+                ))}
               </blockquote>
             ))}
             <Actions key={incident.incident_id} incident={incident} done={done} />
