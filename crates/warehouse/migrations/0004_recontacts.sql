@@ -46,13 +46,13 @@ FROM
     SELECT
         tenant, conversation_id, fact_id, revision, at, ended_at, resolved, next_at, reopened_at,
         arrayMap(days -> next_at IS NOT NULL OR settled OR now() >= ended_at + toIntervalDay(days), [1, 3, 7, 30]) AS known,
-        arrayMap(days -> next_at IS NULL OR next_at > ended_at + toIntervalDay(days), [1, 3, 7, 30]) AS stayed,
+        arrayMap(days -> toBool(ifNull(next_at > ended_at + toIntervalDay(days), 1)), [1, 3, 7, 30]) AS stayed,
         known[1] AS known_1d, resolved AND stayed[1] AS fcr_1d,
         known[2] AS known_3d, resolved AND stayed[2] AS fcr_3d,
         known[3] AS known_7d, resolved AND stayed[3] AS fcr_7d,
         known[4] AS known_30d, resolved AND stayed[4] AS fcr_30d,
         'fcr.v1' AS fcr_metric_id,
-        reopened_at IS NOT NULL AND reopened_at <= ended_at + toIntervalDay(7) AS reopened_7d,
+        toBool(ifNull(reopened_at <= ended_at + toIntervalDay(7), 0)) AS reopened_7d,
         'reopen.v1' AS reopened_metric_id,
         agent, customer, channel, queue, team, historical, settled,
         engine, log_id, log_topic, log_partition, log_offset, log_append_at

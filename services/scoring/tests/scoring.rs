@@ -100,10 +100,18 @@ impl Bench {
         let mut task =
             tokio::spawn(zhili_scoring::serve(listener, config, log, bundles, clock, context));
         let at = TopicPartition::new(topics::EVENTS, 0);
-        let read = async {
+        let until = async |end: u64| {
             while self.log.committed(GROUP, &at).await.unwrap().is_none_or(|c| c.offset < end) {
                 tokio::task::yield_now().await;
             }
+        };
+        let read = async {
+            until(end).await;
+            // The position of a commit is seen a moment before what it wrote is. Once a later
+            // commit is seen, that is seen as well.
+            let tick = log_entry::Entry::Tick(Tick { at_ms: 0 });
+            self.put(LogEntry { entry: Some(tick) }.encode_to_vec()).await;
+            until(self.end().await).await;
             // What that stated for the other folds, too.
             for (group, topic) in
                 [(CUSTOMERS_GROUP, topics::CUSTOMERS), (PULSE_GROUP, topics::PULSE)]
