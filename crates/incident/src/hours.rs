@@ -90,9 +90,12 @@ impl WeeklyHours {
         let mut found: Option<(i64, i64)> = None;
         for date in dates.take(SEARCHED_DAYS) {
             let day = date.weekday().to_monday_zero_offset() as usize;
-            for (open, close) in &self.week[day] {
-                let (open_ms, close_ms) =
-                    (instant(&self.zone, date, *open)?, instant(&self.zone, date, *close)?);
+            let at = |minute| instant(&self.zone, date, minute);
+            let hours = self.week[day].iter().map(|(open, close)| Some((at(*open)?, at(*close)?)));
+            let mut hours: Vec<(i64, i64)> = hours.collect::<Option<_>>()?;
+            // Hours that a clock change skips may come after those that follow them on the wall.
+            hours.sort_unstable();
+            for (open_ms, close_ms) in hours {
                 match &mut found {
                     None if close_ms > at_ms && close_ms > open_ms => {
                         found = Some((open_ms, close_ms));
@@ -244,6 +247,18 @@ mod tests {
             Some(at("2026-01-06T08:00:00+08:00"))
         );
         assert_eq!(night.end(at("2026-01-06T08:00:00+08:00")), None);
+    }
+
+    #[test]
+    fn hours_that_a_clock_change_moves_hide_none_that_follow_on_the_wall() {
+        // On 2026-03-29 there is no 02:00 to 03:00 in Berlin.
+        let gap = hours(
+            r#"{"tz": "Europe/Berlin", "weekly": {
+                "sun": [["02:10", "02:50"], ["03:00", "03:20"]]
+            }}"#,
+        );
+        assert!(gap.contain(at("2026-03-29T03:05:00+02:00")));
+        assert_eq!(gap.end(at("2026-03-29T03:05:00+02:00")), Some(at("2026-03-29T03:50:00+02:00")));
     }
 
     #[test]

@@ -61,7 +61,7 @@ table_row! {
     }
 }
 
-/// One row of `incidents`, and one of `deliveries` if the event tells of a page.
+/// One row of `incidents`, and one of `deliveries` if the event tells what became of a page.
 pub(super) fn rows(event: &IncidentEvent, origin: &Origin) -> Result<Vec<Row>, Poison> {
     // Silences, and commands about an incident that nobody knows, are rows of nothing.
     if event.incident.is_none() && !event.command_id.is_empty() {
@@ -110,7 +110,9 @@ pub(super) fn rows(event: &IncidentEvent, origin: &Origin) -> Result<Vec<Row>, P
         exhausted: incident.exhausted,
     };
     let mut rows = vec![Row::Incident(Box::new(row))];
-    if let Some(page) = &event.page {
+    // An attempt that changed nothing is no outcome: the page is tried again.
+    let is_outcome = event.r#type != incident_event::Type::Attempted as i32;
+    if let Some(page) = event.page.as_ref().filter(|_| is_outcome) {
         rows.push(Row::Delivery(Box::new(DeliveryRow {
             precedence: origin.precedence(),
             tenant: tenant.into(),

@@ -292,6 +292,11 @@ fn an_incident_event_about_a_page_is_a_delivery_too() {
         }
         other => panic!("{other:?}"),
     }
+
+    // Tried in vain, and tried again: no outcome yet.
+    event.r#type = incident_event::Type::Attempted.into();
+    let attempted = rows(topics::INCIDENTS, &event).unwrap();
+    assert!(matches!(attempted[..], [Row::Incident(_)]), "{attempted:?}");
 }
 
 #[test]

@@ -125,7 +125,7 @@ export function MetricPage(props: { metric: Metric; metrics: Metric[]; place: Pl
       <SeriesPanel metric={metric} place={place} theme={props.theme} />
       <div class="two">
         <Breakdown metric={metric} place={place} by={by} choose />
-        {metric.measure === "mean" && <DistributionPanel metric={metric} place={place} />}
+        {metric.measure !== "rate" && <DistributionPanel metric={metric} place={place} />}
         {props.may("transcripts") && <Behind metric={metric} place={place} />}
       </div>
     </>
