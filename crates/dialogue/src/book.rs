@@ -34,7 +34,7 @@ pub(crate) struct TermsRef {
 }
 
 /// The book as bytes keep it: settings as JSON, which says what kind of thing each value is.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BookState {
     config: Config,
     versions: Vec<Option<String>>,

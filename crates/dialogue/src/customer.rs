@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use zhili_state::Parts;
 
 use crate::output::{
     Complaint, Cycle, Fact, FactBody, Family, Output, Recontact, Severity, Signal, SignalKind,
@@ -32,7 +33,7 @@ const ANY_TENANT: &str = "*";
 
 /// First bytes of every snapshot, and what changes with the layout of the state.
 const MAGIC: [u8; 4] = *b"ZCUS";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// When complaints of one customer are worth a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,14 +188,33 @@ impl Contact {
 
 /// The fold of one partition of contacts. The same records give the same outputs bit for bit, in
 /// any batches and from any snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Customers {
+    state: FrozenCustomers,
+    /// When a customer has something to settle or to forget; one entry for each at most.
+    timers: BTreeSet<(i64, Key)>,
+}
+
+/// All that [`Customers`] know at one moment. It shares the customers until they change, so it is
+/// made at once, and its bytes can be written while the fold goes on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FrozenCustomers {
     now_ms: Option<i64>,
     /// Of a tenant: sequence, and its own settings.
     settings: BTreeMap<String, (u64, Option<RepeatPolicy>)>,
-    known: BTreeMap<Key, Customer>,
-    /// When a customer has something to settle or to forget; one entry for each at most.
-    timers: BTreeSet<(i64, Key)>,
+    known: Parts<Key, Customer>,
+}
+
+impl FrozenCustomers {
+    /// The state as [`Customers::restore`] reads it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        snapshot::with_version(MAGIC, VERSION, self)
+    }
+
+    /// Lets time reach `at_ms`.
+    fn reach(&mut self, at_ms: i64) {
+        self.now_ms = Some(self.now_ms.map_or(at_ms, |now_ms| now_ms.max(at_ms)));
+    }
 }
 
 /// Tenant and customer.
@@ -242,6 +262,9 @@ struct Complained {
 }
 
 impl Customers {
+    /// Version of the state's layout and meaning; a state of another one cannot be restored.
+    pub const STATE_VERSION: u16 = VERSION;
+
     /// An empty fold.
     pub fn new() -> Self {
         Self::default()
@@ -259,23 +282,23 @@ impl Customers {
     ) {
         self.advance(at_ms, out);
         if sequence > self.config_sequence(tenant) {
-            self.settings.insert(tenant.to_owned(), (sequence, policy));
+            self.state.settings.insert(tenant.to_owned(), (sequence, policy));
         }
     }
 
     /// Sequence of a tenant's settings in force; 0 if it has none.
     pub fn config_sequence(&self, tenant: &str) -> u64 {
-        self.settings.get(tenant).map_or(0, |&(sequence, _)| sequence)
+        self.state.settings.get(tenant).map_or(0, |&(sequence, _)| sequence)
     }
 
     fn policy(&self, tenant: &str) -> RepeatPolicy {
-        let of = |tenant: &str| self.settings.get(tenant).and_then(|&(_, policy)| policy);
+        let of = |tenant: &str| self.state.settings.get(tenant).and_then(|&(_, policy)| policy);
         of(tenant).or_else(|| of(ANY_TENANT)).unwrap_or_default()
     }
 
     /// Customers in memory.
     pub fn customers(&self) -> usize {
-        self.known.len()
+        self.state.known.len()
     }
 
     /// When to call [`advance`](Self::advance) next if no record comes.
@@ -289,23 +312,23 @@ impl Customers {
             && *due_ms <= at_ms
             && let Some((due_ms, key)) = self.timers.pop_first()
         {
-            self.now_ms = Some(self.now_ms.map_or(due_ms, |now_ms| now_ms.max(due_ms)));
-            let Some(customer) = self.known.get_mut(&key) else { continue };
+            self.state.reach(due_ms);
+            let Some(customer) = self.state.known.get_mut(&key) else { continue };
             customer.armed_ms = None;
             customer.state(&key, due_ms, out);
             customer.forget(due_ms);
             self.arm(key);
         }
-        self.now_ms = Some(self.now_ms.map_or(at_ms, |now_ms| now_ms.max(at_ms)));
+        self.state.reach(at_ms);
     }
 
     /// Folds a contact that was appended to the log at `at_ms`.
     pub fn apply(&mut self, at_ms: i64, contact: Contact, out: &mut Vec<Output>) {
         self.advance(at_ms, out);
-        let now_ms = self.now_ms.unwrap_or(at_ms);
+        let now_ms = self.state.now_ms.unwrap_or(at_ms);
         let key: Key = (contact.tenant.as_str().into(), contact.customer.as_str().into());
         let policy = self.policy(&contact.tenant);
-        let customer = self.known.entry(key.clone()).or_default();
+        let customer = self.state.known.get_or_default(key.clone());
         match &contact.what {
             What::Cycle { .. } => {
                 customer.visit(contact);
@@ -322,7 +345,7 @@ impl Customers {
 
     /// Sets the customer's timer, or forgets who has nothing to remember.
     fn arm(&mut self, key: Key) {
-        let Some(customer) = self.known.get_mut(&key) else { return };
+        let Some(customer) = self.state.known.get_mut(&key) else { return };
         let due_ms = customer.due_ms();
         if customer.armed_ms == due_ms && due_ms.is_some() {
             return;
@@ -336,14 +359,19 @@ impl Customers {
                 self.timers.insert((due_ms, key));
             }
             None => {
-                self.known.remove(&key);
+                self.state.known.remove(&key);
             }
         }
     }
 
     /// The whole state. Folds restored from it go on exactly as this one does.
     pub fn snapshot(&self) -> Vec<u8> {
-        snapshot::with_version(MAGIC, VERSION, self)
+        self.state.to_bytes()
+    }
+
+    /// The state as it is now.
+    pub fn freeze(&self) -> FrozenCustomers {
+        self.state.clone()
     }
 
     /// The fold that [`snapshot`](Self::snapshot) was taken of.
@@ -351,7 +379,18 @@ impl Customers {
     /// # Errors
     /// When the bytes are something else, of another version, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        snapshot::of_version(MAGIC, VERSION, bytes)
+        let state: FrozenCustomers = snapshot::of_version(MAGIC, VERSION, bytes)?;
+        let timer = |(key, customer): (&Key, &Customer)| Some((customer.armed_ms?, key.clone()));
+        let timers = state.known.iter().filter_map(timer).collect();
+        Ok(Self { state, timers })
+    }
+
+    /// Hash of the state: equal for folds of the same records. Costs time for the customers that
+    /// changed since it was asked last.
+    pub fn hash(&mut self) -> [u8; 32] {
+        let FrozenCustomers { now_ms, settings, known } = &mut self.state;
+        let bytes = snapshot::encode(&(known.hash(), now_ms, settings), Vec::new());
+        blake3::hash(&bytes).into()
     }
 }
 

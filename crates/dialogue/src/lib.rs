@@ -66,7 +66,7 @@ mod turn;
 pub use calendar::{Calendar, CalendarError};
 pub use care::CareStatement;
 pub use config::Config;
-pub use customer::{Contact, Customers, RepeatPolicy, What};
+pub use customer::{Contact, Customers, FrozenCustomers, RepeatPolicy, What};
 pub use event::{
     Act, Acts, Author, Event, EventKind, Marks, Mode, Polarity, Promise, PromiseDue, PromiseKind,
     QuestionKind, Role, Sentiment, Status, Subtype, Urgent, UrgentCategory,
@@ -84,4 +84,4 @@ pub use profile::{Measured, Profile, Run};
 pub use pulse::{Count, Dimensions, Pulse, PulsePolicy};
 pub use scorecard::{DimensionScore, Name, Scorecard, ScorecardError, Scores};
 pub use slots::SlotKind;
-pub use snapshot::SnapshotError;
+pub use snapshot::{Frozen, SnapshotError};

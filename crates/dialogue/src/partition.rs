@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use zhili_state::{Digest, Part};
 
 use crate::book::Book;
 use crate::config::Config;
@@ -30,13 +31,17 @@ pub enum Applied {
     Conflict,
 }
 
+/// Conversations and empty places between them.
+pub(crate) type Slots = Vec<Option<Part<Conversation>>>;
+
 /// The fold of one log partition. The same records give the same outputs bit for bit, in any
 /// batches and from any snapshot.
 #[derive(Debug, Clone)]
 pub struct Partition {
     pub(crate) book: Book,
     pub(crate) now_ms: i64,
-    pub(crate) slots: Vec<Option<Conversation>>,
+    pub(crate) slots: Slots,
+    pub(crate) digest: Digest<u32>,
     /// Empty slots, the one to fill next last.
     pub(crate) free: Vec<u32>,
     /// Slot of every conversation; for look-up alone, its order means nothing.
@@ -52,16 +57,11 @@ impl Partition {
     }
 
     /// Puts a fold together from its state.
-    pub(crate) fn assemble(
-        book: Book,
-        now_ms: i64,
-        slots: Vec<Option<Conversation>>,
-        free: Vec<u32>,
-    ) -> Self {
+    pub(crate) fn assemble(book: Book, now_ms: i64, slots: Slots, free: Vec<u32>) -> Self {
         let mut index = HashTable::with_capacity(slots.len());
         let mut timers = Timers::default();
         for (slot, conversation) in slots.iter().enumerate() {
-            if let Some(conversation) = conversation {
+            if let Some(conversation) = conversation.as_ref().map(Part::get) {
                 let hash = hash_of(conversation.key());
                 index.insert_unique(hash, slot as u32, |&other| hash_at(&slots, other));
                 if let Some(due_ms) = conversation.armed_ms {
@@ -69,7 +69,8 @@ impl Partition {
                 }
             }
         }
-        Self { book, now_ms, slots, free, index, timers }
+        let digest = (0..slots.len() as u32).collect();
+        Self { book, now_ms, slots, digest, free, index, timers }
     }
 
     /// Largest log time seen, milliseconds since the Unix epoch; `i64::MIN` before the first.
@@ -96,7 +97,7 @@ impl Partition {
     ) {
         self.advance(at_ms, out);
         if sequence > self.book.sequence(tenant) {
-            let used = self.slots.iter().flatten().flat_map(Conversation::terms);
+            let used = self.slots.iter().flatten().flat_map(|it| it.get().terms());
             self.book.configure(tenant, sequence, policies, used);
         }
     }
@@ -116,7 +117,7 @@ impl Partition {
     pub fn unsettled(&self) -> Vec<Output> {
         let mut out = Vec::new();
         for conversation in self.slots.iter().flatten() {
-            conversation.unsettled(&self.book, &mut out);
+            conversation.get().unsettled(&self.book, &mut out);
         }
         out
     }
@@ -136,7 +137,7 @@ impl Partition {
             }
             self.timers.pop_first();
             self.now_ms = self.now_ms.max(due_ms);
-            let Some(conversation) = &mut self.slots[slot as usize] else {
+            let Some(conversation) = change(&mut self.slots, &mut self.digest, slot) else {
                 continue;
             };
             conversation.armed_ms = None;
@@ -167,12 +168,12 @@ impl Partition {
         let known = self.index.find(hash, |&slot| {
             slots[slot as usize]
                 .as_ref()
-                .is_some_and(|other| other.is(event.tenant, event.conversation_id))
+                .is_some_and(|other| other.get().is(event.tenant, event.conversation_id))
         });
         let is_old = event.sent_ms < self.now_ms.saturating_sub(self.book.config.horizon());
         let mut historical = event.mode == Mode::Backfill || is_old;
         let slot = if let Some(&slot) = known {
-            if let Some(conversation) = &self.slots[slot as usize] {
+            if let Some(conversation) = self.slots[slot as usize].as_ref().map(Part::get) {
                 match conversation.seen.look_up(key, &event.fingerprint) {
                     Known::New => {}
                     Known::Same => return Applied::Duplicate,
@@ -184,7 +185,7 @@ impl Partition {
         } else {
             self.insert(hash, Conversation::new(event))
         };
-        if let Some(conversation) = &mut self.slots[slot as usize] {
+        if let Some(conversation) = change(&mut self.slots, &mut self.digest, slot) {
             conversation.seen.insert(key, &event.fingerprint);
             conversation.apply(event, key, self.now_ms, historical, &self.book, out);
         }
@@ -197,7 +198,7 @@ impl Partition {
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
-        self.slots[slot as usize] = Some(conversation);
+        self.slots[slot as usize] = Some(self.digest.add(slot, conversation));
         let slots = &self.slots;
         self.index.insert_unique(hash, slot, |&other| hash_at(slots, other));
         slot
@@ -205,10 +206,11 @@ impl Partition {
 
     fn remove(&mut self, slot: u32) {
         if let Some(conversation) = self.slots[slot as usize].take() {
-            let entry = self.index.find_entry(hash_of(conversation.key()), |&other| other == slot);
-            if let Ok(entry) = entry {
+            let hash = hash_of(conversation.get().key());
+            if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
                 entry.remove();
             }
+            self.digest.remove(conversation);
             self.free.push(slot);
         }
     }
@@ -217,7 +219,7 @@ impl Partition {
     /// too early is left: when it fires it is set again, which is cheaper than moving it with
     /// every message.
     fn arm(&mut self, slot: u32) {
-        let Some(conversation) = &mut self.slots[slot as usize] else {
+        let Some(conversation) = self.slots[slot as usize].as_ref().map(Part::get) else {
             return;
         };
         let Some((deadline_ms, _)) = conversation.deadline(&self.book) else {
@@ -229,7 +231,9 @@ impl Partition {
             }
             self.timers.remove(armed_ms, slot);
         }
-        conversation.armed_ms = Some(deadline_ms);
+        if let Some(conversation) = change(&mut self.slots, &mut self.digest, slot) {
+            conversation.armed_ms = Some(deadline_ms);
+        }
         self.timers.insert(deadline_ms, slot);
     }
 }
@@ -240,6 +244,16 @@ fn hash_of(key: (&str, &str)) -> u64 {
     FixedState::with_seed(0).hash_one(key)
 }
 
-fn hash_at(slots: &[Option<Conversation>], slot: u32) -> u64 {
-    slots[slot as usize].as_ref().map_or(0, |conversation| hash_of(conversation.key()))
+fn hash_at(slots: &Slots, slot: u32) -> u64 {
+    slots[slot as usize].as_ref().map_or(0, |conversation| hash_of(conversation.get().key()))
+}
+
+/// The conversation of a slot, to be changed.
+fn change<'a>(
+    slots: &'a mut Slots,
+    digest: &mut Digest<u32>,
+    slot: u32,
+) -> Option<&'a mut Conversation> {
+    let part = slots[slot as usize].as_mut()?;
+    Some(digest.change(slot, part))
 }

@@ -259,6 +259,9 @@ struct Reading {
 }
 
 impl Pulse {
+    /// Version of the state's layout and meaning; a state of another one cannot be restored.
+    pub const STATE_VERSION: u16 = VERSION;
+
     /// An empty fold.
     pub fn new() -> Self {
         Self::default()

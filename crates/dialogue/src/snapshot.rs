@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use zhili_state::Part;
 
 use crate::book::{Book, BookState};
 use crate::conversation::Conversation;
-use crate::partition::Partition;
+use crate::partition::{Partition, Slots};
 
 /// First bytes of every snapshot, then the version.
 const MAGIC: [u8; 4] = *b"ZDLG";
@@ -36,38 +37,46 @@ pub enum SnapshotError {
     Inconsistent(&'static str),
 }
 
-/// All that the fold knows. The same log gives the same bytes.
-#[derive(Serialize)]
-struct StateRef<'a> {
+/// All that a [`Partition`] knows at one moment. It shares the conversations until they change, so
+/// it is made at once, and its bytes can be written while the fold goes on. The same log gives the
+/// same bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Frozen {
     book: BookState,
     now_ms: i64,
-    slots: &'a [Option<Conversation>],
-    free: &'a [u32],
-}
-
-#[derive(Deserialize)]
-struct State {
-    book: BookState,
-    now_ms: i64,
-    slots: Vec<Option<Conversation>>,
+    slots: Slots,
     free: Vec<u32>,
 }
 
+impl Frozen {
+    /// The state as [`Partition::restore`] reads it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        with_version(MAGIC, VERSION, self)
+    }
+}
+
 impl Partition {
-    /// The whole state. Folds restored from it go on exactly as this one does.
-    pub fn snapshot(&self) -> Vec<u8> {
-        let state = StateRef {
+    /// Version of the state's layout and meaning; a state of another one cannot be restored.
+    pub const STATE_VERSION: u16 = VERSION;
+
+    /// The state as it is now.
+    pub fn freeze(&self) -> Frozen {
+        Frozen {
             book: self.book.state(),
             now_ms: self.now_ms,
-            slots: &self.slots,
-            free: &self.free,
-        };
-        with_version(MAGIC, VERSION, &state)
+            slots: self.slots.clone(),
+            free: self.free.clone(),
+        }
+    }
+
+    /// The whole state. Folds restored from it go on exactly as this one does.
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.freeze().to_bytes()
     }
 
     /// The fold that [`snapshot`](Self::snapshot) was taken of.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let state: State = of_version(MAGIC, VERSION, bytes)?;
+        let state: Frozen = of_version(MAGIC, VERSION, bytes)?;
         let empty = state.slots.iter().filter(|slot| slot.is_none()).count();
         let is_empty = |&slot: &u32| matches!(state.slots.get(slot as usize), Some(None));
         let free: HashSet<u32> = state.free.iter().copied().filter(is_empty).collect();
@@ -76,7 +85,8 @@ impl Partition {
             return Err(SnapshotError::Inconsistent("the list of free places is wrong"));
         }
         let mut keys = HashSet::with_capacity(state.slots.len() - empty);
-        if !state.slots.iter().flatten().all(|conversation| keys.insert(conversation.key())) {
+        let conversations = || state.slots.iter().flatten().map(Part::get);
+        if !conversations().all(|conversation| keys.insert(conversation.key())) {
             return Err(SnapshotError::Inconsistent("a conversation is there twice"));
         }
         drop(keys);
@@ -85,18 +95,26 @@ impl Partition {
         if !book.is_consistent() {
             return Err(SnapshotError::Inconsistent("a tenant's settings are missing"));
         }
-        if !state.slots.iter().flatten().flat_map(Conversation::terms).all(|at| book.has(at)) {
+        if !conversations().flat_map(Conversation::terms).all(|at| book.has(at)) {
             return Err(SnapshotError::Inconsistent("a cycle goes by unknown settings"));
         }
-        if !state.slots.iter().flatten().all(Conversation::is_consistent) {
+        if !conversations().all(Conversation::is_consistent) {
             return Err(SnapshotError::Inconsistent("a conversation refers to an unknown place"));
         }
         Ok(Self::assemble(book, state.now_ms, state.slots, state.free))
     }
 
-    /// BLAKE3 of the state: equal for folds of the same log, whoever ran them.
-    pub fn hash(&self) -> [u8; 32] {
-        blake3::hash(&self.snapshot()).into()
+    /// Hash of the state: equal for folds of the same log, whoever ran them. Costs time for the
+    /// conversations that changed since it was asked last.
+    pub fn hash(&mut self) -> [u8; 32] {
+        for slot in self.digest.take_changed() {
+            if let Some(conversation) = &mut self.slots[slot as usize] {
+                self.digest.count(&slot, conversation);
+            }
+        }
+        let rest = (self.book.state(), self.now_ms, self.slots.len() as u64, &self.free);
+        let bytes = encode(&(self.digest.hash(), rest), Vec::new());
+        blake3::hash(&bytes).into()
     }
 }
 

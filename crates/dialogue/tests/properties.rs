@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn time_may_come_in_any_steps(records in log(), steps in proptest::collection::vec(1_i64..9, 60)) {
-        let (expected, end) = fold(&records);
+        let (expected, mut end) = fold(&records);
         let mut partition = begin(demanding());
         let mut outputs = Vec::new();
         for (record, parts) in records.iter().zip(steps) {

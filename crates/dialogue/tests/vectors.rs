@@ -180,7 +180,7 @@ fn every_vector_holds() {
 #[test]
 fn every_vector_holds_from_a_snapshot_at_every_record() {
     for case in cases() {
-        let (expected, end) = fold_with(&case.records, case.policies.clone());
+        let (expected, mut end) = fold_with(&case.records, case.policies.clone());
         let mut partition = begin(case.policies.clone());
         let mut outputs = Vec::new();
         for record in &case.records {
@@ -195,9 +195,9 @@ fn every_vector_holds_from_a_snapshot_at_every_record() {
 #[test]
 fn every_vector_holds_when_every_record_comes_twice() {
     for case in cases() {
-        let (expected, end) = fold_with(&case.records, case.policies.clone());
+        let (expected, mut end) = fold_with(&case.records, case.policies.clone());
         let twice: Vec<_> = case.records.iter().flat_map(|r| [r.clone(), r.clone()]).collect();
-        let (outputs, partition) = fold_with(&twice, case.policies.clone());
+        let (outputs, mut partition) = fold_with(&twice, case.policies.clone());
         assert_eq!(outputs, expected, "{}", case.name);
         assert_eq!(partition.hash(), end.hash(), "{}", case.name);
     }

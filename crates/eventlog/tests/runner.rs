@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::{
-    Bundles, Entry, Fold, Marker, Observation, Outputs, Progress, RunnerOptions, Undecodable,
-    publish_bundle, run_group,
+    Bundles, Entry, Fold, Frozen, Marker, Observation, Outputs, Progress, RunnerOptions,
+    Undecodable, publish_bundle, run_group,
 };
 use zhili_eventlog::testkit::fused::{Fuse, Fused};
 use zhili_eventlog::topics;
@@ -40,9 +40,16 @@ struct Sums {
     fired: usize,
     /// Makes the engine lie about being the same.
     crooked: bool,
+    gate: Option<Gate>,
 }
 
 impl Sums {
+    fn bytes(&self) -> Vec<u8> {
+        let open = self.open.iter().map(|(name, (sum, due))| format!("|{name},{sum},{due}"));
+        let open: String = open.collect();
+        format!("{}|{}{open}", self.greeting, self.sequence).into_bytes()
+    }
+
     fn say(&self, text: &str, outputs: &mut Outputs) {
         outputs.emit(topics::FACTS, b"k", Bytes::from(format!("{}{text}", self.greeting)));
     }
@@ -115,10 +122,15 @@ impl Fold for Sums {
     fn next_due(&self) -> Option<i64> {
         self.open.values().map(|(_, due)| *due).min()
     }
-    fn save(&self) -> Vec<u8> {
-        let open = self.open.iter().map(|(name, (sum, due))| format!("|{name},{sum},{due}"));
-        let open: String = open.collect();
-        format!("{}|{}{open}", self.greeting, self.sequence).into_bytes()
+    fn freeze(&self) -> Frozen {
+        let bytes = self.bytes();
+        let gate = self.gate.clone();
+        Box::new(move || {
+            if let Some(gate) = gate {
+                gate.wait();
+            }
+            bytes
+        })
     }
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
         let text = std::str::from_utf8(state).map_err(|error| error.to_string())?;
@@ -133,12 +145,30 @@ impl Fold for Sums {
             .collect();
         Ok(())
     }
-    fn hash(&self) -> [u8; 32] {
+    fn hash(&mut self) -> [u8; 32] {
         Sha256::new()
-            .chain_update(self.save())
+            .chain_update(self.bytes())
             .chain_update([u8::from(self.crooked)])
             .finalize()
             .into()
+    }
+}
+
+/// Keeps snapshots from being written until it is opened.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_open = self.0.0.lock().unwrap();
+        let (is_open, _) =
+            self.0.1.wait_timeout_while(is_open, PATIENCE, |is_open| !*is_open).unwrap();
+        assert!(*is_open);
     }
 }
 
@@ -250,6 +280,23 @@ impl Bench {
         .unwrap();
         drop(end);
         progress
+    }
+
+    /// Waits for such a record.
+    async fn until(&self, topic: &str, is_it: impl Fn(&Record) -> bool) {
+        let at = TopicPartition::new(topic, 0);
+        let mut from = 0;
+        let limit = ReadLimit { wait: PATIENCE, ..ReadLimit::default() };
+        let found = async {
+            loop {
+                let batch = self.log.read(&at, from, limit).await.unwrap();
+                if batch.records.iter().any(&is_it) {
+                    return;
+                }
+                from = batch.next;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap();
     }
 
     async fn said(&self) -> Vec<String> {
@@ -459,14 +506,19 @@ async fn a_record_of_an_unknown_kind_halts_the_partition_and_skips_nothing() {
     assert_eq!(bench.log.committed("sums", &at).await.unwrap().unwrap().offset, 1);
 }
 
+fn is_manifest(record: &Record) -> bool {
+    record.key.as_deref().is_some_and(|key| key.ends_with(b"/manifest"))
+}
+
 /// Keys of all manifests that were ever written, and whether they still are there.
 async fn manifests(bench: &Bench) -> BTreeMap<String, bool> {
     let at = TopicPartition::new(topics::SNAPSHOTS, 0);
-    let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
+    let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
+    let batch = bench.log.read(&at, 0, limit).await.unwrap();
     let mut manifests = BTreeMap::new();
     for record in batch.records {
-        let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-        if key.ends_with("/manifest") {
+        if is_manifest(&record) {
+            let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
             manifests.insert(key, record.value.is_some());
         }
     }
@@ -476,36 +528,60 @@ async fn manifests(bench: &Bench) -> BTreeMap<String, bool> {
 #[tokio::test]
 async fn only_the_two_newest_snapshots_are_kept() {
     let bench = Bench::new().await;
-    story(&bench).await;
-    let progress = bench.run(&Fuse::never(), Sums::default()).await;
+    for round in 0..4 {
+        bench.put(10_000 + round, "add a 1").await;
+        // Ends with a snapshot.
+        bench.run(&Fuse::never(), Sums::default()).await;
+    }
     let manifests = manifests(&bench).await;
-    // More were made than are left.
-    assert!(progress.all().values().all(|progress| progress.records > 15));
-    assert_eq!(manifests.values().filter(|kept| **kept).count(), 2, "{manifests:?}");
-    assert!(manifests.values().rev().take(2).all(|kept| *kept));
+    let kept: Vec<bool> = manifests.values().copied().collect();
+    assert_eq!(kept, [false, false, true, true], "{manifests:?}");
 }
 
 #[tokio::test]
 async fn a_snapshot_that_could_not_be_saved_does_not_count_as_one_of_the_two() {
     for refused in 2..4 {
         let bench = Bench::new().await;
-        for step in 0..30 {
-            bench.put(10_000 + step, "add a 1").await;
+        for round in 1..=5 {
+            bench.put(10_000 + round, "add a 1").await;
+            let fuse = Fuse::never();
+            let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+            let log = log.refusing(move |new| {
+                &*new[0].partition.topic == topics::SNAPSHOTS && (2..=refused).contains(&round)
+            });
+            bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
         }
-        let fuse = Fuse::never();
-        let saved = AtomicI64::new(0);
-        let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse)).refusing(move |new| {
-            &*new[0].partition.topic == topics::SNAPSHOTS
-                && (2..=refused).contains(&saved.fetch_add(1, Ordering::SeqCst))
-        });
-        // The last one, at the end, is saved.
-        bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
         let manifests = manifests(&bench).await;
-        assert!(manifests.len() > 2, "{manifests:?}");
-        let kept = manifests.values().rev().take_while(|kept| **kept).count();
-        assert_eq!(kept, manifests.values().filter(|kept| **kept).count(), "{manifests:?}");
-        assert_eq!(kept, 2, "{manifests:?}");
+        let kept: Vec<bool> = manifests.values().copied().collect();
+        let forgotten = 5 - refused as usize - 1;
+        assert_eq!(kept, [vec![false; forgotten], vec![true; 2]].concat(), "{manifests:?}");
     }
+}
+
+#[tokio::test]
+async fn records_do_not_wait_for_a_snapshot_that_is_being_written() {
+    let bench = Bench::new().await;
+    bench.put(10_000, "add a 1").await;
+    let gate = Gate::default();
+    let fold = Sums { gate: Some(gate.clone()), ..Sums::default() };
+    let options = RunnerOptions { snapshot_records: 1, batch_records: 1, ..bench.options() };
+    let fuse = Fuse::never();
+    let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+    let told = async {
+        // The snapshot after the first record is begun before the second is read.
+        bench.put(10_001, "add b 2").await;
+        bench
+            .until(topics::FACTS, |record| record.value.as_deref() == Some(b"b has 2 at 10001"))
+            .await;
+        assert!(manifests(&bench).await.is_empty());
+        gate.open();
+        bench.until(topics::SNAPSHOTS, is_manifest).await;
+        // Its timer is due at once, and with it the run ends.
+        bench.put(10_002, "late c 3").await;
+    };
+    tokio::join!(bench.run_on(log, &fuse, fold, options, 1), told);
+    let first = manifests(&bench).await.into_keys().next().unwrap();
+    assert_eq!(first, format!("sums/0/{:020}/manifest", 1));
 }
 
 #[tokio::test]

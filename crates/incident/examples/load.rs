@@ -92,7 +92,7 @@ fn main() {
     let bytes = partition.snapshot().expect("written");
     println!("snapshot: {:.3} s, {} MB", start.elapsed().as_secs_f64(), bytes.len() / 1_000_000);
     let start = Instant::now();
-    let restored = Partition::restore(&bytes).expect("read");
+    let mut restored = Partition::restore(&bytes).expect("read");
     println!("restore: {:.3} s", start.elapsed().as_secs_f64());
     assert_eq!(restored.hash().expect("hashed"), hash);
 

@@ -129,6 +129,6 @@ pub use silence::{
     Instant, LONGEST_SILENCE_MS, MOST_SILENCES, Mode, NewSilence, PlannedSilence, Silence,
     SilenceAction, SilenceCommand, SilenceState,
 };
-pub use snapshot::SnapshotError;
+pub use snapshot::{Frozen, SnapshotError};
 pub use storm::STORM;
 pub use suppression::{Held, Suppression, UNPAGED_FOR_MS};

@@ -1,7 +1,6 @@
 //! The state of a partition as bytes, and its hash.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufWriter;
 use std::sync::Arc;
 
 use crate::id::IncidentId;
@@ -28,10 +27,27 @@ pub enum SnapshotError {
     Unwritable(#[source] postcard::Error),
 }
 
+/// All that a [`Partition`] knows at one moment. It shares the incidents until they change, so it
+/// is made at once, and its bytes can be written while the fold goes on.
+#[derive(Debug)]
+pub struct Frozen(Durable);
+
+impl Frozen {
+    /// The state as bytes that [`Partition::restore`] reads. Equal states give equal bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, SnapshotError> {
+        postcard::to_stdvec(&(FORMAT, &self.0)).map_err(SnapshotError::Unwritable)
+    }
+}
+
 impl Partition {
+    /// The state as it is now.
+    pub fn freeze(&self) -> Frozen {
+        Frozen(self.durable.clone())
+    }
+
     /// The state as bytes that [`Partition::restore`] reads. Equal states give equal bytes.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        postcard::to_stdvec(&(FORMAT, &self.durable)).map_err(SnapshotError::Unwritable)
+        self.freeze().to_bytes()
     }
 
     /// The state of a snapshot. Folding the records after it gives what folding all of them
@@ -59,14 +75,24 @@ impl Partition {
         Ok(partition)
     }
 
-    /// BLAKE3 of the state; equal for equal states, whether folded live, replayed or restored.
-    pub fn hash(&self) -> Result<[u8; 32], SnapshotError> {
-        // Many fields are a few bytes; the hasher is fast on blocks.
-        let mut blocks = BufWriter::with_capacity(64 * 1024, Blocks(blake3::Hasher::new()));
-        postcard::to_io(&self.durable, &mut blocks).map_err(SnapshotError::Unwritable)?;
-        let flushed = blocks.into_inner().map_err(|_| postcard::Error::SerializeBufferFull);
-        let Blocks(hasher) = flushed.map_err(SnapshotError::Unwritable)?;
-        Ok(*hasher.finalize().as_bytes())
+    /// Hash of the state; equal for equal states, whether folded live, replayed or restored. Costs
+    /// time for the incidents that changed since it was asked last.
+    pub fn hash(&mut self) -> Result<[u8; 32], SnapshotError> {
+        let Durable {
+            now_ms,
+            configs,
+            silences,
+            presences,
+            health,
+            paces,
+            replies,
+            opened,
+            incidents,
+        } = &mut self.durable;
+        let rest = (now_ms, configs, silences, presences, health, paces, replies, opened);
+        let bytes =
+            postcard::to_stdvec(&(incidents.hash(), rest)).map_err(SnapshotError::Unwritable)?;
+        Ok(blake3::hash(&bytes).into())
     }
 
     /// Whether the derived indexes are what a restore would build; for tests.
@@ -99,24 +125,13 @@ impl Partition {
 /// A snapshot spells every incident's policy out; in memory equal ones are one.
 fn share_policies(durable: &mut Durable) {
     let mut shared: Vec<Arc<Policy>> = Vec::new();
-    for tracked in durable.incidents.values_mut() {
+    let ids: Vec<IncidentId> = durable.incidents.iter().map(|(id, _)| *id).collect();
+    for id in ids {
+        let Some(tracked) = durable.incidents.get_mut(&id) else { continue };
         let policy = &mut tracked.incident.policy;
         match shared.iter().find(|known| *known == policy) {
             Some(known) => *policy = Arc::clone(known),
             None => shared.push(Arc::clone(policy)),
         }
-    }
-}
-
-struct Blocks(blake3::Hasher);
-
-impl std::io::Write for Blocks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

@@ -1,18 +1,17 @@
 //! The fold of incidents, fitted to the runner.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics, trace};
 use zhili_incident::{self as incident, EventKind, IncidentEvent, IncidentId, Partition};
+use zhili_state::Parts;
 
 use crate::{bundle, convert};
 
 /// Version of everything that incidents and their events depend on besides the records.
-const ENGINE: &str = "10";
+const ENGINE: &str = "11";
 
 /// The incidents of one partition of `zhili.escalation.v1`.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +19,7 @@ pub struct Incidents {
     partition: Partition,
     /// W3C trace context of the signal that opened an incident, while it is open, so that the
     /// pages of every step belong to the trace of the message that caused them.
-    traces: BTreeMap<IncidentId, String>,
+    traces: Parts<IncidentId, String>,
     /// Room for the events of one record.
     events: Vec<IncidentEvent>,
 }
@@ -28,7 +27,7 @@ pub struct Incidents {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     partition: Vec<u8>,
-    traces: BTreeMap<IncidentId, String>,
+    traces: Parts<IncidentId, String>,
 }
 
 impl Incidents {
@@ -52,8 +51,10 @@ impl Incidents {
                         self.traces.remove(&id);
                     }
                     (EventKind::Triggered | EventKind::Suppressed, Some(record)) => {
-                        if let Some(parent) = record.headers.text(trace::TRACEPARENT) {
-                            self.traces.entry(id).or_insert_with(|| parent.to_owned());
+                        if let Some(parent) = record.headers.text(trace::TRACEPARENT)
+                            && self.traces.get(&id).is_none()
+                        {
+                            self.traces.insert(id, parent.to_owned());
                         }
                     }
                     _ => {}
@@ -130,16 +131,19 @@ impl Fold for Incidents {
         self.partition.next_due()
     }
 
-    fn save(&self) -> Vec<u8> {
-        let saved = self.partition.snapshot().map_err(|error| error.to_string());
-        let saved = saved.and_then(|partition| {
-            let saved = Saved { partition, traces: self.traces.clone() };
-            postcard::to_stdvec(&saved).map_err(|error| error.to_string())
-        });
-        saved.unwrap_or_else(|error| {
-            // An empty snapshot cannot be loaded and is passed over.
-            tracing::error!(%error, "cannot save the incidents, a restart will replay the log");
-            Vec::new()
+    fn freeze(&self) -> Frozen {
+        let (partition, traces) = (self.partition.freeze(), self.traces.clone());
+        Box::new(move || {
+            let saved = partition.to_bytes().map_err(|error| error.to_string());
+            let saved = saved.and_then(|partition| {
+                let saved = Saved { partition, traces };
+                postcard::to_stdvec(&saved).map_err(|error| error.to_string())
+            });
+            saved.unwrap_or_else(|error| {
+                // An empty snapshot cannot be loaded and is passed over.
+                tracing::error!(%error, "cannot save the incidents, a restart will replay the log");
+                Vec::new()
+            })
         })
     }
 
@@ -150,13 +154,10 @@ impl Fold for Incidents {
         Ok(())
     }
 
-    fn hash(&self) -> [u8; 32] {
+    fn hash(&mut self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update(self.partition.hash().unwrap_or_default());
-        for (incident, parent) in &self.traces {
-            hasher.update(incident.to_string());
-            hasher.update(parent);
-        }
+        hasher.update(self.traces.hash());
         hasher.finalize().into()
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_dialogue::{Contact, Customers, Output};
 use zhili_eventlog::Record;
-use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_proto::log::v1::Tick;
 use zhili_proto::scoring::v1::{CustomerEntry, customer_entry};
 
@@ -32,7 +32,8 @@ impl CustomerFold {
     /// The fold of a partition that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        let version = Arc::from(format!("customers {}", env!("CARGO_PKG_VERSION")));
+        let state = Customers::STATE_VERSION;
+        let version = Arc::from(format!("customers {}; state {state}", env!("CARGO_PKG_VERSION")));
         Self { version, customers: Customers::new(), stated: Vec::new() }
     }
 
@@ -109,8 +110,9 @@ impl Fold for CustomerFold {
         self.customers.next_due()
     }
 
-    fn save(&self) -> Vec<u8> {
-        self.customers.snapshot()
+    fn freeze(&self) -> Frozen {
+        let frozen = self.customers.freeze();
+        Box::new(move || frozen.to_bytes())
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
@@ -118,7 +120,7 @@ impl Fold for CustomerFold {
         Ok(())
     }
 
-    fn hash(&self) -> [u8; 32] {
-        blake3::hash(&self.save()).into()
+    fn hash(&mut self) -> [u8; 32] {
+        self.customers.hash()
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use zhili_dialogue::{Applied, Config, Contact, Count, Dimensions, Output, Partition};
-use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
 use zhili_proto::log::v1::{DeadLetter, Tick};
@@ -25,6 +25,8 @@ pub struct ScoringFold {
     engines: Engines,
     /// What every result carries: the versions that it depends on.
     version: Arc<str>,
+    /// That, and the layout of the state.
+    engine: String,
     number: u32,
     partition: Partition,
     /// Tenants with phrases of their own.
@@ -74,6 +76,7 @@ impl ScoringFold {
         let version = version(engines.base());
         Self {
             engines,
+            engine: format!("{version}; state {}", Partition::STATE_VERSION),
             version,
             number,
             partition: Partition::new(config),
@@ -86,6 +89,12 @@ impl ScoringFold {
     /// A tenant's phrases, or those of tenants without any.
     fn own(&self, tenant: &str) -> Option<&Own> {
         self.phrases.get(tenant).or_else(|| self.phrases.get(ANY_TENANT))
+    }
+
+    /// Phrases by tenant.
+    fn phrases(&self) -> BTreeMap<String, Phrases> {
+        let phrases = |(tenant, own): (&String, &Own)| (tenant.clone(), own.phrases.clone());
+        self.phrases.iter().map(phrases).collect()
     }
 
     /// The engine that judges a tenant's texts.
@@ -147,6 +156,14 @@ impl ScoringFold {
     }
 }
 
+fn encode(state: &impl Serialize) -> Vec<u8> {
+    match postcard::to_stdvec(state) {
+        Ok(bytes) => bytes,
+        // Writing to memory fails only for sequences of unknown length, and it has none.
+        Err(error) => unreachable!("cannot encode the state of scoring: {error}"),
+    }
+}
+
 fn entry(entry: log_entry::Entry) -> Bytes {
     LogEntry { entry: Some(entry) }.encode_to_vec().into()
 }
@@ -159,7 +176,7 @@ impl Fold for ScoringFold {
     }
 
     fn engine(&self) -> &str {
-        &self.version
+        &self.engine
     }
 
     fn decode(&self, record: &Record) -> Result<Entry<Event>, Undecodable> {
@@ -274,17 +291,9 @@ impl Fold for ScoringFold {
         self.partition.next_due()
     }
 
-    fn save(&self) -> Vec<u8> {
-        let phrases = |(tenant, own): (&String, &Own)| (tenant.clone(), own.phrases.clone());
-        let saved = Saved {
-            partition: self.partition.snapshot(),
-            phrases: self.phrases.iter().map(phrases).collect(),
-        };
-        match postcard::to_stdvec(&saved) {
-            Ok(bytes) => bytes,
-            // Writing to memory fails only for sequences of unknown length, and it has none.
-            Err(error) => unreachable!("cannot encode the state of scoring: {error}"),
-        }
+    fn freeze(&self) -> Frozen {
+        let (partition, phrases) = (self.partition.freeze(), self.phrases());
+        Box::new(move || encode(&Saved { partition: partition.to_bytes(), phrases }))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
@@ -301,8 +310,8 @@ impl Fold for ScoringFold {
         Ok(())
     }
 
-    fn hash(&self) -> [u8; 32] {
-        blake3::hash(&self.save()).into()
+    fn hash(&mut self) -> [u8; 32] {
+        blake3::hash(&encode(&(self.partition.hash(), self.phrases()))).into()
     }
 }
 

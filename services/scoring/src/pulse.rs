@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_dialogue::{Count, Output, Pulse};
 use zhili_eventlog::Record;
-use zhili_eventlog::runner::{Entry, Fold, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_proto::log::v1::Tick;
 use zhili_proto::scoring::v1::{PulseEntry, pulse_entry};
 
@@ -30,7 +30,8 @@ impl PulseFold {
     /// The fold of a partition that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        let version = Arc::from(format!("pulse {}", env!("CARGO_PKG_VERSION")));
+        let state = Pulse::STATE_VERSION;
+        let version = Arc::from(format!("pulse {}; state {state}", env!("CARGO_PKG_VERSION")));
         Self { version, pulse: Pulse::new() }
     }
 }
@@ -99,8 +100,10 @@ impl Fold for PulseFold {
         None
     }
 
-    fn save(&self) -> Vec<u8> {
-        self.pulse.snapshot()
+    fn freeze(&self) -> Frozen {
+        // A few hundred things of each tenant at most.
+        let pulse = self.pulse.clone();
+        Box::new(move || pulse.snapshot())
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
@@ -108,7 +111,7 @@ impl Fold for PulseFold {
         Ok(())
     }
 
-    fn hash(&self) -> [u8; 32] {
+    fn hash(&mut self) -> [u8; 32] {
         blake3::hash(&self.save()).into()
     }
 }

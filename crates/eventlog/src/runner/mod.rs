@@ -60,6 +60,9 @@ pub enum Undecodable {
     UnknownKind,
 }
 
+/// A state at one moment, which gives its bytes when it is called.
+pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
 /// A pure fold over one partition: the same records give the same outputs and state, in whatever
 /// batches and with whatever restarts in between.
 pub trait Fold: Send + Sync + 'static {
@@ -104,14 +107,21 @@ pub trait Fold: Send + Sync + 'static {
     /// When the next timer is due.
     fn next_due(&self) -> Option<i64>;
 
-    /// The whole state.
-    fn save(&self) -> Vec<u8>;
+    /// The whole state as it is now, to be written while the fold goes on. Records wait for this:
+    /// it should share rather than copy, and leave the bytes to [`Frozen`].
+    fn freeze(&self) -> Frozen;
+
+    /// The whole state as bytes.
+    fn save(&self) -> Vec<u8> {
+        (self.freeze())()
+    }
 
     /// Replaces the state by a saved one.
     fn load(&mut self, state: &[u8]) -> Result<(), String>;
 
-    /// Hash of the state; equal states have equal hashes.
-    fn hash(&self) -> [u8; 32];
+    /// Hash of the state; equal states have equal hashes. Asked every [`HASH_EVERY`] records, so it
+    /// should cost time for what changed since then, not for the whole.
+    fn hash(&mut self) -> [u8; 32];
 }
 
 /// What an observer is shown after each commit, and when nothing happened for a while.

@@ -2,11 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 use zhili_proto::log::v1::DeadLetter;
 
-use super::snapshots::{Noted, Prepared, Recreated, Snapshots, note, read_note};
+use super::snapshots::{Draft, Noted, Recreated, Snapshots, Unwritten, Written, note, read_note};
 use super::{
     Bundles, Entry, Fold, HASH_EVERY, Marker, Observation, Observer, Outputs, Progress, RunError,
     RunnerOptions, Undecodable,
@@ -37,6 +39,8 @@ pub(super) struct PartitionRun<F: Fold> {
     pub(super) bundles: Arc<Bundles>,
     pub(super) options: RunnerOptions,
     pub(super) progress: Progress,
+    /// As many partitions write snapshots at a time as it has permits.
+    pub(super) writers: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -85,8 +89,17 @@ impl<F: Fold> PartitionRun<F> {
     }
 
     async fn fold_until_stopped(self) -> Result<(), RunError> {
-        let Self { log, mut handle, fold, mut observer, bundles, options, progress, shutdown } =
-            self;
+        let Self {
+            log,
+            mut handle,
+            fold,
+            mut observer,
+            bundles,
+            options,
+            progress,
+            writers,
+            shutdown,
+        } = self;
         let partition = handle.partition().clone();
         let revoked = handle.revoked();
         let committed = handle.committed().map(|committed| committed.offset);
@@ -109,6 +122,7 @@ impl<F: Fold> PartitionRun<F> {
 
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
+        let mut writing = None;
         // What was asked of the log and has not come back yet.
         let mut tick_offset = None;
         let mut refused = false;
@@ -207,17 +221,29 @@ impl<F: Fold> PartitionRun<F> {
             }
 
             let records = cursor.offset - snapshot_offset;
-            if records >= options.snapshot_records
-                || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms)
+            let is_due = records >= options.snapshot_records
+                || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms);
+            if writing.is_none()
+                && is_due
+                && let Ok(turn) = Arc::clone(&writers).try_acquire_owned()
             {
-                save(&*log, &mut *handle, &cursor, &mut snapshots, &progress, &mut backoff).await?;
+                writing = Some(write(Arc::clone(&log), cursor.draft(), Some(turn)));
                 snapshot_offset = cursor.offset;
                 snapshot_ms = clock_ms;
             }
+            if let Some(ended) = writing.take_if(|writing| writing.is_finished()) {
+                let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
+                keep.complete(ended, cursor.offset, &progress, &mut backoff).await?;
+            }
         }
-        if cursor.offset > snapshot_offset {
-            save(&*log, &mut *handle, &cursor, &mut snapshots, &progress, &mut backoff).await?;
-        }
+        // One that was begun before is of no use beside the last.
+        let last = match writing {
+            Some(writing) if cursor.offset == snapshot_offset => writing,
+            None if cursor.offset == snapshot_offset => return Ok(()),
+            _ => write(log, cursor.draft(), None),
+        };
+        let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
+        keep.complete(last, cursor.offset, &progress, &mut backoff).await?;
         Ok(())
     }
 }
@@ -297,6 +323,12 @@ impl<F: Fold> Cursor<F> {
         Ok(())
     }
 
+    /// A snapshot of the state as it is.
+    fn draft(&mut self) -> Draft {
+        let Self { fold, partition, offset, now_ms, log_id, .. } = self;
+        Draft::new(fold, partition, *offset, *now_ms, log_id)
+    }
+
     /// Folds a batch, or the part of it before a record that stops the partition.
     async fn fold_batch(&mut self, batch: Batch) -> Step {
         let mut step = Step { offset: batch.next, ..Step::default() };
@@ -329,7 +361,7 @@ impl<F: Fold> Cursor<F> {
         };
         if record.offset / HASH_EVERY > self.offset.saturating_sub(1) / HASH_EVERY {
             let boundary = record.offset - record.offset % HASH_EVERY;
-            let note = note(&self.fold, &self.partition, boundary, self.now_ms, &self.log_id);
+            let note = note(&mut self.fold, &self.partition, boundary, self.now_ms, &self.log_id);
             self.notes.push(note);
         }
         self.offset = record.offset + 1;
@@ -460,29 +492,53 @@ async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes
     }
 }
 
-/// Saves the state at the committed position.
-async fn save<F: Fold>(
-    log: &dyn EventLog,
-    handle: &mut dyn PartitionHandle,
-    cursor: &Cursor<F>,
-    snapshots: &mut Snapshots,
-    progress: &Progress,
-    backoff: &mut Backoff,
-) -> Result<(), LogError> {
-    let Cursor { fold, partition, offset, now_ms, log_id, .. } = cursor;
-    let Prepared { chunks, closing, id, manifest, superseded } =
-        snapshots.prepare(fold, partition, *offset, *now_ms, log_id);
-    for result in log.append(chunks).await {
-        if let Err(error) = result {
-            // The next one will do; without its manifest this one does not count.
-            tracing::warn!(%partition, %error, "cannot save a snapshot");
-            return Ok(());
-        }
+/// A snapshot that is being written beside the fold.
+type Writing = AbortOnDropHandle<Result<Written, Unwritten>>;
+
+fn write(log: Arc<dyn EventLog>, draft: Draft, turn: Option<OwnedSemaphorePermit>) -> Writing {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let written = draft.write(&*log).await;
+        drop(turn);
+        written
+    }))
+}
+
+/// Where a snapshot is completed.
+struct Keep<'a> {
+    handle: &'a mut dyn PartitionHandle,
+    snapshots: &'a mut Snapshots,
+}
+
+impl Keep<'_> {
+    /// Makes a snapshot count once it is written; `offset` is the committed position.
+    async fn complete(
+        &mut self,
+        writing: Writing,
+        offset: u64,
+        progress: &Progress,
+        backoff: &mut Backoff,
+    ) -> Result<(), LogError> {
+        let written = match writing.await {
+            Ok(Ok(written)) => written,
+            Ok(Err(Unwritten { offset, chunks, error })) => {
+                // The next one will do; without its manifest this one does not count.
+                tracing::warn!(partition = %self.handle.partition(), %error, "cannot save a snapshot");
+                self.snapshots.give_up(offset, chunks);
+                return Ok(());
+            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime shuts down.
+                Err(_) => return Ok(()),
+            },
+        };
+        let closing = self.snapshots.close(&written);
+        let outputs = closing.records.clone();
+        let commit = Commit { outputs, offset, metadata: String::new() };
+        commit_surely(self.handle, commit, progress, backoff).await?;
+        self.snapshots.complete(written, &closing);
+        Ok(())
     }
-    let commit = Commit { outputs: closing, offset: *offset, metadata: String::new() };
-    commit_surely(handle, commit, progress, backoff).await?;
-    snapshots.complete(id, manifest, &superseded);
-    Ok(())
 }
 
 /// Pauses that grow while something keeps failing.

@@ -11,7 +11,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use zhili_proto::log::v1::{SnapshotChunk, SnapshotManifest, snapshot_chunk};
 
-use super::Fold;
+use super::{Fold, Frozen};
 use crate::{EventLog, LogError, NewRecord, ReadLimit, TopicPartition, topics};
 
 /// Leaves room for keys and headers below the record limit.
@@ -65,6 +65,11 @@ pub(super) struct Restored {
 
 fn place(input: &TopicPartition) -> TopicPartition {
     TopicPartition::new(topics::SNAPSHOTS, input.partition)
+}
+
+/// Offset in fixed width.
+fn id_of(offset: u64) -> String {
+    format!("{offset:020}")
 }
 
 fn key(fold: &str, partition: u32, id: &str, chunk: &str) -> Bytes {
@@ -177,62 +182,46 @@ impl Snapshots {
         Ok(restored)
     }
 
-    /// Splits a state into chunk records and the manifest that completes it. The manifest comes
-    /// with tombstones of what it makes unnecessary; both go into the owner's next commit. Until
-    /// that commit is [`completed`](Self::complete) the snapshot does not count.
-    pub(super) fn prepare<F: Fold>(
-        &mut self,
-        fold: &F,
-        input: &TopicPartition,
-        offset: u64,
-        now_ms: i64,
-        log_id: &str,
-    ) -> Prepared {
-        let id = format!("{offset:020}");
-        let place = place(input);
-        let state = Bytes::from(fold.save());
-        let mut chunks = Vec::new();
-        let mut hashes = Vec::new();
-        // Some of the chunks may reach the log even if not all do, and are to be forgotten then.
-        let snapshot = self.kept.entry(id.clone()).or_default();
-        for (number, from) in (0..state.len().max(1)).step_by(CHUNK_BYTES).enumerate() {
-            let data = state.slice(from..state.len().min(from + CHUNK_BYTES));
-            hashes.push(Bytes::copy_from_slice(&Sha256::digest(&data)));
-            let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Data(data)) };
-            let key = key(fold.name(), input.partition, &id, &number.to_string());
-            chunks.push(NewRecord::new(place.clone(), key, Bytes::from(value.encode_to_vec())));
-            snapshot.chunks.insert(number as u32, Bytes::new());
-        }
-        let manifest = SnapshotManifest {
-            offset,
-            now_ms,
-            chunks: hashes,
-            engine: fold.engine().to_owned(),
-            log_id: log_id.to_owned(),
-            state_hash: Bytes::copy_from_slice(&fold.hash()),
-        };
+    /// The records that complete a snapshot whose chunks are in the log: its manifest, with
+    /// tombstones of what it makes unnecessary. They go into the owner's next commit; until that
+    /// commit is [`completed`](Self::complete) the snapshot does not count.
+    pub(super) fn close(&mut self, written: &Written) -> Closing {
+        let Written { fold, input, manifest } = written;
+        let id = id_of(manifest.offset);
+        self.note_chunks(&id, manifest.chunks.len());
         let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest.clone())) };
-        let mut closing = vec![NewRecord::new(
-            place.clone(),
-            key(fold.name(), input.partition, &id, MANIFEST),
+        let mut records = vec![NewRecord::new(
+            place(input),
+            key(fold, input.partition, &id, MANIFEST),
             Bytes::from(value.encode_to_vec()),
         )];
         let superseded = self.superseded_by(&id);
         for id in &superseded {
             let chunks = self.kept.get(id).into_iter().flat_map(|old| old.chunks.keys());
             let names = chunks.map(ToString::to_string).chain([MANIFEST.to_owned()]);
-            closing.extend(names.map(|chunk| {
-                let key = key(fold.name(), input.partition, id, &chunk);
-                NewRecord::new(place.clone(), key, None)
+            records.extend(names.map(|chunk| {
+                NewRecord::new(place(input), key(fold, input.partition, id, &chunk), None)
             }));
         }
-        Prepared { chunks, closing, id, manifest, superseded }
+        Closing { records, superseded }
     }
 
-    /// The chunks are in the log and the closing records were committed.
-    pub(super) fn complete(&mut self, id: String, manifest: SnapshotManifest, gone: &[String]) {
-        self.kept.entry(id).or_default().manifest = Some(manifest);
-        for id in gone {
+    /// Some chunks of a snapshot may be in the log, though it will never be complete: they are
+    /// forgotten with those that the next one makes unnecessary.
+    pub(super) fn give_up(&mut self, offset: u64, chunks: usize) {
+        self.note_chunks(&id_of(offset), chunks);
+    }
+
+    fn note_chunks(&mut self, id: &str, chunks: usize) {
+        let snapshot = self.kept.entry(id.to_owned()).or_default();
+        snapshot.chunks = (0..chunks as u32).map(|number| (number, Bytes::new())).collect();
+    }
+
+    /// The closing records were committed.
+    pub(super) fn complete(&mut self, written: Written, closing: &Closing) {
+        let id = id_of(written.manifest.offset);
+        self.kept.entry(id).or_default().manifest = Some(written.manifest);
+        for id in &closing.superseded {
             self.kept.remove(id);
         }
     }
@@ -253,16 +242,89 @@ impl Snapshots {
     }
 }
 
-/// A snapshot on its way into the log.
-pub(super) struct Prepared {
-    /// To be appended first.
-    pub(super) chunks: Vec<NewRecord>,
-    /// To be committed when all chunks are in the log.
-    pub(super) closing: Vec<NewRecord>,
-    pub(super) id: String,
-    pub(super) manifest: SnapshotManifest,
-    /// What `closing` forgets.
-    pub(super) superseded: Vec<String>,
+/// A snapshot that is to be written.
+pub(super) struct Draft {
+    fold: &'static str,
+    input: TopicPartition,
+    state: Frozen,
+    /// Without chunks so far.
+    manifest: SnapshotManifest,
+}
+
+/// A snapshot whose chunks are in the log.
+#[derive(Debug)]
+pub(super) struct Written {
+    fold: &'static str,
+    input: TopicPartition,
+    manifest: SnapshotManifest,
+}
+
+/// What completes a snapshot.
+pub(super) struct Closing {
+    /// To be committed.
+    pub(super) records: Vec<NewRecord>,
+    /// Snapshots that these forget.
+    superseded: Vec<String>,
+}
+
+/// A snapshot that could not be written.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) offset: u64,
+    /// Of which some may be in the log.
+    pub(super) chunks: usize,
+    pub(super) error: LogError,
+}
+
+impl Draft {
+    /// A snapshot of the state at `offset`. Costs the fold little time; the rest is to be
+    /// [written](Self::write) beside it.
+    pub(super) fn new<F: Fold>(
+        fold: &mut F,
+        input: &TopicPartition,
+        offset: u64,
+        now_ms: i64,
+        log_id: &str,
+    ) -> Self {
+        let manifest = manifest(fold, offset, now_ms, log_id);
+        Self { fold: fold.name(), input: input.clone(), state: fold.freeze(), manifest }
+    }
+
+    /// Makes the bytes and appends them, a chunk at a time: what else is appended meanwhile waits
+    /// for one of them at most.
+    pub(super) async fn write(self, log: &dyn EventLog) -> Result<Written, Unwritten> {
+        let Self { fold, input, state, mut manifest } = self;
+        let offset = manifest.offset;
+        let made = tokio::task::spawn_blocking(move || {
+            let state = Bytes::from(state());
+            let starts = (0..state.len().max(1)).step_by(CHUNK_BYTES);
+            let chunk = |from: usize| state.slice(from..state.len().min(from + CHUNK_BYTES));
+            let chunks: Vec<Bytes> = starts.map(chunk).collect();
+            let hash = |chunk: &Bytes| Bytes::copy_from_slice(&Sha256::digest(chunk));
+            let hashes = chunks.iter().map(hash).collect();
+            (chunks, hashes)
+        });
+        let (chunks, hashes): (Vec<Bytes>, Vec<Bytes>) = match made.await {
+            Ok(made) => made,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime shuts down.
+                Err(_) => return Err(Unwritten { offset, chunks: 0, error: LogError::Closed }),
+            },
+        };
+        let id = id_of(offset);
+        let count = chunks.len();
+        for (number, data) in chunks.into_iter().enumerate() {
+            let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Data(data)) };
+            let key = key(fold, input.partition, &id, &number.to_string());
+            let record = NewRecord::new(place(&input), key, Bytes::from(value.encode_to_vec()));
+            if let Some(Err(error)) = log.append(vec![record]).await.pop() {
+                return Err(Unwritten { offset, chunks: count, error });
+            }
+        }
+        manifest.chunks = hashes;
+        Ok(Written { fold, input, manifest })
+    }
 }
 
 impl Snapshot {
@@ -288,23 +350,28 @@ pub(super) struct Recreated;
 
 /// The note of a state hash, to be committed with the outputs of the records before `offset`.
 pub(super) fn note<F: Fold>(
-    fold: &F,
+    fold: &mut F,
     input: &TopicPartition,
     offset: u64,
     now_ms: i64,
     log_id: &str,
 ) -> NewRecord {
-    let manifest = SnapshotManifest {
+    let manifest = manifest(fold, offset, now_ms, log_id);
+    let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest)) };
+    let key = Bytes::from(format!("{}/{}/{HASH}", fold.name(), input.partition));
+    NewRecord::new(place(input), key, Bytes::from(value.encode_to_vec()))
+}
+
+/// What identifies a state, without chunks.
+fn manifest<F: Fold>(fold: &mut F, offset: u64, now_ms: i64, log_id: &str) -> SnapshotManifest {
+    SnapshotManifest {
         offset,
         now_ms,
         chunks: Vec::new(),
         engine: fold.engine().to_owned(),
         log_id: log_id.to_owned(),
         state_hash: Bytes::copy_from_slice(&fold.hash()),
-    };
-    let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest)) };
-    let key = Bytes::from(format!("{}/{}/{HASH}", fold.name(), input.partition));
-    NewRecord::new(place(input), key, Bytes::from(value.encode_to_vec()))
+    }
 }
 
 /// What a note says.

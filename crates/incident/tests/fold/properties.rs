@@ -571,7 +571,7 @@ proptest! {
         ops in prop::collection::vec(op(), 1..120),
         cut in any::<prop::sample::Index>(),
     ) {
-        let (log, events, partition) = live(&ops);
+        let (log, events, mut partition) = live(&ops);
         let mut replayed = Partition::new();
         let mut again = Vec::new();
         let cut = cut.index(log.len());

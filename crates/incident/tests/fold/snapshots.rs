@@ -12,7 +12,8 @@ fn a_restored_partition_knows_its_incidents_pages_timers_and_answers() {
     let (page_id, _) = desk.wanted()[0];
     desk.claim(page_id, 1, "me");
     desk.command_with("k1", 9, Action::Acknowledge, "ann");
-    let restored = Partition::restore(&desk.partition.snapshot().expect("written")).expect("read");
+    let mut restored =
+        Partition::restore(&desk.partition.snapshot().expect("written")).expect("read");
     assert_eq!(restored.get(id), desk.partition.get(id));
     assert_eq!(restored.next_due(), desk.partition.next_due());
     assert_eq!(restored.now_ms(), START);

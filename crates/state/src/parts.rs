@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::digest::{Digest, Part};
+
+/// A map of parts in the order of their keys.
+#[derive(Debug, Clone)]
+pub struct Parts<K, T> {
+    parts: BTreeMap<K, Part<T>>,
+    digest: Digest<K>,
+}
+
+impl<K, T> Default for Parts<K, T> {
+    fn default() -> Self {
+        Self { parts: BTreeMap::new(), digest: Digest::default() }
+    }
+}
+
+impl<K: Ord + Clone + Serialize, T: Clone + Serialize> Parts<K, T> {
+    /// The part of a key.
+    pub fn get(&self, key: &K) -> Option<&T> {
+        self.parts.get(key).map(Part::get)
+    }
+
+    /// The part of a key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut T> {
+        let part = self.parts.get_mut(key)?;
+        Some(self.digest.change(key.clone(), part))
+    }
+
+    /// The part of a key, to be changed; an empty one if there was none.
+    pub fn get_or_default(&mut self, key: K) -> &mut T
+    where
+        T: Default,
+    {
+        let Self { parts, digest } = self;
+        match parts.entry(key.clone()) {
+            btree_map::Entry::Occupied(found) => digest.change(key, found.into_mut()),
+            btree_map::Entry::Vacant(empty) => {
+                let part = empty.insert(digest.add(key.clone(), T::default()));
+                digest.change(key, part)
+            }
+        }
+    }
+
+    /// Puts a part in place of the one with its key, which it gives back.
+    pub fn insert(&mut self, key: K, value: T) -> Option<T> {
+        let part = self.digest.add(key.clone(), value);
+        let replaced = self.parts.insert(key, part)?;
+        Some(self.digest.remove(replaced))
+    }
+
+    /// Takes a part out.
+    pub fn remove(&mut self, key: &K) -> Option<T> {
+        let part = self.parts.remove(key)?;
+        Some(self.digest.remove(part))
+    }
+
+    /// Keys and parts, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.parts.iter().map(|(key, part)| (key, part.get()))
+    }
+
+    /// Parts, by key.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.parts.values().map(Part::get)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Hash of all keys and parts: equal for equal maps. Costs time for what changed since it was
+    /// asked last.
+    pub fn hash(&mut self) -> [u8; 16] {
+        for key in self.digest.take_changed() {
+            if let Some(part) = self.parts.get_mut(&key) {
+                self.digest.count(&key, part);
+            }
+        }
+        self.digest.hash()
+    }
+}
+
+impl<K: PartialEq, T: PartialEq> PartialEq for Parts<K, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl<K: Serialize, T: Serialize> Serialize for Parts<K, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
+}
+
+impl<'de, K, T> Deserialize<'de> for Parts<K, T>
+where
+    K: Deserialize<'de> + Ord + Clone,
+    T: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = BTreeMap::<K, Part<T>>::deserialize(deserializer)?;
+        let digest = parts.keys().cloned().collect();
+        Ok(Self { parts, digest })
+    }
+}
