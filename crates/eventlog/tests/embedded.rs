@@ -313,3 +313,35 @@ async fn a_commit_on_a_full_disk_changes_nothing_and_can_be_made_again() {
     handle.commit(commit).await.unwrap();
     assert_eq!(log.bounds(&at()).await.unwrap().end, 9);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sees_a_position_sees_what_was_committed_with_it() {
+    let log = EmbeddedLog::open_on(InMemoryBackend::new, system_clock()).unwrap();
+    let output = TopicSpec { name: "out", ..TOPIC };
+    log.ensure_topics(&[TOPIC, output]).await.unwrap();
+    let rounds = 100;
+    let input = (0..rounds).map(|_| record("a")).collect();
+    assert!(log.append(input).await.iter().all(Result::is_ok));
+    let membership = Membership { group: "g".into(), member: "m".into(), topics: vec!["t".into()] };
+    let mut member = log.join(membership).await.unwrap();
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else {
+        panic!("nothing was assigned")
+    };
+    let to = TopicPartition::new("out", 0);
+    let (watched, at_output) = (log.clone(), to.clone());
+    let watcher = tokio::spawn(async move {
+        for round in 1..=rounds {
+            let seen = || async { watched.committed("g", &at()).await.unwrap() };
+            while seen().await.is_none_or(|committed| committed.offset < round) {
+                tokio::task::yield_now().await;
+            }
+            assert!(watched.bounds(&at_output).await.unwrap().end >= round);
+        }
+    });
+    for offset in 1..=rounds {
+        let outputs = vec![NewRecord::new(to.clone(), None, Bytes::from("b"))];
+        let commit = Commit { outputs, offset, metadata: String::new() };
+        handles[0].commit(commit).await.unwrap();
+    }
+    watcher.await.unwrap();
+}

@@ -107,11 +107,6 @@ impl Bench {
         };
         let read = async {
             until(end).await;
-            // The position of a commit is seen a moment before what it wrote is. Once a later
-            // commit is seen, that is seen as well.
-            let tick = log_entry::Entry::Tick(Tick { at_ms: 0 });
-            self.put(LogEntry { entry: Some(tick) }.encode_to_vec()).await;
-            until(self.end().await).await;
             // What that stated for the other folds, too.
             for (group, topic) in
                 [(CUSTOMERS_GROUP, topics::CUSTOMERS), (PULSE_GROUP, topics::PULSE)]

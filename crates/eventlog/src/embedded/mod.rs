@@ -473,13 +473,9 @@ impl EventLog for EmbeddedLog {
         partition: &TopicPartition,
     ) -> Result<Option<Committed>, LogError> {
         let (_, slot) = self.shared.inner.slot(partition)?;
-        let inner = Arc::clone(&self.shared.inner);
-        let group = group.to_owned();
-        tokio::task::spawn_blocking(move || {
-            tables::position(&*inner.database()?, &group, slot.0, slot.1)
-        })
-        .await
-        .map_err(storage)?
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Request::Committed { group: group.to_owned(), slot, reply })?;
+        answer.await.map_err(|_| LogError::Closed)?
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn GroupMember>, LogError> {

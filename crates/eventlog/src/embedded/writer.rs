@@ -14,7 +14,7 @@ use super::group::{Change, Groups, Slot};
 use super::tables::{self, BATCHES, BOUNDS, KEYS, POSITIONS, TOPICS, storage};
 use super::{Inner, TopicState};
 use crate::topics::{Cleanup, TopicSpec};
-use crate::{Bounds, Commit, LogError, NewRecord, Position, Record};
+use crate::{Bounds, Commit, Committed, LogError, NewRecord, Position, Record};
 
 /// Bytes gathered into one commit at most, so that no caller waits for a huge one.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -49,6 +49,11 @@ pub(super) enum Request {
         slot: Slot,
         offset: u64,
         reply: oneshot::Sender<Result<(), LogError>>,
+    },
+    Committed {
+        group: String,
+        slot: Slot,
+        reply: oneshot::Sender<Result<Option<Committed>, LogError>>,
     },
     Join {
         group: String,
@@ -195,7 +200,8 @@ impl Writer {
         let mut other = None;
         while let Some(request) = next.take() {
             // Membership and topics change between commits only, so that whoever is told of
-            // a partition finds in the file what its last owner committed.
+            // a partition finds in the file what its last owner committed. A position is told
+            // between them too: what was committed with it can be read by then.
             other = self.gather(request, &mut gathered);
             if other.is_none() && gathered.bytes < COMMIT_BYTES {
                 next = requests.try_recv().ok();
@@ -388,6 +394,12 @@ impl Writer {
                 self.groups.join(&group, &member, id, slots, changes);
             }
             Request::Leave { group, member, id } => self.groups.leave(&group, &member, id),
+            Request::Committed { group, slot, reply } => {
+                let committed = self
+                    .inner
+                    .with_database(|database| tables::position(database, &group, slot.0, slot.1));
+                let _ = reply.send(committed);
+            }
             Request::CreateTopics { specs, reply } => {
                 let _ = reply.send(self.create_topics(&specs));
             }
