@@ -10,6 +10,7 @@
 
 mod address;
 mod api;
+mod attempts;
 mod board;
 pub mod bundle;
 mod canary;
@@ -18,6 +19,7 @@ mod channel;
 mod config;
 mod convert;
 mod cursor;
+mod delivery;
 #[cfg(test)]
 mod faulty;
 mod fold;

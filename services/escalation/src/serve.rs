@@ -1,6 +1,5 @@
 //! The service put together.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use zhili_proto::escalation::v1::escalation_service_server::EscalationServiceSer
 use zhili_runtime::{Condition, Context, Failure, Server};
 
 use crate::api::{self, Api};
+use crate::attempts::{Attempts, Limits};
 use crate::board::Board;
 use crate::bundle::publish_default;
 use crate::canary::Canary;
@@ -83,14 +83,15 @@ pub async fn serve(
         log: Arc::clone(&log),
         clock: Arc::clone(&clock),
         name: Arc::from(format!("{}/{:016x}", config.member, rand::random::<u64>())),
-        sender: sender.clone(),
+        courier: sender.clone(),
         links: links.clone(),
-        max_sends: config.max_sends,
-        max_sends_per_destination: config.max_sends_per_destination,
         metrics: metrics.clone(),
         reach: reach.clone(),
         tasks: tasks.clone(),
-        under_way: Arc::new(Mutex::new(HashMap::new())),
+        attempts: Arc::new(Mutex::new(Attempts::new(Limits {
+            all: config.max_sends,
+            per_destination: config.max_sends_per_destination,
+        }))),
         owned: Arc::default(),
     };
     let progress = Progress::default();
@@ -260,7 +261,7 @@ fn add_health(
 }
 
 /// Whether the partition of a tenant's team is owned here at the time.
-fn owns(pager: &Pager, partitions: u32) -> impl Fn(&str, &str) -> bool + use<> {
+fn owns<C>(pager: &Pager<C>, partitions: u32) -> impl Fn(&str, &str) -> bool + use<C> {
     let owned = Arc::clone(&pager.owned);
     move |tenant, team| {
         let partition = partition_of(&convert::key(tenant, team), partitions);

@@ -46,6 +46,27 @@ pub(crate) struct Sender {
     own_secret: Secret,
 }
 
+/// Whatever makes attempts to deliver pages.
+pub(crate) trait Courier: Clone + std::marker::Send + Sync + 'static {
+    /// Makes one attempt. `started` is asked right before anything leaves and may call it off;
+    /// then `None` is returned and nothing was sent.
+    fn send(
+        &self,
+        page: Send<'_>,
+        started: impl FnOnce() -> bool + std::marker::Send,
+    ) -> impl Future<Output = Option<Sent>> + std::marker::Send;
+}
+
+impl Courier for Sender {
+    async fn send(
+        &self,
+        page: Send<'_>,
+        started: impl FnOnce() -> bool + std::marker::Send,
+    ) -> Option<Sent> {
+        Self::send(self, page, started).await
+    }
+}
+
 /// One attempt to be made.
 pub(crate) struct Send<'a> {
     pub(crate) destination: &'a Destination,
