@@ -18,6 +18,8 @@ mod card;
 mod channel;
 mod config;
 mod convert;
+#[cfg(test)]
+mod crash_points;
 mod cursor;
 mod delivery;
 #[cfg(test)]
