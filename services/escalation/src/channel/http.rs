@@ -199,6 +199,7 @@ pub(crate) fn lost_connection(error: &(dyn Error + 'static)) -> Option<Sent> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use rustls::pki_types::CertificateDer;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::task::AbortOnDropHandle;
@@ -301,6 +302,75 @@ mod tests {
         assert!(followed.is_none(), "somebody has connected");
     }
 
+    /// Takes one request over TLS with this certificate.
+    async fn secure_server(
+        certificate: CertificateDer<'static>,
+        key: &rcgen::KeyPair,
+    ) -> (u16, AbortOnDropHandle<()>) {
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) =
+                tokio_rustls::TlsAcceptor::from(Arc::new(tls)).accept(stream).await
+            else {
+                return;
+            };
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        });
+        (port, AbortOnDropHandle::new(serving))
+    }
+
+    /// What comes of a request to `localhost`, whose certificate is for `name` until the end of
+    /// `year` and signed by whom the sender trusts.
+    async fn post_to_certified(name: &str, year: i32) -> Result<Answer, Sent> {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let (port, _server) = secure_server(certificate.der().clone(), &key).await;
+
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let url = format!("https://localhost:{port}/");
+        let request = request(&url, OPEN, Body::default(), None).unwrap();
+        Http::with(&tls).post(OPEN, request).await
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_another_name_or_of_the_past_is_a_failure_that_says_so() {
+        let answer = post_to_certified("localhost", 4_000).await.unwrap();
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        for (name, year, why) in
+            [("elsewhere.example", 4_000, "not valid for name"), ("localhost", 2_020, "expired")]
+        {
+            let sent = post_to_certified(name, year).await.unwrap_err();
+            assert_eq!(sent.outcome, Outcome::Failed);
+            assert!(sent.detail.starts_with("no secure connection"), "{}", sent.detail);
+            assert!(sent.detail.contains(why), "{}", sent.detail);
+        }
+    }
+
     #[tokio::test]
     async fn a_connection_that_is_not_secure_carries_nothing() {
         let (address, _server) = server(|mut stream| async move {
@@ -312,20 +382,8 @@ mod tests {
         assert!(sent.detail.starts_with("no secure connection"), "{}", sent.detail);
 
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let _server = AbortOnDropHandle::new(tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(tls)).accept(stream).await;
-        }));
+        let (port, _server) =
+            secure_server(certified.cert.der().clone(), &certified.signing_key).await;
         let sent = post(&format!("https://localhost:{port}/")).await.unwrap_err();
         assert_eq!(sent.outcome, Outcome::Failed);
         assert!(sent.detail.contains("certificate"), "{}", sent.detail);

@@ -7,6 +7,7 @@ mod bench;
 mod channels;
 mod crash;
 mod defaults;
+mod faults;
 mod links;
 mod pages;
 mod receiver;
