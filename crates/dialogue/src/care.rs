@@ -33,7 +33,6 @@ pub(crate) struct Care {
     soothing: u8,
     messages: u32,
     holding: u32,
-    first_is_holding: bool,
     empathic: u32,
     unempathic: u32,
     questions: [u32; 3],
@@ -68,11 +67,11 @@ pub struct CareStatement {
     pub followed_up: Option<bool>,
     /// `soothing.v1`: how many of five; `None` without a complaint.
     pub soothing: Option<u8>,
-    /// `stall.v1`: human messages, those that only asked to wait, and whether the first one did.
+    /// Human messages.
     pub messages: u32,
     /// Messages that only asked to wait.
     pub holding: u32,
-    /// The first message only asked to wait; `None` without one.
+    /// `stall.v1`: the first reply only asked to wait; `None` without one.
     pub first_is_holding: Option<bool>,
     /// `empathy100.v1`; `None` without empathic and unempathic messages.
     pub empathy100: Option<f64>,
@@ -96,6 +95,8 @@ pub(crate) struct Ending {
     pub(crate) cold: bool,
     /// A promise was broken.
     pub(crate) broken: bool,
+    /// The first human reply only asked to wait; `None` without one.
+    pub(crate) first_is_holding: Option<bool>,
 }
 
 impl Care {
@@ -116,7 +117,6 @@ impl Care {
     }
 
     pub(crate) fn agent(&mut self, marks: &Marks<'_>) {
-        self.first_is_holding |= self.messages == 0 && marks.holding_only;
         self.messages += 1;
         self.holding += u32::from(marks.holding_only);
         self.empathic += u32::from(marks.acts.contains(Act::Empathy));
@@ -165,7 +165,7 @@ impl Care {
             soothing: self.complaint.then_some(self.soothing.count_ones() as u8),
             messages: self.messages,
             holding: self.holding,
-            first_is_holding: (self.messages > 0).then_some(self.first_is_holding),
+            first_is_holding: end.first_is_holding,
             empathy100: empathy100(self.empathic, self.unempathic),
             open_questions: self.questions[0],
             closed_questions: self.questions[1],

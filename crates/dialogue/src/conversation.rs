@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, TermsRef};
-use crate::cycle::{Asks, Cycle, End};
+use crate::cycle::{Asks, Cycle, End, Verdict};
 use crate::deadline::{Due, Told};
 use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
-use crate::ledger::{Ledger, Made, Passed, PromiseState};
+use crate::ledger::{Ledger, Made, Maker, Outcome, Passed, PromiseState};
 use crate::output::{FactBody, Family, Output, Severity, Signal, SignalKind};
 use crate::place::Place;
 use crate::policy::Terms;
 use crate::seen::{Seen, event_key};
-use crate::slots::Said;
+use crate::slots::{Said, Settled, SlotKind};
 use crate::statement::{Cause, Identity};
-use crate::turn::{Human, Message, TurnStatement};
+use crate::turn::{Human, Message, TurnStatement, Wants};
 
 /// Agents who came in and have not spoken, at most.
 const JOINS_KEPT: usize = 8;
@@ -165,6 +165,7 @@ impl Conversation {
                     resolved: false,
                     by_status: false,
                     place: self.place,
+                    ..End::default()
                 };
                 self.end_cycle(end, book, out);
                 self.last_log_ms = due_ms;
@@ -172,7 +173,7 @@ impl Conversation {
             }
             Deadline::Forget => {
                 let identity = &self.identity;
-                self.ledger.settle_all(&mut |outcome| out.push(identity.promise(outcome)));
+                self.ledger.settle_all(&mut |outcome| identity.promise(outcome, out));
                 // Only a historical cycle can be open here: nothing will answer or end it any
                 // more, so what it says is final although it has no end.
                 if let Some(mut cycle) = self.open.take() {
@@ -182,13 +183,15 @@ impl Conversation {
                         identity.turn(key, turn, out);
                     });
                     let id = cycle.id();
-                    cycle.end_slots(due_ms, false, &mut |slot| out.push(identity.slot(id, slot)));
+                    let slots = cycle.end_slots(due_ms, false);
+                    out.extend(slots.into_iter().map(|slot| identity.slot(id, slot)));
                     let mut fact = self.identity.cycle(&mut cycle, self.place, book);
                     if let FactBody::Cycle(body) = &mut fact.body {
                         body.provisional = false;
                     }
                     out.push(Output::Fact(fact));
-                    out.push(self.identity.session(&cycle, false, &self.ledger, self.place));
+                    let session = cycle.session(self.ledger.was_broken(key));
+                    out.push(self.identity.session(&cycle, 0, session, self.place));
                 }
                 Fired::Leaves
             }
@@ -215,7 +218,7 @@ impl Conversation {
             out.push(Output::Signal(self.identity.promise_signal(kind, &outcome)));
         }
         if passed == Passed::Due {
-            out.push(self.identity.promise(outcome));
+            self.identity.promise(outcome, out);
         }
     }
 
@@ -226,12 +229,8 @@ impl Conversation {
             self.identity.turn(cycle.key, turn, out);
         }
         out.push(Output::Fact(self.identity.cycle(&mut cycle, self.place, book)));
-        out.push(self.identity.session(
-            &cycle,
-            self.ledger.is_demanded(),
-            &self.ledger,
-            self.place,
-        ));
+        let session = cycle.session(self.ledger.was_broken(cycle.key));
+        out.push(self.identity.session(&cycle, 0, session, self.place));
     }
 
     /// Folds an event that was not seen before.
@@ -301,13 +300,15 @@ impl Conversation {
                     expects_answer: !event.marks.thanks_or_farewell_only,
                     historical: at.historical,
                 };
-                let message = Message {
-                    sent_ms: at.sent_ms,
-                    id: event.event_id.into(),
+                let demands = event.marks.demands();
+                let wants = match event.marks.question {
                     // History fires nothing.
-                    asks: event.marks.question.is_some() && !at.historical,
+                    Some(_) if !at.historical => Wants::Answer,
+                    _ if demands => Wants::Care,
+                    _ => Wants::Nothing,
                 };
-                if event.marks.demands() {
+                let message = Message { sent_ms: at.sent_ms, id: event.event_id.into(), wants };
+                if demands {
                     self.ledger.customer(at.sent_ms);
                 }
                 let cycle = self.open_cycle(key, at, false, book);
@@ -320,19 +321,26 @@ impl Conversation {
                     log_ms: at.now_ms,
                     id: event.event_id,
                     substantive,
+                    holding: event.marks.holding_only,
                     place: at.place,
                     joined_ms: self.joined_ms(event, at.sent_ms),
                     historical: at.historical,
                 };
+                let before = self.verdicts(at.sent_ms);
+                let mut was_asked = false;
                 self.in_every_cycle(at.sent_ms, book, out, |cycle, state| {
-                    cycle.human(reply, book.terms(cycle.terms), state);
+                    was_asked |= cycle.human(reply, book.terms(cycle.terms), state);
                 });
-                let (identity, again) = (&self.identity, &event.marks.promises);
-                let (sent_ms, id) = (at.sent_ms, event.event_id);
-                self.ledger.agent(sent_ms, id, substantive, again, &mut |outcome| {
-                    out.push(identity.promise(outcome));
-                });
-                self.hear_agent(event, at, book, out);
+                if substantive && !was_asked {
+                    let (sent_ms, id) = (at.sent_ms, event.event_id);
+                    let (identity, again) = (&self.identity, &event.marks.promises);
+                    let mut kept = Vec::new();
+                    self.ledger.agent(sent_ms, id, again, &mut |outcome| kept.push(outcome));
+                    Self::state_kept(identity, &mut self.ended, kept, out);
+                }
+                let late = self.hear_agent(event, at, out);
+                self.promise(event, key, at, book, out);
+                self.restate(before, late, out);
             }
             Part::Machine { serves } => {
                 self.in_every_cycle(at.sent_ms, book, out, |cycle, _| {
@@ -377,28 +385,132 @@ impl Conversation {
         }
     }
 
-    /// What an agent says in the open cycle, and promises.
-    fn hear_agent(&mut self, event: &Event<'_>, at: Moment, book: &Book, out: &mut Vec<Output>) {
-        // What was said before the cycle began belongs to another, or to none.
-        let Some(cycle) = self.open.as_deref_mut().filter(|cycle| at.sent_ms >= cycle.started_ms)
-        else {
-            return;
-        };
-        let (identity, id) = (&self.identity, cycle.id());
+    /// What an agent says in the open cycle, or said in an ended one: then its index, and the slots
+    /// that it settles.
+    fn hear_agent(
+        &mut self,
+        event: &Event<'_>,
+        at: Moment,
+        out: &mut Vec<Output>,
+    ) -> Option<(usize, Vec<Settled>)> {
+        let identity = &self.identity;
         let said = Said { sent_ms: at.sent_ms, id: event.event_id, acts: event.marks.acts };
-        cycle.hear_agent(said, &event.marks, at.place, &mut |slot| {
-            out.push(identity.slot(id, slot));
-        });
-        for &promise in &event.marks.promises {
+        // What was said before the cycle began belongs to another, or to none.
+        if let Some(cycle) = self.open.as_deref_mut()
+            && at.sent_ms >= cycle.started_ms
+        {
+            let id = cycle.id();
+            cycle.hear_agent(said, &event.marks, at.place, &mut |slot| {
+                out.push(identity.slot(id, slot));
+            });
+            return None;
+        }
+        let index = self.ended.iter().rposition(|cycle| cycle.held(at.sent_ms))?;
+        let mut slots = Vec::new();
+        self.ended[index].hear_late(said, &event.marks, at.place, &mut |slot| slots.push(slot));
+        Some((index, slots))
+    }
+
+    /// What an agent promises, in the open cycle or outside of it.
+    fn promise(
+        &mut self,
+        event: &Event<'_>,
+        key: u64,
+        at: Moment,
+        book: &Book,
+        out: &mut Vec<Output>,
+    ) {
+        let open = self.open.as_deref().filter(|cycle| at.sent_ms >= cycle.started_ms);
+        let terms = match open {
+            Some(cycle) => cycle.terms,
+            None => {
+                let queue = self.identity.places[at.place as usize].queue();
+                book.terms_of(&self.identity.tenant, queue)
+            }
+        };
+        for (&promise, number) in event.marks.promises.iter().zip(1..) {
             let made = Made {
-                cycle_key: id.key,
+                by: open.map_or(Maker::Message(key, number), |cycle| Maker::Cycle(cycle.key)),
                 at_ms: at.sent_ms,
                 event_id: event.event_id,
                 place: at.place,
                 historical: at.historical,
             };
-            let pending = self.ledger.make(promise, made, book.terms(cycle.terms));
-            out.extend(pending.map(|outcome| identity.promise(outcome)));
+            if let Some(outcome) = self.ledger.make(promise, made, book.terms(terms)) {
+                self.identity.promise(outcome, out);
+            }
+        }
+    }
+
+    /// States promises that were kept; one that an ended cycle counts as broken is not.
+    fn state_kept(
+        identity: &Identity,
+        ended: &mut [Cycle],
+        kept: Vec<Outcome>,
+        out: &mut Vec<Output>,
+    ) {
+        for outcome in kept {
+            let of_it = |cycle: &&mut Cycle| cycle.key == outcome.entry.cycle_key;
+            if outcome.was_counted()
+                && let Some(end) = ended.iter_mut().find(of_it).and_then(|it| it.end.as_mut())
+            {
+                end.broken = end.broken.saturating_sub(1);
+            }
+            identity.promise(outcome, out);
+        }
+    }
+
+    /// What ended cycles come to, if something sent at `sent_ms` may change that; else nothing.
+    fn verdicts(&self, sent_ms: i64) -> Vec<Option<Verdict>> {
+        let is_late = |cycle: &Cycle| cycle.end.is_some_and(|end| sent_ms < end.at_ms);
+        if self.ledger.may_mend(sent_ms) || self.ended.iter().any(is_late) {
+            self.ended.iter().map(Cycle::verdict).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// States again what ended cycles come to, where that has changed; one of them settled slots
+    /// `late`.
+    fn restate(
+        &mut self,
+        before: Vec<Option<Verdict>>,
+        mut late: Option<(usize, Vec<Settled>)>,
+        out: &mut Vec<Output>,
+    ) {
+        let identity = &self.identity;
+        for (index, (cycle, before)) in self.ended.iter_mut().zip(before).enumerate() {
+            let (Some(before), Some(mut after)) = (before, cycle.verdict()) else { continue };
+            if let Some((_, slots)) = late.take_if(|(of, _)| *of == index) {
+                after.slots.extend(slots);
+            }
+            if before == after {
+                continue;
+            }
+            for slot in after.slots {
+                let same = |it: &&Settled| (it.kind, it.number) == (slot.kind, slot.number);
+                let stated = before.slots.iter().find(same);
+                if stated.is_some_and(|stated| stated.is_present() == slot.is_present()) {
+                    continue;
+                }
+                let revision = match (stated, &mut cycle.end) {
+                    (None, _) => slot.revision,
+                    // The last run may turn out not to be the last, and that again.
+                    (Some(_), Some(end)) if slot.kind == SlotKind::Closing => {
+                        end.closings += 1;
+                        end.closings
+                    }
+                    (Some(_), _) => 1,
+                };
+                out.push(identity.slot(cycle.id(), Settled { revision, ..slot }));
+            }
+            if before.session != after.session
+                && let Some(end) = &mut cycle.end
+            {
+                end.sessions += 1;
+                let revision = end.sessions;
+                out.push(identity.session(cycle, revision, after.session, self.place));
+            }
         }
     }
 
@@ -417,6 +529,7 @@ impl Conversation {
             resolved,
             by_status: true,
             place: self.place,
+            ..End::default()
         };
         self.end_cycle(end, book, out);
     }
@@ -445,17 +558,20 @@ impl Conversation {
         };
         let (identity, key) = (&self.identity, cycle.key);
         let terms = book.terms(cycle.terms);
-        let waited = self.ledger.is_demanded();
         cycle.close(end, terms, &mut |turn| identity.turn(key, turn, out));
         let id = cycle.id();
         let at_ms = cycle.end.map_or(end.at_ms, |end| end.at_ms);
-        cycle.end_slots(at_ms, end.resolved, &mut |slot| out.push(identity.slot(id, slot)));
-        self.ledger.end(key, at_ms, end.resolved, &mut |outcome| {
-            out.push(identity.promise(outcome));
+        let slots = cycle.end_slots(at_ms, end.resolved);
+        out.extend(slots.into_iter().map(|slot| identity.slot(id, slot)));
+        let broken = self.ledger.end(key, at_ms, end.resolved, &mut |outcome| {
+            identity.promise(outcome, out);
         });
+        if let Some(end) = &mut cycle.end {
+            end.broken = broken;
+        }
         out.push(Output::Fact(identity.cycle(&mut cycle, self.place, book)));
         Self::state_taken_back(identity, &mut cycle, self.place, out);
-        out.push(identity.session(&cycle, waited, &self.ledger, self.place));
+        out.push(identity.session(&cycle, 0, cycle.session(broken > 0), self.place));
         self.ended.push(*cycle);
         // Whoever was in charge answers for what comes next only once they act again.
         self.joins.clear();
@@ -536,6 +652,7 @@ impl Conversation {
     /// Forgets what ended or was settled at or before `until_ms` of log time.
     fn forget_settled(&mut self, until_ms: i64) {
         self.ended.retain(|cycle| cycle.end.is_none_or(|end| end.log_ms > until_ms));
+        self.ledger.forget(until_ms);
         if let Some(cycle) = &mut self.open {
             cycle.forget_settled(until_ms);
         }

@@ -70,7 +70,7 @@ pub(crate) struct Cycle {
     pub(crate) taken_back: Vec<TakenBack>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     pub(crate) at_ms: i64,
     /// Log time at which it ended.
@@ -80,6 +80,13 @@ pub(crate) struct End {
     pub(crate) by_status: bool,
     /// Who was in charge.
     pub(crate) place: u32,
+    /// The customer waited for more than taking note.
+    pub(crate) waiting: bool,
+    /// Promises of the cycle that were broken by then.
+    pub(crate) broken: u32,
+    /// How often its session was stated again, and whether something closed it.
+    pub(crate) sessions: u32,
+    pub(crate) closings: u32,
 }
 
 /// Which cycle of its conversation.
@@ -105,6 +112,16 @@ struct Reply {
     /// Latest of first customer message, hand-off and reopen at or before it.
     start_ms: i64,
     place: u32,
+    /// It only asks to wait.
+    holding: bool,
+}
+
+/// What an ended cycle comes to, besides its times.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) session: output::Session,
+    /// Slots that were settled by the end.
+    pub(crate) slots: Vec<Settled>,
 }
 
 /// What of an open cycle is news as soon as it changes; the rest is stated when it ends.
@@ -230,7 +247,7 @@ impl Cycle {
     ) {
         let ended_ms = self.end.map(|end| end.at_ms);
         if let Some(start_ms) = self.start_of_reply(sent_ms) {
-            improve(&mut self.any, ended_ms, Reply { sent_ms, start_ms, place });
+            improve(&mut self.any, ended_ms, Reply { sent_ms, start_ms, place, holding: false });
         }
         if self.end.is_some() {
             return;
@@ -263,13 +280,14 @@ impl Cycle {
     }
 
     /// A person speaks to the customer: answers every message that was open when it was sent.
-    /// States the turns that it settles or corrects.
+    /// States the turns that it settles or corrects; says whether the customer had asked for it,
+    /// rather than taken note of something.
     pub(crate) fn human(
         &mut self,
         reply: Human<'_>,
         terms: Option<&Terms>,
         state: &mut dyn FnMut(TurnStatement),
-    ) {
+    ) -> bool {
         let ended_ms = self.end.map(|end| end.at_ms);
         let was_missed = self.frt_is_missed(terms);
         if ended_ms.is_none() {
@@ -280,7 +298,8 @@ impl Cycle {
             }
         }
         if let Some(start_ms) = self.start_of_reply(reply.sent_ms) {
-            let first = Reply { sent_ms: reply.sent_ms, start_ms, place: reply.place };
+            let Human { sent_ms, place, holding, .. } = reply;
+            let first = Reply { sent_ms, start_ms, place, holding };
             improve(&mut self.any, ended_ms, first);
             improve(&mut self.human, ended_ms, first);
             if reply.substantive {
@@ -294,10 +313,8 @@ impl Cycle {
         };
         let is_late = reply.sent_ms < self.latest_answer_ms
             || ended_ms.is_some_and(|ended_ms| reply.sent_ms < ended_ms);
-        if is_late {
-            self.correct(&answer, reply, terms, state);
-        }
-        self.answer_open(answer, reply, terms, state);
+        let mut was_asked = is_late && self.correct(&answer, reply, terms, state);
+        was_asked |= self.answer_open(answer, reply, terms, state);
         if was_missed && !self.frt_is_missed(terms) {
             self.take_back(Due::Frt, Told::Breach, 0, 0);
         }
@@ -315,6 +332,7 @@ impl Cycle {
         {
             self.take_back_resolution();
         }
+        was_asked
     }
 
     /// Whether a reply sent at `sent_ms` can change anything: not in an ended cycle unless it was
@@ -326,14 +344,16 @@ impl Cycle {
         sent_ms < end.at_ms.max(self.latest_answer_ms).max(last_ms.unwrap_or(i64::MIN))
     }
 
-    /// Lets a late answer replace what was answered later, or not at all.
+    /// Lets a late answer replace what was answered later, or not at all; says whether the customer
+    /// had asked for it.
     fn correct(
         &mut self,
         answer: &Answer,
         reply: Human<'_>,
         terms: Option<&Terms>,
         state: &mut dyn FnMut(TurnStatement),
-    ) {
+    ) -> bool {
+        let mut was_asked = false;
         let ended_ms = self.end.map_or(i64::MAX, |end| end.at_ms);
         let mut settled = self.settled.take(self.started_ms);
         for index in 0..settled.len() {
@@ -346,6 +366,7 @@ impl Cycle {
             let rest = match turn.split(reply.sent_ms) {
                 Split::None => continue,
                 Split::All => {
+                    was_asked |= turn.demands();
                     turn.settle(answer.clone(), reply);
                     None
                 }
@@ -363,6 +384,7 @@ impl Cycle {
                     if other.nrt == Nrt::NotAsked && self.deadlines.is_some() && !other.historical {
                         other.nrt = Nrt::Settled { told: false };
                     }
+                    was_asked |= answered.demands();
                     answered.settle(answer.clone(), reply);
                     Some(rest)
                 }
@@ -374,28 +396,33 @@ impl Cycle {
                 settled.push(rest);
             }
         }
+        let waits = |turn: &Turn| turn.answer.is_none() && turn.demands();
+        if let Some(end) = &mut self.end {
+            end.waiting &= settled.iter().any(waits);
+        }
         for turn in settled {
             self.settled.push(self.started_ms, turn);
         }
+        was_asked
     }
 
-    /// Lets an answer settle what it can of the open turn.
+    /// Lets an answer settle what it can of the open turn; says whether the customer had asked for it.
     fn answer_open(
         &mut self,
         answer: Answer,
         reply: Human<'_>,
         terms: Option<&Terms>,
         state: &mut dyn FnMut(TurnStatement),
-    ) {
+    ) -> bool {
         let Some(mut turn) = self.open.take() else {
-            return;
+            return false;
         };
         match turn.split(reply.sent_ms) {
             Split::None => {
                 self.open = Some(turn);
                 // That was a first reply all the same.
                 self.ask_for_next_reply(terms);
-                return;
+                return false;
             }
             Split::All => self.unanswered = self.unanswered.saturating_sub(1),
             Split::Some(mut rest) => {
@@ -413,10 +440,12 @@ impl Cycle {
                 self.ask_for_next_reply(terms);
             }
         }
+        let was_asked = turn.demands();
         turn.settle(answer, reply);
         state(turn.statement(self.number, terms));
         self.latest_answer_ms = self.latest_answer_ms.max(reply.sent_ms);
         self.settled.push(self.started_ms, *turn);
+        was_asked
     }
 
     /// Ends the cycle; an open turn stays unanswered and is stated as such.
@@ -430,7 +459,8 @@ impl Cycle {
         if end.by_status {
             self.silences.end(at_ms, self.open.is_some());
         }
-        self.end = Some(End { at_ms, ..end });
+        let waiting = self.open.as_ref().is_some_and(|turn| turn.demands());
+        self.end = Some(End { at_ms, waiting, ..end });
         let in_time = self.deadlines.as_ref().and_then(|deadlines| deadlines.resolution);
         if end.resolved && in_time.is_some_and(|resolution| resolution.is_corrected_by(at_ms)) {
             self.take_back_resolution();
@@ -491,6 +521,7 @@ impl Cycle {
         let substantive = !marks.greeting_only && !marks.holding_only;
         // Who asks back has not answered yet.
         let answers = marks.question.is_none() || marks.acts.contains(Act::Advice);
+        self.slots.correct(said, place, settled);
         self.slots.agent(said, substantive && answers, place, settled);
         self.care.agent(marks);
         // A farewell leaves the customer nothing to answer.
@@ -499,28 +530,63 @@ impl Cycle {
         }
     }
 
-    /// Settles the slots that wait when the cycle ends.
-    pub(crate) fn end_slots(
+    /// What a person said before the cycle ended, and what came to light later. Only the last word
+    /// of all goes on with the cycle; what was said before it says what was due and is counted.
+    pub(crate) fn hear_late(
         &mut self,
-        at_ms: i64,
-        resolved: bool,
+        said: Said<'_>,
+        marks: &Marks<'_>,
+        place: u32,
         settled: &mut dyn FnMut(Settled),
     ) {
-        self.slots.end(at_ms, resolved, settled);
+        if self.silences.is_last(said.sent_ms) {
+            self.hear_agent(said, marks, place, settled);
+        } else {
+            self.slots.correct(said, place, settled);
+            self.slots.say(said, place, settled);
+            self.care.agent(marks);
+        }
+    }
+
+    /// Whether something sent at `sent_ms` belongs to the cycle, which has ended.
+    pub(crate) fn held(&self, sent_ms: i64) -> bool {
+        sent_ms >= self.started_ms && self.end.is_some_and(|end| sent_ms < end.at_ms)
+    }
+
+    /// What the cycle comes to, if it has ended.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let end = self.end?;
+        let slots = self.slots.end(end.at_ms, end.resolved);
+        Some(Verdict { session: self.session(end.broken > 0), slots })
+    }
+
+    /// The slots that nothing will say any more when the cycle ends.
+    pub(crate) fn end_slots(&self, at_ms: i64, resolved: bool) -> Vec<Settled> {
+        self.slots.end(at_ms, resolved)
     }
 
     pub(crate) fn id(&self) -> CycleId {
         CycleId { key: self.key, number: self.number, historical: self.historical }
     }
 
-    /// Mood and care, with a customer message `waiting` when it ended or not.
-    pub(crate) fn session(&self, waiting: bool, broken: bool) -> output::Session {
-        let resolved = self.end.is_some_and(|end| end.resolved);
+    /// Mood and care, with a promise `broken` by now or by the end, or not.
+    pub(crate) fn session(&self, broken: bool) -> output::Session {
+        let waiting = match self.end {
+            Some(end) => end.waiting,
+            None => self.open.as_ref().is_some_and(|turn| turn.demands()),
+        };
+        let ending = Ending {
+            resolved: self.end.is_some_and(|end| end.resolved),
+            waiting,
+            cold: self.slots.is_cold(self.end.is_some()),
+            broken,
+            first_is_holding: self.human.map(|reply| reply.holding),
+        };
         output::Session {
             cycle: self.number,
             started_ms: self.started_ms,
             mood: self.mood.state(),
-            care: self.care.state(Ending { resolved, waiting, cold: self.slots.cold, broken }),
+            care: self.care.state(ending),
         }
     }
 

@@ -16,8 +16,9 @@
 //!   it does.
 //! - An ended cycle, and an answered turn of an open one, until a horizon after it ended or was
 //!   answered: a reply that comes later than that corrects it no more.
-//! - A live promise until its due time, at most 35 days, and its conversation with it. Of one
-//!   conversation 16 promises are followed at a time; further ones are not stated.
+//! - A live promise until its due time, at most 35 days, and its conversation with it; and while
+//!   the conversation is there until a horizon later, for what was said in time and logged too
+//!   late. Of one conversation 16 promises are followed at a time; further ones are counted.
 //! - Settings for as long as a cycle in memory goes by them.
 //! - A conversation with historical events alone has no idle timer. When it leaves memory, an
 //!   open turn is stated as unanswered and an open cycle as final without an end.

@@ -29,7 +29,8 @@ pub struct Fact {
     /// `<conversation>/<cycle>` of a cycle, with `/t<turn>`, `/s`, `/<slot><number>` or
     /// `/p<number>` behind it of its turns, session, slots and promises, where `<cycle>` comes from
     /// the identity of the event that opened the cycle: the same log gives the same ids, also
-    /// when the conversation left memory in between.
+    /// when the conversation left memory in between. Of a promise made outside the open cycle it
+    /// comes from the message.
     pub fact_id: String,
     /// 0 for the first statement, then one more for each correction.
     pub revision: u32,

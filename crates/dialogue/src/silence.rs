@@ -47,6 +47,11 @@ impl Silences {
         false
     }
 
+    /// Whether nothing is known that was said after `sent_ms`.
+    pub(crate) fn is_last(&self, sent_ms: i64) -> bool {
+        self.last.is_none_or(|last| sent_ms >= last.sent_ms)
+    }
+
     /// Counts the stretch until now if it is long; says whether it was the agent's.
     pub(crate) fn end(&mut self, at_ms: i64, waits: bool) -> Option<bool> {
         let time_ms = at_ms.saturating_sub(self.last?.sent_ms);

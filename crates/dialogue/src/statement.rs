@@ -6,7 +6,7 @@ use crate::book::Book;
 use crate::cycle::{Alarm, Cycle, CycleId, TakenBack};
 use crate::deadline::{Due, Told};
 use crate::event::{Event, UrgentCategory};
-use crate::ledger::{Ledger, Outcome, PromiseState};
+use crate::ledger::Outcome;
 use crate::output::{
     self, Complaint, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
 };
@@ -156,16 +156,17 @@ impl Identity {
     }
 
     pub(crate) fn slot(&self, cycle: CycleId, slot: Settled) -> Output {
+        let (revision, place, present) = (slot.revision, slot.place, slot.is_present());
         let fact_id = format!("{}/{:016x}/{}{}", self.id, cycle.key, slot.kind.name(), slot.number);
         let body = FactBody::Slot(output::Slot {
             cycle: cycle.number,
             kind: slot.kind,
             due_ms: slot.due_ms,
             due_event_id: slot.due_event_id,
-            present: !slot.event_id.is_empty(),
+            present,
             event_id: slot.event_id,
         });
-        Output::Fact(self.fact(fact_id, 0, slot.due_ms, slot.place, cycle.historical, body))
+        Output::Fact(self.fact(fact_id, revision, slot.due_ms, place, cycle.historical, body))
     }
 
     pub(crate) fn complaint(
@@ -201,14 +202,13 @@ impl Identity {
     pub(crate) fn session(
         &self,
         cycle: &Cycle,
-        waiting: bool,
-        ledger: &Ledger,
+        revision: u32,
+        session: output::Session,
         place: u32,
     ) -> Output {
-        let session = cycle.session(waiting, ledger.was_broken(cycle.key));
         Output::Fact(self.fact(
             format!("{}/{:016x}/s", self.id, cycle.key),
-            0,
+            revision,
             cycle.started_ms,
             cycle.place().unwrap_or(place),
             cycle.historical,
@@ -216,8 +216,11 @@ impl Identity {
         ))
     }
 
-    pub(crate) fn promise(&self, outcome: Outcome) -> Output {
-        let Outcome { entry, state, at_ms, event_id } = outcome;
+    /// States a promise, and takes back what was told of it if that does not hold.
+    pub(crate) fn promise(&self, outcome: Outcome, out: &mut Vec<Output>) {
+        let revision = outcome.revision();
+        let Outcome { entry, state, at_ms, event_id, takes_back } = outcome;
+        let (place, historical) = (entry.place, entry.historical);
         let fact_id = format!("{}/{:016x}/p{}", self.id, entry.cycle_key, entry.number);
         let body = FactBody::Promise(output::Promise {
             kind: entry.kind,
@@ -228,15 +231,16 @@ impl Identity {
             settled_ms: at_ms,
             event_id,
         });
-        let revision = u32::from(state != PromiseState::Pending);
-        Output::Fact(self.fact(
-            fact_id,
-            revision,
-            entry.made_ms,
-            entry.place,
-            entry.historical,
-            body,
-        ))
+        let mut state = |fact_id: String, revision: u32, body: FactBody| {
+            let fact = self.fact(fact_id, revision, entry.made_ms, place, historical, body);
+            out.push(Output::Fact(fact));
+        };
+        for kind in takes_back {
+            let signal_id = self.alarm_id(kind, entry.cycle_key, entry.number, 0);
+            let body = FactBody::Correction(Correction { signal_id, kind });
+            state(format!("{fact_id}/{}", kind.name()), 0, body);
+        }
+        state(fact_id, revision, body);
     }
 
     fn alarm_id(&self, kind: SignalKind, cycle_key: u64, turn: u32, ordinal: u32) -> String {

@@ -25,8 +25,18 @@ pub(crate) struct Turn {
 pub(crate) struct Message {
     pub(crate) sent_ms: i64,
     pub(crate) id: EventId,
-    /// It holds a question.
-    pub(crate) asks: bool,
+    pub(crate) wants: Wants,
+}
+
+/// What a customer's message wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Wants {
+    /// It takes note, or says thanks or praise.
+    Nothing,
+    /// That somebody sees to it.
+    Care,
+    /// An answer to a question, and somebody is told if none comes.
+    Answer,
 }
 
 /// The target of the next reply, as far as this turn is concerned.
@@ -79,6 +89,8 @@ pub(crate) struct Human<'a> {
     pub(crate) log_ms: i64,
     pub(crate) id: &'a str,
     pub(crate) substantive: bool,
+    /// It only asks to wait.
+    pub(crate) holding: bool,
     pub(crate) place: u32,
     /// When this agent came in last, if that is known.
     pub(crate) joined_ms: Option<i64>,
@@ -140,7 +152,12 @@ impl Turn {
 
     /// The first question in it.
     pub(crate) fn question(&self) -> Option<&Message> {
-        self.messages.iter().find(|message| message.asks)
+        self.messages.iter().find(|message| message.wants == Wants::Answer)
+    }
+
+    /// The customer wants more than to take note or to say thanks.
+    pub(crate) fn demands(&self) -> bool {
+        self.messages.iter().any(|message| message.wants > Wants::Nothing)
     }
 
     /// Nobody will answer it.

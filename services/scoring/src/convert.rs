@@ -494,6 +494,7 @@ fn promise_fact(promise: dialogue::PromiseFact) -> scoring::Promise {
         dialogue::PromiseState::Kept => State::Kept,
         dialogue::PromiseState::Broken => State::Broken,
         dialogue::PromiseState::Unknown => State::Unknown,
+        dialogue::PromiseState::NotFollowed => State::NotFollowed,
     };
     scoring::Promise {
         kind: promise.kind.name().to_owned(),

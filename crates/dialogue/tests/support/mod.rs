@@ -443,6 +443,9 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
                 "holding": care.holding,
                 "empathy100": care.empathy100,
                 "follow_up_questions": care.follow_up_questions,
+                "first_is_holding": care.first_is_holding,
+                "agent_messages": care.messages,
+                "revision": fact.revision,
             })
         }
         FactBody::Slot(slot) => json!({
@@ -452,6 +455,7 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
             "present": slot.present,
             "event": slot.event_id,
             "agent": fact.agent,
+            "revision": fact.revision,
         }),
         FactBody::Promise(promise) => json!({
             "promise": promise.kind.name(),
