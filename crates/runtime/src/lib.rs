@@ -10,6 +10,7 @@ mod health;
 pub mod log_service;
 #[cfg(feature = "standalone")]
 mod open_log;
+mod routes;
 mod run;
 mod server;
 mod sessions;
@@ -23,6 +24,7 @@ pub use failure::Failure;
 pub use health::{Condition, Health};
 #[cfg(feature = "standalone")]
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
+pub use routes::{Endpoint, Routes};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};
 pub use sessions::Sessions;

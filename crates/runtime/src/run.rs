@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
-use crate::{Condition, Failure, Health};
+use crate::{Condition, Endpoint, Failure, Health};
 
 /// The part of every service that is the process itself.
 const PROCESS: &str = "process";
@@ -33,6 +33,8 @@ pub struct Context {
     pub auth: Authenticator,
     /// The log that every server of the process shows, if it has one.
     pub log: Option<LogReader>,
+    /// What its server answers, once it does.
+    pub endpoints: Arc<Mutex<Vec<Endpoint>>>,
 }
 
 impl Context {
@@ -50,7 +52,7 @@ impl Context {
         // Parts that nobody has added yet cannot complain.
         health.add(PROCESS, || Condition::NotReady("starting".to_owned()));
         let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
-        Self { shutdown, health, metrics, auth, log: None }
+        Self { shutdown, health, metrics, auth, log: None, endpoints: Arc::default() }
     }
 
     /// The service has added its parts and answers from here on, until the shutdown.

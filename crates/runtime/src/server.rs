@@ -1,23 +1,21 @@
 use std::net::SocketAddr;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tonic::service::Routes;
-use tonic_health::pb::health_server::HealthServer;
+use tonic::server::NamedService;
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::auth::Authenticator;
-use crate::{Context, Failure, Health, ServiceError, Sessions};
+use crate::{Context, Endpoint, Failure, Health, Routes, ServiceError, Sessions};
 
 /// How long calls in progress may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -25,9 +23,10 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// gRPC and HTTP of one service on one port.
 #[derive(Default)]
 pub struct Server {
-    grpc: Routes,
-    http: Router,
-    open: Router,
+    grpc: tonic::service::Routes,
+    services: Vec<&'static str>,
+    http: Routes,
+    open: Routes,
     sessions: Option<Sessions>,
 }
 
@@ -52,7 +51,7 @@ impl Server {
                 http::Request<tonic::body::Body>,
                 Response = http::Response<tonic::body::Body>,
                 Error = std::convert::Infallible,
-            > + tonic::server::NamedService
+            > + NamedService
             + Clone
             + Send
             + Sync
@@ -60,21 +59,22 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.grpc = self.grpc.add_service(service);
+        self.services.push(S::NAME);
         self
     }
 
     /// Adds HTTP routes.
     #[must_use]
-    pub fn http(mut self, router: Router) -> Self {
-        self.http = self.http.merge(router);
+    pub fn http(mut self, routes: Routes) -> Self {
+        self.http = self.http.merge(routes);
         self
     }
 
     /// Adds HTTP routes that need no token: such as show nothing of any tenant, or know their
     /// callers in another way.
     #[must_use]
-    pub fn open(mut self, router: Router) -> Self {
-        self.open = self.open.merge(router);
+    pub fn open(mut self, routes: Routes) -> Self {
+        self.open = self.open.merge(routes);
         self
     }
 
@@ -101,28 +101,40 @@ impl Server {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let unreflected = |error| Failure::Problems(format!("gRPC reflection: {error}"));
-        let grpc = match context.log.clone() {
-            Some(log) => self.grpc.add_service(LogServiceServer::new(log)),
-            None => self.grpc,
+        let this = match context.log.clone() {
+            Some(log) => self.grpc(LogServiceServer::new(log)),
+            None => self,
         };
-        let protected = grpc
-            .add_service(reflection().build_v1().map_err(unreflected)?)
+        let this = this
+            .grpc(reflection().build_v1().map_err(unreflected)?)
             // What the clients of most languages ask for, some of them nothing else.
-            .add_service(reflection().build_v1alpha().map_err(unreflected)?)
+            .grpc(reflection().build_v1alpha().map_err(unreflected)?);
+        let open = own_routes(context).merge(this.open);
+        let health_name = name_of(&health);
+        let mut endpoints: Vec<Endpoint> = this.http.endpoints(false).collect();
+        endpoints.extend(open.endpoints(true));
+        endpoints
+            .extend(this.services.iter().map(|service| Endpoint::Grpc { service, open: false }));
+        endpoints.push(Endpoint::Grpc { service: health_name, open: true });
+        *context.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
+
+        let protected = this
+            .grpc
             .prepare()
             .into_axum_router()
             // What nobody serves is 404, which gRPC clients read as UNIMPLEMENTED.
             .reset_fallback()
-            .merge(self.http)
+            .merge(this.http.into_router())
             .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
-        let protected = match self.sessions {
+        let protected = match this.sessions {
             Some(sessions) => {
                 protected.layer(middleware::from_fn_with_state(sessions, crate::sessions::unlock))
             }
             None => protected,
         };
-        let open = open_routes(context, health).merge(self.open);
-        let app = protected.merge(open);
+        let app = protected
+            .merge(open.into_router())
+            .route_service(&format!("/{health_name}/{{method}}"), health);
 
         let watched = context.health.clone();
         let stopping = context.shutdown.clone();
@@ -142,17 +154,18 @@ impl Server {
     }
 }
 
-fn open_routes(
-    context: &Context,
-    health: HealthServer<impl tonic_health::pb::health_server::Health>,
-) -> Router {
+/// What every server answers to anybody.
+fn own_routes(context: &Context) -> Routes {
     let ready = context.health.clone();
     let registry = context.metrics.clone();
-    Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { readiness(&ready) }))
-        .route("/metrics", get(move || async move { exposition(&registry) }))
-        .route_service("/grpc.health.v1.Health/{method}", health)
+    Routes::default()
+        .get("/livez", || async { "ok\n" })
+        .get("/readyz", move || async move { readiness(&ready) })
+        .get("/metrics", move || async move { exposition(&registry) })
+}
+
+const fn name_of<S: NamedService>(_: &S) -> &'static str {
+    S::NAME
 }
 
 fn readiness(health: &Health) -> Response {
@@ -166,7 +179,7 @@ fn readiness(health: &Health) -> Response {
 
 fn exposition(registry: &std::sync::Mutex<Registry>) -> Response {
     let mut text = String::new();
-    let registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
         Ok(()) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

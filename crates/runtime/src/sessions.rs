@@ -9,11 +9,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -23,7 +22,7 @@ use subtle::ConstantTimeEq;
 
 use crate::auth::{Authenticator, Permission, Principal};
 use crate::config::Secret;
-use crate::{ErrorCode, ServiceError};
+use crate::{ErrorCode, Routes, ServiceError};
 
 /// Name of the cookie.
 const COOKIE: &str = "zhili_session";
@@ -159,9 +158,11 @@ impl Sessions {
     }
 
     /// `POST /session` opens a session, `GET` tells whose it is, `DELETE` ends it.
-    pub(crate) fn routes(&self) -> Router {
-        Router::new()
-            .route("/session", post(log_in).get(who).delete(log_out))
+    pub(crate) fn routes(&self) -> Routes {
+        Routes::default()
+            .post("/session", log_in)
+            .get("/session", who)
+            .delete("/session", log_out)
             .with_state(self.clone())
     }
 }

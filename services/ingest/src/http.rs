@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -14,15 +12,15 @@ use tokio::time::timeout;
 use zhili_eventlog::trace::TRACEPARENT;
 use zhili_proto::conversation::v1::PublishResponse;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use crate::budget::Meter;
 use crate::parse::{BodyError, Form, elements};
 use crate::publish::{Answer, Batch, Publisher};
 
 /// The routes of the service.
-pub(crate) fn routes(publisher: Arc<Publisher>) -> Router {
-    Router::new().route("/v1/events", post(events)).with_state(publisher)
+pub(crate) fn routes(publisher: Arc<Publisher>) -> Routes {
+    Routes::default().post("/v1/events", events).with_state(publisher)
 }
 
 async fn events(State(publisher): State<Arc<Publisher>>, request: Request) -> Response {

@@ -3,17 +3,16 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Extension, Router};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, Failure, ServiceError};
+use zhili_runtime::{ErrorCode, Failure, Routes, ServiceError};
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -48,11 +47,12 @@ impl Escalation {
     }
 
     /// The paths of incidents that escalation answers.
-    pub(crate) fn routes(self) -> Router {
-        Router::new()
-            .route("/v1/incidents", get(forward))
-            .route("/v1/incidents:watch", get(forward))
-            .route("/v1/incidents/{target}", get(forward).post(forward))
+    pub(crate) fn routes(self) -> Routes {
+        Routes::default()
+            .get("/v1/incidents", forward)
+            .get("/v1/incidents:watch", forward)
+            .get("/v1/incidents/{target}", forward)
+            .post("/v1/incidents/{target}", forward)
             .with_state(self)
     }
 }

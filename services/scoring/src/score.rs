@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use tonic::{Request, Response, Status};
 use zhili_eventlog::runner::Bundles;
 use zhili_proto::scoring::v1::scoring_service_server::ScoringService;
@@ -14,7 +13,7 @@ use zhili_proto::scoring::v1::{
 };
 use zhili_redact::mask;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 use zhili_tone::{Engine, Query};
 
 use crate::convert;
@@ -142,10 +141,10 @@ fn principal<T>(request: &Request<T>) -> Result<Principal, ServiceError> {
     principal.ok_or_else(|| ServiceError::new(ErrorCode::Unauthenticated, "send a token"))
 }
 
-pub(crate) fn routes(service: Service) -> Router {
-    Router::new()
-        .route("/v1/score", post(score_over_http))
-        .route("/v1/suggest", post(suggest_over_http))
+pub(crate) fn routes(service: Service) -> Routes {
+    Routes::default()
+        .post("/v1/score", score_over_http)
+        .post("/v1/suggest", suggest_over_http)
         .with_state(service)
 }
 

@@ -6,15 +6,14 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::HeaderMap;
 use serde::Deserialize;
 use zhili_proto::escalation::v1 as pb;
 use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use super::{Api, Request};
 
@@ -23,18 +22,20 @@ const MOST_BYTES: usize = 16 << 10;
 
 const ACTIONS: &str = "acknowledge, snooze, reassign, escalate, markFalsePositive, resolve";
 
-pub(crate) fn routes(api: Api) -> Router {
-    Router::new()
-        .route("/v1/incidents", get(list))
-        .route("/v1/incidents:watch", get(watch))
-        .route("/v1/incidents/{target}", get(one).post(command))
-        .route("/v1/conversations/{target}", post(attend))
-        .route("/v1/on-call", get(on_call))
-        .route("/v1/schedules/{file}", get(schedule))
-        .route("/v1/silences", get(silences).post(create_silence))
-        .route("/v1/silences/{target}", post(expire_silence))
-        .route("/v1/destinations/{target}", post(test_destination))
-        .layer(axum::extract::DefaultBodyLimit::max(MOST_BYTES))
+pub(crate) fn routes(api: Api) -> Routes {
+    Routes::default()
+        .get("/v1/incidents", list)
+        .get("/v1/incidents:watch", watch)
+        .get("/v1/incidents/{target}", one)
+        .post("/v1/incidents/{target}", command)
+        .post("/v1/conversations/{target}", attend)
+        .get("/v1/on-call", on_call)
+        .get("/v1/schedules/{file}", schedule)
+        .get("/v1/silences", silences)
+        .post("/v1/silences", create_silence)
+        .post("/v1/silences/{target}", expire_silence)
+        .post("/v1/destinations/{target}", test_destination)
+        .body_limit(MOST_BYTES)
         .with_state(api)
 }
 

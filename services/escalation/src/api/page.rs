@@ -3,10 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,7 +12,7 @@ use sha2::{Digest, Sha256};
 use zhili_incident::{Action, Language};
 use zhili_proto::escalation::v1 as pb;
 use zhili_runtime::auth::{Principal, Role, Tenant};
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use super::{Api, Request};
 use crate::channel::words;
@@ -25,11 +23,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; 
                       frame-ancestors 'none'";
 const MOST_MESSAGES: usize = 6;
 
-pub(crate) fn routes(api: Api) -> Router {
-    Router::new()
-        .route("/i/page.css", get(style))
-        .route("/i/{token}", get(look))
-        .route("/i/{token}/{action}", post(act))
+pub(crate) fn routes(api: Api) -> Routes {
+    Routes::default()
+        .get("/i/page.css", style)
+        .get("/i/{token}", look)
+        .post("/i/{token}/{action}", act)
         .with_state(api)
 }
 

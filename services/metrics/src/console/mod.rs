@@ -2,11 +2,10 @@
 //!
 //! `make console` builds them from `web/`; a program built without them says so instead.
 
-use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use zhili_runtime::Routes;
 
 /// A file of the console.
 struct Asset {
@@ -37,11 +36,11 @@ const PAGES: [&str; 9] = [
 
 /// The pages and what they load. They show nothing of anybody: what they show, they ask for with
 /// a session.
-pub(crate) fn routes() -> Router {
-    let router = PAGES.into_iter().fold(Router::new(), |router, path| {
-        router.route(path, get(async |headers| page(&headers)))
-    });
-    router.route("/assets/{file}", get(asset))
+pub(crate) fn routes() -> Routes {
+    let pages = PAGES
+        .into_iter()
+        .fold(Routes::default(), |routes, path| routes.get(path, async |headers| page(&headers)));
+    pages.get("/assets/{file}", asset)
 }
 
 fn page(headers: &HeaderMap) -> Response {

@@ -1,13 +1,13 @@
 //! The questions over HTTP: the messages of the contract as JSON.
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use zhili_proto::metrics::v1 as proto;
 use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use super::openapi::{Documented, of};
 use super::{Service, invalid};
@@ -16,7 +16,7 @@ use super::{Service, invalid};
 const MOST_BYTES: usize = 64 << 10;
 
 /// All routes, and the document that describes them.
-pub(crate) fn routes(service: Service) -> Router {
+pub(crate) fn routes(service: Service) -> Routes {
     Documented::default()
         .get("/v1/metrics", list_metrics, &[of("ListMetrics", "/v1/metrics")])
         .post(
@@ -44,7 +44,7 @@ pub(crate) fn routes(service: Service) -> Router {
             &[of("ListIncidentEvents", "/v1/incidents/{incident_id}/events")],
         )
         .finish()
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .body_limit(MOST_BYTES)
         .with_state(service)
 }
 

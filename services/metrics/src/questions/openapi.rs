@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::Json;
 use axum::handler::Handler;
-use axum::routing::{MethodFilter, get, on};
-use axum::{Json, Router};
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
@@ -14,6 +13,7 @@ use prost_types::{
     FileDescriptorSet,
 };
 use serde_json::{Map, Value, json};
+use zhili_runtime::Routes;
 
 use super::Service;
 
@@ -33,7 +33,7 @@ pub(super) const fn of(rpc: &'static str, path: &'static str) -> Operation {
 /// Routes that are described as they are added.
 #[derive(Default)]
 pub(super) struct Documented {
-    router: Router<Service>,
+    routes: Routes<Service>,
     operations: Vec<(&'static str, &'static str, &'static str)>,
 }
 
@@ -43,7 +43,8 @@ impl Documented {
         H: Handler<T, Service>,
         T: 'static,
     {
-        self.add("get", MethodFilter::GET, path, handler, operations)
+        let this = self.describe("get", operations);
+        Self { routes: this.routes.get(path, handler), ..this }
     }
 
     pub(super) fn post<H, T>(self, path: &str, handler: H, operations: &[Operation]) -> Self
@@ -51,29 +52,19 @@ impl Documented {
         H: Handler<T, Service>,
         T: 'static,
     {
-        self.add("post", MethodFilter::POST, path, handler, operations)
+        let this = self.describe("post", operations);
+        Self { routes: this.routes.post(path, handler), ..this }
     }
 
-    fn add<H, T>(
-        mut self,
-        method: &'static str,
-        filter: MethodFilter,
-        path: &str,
-        handler: H,
-        operations: &[Operation],
-    ) -> Self
-    where
-        H: Handler<T, Service>,
-        T: 'static,
-    {
+    fn describe(mut self, method: &'static str, operations: &[Operation]) -> Self {
         self.operations.extend(operations.iter().map(|one| (method, one.path, one.rpc)));
-        Self { router: self.router.route(path, on(filter, handler)), ..self }
+        self
     }
 
     /// The routes, and one more for their document.
-    pub(super) fn finish(self) -> Router<Service> {
+    pub(super) fn finish(self) -> Routes<Service> {
         let document = document(&self.operations);
-        self.router.route("/v1/openapi.json", get(move || async move { Json(document) }))
+        self.routes.get("/v1/openapi.json", move || async move { Json(document) })
     }
 }
 
