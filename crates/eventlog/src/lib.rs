@@ -24,8 +24,8 @@ pub mod trace;
 
 pub use error::LogError;
 pub use log::{
-    Batch, Bounds, Commit, Committed, EventLog, GroupMember, MAX_METADATA_BYTES, MAX_RECORD_BYTES,
-    Membership, PartitionHandle, ReadLimit, Rebalance, TopicInfo,
+    Batch, Bounds, Commit, Committed, Condemned, EventLog, GroupMember, MAX_METADATA_BYTES,
+    MAX_RECORD_BYTES, Membership, PartitionHandle, Purged, ReadLimit, Rebalance, TopicInfo,
 };
 pub use partitioner::partition_of;
 pub use record::{Headers, NewRecord, Position, Record, TopicPartition};

@@ -1,3 +1,5 @@
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -105,6 +107,21 @@ pub enum Rebalance {
     Revoked(Vec<TopicPartition>),
 }
 
+/// Says of a record whether it is to be removed out of its turn.
+pub type Condemned = Arc<dyn Fn(&TopicPartition, &Record) -> bool + Send + Sync>;
+
+/// What became of records that were to be removed out of their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// They are gone, and so is every byte of what was removed or replaced before.
+    Now {
+        /// How many were removed.
+        records: u64,
+    },
+    /// This log cannot rewrite what it holds: they go when their topic's retention is over.
+    ByRetention,
+}
+
 /// An ordered, durable log shared by producers and groups of consumers.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
@@ -141,6 +158,23 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Removes the records before `offset`, which may lie inside what was appended at once.
     async fn trim(&self, partition: &TopicPartition, offset: u64) -> Result<(), LogError>;
+
+    /// Removes every record that is condemned, wherever it lies; the others keep their offsets.
+    /// What was removed or replaced at any time before is not in the log's files afterwards
+    /// either, except by [`Purged::ByRetention`].
+    async fn purge(&self, condemned: Condemned) -> Result<Purged, LogError> {
+        let _ = condemned;
+        Ok(Purged::ByRetention)
+    }
+
+    /// Writes the log as it is at one moment, with its groups' positions, into `folder`, which is
+    /// created if needed and holds no log yet. Nobody waits for it. Refused by a log whose copies
+    /// are somebody else's to make.
+    async fn copy_to(&self, folder: &Path) -> Result<(), LogError> {
+        let folder = folder.display();
+        let because = format!("it is kept by brokers, which make copies of it, not in {folder}");
+        Err(LogError::Refused(because))
+    }
 }
 
 /// One member of a group.

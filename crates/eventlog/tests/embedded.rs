@@ -11,8 +11,8 @@ use redb::backends::InMemoryBackend;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::topics::{Cleanup, TopicSpec};
 use zhili_eventlog::{
-    Commit, EventLog, LogError, Membership, NewRecord, ReadLimit, Rebalance, TopicPartition,
-    system_clock,
+    Commit, Condemned, EventLog, LogError, Membership, NewRecord, Purged, ReadLimit, Rebalance,
+    TopicPartition, system_clock,
 };
 
 mod disk;
@@ -344,4 +344,93 @@ async fn whoever_sees_a_position_sees_what_was_committed_with_it() {
         handles[0].commit(commit).await.unwrap();
     }
     watcher.await.unwrap();
+}
+
+const COMPACTED: TopicSpec = TopicSpec { name: "c", partitions: 1, cleanup: Cleanup::Compact };
+
+fn keyed(key: &str, value: &str) -> NewRecord {
+    let key = Bytes::from(key.to_owned());
+    NewRecord::new(TopicPartition::new("c", 0), key, Bytes::from(value.to_owned()))
+}
+
+/// Whether the bytes of the log's file hold a text.
+fn file_holds(folder: &std::path::Path, text: &str) -> bool {
+    let bytes = std::fs::read(folder.join("log.redb")).unwrap();
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn that_say(text: &'static str) -> Condemned {
+    Arc::new(move |_, record| {
+        let value = record.value.as_deref().unwrap_or_default();
+        value.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn no_byte_of_what_was_purged_or_replaced_is_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    log.ensure_topics(&[TOPIC, COMPACTED]).await.unwrap();
+    let records = ["a", "of li lei", "b", "of li lei again", "c"].map(record).to_vec();
+    assert!(log.append(records).await.iter().all(Result::is_ok));
+    for value in ["of li lei as it was", "new"] {
+        log.append(vec![keyed("k", value)]).await.remove(0).unwrap();
+    }
+    assert!(file_holds(folder.path(), "of li lei as it was"), "nothing to remove");
+    let purged = log.purge(that_say("of li lei")).await.unwrap();
+    assert_eq!(purged, Purged::Now { records: 2 });
+    assert!(!file_holds(folder.path(), "li lei"));
+    assert_eq!(values(&log).await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn what_a_purge_leaves_keeps_its_offset_and_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    log.ensure_topics(&[TOPIC]).await.unwrap();
+    log.append(["a", "gone", "b", "gone"].map(record).to_vec()).await.remove(0).unwrap();
+    let membership = Membership { group: "g".into(), member: "m".into(), topics: vec!["t".into()] };
+    let mut member = log.join(membership).await.unwrap();
+    let Rebalance::Assigned(mut handles) = member.next().await.unwrap() else { panic!("assigned") };
+    let first = handles[0].fetch(ReadLimit { records: 1, ..once() }).await.unwrap();
+    assert_eq!(first.next, 1);
+    log.purge(that_say("gone")).await.unwrap();
+    let rest = handles[0].fetch(once()).await.unwrap();
+    let offsets: Vec<u64> = rest.records.iter().map(|record| record.offset).collect();
+    assert_eq!((offsets, rest.next, rest.caught_up), (vec![2], 4, true));
+    let commit = Commit { outputs: vec![record("out")], offset: 4, metadata: String::new() };
+    handles[0].commit(commit).await.unwrap();
+    assert_eq!(log.bounds(&at()).await.unwrap().end, 5);
+    assert_eq!(values(&log).await, ["a", "b", "out"]);
+    drop((handles, member, log));
+    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    assert_eq!(values(&log).await, ["a", "b", "out"]);
+    assert_eq!(log.committed("g", &at()).await.unwrap().unwrap().offset, 4);
+}
+
+#[tokio::test]
+async fn a_purge_that_was_cut_off_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let unfinished = folder.path().join("log.redb.new");
+    std::fs::write(&unfinished, "half of a log").unwrap();
+    let _log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    assert!(!unfinished.exists());
+}
+
+#[tokio::test]
+async fn a_copy_is_the_log_of_one_moment_with_its_groups() {
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    log.ensure_topics(&[TOPIC, COMPACTED]).await.unwrap();
+    log.append(vec![record("a"), keyed("k", "1"), keyed("k", "2")]).await.remove(0).unwrap();
+    log.copy_to(copy.path()).await.unwrap();
+    log.append(vec![record("later")]).await.remove(0).unwrap();
+    assert!(matches!(log.copy_to(copy.path()).await, Err(LogError::Refused(_))));
+    let copied = EmbeddedLog::open(copy.path(), system_clock()).unwrap();
+    assert_eq!(values(&copied).await, ["a"]);
+    assert_eq!(copied.topic("t").await.unwrap(), log.topic("t").await.unwrap());
+    copied.append(vec![keyed("k", "3")]).await.remove(0).unwrap();
+    let compacted = TopicPartition::new("c", 0);
+    let batch = copied.read(&compacted, 0, once()).await.unwrap();
+    assert_eq!(batch.records.len(), 1, "the copy knows which record a key's new one replaces");
 }

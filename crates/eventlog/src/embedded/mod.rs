@@ -6,6 +6,7 @@
 
 mod codec;
 mod group;
+mod rewrite;
 mod tables;
 mod tail;
 mod writer;
@@ -31,8 +32,9 @@ use self::writer::{CommitRequest, Request, Writer};
 use crate::log::{MAX_METADATA_BYTES, MAX_RECORD_BYTES};
 use crate::topics::{Cleanup, TopicSpec};
 use crate::{
-    Batch, Bounds, Clock, Commit, Committed, EventLog, GroupMember, LogError, Membership,
-    NewRecord, PartitionHandle, Position, ReadLimit, Rebalance, TopicInfo, TopicPartition,
+    Batch, Bounds, Clock, Commit, Committed, Condemned, EventLog, GroupMember, LogError,
+    Membership, NewRecord, PartitionHandle, Position, Purged, ReadLimit, Rebalance, TopicInfo,
+    TopicPartition,
 };
 
 /// Bytes accepted and not yet written, over all callers; who comes beyond waits.
@@ -62,6 +64,8 @@ struct Shared {
 /// What readers and the writer share.
 struct Inner {
     open: Open,
+    /// The file, unless it is storage of the caller's own.
+    file: Option<PathBuf>,
     clock: Clock,
     new_id: NewId,
     database: RwLock<Option<Arc<Database>>>,
@@ -84,8 +88,10 @@ impl EmbeddedLog {
             .map_err(|error| LogError::Storage(format!("{}: {error}", folder.display())))?;
         let path: PathBuf = folder.join("log.redb");
         let shown = path.display().to_string();
+        rewrite::discard_unfinished(&path)?;
+        let file = Some(path.clone());
         let open = move || Builder::new().set_cache_size(CACHE_BYTES).create(&path);
-        Self::open_with(Box::new(open), clock, &shown)
+        Self::open_with(Box::new(open), file, clock, &shown)
     }
 
     /// Opens the log on storage of the caller's own, which is asked for again after an I/O error.
@@ -98,10 +104,15 @@ impl EmbeddedLog {
     ) -> Result<Self, LogError> {
         let open =
             move || Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend());
-        Self::open_with(Box::new(open), clock, "the given storage")
+        Self::open_with(Box::new(open), None, clock, "the given storage")
     }
 
-    fn open_with(open: Open, clock: Clock, shown: &str) -> Result<Self, LogError> {
+    fn open_with(
+        open: Open,
+        file: Option<PathBuf>,
+        clock: Clock,
+        shown: &str,
+    ) -> Result<Self, LogError> {
         let database = open().map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => LogError::InUse(shown.to_owned()),
             DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
@@ -112,6 +123,7 @@ impl EmbeddedLog {
         tables::create(&database)?;
         let inner = Arc::new(Inner {
             open,
+            file,
             clock,
             new_id: Box::new(random_id),
             database: RwLock::new(Some(Arc::new(database))),
@@ -506,6 +518,18 @@ impl EventLog for EmbeddedLog {
         let (_, slot) = self.shared.inner.slot(partition)?;
         let (reply, answer) = oneshot::channel();
         self.shared.send(Request::Trim { slot, offset, reply })?;
+        answer.await.map_err(|_| LogError::Closed)?
+    }
+
+    async fn copy_to(&self, folder: &Path) -> Result<(), LogError> {
+        let (inner, folder) = (Arc::clone(&self.shared.inner), folder.to_owned());
+        let copied = tokio::task::spawn_blocking(move || inner.copy_to(&folder)).await;
+        copied.map_err(|error| LogError::Storage(format!("the copy was cut off: {error}")))?
+    }
+
+    async fn purge(&self, condemned: Condemned) -> Result<Purged, LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Request::Purge { condemned, reply })?;
         answer.await.map_err(|_| LogError::Closed)?
     }
 }

@@ -14,7 +14,7 @@ use super::group::{Change, Groups, Slot};
 use super::tables::{self, BATCHES, BOUNDS, KEYS, POSITIONS, TOPICS, storage};
 use super::{Inner, TopicState};
 use crate::topics::{Cleanup, TopicSpec};
-use crate::{Bounds, Commit, Committed, LogError, NewRecord, Position, Record};
+use crate::{Bounds, Commit, Committed, Condemned, LogError, NewRecord, Position, Purged, Record};
 
 /// Bytes gathered into one commit at most, so that no caller waits for a huge one.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -69,6 +69,10 @@ pub(super) enum Request {
     },
     Retain {
         reply: oneshot::Sender<Result<(), LogError>>,
+    },
+    Purge {
+        condemned: Condemned,
+        reply: oneshot::Sender<Result<Purged, LogError>>,
     },
 }
 
@@ -412,6 +416,9 @@ impl Writer {
                     sweep.replies.push(reply);
                 }
             }
+            Request::Purge { condemned, reply } => {
+                let _ = reply.send(self.inner.purge(&condemned));
+            }
             Request::Append { .. } | Request::Commit(_) => {}
         }
     }
@@ -632,7 +639,7 @@ impl Inner {
         work(&database)
     }
 
-    fn states(&self) -> Vec<Arc<TopicState>> {
+    pub(super) fn states(&self) -> Vec<Arc<TopicState>> {
         self.topics
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
