@@ -99,6 +99,10 @@ impl Conversation {
         (&self.identity.tenant, &self.identity.id)
     }
 
+    pub(crate) fn customer(&self) -> &str {
+        &self.identity.customer
+    }
+
     /// Every place it refers to exists: true of what this engine wrote.
     pub(crate) fn is_consistent(&self) -> bool {
         let places = self.identity.places.len() as u32;

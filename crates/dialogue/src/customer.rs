@@ -343,6 +343,28 @@ impl Customers {
         self.arm(key);
     }
 
+    /// Forgets the customers that `gone` names, and what is remembered of conversations that it
+    /// names, each by tenant and pseudonym. Nothing is stated of them any more.
+    pub fn erase(&mut self, gone: impl Fn(&str, &str) -> bool) {
+        let touched = |(key, customer): (&Key, &Customer)| {
+            let (tenant, name) = key;
+            let of = |conversation: &str| gone(tenant, conversation);
+            let is_touched = gone(tenant, name)
+                || customer.visits.iter().any(|visit| of(&visit.conversation_id))
+                || customer.complaints.iter().any(|it| of(&it.conversation_id));
+            is_touched.then(|| key.clone())
+        };
+        let keys: Vec<Key> = self.state.known.iter().filter_map(touched).collect();
+        for key in keys {
+            let Some(customer) = self.state.known.get_mut(&key) else { continue };
+            let (tenant, name) = &key;
+            let all = gone(tenant, name);
+            customer.visits.retain(|visit| !all && !gone(tenant, &visit.conversation_id));
+            customer.complaints.retain(|it| !all && !gone(tenant, &it.conversation_id));
+            self.arm(key);
+        }
+    }
+
     /// Sets the customer's timer, or forgets who has nothing to remember.
     fn arm(&mut self, key: Key) {
         let Some(customer) = self.state.known.get_mut(&key) else { return };

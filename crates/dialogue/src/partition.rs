@@ -193,6 +193,23 @@ impl Partition {
         Applied::Accepted { historical }
     }
 
+    /// Drops the conversations of which `gone` names the conversation or the customer, each by
+    /// tenant and pseudonym. Nothing is stated of what is open in them, now or later.
+    pub fn erase(&mut self, gone: impl Fn(&str, &str) -> bool) {
+        for slot in 0..self.slots.len() as u32 {
+            let Some(conversation) = self.slots[slot as usize].as_ref().map(Part::get) else {
+                continue;
+            };
+            let (tenant, id) = conversation.key();
+            if gone(tenant, id) || gone(tenant, conversation.customer()) {
+                if let Some(armed_ms) = conversation.armed_ms {
+                    self.timers.remove(armed_ms, slot);
+                }
+                self.remove(slot);
+            }
+        }
+    }
+
     fn insert(&mut self, hash: u64, conversation: Conversation) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

@@ -322,6 +322,16 @@ impl Pulse {
         tenant.forget();
     }
 
+    /// Forgets which conversations that `gone` names, by tenant and pseudonym, complained. What
+    /// they counted for stays counted.
+    pub fn erase(&mut self, gone: impl Fn(&str, &str) -> bool) {
+        for (name, tenant) in &mut self.tenants {
+            for thing in tenant.things.values_mut() {
+                thing.conversations.retain(|conversation| !gone(name, conversation));
+            }
+        }
+    }
+
     /// The whole state. Folds restored from it go on exactly as this one does.
     pub fn snapshot(&self) -> Vec<u8> {
         snapshot::with_version(MAGIC, VERSION, self)

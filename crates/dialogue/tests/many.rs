@@ -346,3 +346,41 @@ fn a_policy_out_of_range_is_refused() {
         assert!(policy(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn nothing_is_remembered_of_a_customer_who_is_forgotten() {
+    let mut customers = Customers::new();
+    apply(&mut customers, 0, cycle("talk", "1", 0, Some(MINUTE)));
+    apply(&mut customers, MINUTE, complaint("talk", "1", MINUTE));
+    customers.erase(|tenant, name| tenant == "acme" && name == "c-1");
+    assert_eq!((customers.customers(), customers.next_due()), (0, None));
+    let again = apply(&mut customers, DAY, complaint("later", "1", DAY));
+    assert!(signals(&again).is_empty(), "the first complaint that is known");
+}
+
+#[test]
+fn of_a_conversation_that_is_forgotten_a_customer_keeps_the_others() {
+    let mut customers = Customers::new();
+    apply(&mut customers, 0, cycle("gone", "1", 0, Some(MINUTE)));
+    apply(&mut customers, DAY, cycle("kept", "1", DAY, Some(DAY + MINUTE)));
+    customers.erase(|_, name| name == "gone");
+    let bytes = String::from_utf8_lossy(&customers.snapshot()).into_owned();
+    assert!(bytes.contains("kept") && !bytes.contains("gone"));
+    let out = apply(&mut customers, 2 * DAY, cycle("new", "1", 2 * DAY, None));
+    let came_back: Vec<&str> = recontacts(&out).into_iter().map(|(fact, ..)| fact).collect();
+    assert_eq!(came_back, ["kept/1/r"]);
+}
+
+#[test]
+fn a_burst_does_not_name_a_conversation_that_is_forgotten() {
+    let mut pulse = Pulse::new();
+    let mut out = Vec::new();
+    for minute in 0..4 {
+        pulse.apply(minute * MINUTE, &count(minute * MINUTE, 1, 4), &mut out);
+    }
+    pulse.erase(|_, name| name == "c0");
+    pulse.apply(4 * MINUTE, &count(4 * MINUTE, 6, 8), &mut out);
+    let named: Vec<&str> =
+        signals(&out).into_iter().flat_map(|it| &it.related).map(String::as_str).collect();
+    assert_eq!(named, ["c240000", "c180000", "c120000", "c60000"]);
+}

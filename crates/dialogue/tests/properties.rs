@@ -21,6 +21,22 @@ fn drain(partition: &mut Partition, out: &mut Vec<Output>) {
     }
 }
 
+fn tenant_of(output: &Output) -> &str {
+    match output {
+        Output::Fact(it) => &it.tenant,
+        Output::Signal(it) => &it.tenant,
+        Output::Complaint(it) => &it.tenant,
+    }
+}
+
+fn conversation_of(output: &Output) -> &str {
+    match output {
+        Output::Fact(it) => &it.conversation_id,
+        Output::Signal(it) => &it.conversation_id,
+        Output::Complaint(it) => &it.conversation_id,
+    }
+}
+
 /// Whether a customer message of a log in order was neither answered by a person nor followed by
 /// the end of its cycle.
 fn is_waiting(records: &[Record]) -> bool {
@@ -106,6 +122,44 @@ proptest! {
         drain(&mut end, &mut expected_rest);
         prop_assert_eq!(rest, expected_rest);
         prop_assert_eq!(partition.hash(), end.hash());
+    }
+
+    #[test]
+    fn a_conversation_that_is_forgotten_leaves_no_trace_and_changes_no_other(
+        records in log(),
+        stop in 0_usize..60,
+    ) {
+        let gone = |tenant: &str, name: &str| tenant == "acme" && name == "talk-1";
+        let of_others = |outputs: Vec<Output>| -> BTreeMap<String, Vec<Output>> {
+            let mut of: BTreeMap<String, Vec<Output>> = BTreeMap::new();
+            for output in outputs {
+                if !gone(tenant_of(&output), conversation_of(&output)) {
+                    let whose = format!("{}/{}", tenant_of(&output), conversation_of(&output));
+                    of.entry(whose).or_default().push(output);
+                }
+            }
+            of
+        };
+        let (mut expected, mut whole) = fold(&records);
+        drain(&mut whole, &mut expected);
+        let mut partition = begin(demanding());
+        let mut outputs = Vec::new();
+        let stop = stop.min(records.len());
+        for record in &records[..stop] {
+            record.fold(&mut partition, &mut outputs);
+        }
+        partition.erase(gone);
+        let bytes = String::from_utf8_lossy(&partition.snapshot()).into_owned();
+        prop_assert!(!bytes.contains("talk-1") || records.iter().any(|r| r.tenant != "acme"));
+        let told = outputs.len();
+        for record in &records[stop..] {
+            if !gone(&record.tenant, &record.conversation) {
+                record.fold(&mut partition, &mut outputs);
+            }
+        }
+        drain(&mut partition, &mut outputs);
+        prop_assert!(outputs[told..].iter().all(|it| !gone(tenant_of(it), conversation_of(it))));
+        prop_assert_eq!(of_others(outputs), of_others(expected));
     }
 
     #[test]

@@ -328,14 +328,14 @@ async fn whoever_sees_a_position_sees_what_was_committed_with_it() {
         panic!("nothing was assigned")
     };
     let to = TopicPartition::new("out", 0);
-    let (watched, at_output) = (log.clone(), to.clone());
+    let (reader, of_output) = (log.clone(), to.clone());
     let watcher = tokio::spawn(async move {
         for round in 1..=rounds {
-            let seen = || async { watched.committed("g", &at()).await.unwrap() };
+            let seen = || async { reader.committed("g", &at()).await.unwrap() };
             while seen().await.is_none_or(|committed| committed.offset < round) {
                 tokio::task::yield_now().await;
             }
-            assert!(watched.bounds(&at_output).await.unwrap().end >= round);
+            assert!(reader.bounds(&of_output).await.unwrap().end >= round);
         }
     });
     for offset in 1..=rounds {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::{
-    Bundles, Entry, Fold, Frozen, Marker, Observation, Outputs, Progress, RunnerOptions,
+    Bundles, Entry, Erasure, Fold, Frozen, Marker, Observation, Outputs, Progress, RunnerOptions,
     Undecodable, publish_bundle, run_group,
 };
 use zhili_eventlog::testkit::fused::{Fuse, Fused};
@@ -80,6 +80,7 @@ impl Fold for Sums {
                 bundle: (*bundle).to_owned(),
                 sequence: sequence.parse().map_err(|_| poison())?,
             })),
+            ["erase", name] => Ok(Entry::Erasure(Erasure::new("e", "t", [1; 32], [*name]))),
             ["new-kind"] => Err(Undecodable::UnknownKind),
             _ => Err(poison()),
         }
@@ -115,6 +116,9 @@ impl Fold for Sums {
         self.greeting = String::from_utf8(bundle.to_vec()).map_err(|error| error.to_string())?;
         self.sequence = marker.sequence;
         Ok(())
+    }
+    fn erase(&mut self, _: i64, erasure: &Erasure) {
+        self.open.retain(|name, _| !erasure.names("t", name));
     }
     fn config_sequence(&self, _: &str) -> u64 {
         self.sequence
@@ -679,4 +683,50 @@ async fn a_state_committed_right_before_the_partition_was_revoked_is_shown_to_no
     tokio::time::timeout(PATIENCE, fuse.blown()).await.unwrap();
     assert_eq!(shown.load(Ordering::SeqCst), 0);
     task.abort();
+}
+
+/// What the last value of each key of the snapshots' topic holds.
+async fn snapshots(bench: &Bench) -> String {
+    let at = TopicPartition::new(topics::SNAPSHOTS, 0);
+    let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
+    let batch = bench.log.read(&at, 0, limit).await.unwrap();
+    // Memory shows what the file no longer has until a later record of the same key is read.
+    let last: BTreeMap<_, _> =
+        batch.records.into_iter().map(|record| (record.key, record.value)).collect();
+    last.into_values().flatten().map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
+}
+
+#[tokio::test]
+async fn no_snapshot_knows_of_whom_an_erasure_names() {
+    let bench = Bench::new().await;
+    // Two snapshots while the name is open.
+    for step in 0..6 {
+        bench.put(10_000 + step, "add forgotten 1").await;
+        bench.put(10_000 + step, "add kept 1").await;
+    }
+    let options = RunnerOptions { snapshot_records: 3, ..bench.options() };
+    bench.run_with(&Fuse::never(), Sums::default(), options.clone()).await;
+    assert!(snapshots(&bench).await.contains("forgotten"));
+    bench.put(10_100, "erase forgotten").await;
+    let never = RunnerOptions { snapshot_records: 1_000, ..options };
+    bench.run_with(&Fuse::never(), Sums::default(), never).await;
+    let left = snapshots(&bench).await;
+    assert!(left.contains("kept,6"), "{left}");
+    assert!(!left.contains("forgotten"), "{left}");
+}
+
+#[tokio::test]
+async fn a_crash_between_an_erasure_and_its_snapshot_leaves_none_that_knows() {
+    for boundary in 0..6 {
+        let bench = Bench::new().await;
+        for step in 0..6 {
+            bench.put(10_000 + step, "add forgotten 1").await;
+        }
+        let options = RunnerOptions { snapshot_records: 3, ..bench.options() };
+        bench.run_with(&Fuse::never(), Sums::default(), options).await;
+        bench.put(10_100, "erase forgotten").await;
+        bench.run(&Fuse::at(boundary), Sums::default()).await;
+        bench.run(&Fuse::never(), Sums::default()).await;
+        assert!(!snapshots(&bench).await.contains("forgotten"), "crash at boundary {boundary}");
+    }
 }

@@ -71,6 +71,7 @@ mod configs;
 mod destination;
 mod entry;
 mod event;
+mod forgetting;
 mod handling;
 mod health;
 mod hours;

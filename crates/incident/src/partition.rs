@@ -495,7 +495,7 @@ impl Partition {
         self.index.replace(id, entered);
     }
 
-    fn forget(&mut self, id: IncidentId) {
+    pub(crate) fn forget(&mut self, id: IncidentId) {
         let Some(tracked) = self.durable.incidents.remove(&id) else {
             return;
         };

@@ -53,6 +53,11 @@ impl Presences {
         self.by_conversation.retain(|_, present| !present.is_empty());
     }
 
+    /// Forgets who is in the conversations that `gone` names.
+    pub(crate) fn forget(&mut self, gone: impl Fn(&str, &str) -> bool) {
+        self.by_conversation.retain(|(tenant, conversation), _| !gone(tenant, conversation));
+    }
+
     /// Who is in the conversation of an incident, the one that stays longest.
     pub(crate) fn attending(&self, incident: &Incident, now_ms: i64) -> Option<(&str, i64)> {
         if self.by_conversation.is_empty() {

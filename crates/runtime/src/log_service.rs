@@ -215,6 +215,7 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
         (topics::EVENTS, None) => match LogEntry::decode(value()).ok().and_then(|e| e.entry) {
             Some(log_entry::Entry::Tick(_)) => true,
             Some(log_entry::Entry::Marker(marker)) => marker.tenant == name,
+            Some(log_entry::Entry::Erasure(erasure)) => erasure.tenant == name,
             _ => false,
         },
         (topics::CUSTOMERS, None) => {
@@ -222,6 +223,7 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
             match scoring::CustomerEntry::decode(value()).ok().and_then(|entry| entry.entry) {
                 Some(Entry::Tick(_)) => true,
                 Some(Entry::Marker(marker)) => marker.tenant == name,
+                Some(Entry::Erasure(erasure)) => erasure.tenant == name,
                 _ => false,
             }
         }
@@ -230,6 +232,7 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
             match scoring::PulseEntry::decode(value()).ok().and_then(|entry| entry.entry) {
                 Some(Entry::Tick(_)) => true,
                 Some(Entry::Marker(marker)) => marker.tenant == name,
+                Some(Entry::Erasure(erasure)) => erasure.tenant == name,
                 _ => false,
             }
         }
@@ -238,6 +241,7 @@ fn shown(topic: &str, record: &Record, tenant: &Tenant) -> bool {
             match escalation::LogEntry::decode(value()).ok().and_then(|entry| entry.entry) {
                 Some(Entry::Tick(_)) => true,
                 Some(Entry::Marker(marker)) => marker.tenant == name,
+                Some(Entry::Erasure(erasure)) => erasure.tenant == name,
                 _ => false,
             }
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics, trace};
 use zhili_incident::{self as incident, EventKind, IncidentEvent, IncidentId, Partition};
 use zhili_state::Parts;
@@ -121,6 +121,16 @@ impl Fold for Incidents {
         self.partition.apply(now_ms, entry, &mut self.events);
         self.tell(None, outputs);
         Ok(())
+    }
+
+    fn erase(&mut self, _: i64, erasure: &Erasure) {
+        self.partition.erase(|tenant, name| erasure.names(tenant, name));
+        // Traces lead to spans, which tell of conversations.
+        let partition = &self.partition;
+        let gone = self.traces.iter().map(|(id, _)| *id).filter(|id| partition.get(*id).is_none());
+        for id in gone.collect::<Vec<_>>() {
+            self.traces.remove(&id);
+        }
     }
 
     fn config_sequence(&self, tenant: &str) -> u64 {

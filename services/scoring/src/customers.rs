@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_dialogue::{Contact, Customers, Output};
 use zhili_eventlog::Record;
-use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_proto::log::v1::Tick;
 use zhili_proto::scoring::v1::{CustomerEntry, customer_entry};
 
@@ -63,6 +63,7 @@ impl Fold for CustomerFold {
         records::decode(record, |decoded: CustomerEntry| match decoded.entry? {
             customer_entry::Entry::Tick(tick) => Some(Entry::Tick { at_ms: tick.at_ms }),
             customer_entry::Entry::Marker(marker) => Some(Entry::Marker(records::marker(marker))),
+            customer_entry::Entry::Erasure(erasure) => records::erasure(erasure),
             customer_entry::Entry::Contact(contact) => {
                 convert::dialogue_contact(contact).map(Entry::Input)
             }
@@ -100,6 +101,10 @@ impl Fold for CustomerFold {
         self.customers.configure(now_ms, tenant, *sequence, policy, &mut self.stated);
         self.state(outputs);
         Ok(())
+    }
+
+    fn erase(&mut self, _: i64, erasure: &Erasure) {
+        self.customers.erase(|tenant, name| erasure.names(tenant, name));
     }
 
     fn config_sequence(&self, tenant: &str) -> u64 {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use zhili_dialogue::{Applied, Config, Contact, Count, Dimensions, Output, Partition};
-use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
 use zhili_proto::log::v1::{DeadLetter, Tick};
@@ -184,6 +184,7 @@ impl Fold for ScoringFold {
             Some(match decoded.entry? {
                 log_entry::Entry::Tick(tick) => Entry::Tick { at_ms: tick.at_ms },
                 log_entry::Entry::Marker(marker) => Entry::Marker(records::marker(marker)),
+                log_entry::Entry::Erasure(erasure) => return records::erasure(erasure),
                 log_entry::Entry::Event(event) => Entry::Input(event),
             })
         })
@@ -281,6 +282,10 @@ impl Fold for ScoringFold {
         self.partition.configure(now_ms, tenant, marker.sequence, dialogue, &mut self.stated);
         self.state(now_ms, "", Dimensions::default(), outputs);
         Ok(())
+    }
+
+    fn erase(&mut self, _: i64, erasure: &Erasure) {
+        self.partition.erase(|tenant, name| erasure.names(tenant, name));
     }
 
     fn config_sequence(&self, tenant: &str) -> u64 {

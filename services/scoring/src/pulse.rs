@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_dialogue::{Count, Output, Pulse};
 use zhili_eventlog::Record;
-use zhili_eventlog::runner::{Entry, Fold, Frozen, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_proto::log::v1::Tick;
 use zhili_proto::scoring::v1::{PulseEntry, pulse_entry};
 
@@ -56,6 +56,7 @@ impl Fold for PulseFold {
             Some(match decoded.entry? {
                 pulse_entry::Entry::Tick(tick) => Entry::Tick { at_ms: tick.at_ms },
                 pulse_entry::Entry::Marker(marker) => Entry::Marker(records::marker(marker)),
+                pulse_entry::Entry::Erasure(erasure) => return records::erasure(erasure),
                 pulse_entry::Entry::Count(count) => Entry::Input(convert::dialogue_count(count)),
             })
         })
@@ -90,6 +91,10 @@ impl Fold for PulseFold {
         let bundle = Bundle::parse(bundle).map_err(|error| error.to_string())?;
         self.pulse.configure(&marker.tenant, marker.sequence, bundle.pulse);
         Ok(())
+    }
+
+    fn erase(&mut self, _: i64, erasure: &Erasure) {
+        self.pulse.erase(|tenant, name| erasure.names(tenant, name));
     }
 
     fn config_sequence(&self, tenant: &str) -> u64 {

@@ -2,7 +2,7 @@
 
 use prost::Message;
 use zhili_dialogue::Output;
-use zhili_eventlog::runner::{Entry, Marker, Outputs, Undecodable};
+use zhili_eventlog::runner::{Entry, Erasure, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1 as log;
@@ -27,6 +27,11 @@ pub(crate) fn decode<M: Message + Default, I>(
 pub(crate) fn marker(marker: log::Marker) -> Marker {
     let log::Marker { tenant, bundle, sequence } = marker;
     Marker { tenant, bundle, sequence }
+}
+
+/// Of an erasure that cannot be read it is not known who is to be forgotten, so it is not skipped.
+pub(crate) fn erasure<I>(erasure: log::Erasure) -> Option<Entry<I>> {
+    Erasure::try_from(erasure).ok().map(Entry::Erasure)
 }
 
 pub(crate) fn marker_record(marker: &Marker) -> log::Marker {

@@ -6,6 +6,7 @@
 //! fold has caught up and a timer is due, its owner appends a tick and acts when it reads it.
 
 mod bundles;
+mod erasure;
 mod group;
 mod outputs;
 mod partition;
@@ -15,6 +16,7 @@ mod snapshots;
 use bytes::Bytes;
 
 pub use bundles::{Bundles, Head, Published, publish_bundle, publish_bundle_after};
+pub use erasure::{Erasure, NotAnErasure};
 pub use group::run_group;
 pub use outputs::{Outputs, SOURCE};
 pub use progress::{PartitionProgress, Progress};
@@ -33,6 +35,8 @@ pub enum Entry<I> {
     },
     /// A tenant's configuration changes here.
     Marker(Marker),
+    /// Somebody is forgotten here.
+    Erasure(Erasure),
 }
 
 /// Where a tenant's configuration changes.
@@ -100,6 +104,10 @@ pub trait Fold: Send + Sync + 'static {
         bundle: &[u8],
         outputs: &mut Outputs,
     ) -> Result<(), String>;
+
+    /// Forgets everything about whom the erasure names, without saying so to anybody. Timers due by
+    /// `now_ms` have fired. A snapshot follows, and earlier ones are given up.
+    fn erase(&mut self, now_ms: i64, erasure: &Erasure);
 
     /// Sequence of the configuration in force, 0 for none.
     fn config_sequence(&self, tenant: &str) -> u64;

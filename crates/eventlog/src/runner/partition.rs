@@ -56,6 +56,8 @@ struct Cursor<F> {
     outputs: Outputs,
     /// State hashes that became due in this batch.
     notes: Vec<NewRecord>,
+    /// Somebody was forgotten, and earlier snapshots have not been given up yet.
+    forgot: bool,
     dead_letters: u64,
 }
 
@@ -115,6 +117,7 @@ impl<F: Fold> PartitionRun<F> {
             bundles,
             outputs: Outputs::new(options.partitions),
             notes: Vec::new(),
+            forgot: false,
             dead_letters: 0,
         };
         let start = surely(&revoked, || log.bounds(&partition)).await?.start;
@@ -222,7 +225,8 @@ impl<F: Fold> PartitionRun<F> {
 
             let records = cursor.offset - snapshot_offset;
             let is_due = records >= options.snapshot_records
-                || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms);
+                || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms)
+                || cursor.forgot;
             if writing.is_none()
                 && is_due
                 && let Ok(turn) = Arc::clone(&writers).try_acquire_owned()
@@ -233,17 +237,20 @@ impl<F: Fold> PartitionRun<F> {
             }
             if let Some(ended) = writing.take_if(|writing| writing.is_finished()) {
                 let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
-                keep.complete(ended, cursor.offset, &progress, &mut backoff).await?;
+                keep.complete(ended, &mut cursor, &progress, &mut backoff).await?;
             }
         }
-        // One that was begun before is of no use beside the last.
-        let last = match writing {
-            Some(writing) if cursor.offset == snapshot_offset => writing,
-            None if cursor.offset == snapshot_offset => return Ok(()),
-            _ => write(log, cursor.draft(), None),
-        };
         let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
-        keep.complete(last, cursor.offset, &progress, &mut backoff).await?;
+        // Beside the last one it is of use only if it is the last, or if it knows whom to forget:
+        // then it has to be known to be given up.
+        if let Some(writing) = writing.filter(|_| cursor.offset == snapshot_offset || cursor.forgot)
+        {
+            keep.complete(writing, &mut cursor, &progress, &mut backoff).await?;
+        }
+        if cursor.offset > snapshot_offset || cursor.forgot {
+            let last = write(log, cursor.draft(), None);
+            keep.complete(last, &mut cursor, &progress, &mut backoff).await?;
+        }
         Ok(())
     }
 }
@@ -325,8 +332,10 @@ impl<F: Fold> Cursor<F> {
 
     /// A snapshot of the state as it is.
     fn draft(&mut self) -> Draft {
-        let Self { fold, partition, offset, now_ms, log_id, .. } = self;
-        Draft::new(fold, partition, *offset, *now_ms, log_id)
+        let Self { fold, partition, offset, now_ms, log_id, forgot, .. } = self;
+        let draft = Draft::new(fold, partition, *offset, *now_ms, log_id);
+        // Those before still know who was to be forgotten.
+        if std::mem::take(forgot) { draft.alone() } else { draft }
     }
 
     /// Folds a batch, or the part of it before a record that stops the partition.
@@ -411,6 +420,10 @@ impl<F: Fold> Cursor<F> {
                 self.fold.apply(self.now_ms, record, input, &mut self.outputs);
             }
             Ok(Entry::Tick { .. }) => {}
+            Ok(Entry::Erasure(erasure)) => {
+                self.fold.erase(self.now_ms, &erasure);
+                self.forgot = true;
+            }
             Ok(Entry::Marker(marker)) => {
                 if let Some(bundle) = bundle
                     && let Err(error) =
@@ -510,20 +523,21 @@ struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    /// Makes a snapshot count once it is written; `offset` is the committed position.
-    async fn complete(
+    /// Makes a snapshot count once it is written.
+    async fn complete<F: Fold>(
         &mut self,
         writing: Writing,
-        offset: u64,
+        cursor: &mut Cursor<F>,
         progress: &Progress,
         backoff: &mut Backoff,
     ) -> Result<(), LogError> {
         let written = match writing.await {
             Ok(Ok(written)) => written,
-            Ok(Err(Unwritten { offset, chunks, error })) => {
+            Ok(Err(Unwritten { offset, chunks, is_alone, error })) => {
                 // The next one will do; without its manifest this one does not count.
                 tracing::warn!(partition = %self.handle.partition(), %error, "cannot save a snapshot");
                 self.snapshots.give_up(offset, chunks);
+                cursor.forgot |= is_alone;
                 return Ok(());
             }
             Err(error) => match error.try_into_panic() {
@@ -534,7 +548,7 @@ impl Keep<'_> {
         };
         let closing = self.snapshots.close(&written);
         let outputs = closing.records.clone();
-        let commit = Commit { outputs, offset, metadata: String::new() };
+        let commit = Commit { outputs, offset: cursor.offset, metadata: String::new() };
         commit_surely(self.handle, commit, progress, backoff).await?;
         self.snapshots.complete(written, &closing);
         Ok(())

@@ -186,7 +186,7 @@ impl Snapshots {
     /// tombstones of what it makes unnecessary. They go into the owner's next commit; until that
     /// commit is [`completed`](Self::complete) the snapshot does not count.
     pub(super) fn close(&mut self, written: &Written) -> Closing {
-        let Written { fold, input, manifest } = written;
+        let Written { fold, input, manifest, keep } = written;
         let id = id_of(manifest.offset);
         self.note_chunks(&id, manifest.chunks.len());
         let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest.clone())) };
@@ -195,7 +195,7 @@ impl Snapshots {
             key(fold, input.partition, &id, MANIFEST),
             Bytes::from(value.encode_to_vec()),
         )];
-        let superseded = self.superseded_by(&id);
+        let superseded = self.superseded_by(&id, *keep);
         for id in &superseded {
             let chunks = self.kept.get(id).into_iter().flat_map(|old| old.chunks.keys());
             let names = chunks.map(ToString::to_string).chain([MANIFEST.to_owned()]);
@@ -226,15 +226,15 @@ impl Snapshots {
         }
     }
 
-    /// All but the newest complete ones, once the one named `id` is complete; incomplete ones
+    /// All but the newest `keep` complete ones, once the one named `id` is complete; incomplete ones
     /// older than those too.
-    fn superseded_by(&self, id: &str) -> Vec<String> {
+    fn superseded_by(&self, id: &str, keep: usize) -> Vec<String> {
         let oldest_kept = self
             .kept
             .iter()
             .rev()
             .filter(|(known, snapshot)| known.as_str() == id || snapshot.manifest.is_some())
-            .nth(KEEP - 1)
+            .nth(keep - 1)
             .map(|(id, _)| id.clone());
         oldest_kept.map_or_else(Vec::new, |oldest| {
             self.kept.range(..oldest).map(|(id, _)| id.clone()).collect()
@@ -247,6 +247,8 @@ pub(super) struct Draft {
     fold: &'static str,
     input: TopicPartition,
     state: Frozen,
+    /// Complete snapshots that stay, this one included.
+    keep: usize,
     /// Without chunks so far.
     manifest: SnapshotManifest,
 }
@@ -257,6 +259,7 @@ pub(super) struct Written {
     fold: &'static str,
     input: TopicPartition,
     manifest: SnapshotManifest,
+    keep: usize,
 }
 
 /// What completes a snapshot.
@@ -273,6 +276,8 @@ pub(super) struct Unwritten {
     pub(super) offset: u64,
     /// Of which some may be in the log.
     pub(super) chunks: usize,
+    /// Those before it were to go.
+    pub(super) is_alone: bool,
     pub(super) error: LogError,
 }
 
@@ -287,14 +292,20 @@ impl Draft {
         log_id: &str,
     ) -> Self {
         let manifest = manifest(fold, offset, now_ms, log_id);
-        Self { fold: fold.name(), input: input.clone(), state: fold.freeze(), manifest }
+        let (fold, state, input) = (fold.name(), fold.freeze(), input.clone());
+        Self { fold, input, state, keep: KEEP, manifest }
+    }
+
+    /// The same, after which no earlier snapshot stays.
+    pub(super) fn alone(self) -> Self {
+        Self { keep: 1, ..self }
     }
 
     /// Makes the bytes and appends them, a chunk at a time: what else is appended meanwhile waits
     /// for one of them at most.
     pub(super) async fn write(self, log: &dyn EventLog) -> Result<Written, Unwritten> {
-        let Self { fold, input, state, mut manifest } = self;
-        let offset = manifest.offset;
+        let Self { fold, input, state, keep, mut manifest } = self;
+        let (offset, is_alone) = (manifest.offset, keep == 1);
         let made = tokio::task::spawn_blocking(move || {
             let state = Bytes::from(state());
             let starts = (0..state.len().max(1)).step_by(CHUNK_BYTES);
@@ -309,7 +320,9 @@ impl Draft {
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // The runtime shuts down.
-                Err(_) => return Err(Unwritten { offset, chunks: 0, error: LogError::Closed }),
+                Err(_) => {
+                    return Err(Unwritten { offset, chunks: 0, is_alone, error: LogError::Closed });
+                }
             },
         };
         let id = id_of(offset);
@@ -319,11 +332,11 @@ impl Draft {
             let key = key(fold, input.partition, &id, &number.to_string());
             let record = NewRecord::new(place(&input), key, Bytes::from(value.encode_to_vec()));
             if let Some(Err(error)) = log.append(vec![record]).await.pop() {
-                return Err(Unwritten { offset, chunks: count, error });
+                return Err(Unwritten { offset, chunks: count, is_alone, error });
             }
         }
         manifest.chunks = hashes;
-        Ok(Written { fold, input, manifest })
+        Ok(Written { fold, input, manifest, keep })
     }
 }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod crash_points;
 mod delivery;
 mod desk;
+mod forgetting;
 mod handling;
 mod incidents;
 mod on_call;

@@ -42,6 +42,11 @@ pub(crate) fn entry(value: Option<&[u8]>) -> Result<runner::Entry<Entry>, Undeco
             let log::Marker { tenant, bundle, sequence } = marker;
             return Ok(runner::Entry::Marker(Marker { tenant, bundle, sequence }));
         }
+        // Of one that cannot be read it is not known who is to be forgotten: it is not skipped.
+        Wire::Erasure(it) => {
+            let erasure = runner::Erasure::try_from(it).map_err(|_| Undecodable::UnknownKind)?;
+            return Ok(runner::Entry::Erasure(erasure));
+        }
         Wire::Signal(it) => Entry::Signal(signal(it)?),
         Wire::Command(it) => Entry::Command(command(it, newer)?),
         Wire::Silence(it) => Entry::Silence(silences::command(it, newer)?),
