@@ -160,7 +160,9 @@ async fn who_is_on_call_is_told_and_can_be_had_as_a_calendar() {
     assert_eq!(status, 200, "{answer}");
     let day = &answer["schedules"][0];
     assert_eq!((&day["team"], &day["schedule"]), (&json!("default"), &json!("day")));
-    assert_eq!(day["next"]["member"], "floor");
+    // On a Monday they may be on call now.
+    let people = [&day["now"], &day["next"]["member"]];
+    assert!(people.contains(&&json!("floor")), "{day}");
     assert!(!day["gaps"].as_array().unwrap().is_empty(), "{day}");
     assert_eq!(service.get("/v1/on-call?schedule=night").await.0, 404);
     assert_eq!(service.get("/v1/on-call?days=401").await.0, 400);
