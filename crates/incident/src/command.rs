@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::PageId;
+
 /// What a person wants done with an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
@@ -48,6 +50,10 @@ pub enum Action {
     MarkFalsePositive,
     /// The incident is over.
     Resolve,
+    /// A page that has come to its end goes to the same destination once more, whatever came of it
+    /// and whoever answers for the incident, also when that is over: the receiver had lost it. It
+    /// is a page of its own, see [`crate::Page::redelivery_of`].
+    Redeliver(PageId),
 }
 
 /// When something ends.
@@ -142,6 +148,12 @@ pub enum Refusal {
         /// What was named.
         name: String,
     },
+    /// The incident has no such page, or keeps it no longer.
+    #[error("the incident has no such page, or keeps it no longer; look at its attempts")]
+    UnknownPage,
+    /// It is tried again anyway.
+    #[error("the page is still on its way and is tried again by itself")]
+    PageUnderWay,
     /// A silence that matches everything would hide what nobody has thought of.
     #[error("the silence matches everything; give at least one condition")]
     EmptyMatcher,
@@ -179,6 +191,8 @@ impl Refusal {
             Self::AlreadyMarked => "already_marked",
             Self::SnoozeOutOfRange { .. } => "snooze_out_of_range",
             Self::UnknownAssignee { .. } => "unknown_assignee",
+            Self::UnknownPage => "unknown_page",
+            Self::PageUnderWay => "page_under_way",
             Self::EmptyMatcher => "empty_matcher",
             Self::MissingComment => "missing_comment",
             Self::SilenceOutOfRange => "silence_out_of_range",

@@ -42,6 +42,8 @@ pub enum EventKind {
     Exhausted,
     /// A page could not be delivered.
     DeliveryFailed,
+    /// A person wants a page to go to its destination once more.
+    Redelivered,
     /// A historical signal was kept with a resolved incident or a new one that is resolved
     /// from the start. Nobody is paged.
     Recorded,
@@ -74,6 +76,7 @@ impl EventKind {
             Self::FalsePositive => "false_positive",
             Self::Exhausted => "exhausted",
             Self::DeliveryFailed => "delivery_failed",
+            Self::Redelivered => "redelivered",
             Self::Recorded => "recorded",
             Self::Silenced => "silenced",
             Self::SilenceExpired => "silence_expired",
@@ -108,7 +111,7 @@ pub struct IncidentEvent {
     pub actor: String,
     /// Words of the person who caused it, or the reason.
     pub note: String,
-    /// The page, for `Paged`, `DeliveryFailed` and `Attempted`.
+    /// The page, for `Paged`, `DeliveryFailed`, `Attempted` and `Redelivered`.
     pub page: Option<Page>,
     /// The silence, for commands about one.
     pub silence: Option<Silence>,

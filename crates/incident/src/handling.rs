@@ -55,10 +55,11 @@ impl Tracked {
         let incident = &self.incident;
         let (expected, actual) = (command.expected_version, incident.version);
         let marks = command.action == Action::MarkFalsePositive;
+        let repeats = matches!(command.action, Action::Redeliver(_));
         if incident.resolution == Some(Resolution::FalsePositive) && marks {
             return Some(Refusal::AlreadyMarked);
         }
-        if incident.state == State::Resolved && !marks {
+        if incident.state == State::Resolved && !marks && !repeats {
             return Some(Refusal::AlreadyResolved);
         }
         if expected != 0 && expected != actual {
@@ -100,6 +101,11 @@ impl Tracked {
             Action::Resolve => {
                 self.resolve(Resolution::Resolved, context.now_ms);
                 self.emit(EventKind::Resolved, cause, context);
+            }
+            Action::Redeliver(page_id) => {
+                let again = self.redeliver(*page_id, &command.command_id, context)?;
+                let cause = Cause { page: Some(again), ..cause };
+                self.emit(EventKind::Redelivered, cause, context);
             }
         }
         let mut told = context.events[first..].iter_mut();

@@ -99,8 +99,9 @@ id! {
     IncidentId, "inc_"
 }
 id! {
-    /// `ntf_...`, derived from incident, pass, step and destination: the same on every attempt
-    /// and after every replay, and the `webhook-id` of the request.
+    /// `ntf_...`, derived from incident, pass, step and destination, or from the page that is sent
+    /// once more and the command that wants it: the same on every attempt and after every replay,
+    /// and the `webhook-id` of the request.
     PageId, "ntf_"
 }
 
@@ -116,6 +117,12 @@ impl PageId {
             "page",
             &[&incident.0, &pass.to_le_bytes(), &step.to_le_bytes(), destination.as_bytes()],
         ))
+    }
+
+    /// Of a page that a command sends once more: another one than that of the page, which its
+    /// receiver would take for a copy, and the same however often the command is repeated.
+    pub(crate) fn again(self, command_id: &str) -> Self {
+        Self(digest("page again", &[&self.0, command_id.as_bytes()]))
     }
 }
 

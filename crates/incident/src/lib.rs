@@ -44,6 +44,8 @@
 //! incidents of which nobody has been told; a page for which there is no room waits, and goes
 //! together with the next one to its destination.
 //!
+//! A person can have a page that has come to its end sent once more ([`Action::Redeliver`]).
+//!
 //! # Use
 //!
 //! ```
@@ -87,6 +89,7 @@ mod page;
 mod partition;
 mod policy;
 mod presence;
+mod redelivery;
 mod rule;
 mod schedule;
 mod signal;

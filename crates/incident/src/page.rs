@@ -291,6 +291,8 @@ pub struct Page {
     pub detail: String,
     /// Set when no attempt will follow the one under way.
     pub stop: Option<Stop>,
+    /// The page that this one repeats because a person wants it; it has no part in the policy.
+    pub redelivery_of: Option<PageId>,
 }
 
 /// What a result meant for its page.

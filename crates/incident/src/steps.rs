@@ -161,6 +161,7 @@ impl Tracked {
             log: Vec::new(),
             detail: String::new(),
             stop: None,
+            redelivery_of: None,
         };
         match context.configs.destination(&incident.tenant, &incident.team, destination) {
             Some(settings) => {
@@ -196,7 +197,7 @@ impl Tracked {
             .pages
             .iter()
             .filter(|page| page.pass == incident.pass && page.step == incident.step)
-            .filter(|page| page.channel != Channel::Watch)
+            .filter(|page| page.channel != Channel::Watch && page.redelivery_of.is_none())
             .peekable();
         pages.peek().is_some()
             && pages.all(|page| page.state == PageState::Failed || page.stop == Some(Stop::Quiet))
@@ -207,9 +208,9 @@ impl Tracked {
     /// at once would only fail again.
     pub(crate) fn leave_failed_step(&mut self, page_id: PageId, context: &mut Context<'_>) {
         let incident = &self.incident;
-        let current = incident
-            .page(page_id)
-            .is_some_and(|page| page.pass == incident.pass && page.step == incident.step);
+        let current = incident.page(page_id).is_some_and(|page| {
+            page.redelivery_of.is_none() && page.pass == incident.pass && page.step == incident.step
+        });
         let has_next = (incident.step as usize) + 1 < incident.policy.steps.len();
         if incident.state != State::Triggered
             || incident.exhausted.is_some()

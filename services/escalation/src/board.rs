@@ -98,6 +98,7 @@ fn leads_to(action: &Action, kind: Type) -> bool {
         Type::Snoozed => matches!(action, Action::Snooze(_)),
         Type::Reassigned => matches!(action, Action::Reassign(_)),
         Type::FalsePositive => *action == Action::MarkFalsePositive,
+        Type::Redelivered => matches!(action, Action::Redeliver(_)),
         Type::Triggered | Type::Escalated => *action == Action::EscalateNow,
         _ => true,
     }

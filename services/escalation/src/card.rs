@@ -49,6 +49,8 @@ pub(crate) struct Card {
     pub(crate) page_id: String,
     pub(crate) destination: String,
     pub(crate) reason: Reason,
+    /// The page that this one repeats because a person wants it.
+    pub(crate) redelivery_of: Option<String>,
     /// When the page became due.
     pub(crate) created_at_ms: i64,
     pub(crate) policy: String,
@@ -140,6 +142,7 @@ impl Card {
             page_id: page.page_id.to_string(),
             destination: page.destination.clone(),
             reason: page.reason,
+            redelivery_of: page.redelivery_of.map(|id| id.to_string()),
             created_at_ms: page.created_at_ms,
             policy: incident.policy.name.clone(),
             step: page.step + 1,
@@ -186,6 +189,7 @@ impl Card {
             page_id: format!("ntf_test_{number:016x}"),
             destination: destination.to_owned(),
             reason: Reason::Triggered,
+            redelivery_of: None,
             created_at_ms: at_ms,
             policy: String::new(),
             step: 0,
@@ -283,6 +287,9 @@ impl Card {
                 "next": next,
             },
         });
+        if let Some(page_id) = &self.redelivery_of {
+            data["page"]["redelivery_of"] = page_id.as_str().into();
+        }
         if !self.link.is_empty() {
             data["link"] = self.link.as_str().into();
         }

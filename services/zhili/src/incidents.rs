@@ -8,8 +8,8 @@ use zhili_proto::escalation::v1::silence::Mode;
 use zhili_proto::escalation::v1::{
     AcknowledgeRequest, CreateSilenceRequest, DeliveryAttempt, EscalateNowRequest,
     ExpireSilenceRequest, Family, GetRequest, Incident, ListRequest, ListSilencesRequest,
-    MarkFalsePositiveRequest, Matcher, OnCall, OnCallRequest, ReassignRequest, ResolveRequest,
-    Silence, SnoozeRequest, TestDestinationRequest,
+    MarkFalsePositiveRequest, Matcher, OnCall, OnCallRequest, ReassignRequest, RedeliverRequest,
+    ResolveRequest, Silence, SnoozeRequest, TestDestinationRequest,
 };
 use zhili_proto::millis;
 use zhili_runtime::Failure;
@@ -66,6 +66,13 @@ enum Action {
     Attempts {
         /// Its id, inc_...
         incident: String,
+    },
+    /// Send a page that has come to its end to its destination once more.
+    Redeliver {
+        #[command(flatten)]
+        choice: Choice,
+        /// Its id, ntf_..., as `attempts` lists it.
+        page: String,
     },
     /// Send a message that says it is a test to a destination.
     Test {
@@ -318,6 +325,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             .mark_false_positive(plain!(MarkFalsePositiveRequest, choice))
             .await
             .map(|answer| answer.into_inner().incident),
+        Action::Redeliver { choice, page } => {
+            let request = plain!(RedeliverRequest, choice, page_id: page);
+            client.redeliver(request).await.map(|answer| answer.into_inner().incident)
+        }
         Action::Snooze { choice, length } => {
             let duration = Some(zhili_proto::duration(length.ms));
             let request = plain!(SnoozeRequest, choice, until: None, duration: duration);
@@ -391,7 +402,8 @@ fn attempt_line(attempt: &DeliveryAttempt) -> String {
     let at = attempt.claimed_at.as_ref().and_then(millis).unwrap_or_default();
     let at = jiff::Timestamp::from_millisecond(at).map(|at| at.to_string()).unwrap_or_default();
     format!(
-        "{at} {:<12} {:<9} attempt {} {:<9} {:>6} ms {}\n",
+        "{at} {} {:<12} {:<9} attempt {} {:<9} {:>6} ms {}\n",
+        attempt.page_id,
         attempt.destination,
         attempt.channel,
         attempt.attempt,

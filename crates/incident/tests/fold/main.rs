@@ -14,6 +14,7 @@ mod on_call;
 mod pacing;
 mod paging;
 mod properties;
+mod redelivery;
 mod silences;
 mod snapshots;
 mod suppression;

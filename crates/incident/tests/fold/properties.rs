@@ -48,6 +48,10 @@ enum Op {
         attempt: u32,
         outcome: Outcome,
     },
+    Redeliver {
+        nth: prop::sample::Index,
+        id: u8,
+    },
     Wait {
         ms: i64,
     },
@@ -144,6 +148,7 @@ fn op() -> impl Strategy<Value = Op> {
             }
         ),
         1 => index().prop_map(|nth| Op::Expire { nth }),
+        2 => (index(), 0..12_u8).prop_map(|(nth, id)| Op::Redeliver { nth, id }),
         2 => (0..3_u8, any::<bool>(), prop::bool::weighted(0.6)).prop_map(
             |(conversation, actor, here)| Op::Presence { conversation, actor, here }
         ),
@@ -373,7 +378,8 @@ impl Model {
             .as_ref()
             .is_some_and(|it| it.remaining_ms.is_some() && matches!(it.held, Held::Maintenance(_)));
         let last_hope = page.reason == Reason::Fallback && incident.state == State::Suppressed;
-        if incident.state != State::Triggered && !stands_still && !last_hope {
+        let meant = page.redelivery_of.is_some();
+        if incident.state != State::Triggered && !stands_still && !last_hope && !meant {
             assert!(!wanted, "nothing is claimed for what somebody has answered or silenced");
         }
         self.pages.insert(page.page_id, (incident.incident_id, page.is_settled()));
@@ -461,6 +467,21 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
         }
         Op::StrayResult { nth, attempt, outcome } => {
             (now, Some(result(pick(nth), *attempt, *outcome, 0)))
+        }
+        Op::Redeliver { nth, id } => {
+            let page_id = pick(nth);
+            let incident = model.pages.get(&page_id).map(|(id, _)| id.to_string());
+            let command = Command {
+                command_id: format!("r{id}"),
+                tenant: "acme".to_owned(),
+                team: "default".to_owned(),
+                incident_id: incident.unwrap_or_default(),
+                expected_version: 0,
+                actor: "ann".to_owned(),
+                note: String::new(),
+                action: Action::Redeliver(page_id),
+            };
+            (now, Some(Entry::Command(command)))
         }
         Op::Wait { ms } => (now + ms, None),
         Op::ClockChange { at_ms } => (now.max(*at_ms), None),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 use zhili_eventlog::{Headers, LogError, NewRecord, TopicPartition, partition_of, topics, trace};
-use zhili_incident::{Action, Assignee, Command, Until};
+use zhili_incident::{Action, Assignee, Command, PageId, Until};
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::{duration_millis, millis};
 use zhili_runtime::auth::Principal;
@@ -98,6 +98,19 @@ impl TryFrom<pb::ReassignRequest> for Request {
     }
 }
 
+impl TryFrom<pb::RedeliverRequest> for Request {
+    type Error = ServiceError;
+
+    fn try_from(request: pb::RedeliverRequest) -> Result<Self, ServiceError> {
+        let pb::RedeliverRequest { incident_id, expected_version, command_id, note, page_id } =
+            request;
+        let page_id =
+            page_id.parse::<PageId>().map_err(|error| invalid(&format!("page_id: {error}")))?;
+        let action = Action::Redeliver(page_id);
+        Ok(Self { action, incident_id, expected_version, command_id, note })
+    }
+}
+
 pub(super) fn invalid(message: &str) -> ServiceError {
     ServiceError::new(ErrorCode::Invalid, message)
 }
@@ -155,6 +168,7 @@ impl Api {
                 ServiceError::new(ErrorCode::Internal, "the answer names no incident")
             }),
             "unknown_incident" => Err(unknown(&incident.incident_id)),
+            "unknown_page" => Err(ServiceError::new(ErrorCode::NotFound, event.note.clone())),
             "snooze_out_of_range" | "unknown_assignee" => Err(invalid(&event.note)),
             _ => Err(ServiceError::new(ErrorCode::Conflict, event.note.clone())),
         }

@@ -10,9 +10,9 @@ use zhili_proto::escalation::v1::{
     CreateSilenceResponse, EscalateNowRequest, EscalateNowResponse, ExpireSilenceRequest,
     ExpireSilenceResponse, GetRequest, GetResponse, Incident, ListRequest, ListResponse,
     ListSilencesRequest, ListSilencesResponse, MarkFalsePositiveRequest, MarkFalsePositiveResponse,
-    OnCallRequest, OnCallResponse, ReassignRequest, ReassignResponse, ResolveRequest,
-    ResolveResponse, SnoozeRequest, SnoozeResponse, TestDestinationRequest,
-    TestDestinationResponse, WatchRequest, WatchResponse,
+    OnCallRequest, OnCallResponse, ReassignRequest, ReassignResponse, RedeliverRequest,
+    RedeliverResponse, ResolveRequest, ResolveResponse, SnoozeRequest, SnoozeResponse,
+    TestDestinationRequest, TestDestinationResponse, WatchRequest, WatchResponse,
 };
 use zhili_runtime::ServiceError;
 use zhili_runtime::auth::Principal;
@@ -107,6 +107,14 @@ impl EscalationService for Api {
     ) -> Result<Response<MarkFalsePositiveResponse>, Status> {
         let incident = Some(self.obey(request).await?);
         Ok(Response::new(MarkFalsePositiveResponse { incident }))
+    }
+
+    async fn redeliver(
+        &self,
+        request: Request<RedeliverRequest>,
+    ) -> Result<Response<RedeliverResponse>, Status> {
+        let incident = Some(self.obey(request).await?);
+        Ok(Response::new(RedeliverResponse { incident }))
     }
 
     async fn create_silence(

@@ -20,7 +20,8 @@ use super::{Api, Request};
 /// Body of a command; the largest note fits.
 const MOST_BYTES: usize = 16 << 10;
 
-const ACTIONS: &str = "acknowledge, snooze, reassign, escalate, markFalsePositive, resolve";
+const ACTIONS: &str =
+    "acknowledge, snooze, reassign, escalate, markFalsePositive, resolve, redeliver";
 
 pub(crate) fn routes(api: Api) -> Routes {
     Routes::default()
@@ -90,6 +91,7 @@ async fn command(
         "snooze" => parse::<pb::SnoozeRequest>(&body)?.try_into(),
         "reassign" => parse::<pb::ReassignRequest>(&body)?.try_into(),
         "escalate" => parse::<pb::EscalateNowRequest>(&body)?.try_into(),
+        "redeliver" => parse::<pb::RedeliverRequest>(&body)?.try_into(),
         "markFalsePositive" => parse::<pb::MarkFalsePositiveRequest>(&body)?.try_into(),
         other => {
             let message = format!("{other:?} is not an action; there are {ACTIONS}");

@@ -41,6 +41,7 @@ pub(crate) fn card() -> Card {
         page_id: "ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
         destination: "floor".into(),
         reason: Reason::Triggered,
+        redelivery_of: None,
         created_at_ms: 1_767_225_600_000,
         policy: "default".into(),
         step: 1,

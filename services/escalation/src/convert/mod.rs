@@ -136,6 +136,11 @@ fn command(it: pb::Command, newer: bool) -> Result<Command, Undecodable> {
         }),
         Some(pb::command::Action::EscalateNow(_)) => Action::EscalateNow,
         Some(pb::command::Action::MarkFalsePositive(_)) => Action::MarkFalsePositive,
+        Some(pb::command::Action::Redeliver(it)) => Action::Redeliver(
+            it.page_id
+                .parse()
+                .map_err(|error| poison(format!("command.redeliver.page_id: {error}")))?,
+        ),
         None if newer => return Err(Undecodable::UnknownKind),
         None => return Err(poison("command.action is not given")),
     };
@@ -215,6 +220,9 @@ pub(crate) fn command_record(command: Command) -> Bytes {
         Action::EscalateNow => pb::command::Action::EscalateNow(pb::EscalateNowAction {}),
         Action::MarkFalsePositive => {
             pb::command::Action::MarkFalsePositive(pb::MarkFalsePositiveAction {})
+        }
+        Action::Redeliver(page_id) => {
+            pb::command::Action::Redeliver(pb::RedeliverAction { page_id: page_id.to_string() })
         }
     };
     record(Wire::Command(pb::Command {
@@ -329,6 +337,7 @@ fn kind(kind: EventKind) -> pb::incident_event::Type {
         EventKind::Resolved => Type::Resolved,
         EventKind::Exhausted => Type::Exhausted,
         EventKind::DeliveryFailed => Type::DeliveryFailed,
+        EventKind::Redelivered => Type::Redelivered,
         EventKind::Recorded => Type::Recorded,
         EventKind::Silenced => Type::Silenced,
         EventKind::SilenceExpired => Type::SilenceExpired,
@@ -464,6 +473,7 @@ fn page(it: &Page) -> pb::Page {
         reason: it.reason.name().to_owned(),
         step: it.step,
         created_at: Some(timestamp(it.created_at_ms)),
+        redelivery_of: it.redelivery_of.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -231,3 +231,30 @@ async fn a_destination_is_tried_out_before_it_is_needed() {
     assert_eq!(service.post_as(&service.publisher, &path, serde_json::json!({})).await.0, 403);
     assert_eq!(service.post_as(&service.stranger, &path, serde_json::json!({})).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_page_is_sent_once_more_when_a_person_wants_it() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    bench.signal(bench.urgent("s1", "c1")).await;
+    let first = bench.receiver.next().await;
+    let incident = bench.told(Type::Paged, "c1").await.incident.unwrap().incident_id;
+    let path = format!("/v1/incidents/{incident}:redeliver");
+    let body = serde_json::json!({ "page_id": first.id(), "note": "lost", "command_id": "once" });
+    for _ in 0..2 {
+        let (status, answer) = service.post(&path, body.clone()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let again = bench.receiver.next().await;
+    assert_ne!(again.id(), first.id(), "the receiver is not to take it for a copy");
+    assert_eq!(again.json()["data"]["page"]["redelivery_of"], first.id());
+    let told = bench.told(Type::Redelivered, "c1").await;
+    assert_eq!((told.actor.as_str(), told.note.as_str()), ("mei", "lost"));
+    let both = |body: &Value| body["attempts"].as_array().map(Vec::len) == Some(2);
+    service.until(&format!("/v1/incidents/{incident}"), both).await;
+    assert!(bench.receiver.rest().await.is_empty(), "once for one command");
+    for (page_id, status) in [("ntf_aaaaaaaaaaaaaaaaaaaaaaaaaa", 404), ("the last one", 400)] {
+        let body = serde_json::json!({ "page_id": page_id });
+        assert_eq!(service.post(&path, body).await.0, status);
+    }
+}
