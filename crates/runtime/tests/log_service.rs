@@ -63,6 +63,7 @@ fn caller(tenant: &str, roles: &[Role]) -> Principal {
         name: "t".to_owned(),
         tenant: Tenant::try_from(tenant.to_owned()).unwrap(),
         roles: roles.iter().copied().collect::<BTreeSet<_>>(),
+        scopes: None,
     }
 }
 

@@ -1,14 +1,19 @@
 //! `zhili token`: tokens of a data folder.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use jiff::Timestamp;
+use serde::Serialize;
 use zhili_runtime::Failure;
-use zhili_runtime::auth::{Role, Tenant, add_token, list_tokens, new_token, remove_token};
+use zhili_runtime::auth::{
+    Permission, Role, Tenant, TokenRecord, add_token, last_used, list_tokens, new_token,
+    remove_token,
+};
 
-use crate::client::print;
+use crate::client::{print, print_json};
 use crate::duration::Length;
 use crate::files::Folder;
 
@@ -30,6 +35,9 @@ enum Action {
         /// What it allows; may be given several times.
         #[arg(long = "role", required = true)]
         roles: Vec<RoleName>,
+        /// Nothing but this of what the roles allow; may be given several times.
+        #[arg(long = "scope")]
+        scopes: Vec<Scope>,
         /// Whose data it opens.
         #[arg(long, default_value = "default")]
         tenant: String,
@@ -37,8 +45,12 @@ enum Action {
         #[arg(long)]
         expires: Option<Length>,
     },
-    /// List tokens; what they are is not kept.
-    List,
+    /// List tokens and when they were used last; what they are is not kept.
+    List {
+        /// One JSON object a token.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove a token; it is refused from now on.
     Revoke {
         /// Its name.
@@ -72,10 +84,38 @@ impl From<RoleName> for Role {
     }
 }
 
+/// Names of scopes on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scope {
+    Publish,
+    Transcripts,
+    Aggregates,
+    Incidents,
+    Library,
+    Config,
+    Erase,
+    Audit,
+}
+
+impl From<Scope> for Permission {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Publish => Self::Publish,
+            Scope::Transcripts => Self::Transcripts,
+            Scope::Aggregates => Self::Aggregates,
+            Scope::Incidents => Self::Incidents,
+            Scope::Library => Self::Library,
+            Scope::Config => Self::Config,
+            Scope::Erase => Self::Erase,
+            Scope::Audit => Self::Audit,
+        }
+    }
+}
+
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let folder = Folder::new(arguments.data);
     match arguments.action {
-        Action::Create { name, roles, tenant, expires } => {
+        Action::Create { name, roles, scopes, tenant, expires } => {
             folder.create()?;
             let tenant = Tenant::try_from(tenant).map_err(Failure::Usage)?;
             let roles: BTreeSet<Role> = roles.into_iter().map(Role::from).collect();
@@ -83,20 +123,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 .map(|span| u64::try_from(Timestamp::now().as_second() + span.ms / 1_000))
                 .transpose()
                 .map_err(|_| Failure::Usage("--expires must lie in the future".to_owned()))?;
+            let scopes: BTreeSet<Permission> = scopes.into_iter().map(Permission::from).collect();
+            let useless = |it: &&Permission| !roles.iter().any(|role| role.may(**it));
+            if let Some(scope) = scopes.iter().find(useless) {
+                let message = format!("--scope {}: none of the roles allows it", plain(scope));
+                return Err(Failure::Usage(message));
+            }
             let (secret, record) = new_token(&name, tenant, roles, expires);
-            add_token(&folder.tokens(), record)?;
+            let scopes = (!scopes.is_empty()).then_some(scopes);
+            add_token(&folder.tokens(), TokenRecord { scopes, ..record })?;
             print(&format!("{}\n", secret.expose()))
         }
-        Action::List => {
-            for record in list_tokens(&folder.tokens())? {
-                let roles: Vec<String> =
-                    record.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
-                let until = record
-                    .expires
-                    .and_then(|at| Timestamp::from_second(i64::try_from(at).ok()?).ok())
-                    .map_or_else(|| "for ever".to_owned(), |at| format!("until {at}"));
-                let (name, tenant) = (record.name, record.tenant);
-                print(&format!("{name:<20} {tenant:<16} {:<24} {until}\n", roles.join(",")))?;
+        Action::List { json } => {
+            let file = folder.tokens();
+            for record in list_tokens(&file)? {
+                let listed = Listed::new(&record, last_used(&file, &record));
+                if json {
+                    print_json(&listed)?;
+                } else {
+                    print(&listed.line())?;
+                }
             }
             Ok(())
         }
@@ -107,4 +153,50 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Err(Failure::Problems(format!("there is no token named {name}")))
         }
     }
+}
+
+/// A token as programs are told of it. Its hash opens nothing, and is no use to them.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    tenant: &'a str,
+    roles: Vec<String>,
+    scopes: Option<Vec<String>>,
+    expires: Option<String>,
+    last_used: Option<String>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(record: &'a TokenRecord, used: Option<u64>) -> Self {
+        Self {
+            name: &record.name,
+            tenant: record.tenant.as_str(),
+            roles: record.roles.iter().map(plain).collect(),
+            scopes: record.scopes.as_ref().map(|scopes| scopes.iter().map(plain).collect()),
+            expires: record.expires.and_then(at),
+            last_used: used.and_then(at),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { name, tenant, roles, scopes, expires, last_used } = self;
+        let mut may = roles.join(",");
+        if let Some(scopes) = scopes {
+            may += &format!(" for {} only", scopes.join(","));
+        }
+        let until =
+            expires.as_ref().map_or_else(|| "for ever".to_owned(), |at| format!("until {at}"));
+        let used =
+            last_used.as_ref().map_or_else(|| "never used".to_owned(), |at| format!("used {at}"));
+        format!("{name:<20} {tenant:<16} {may:<24} {until}, {used}\n")
+    }
+}
+
+/// The name of a role or a permission as the command line has it.
+fn plain(name: &impl Debug) -> String {
+    format!("{name:?}").to_lowercase()
+}
+
+fn at(seconds: u64) -> Option<String> {
+    Timestamp::from_second(i64::try_from(seconds).ok()?).ok().map(|at| at.to_string())
 }

@@ -339,6 +339,7 @@ mod tests {
             name: "mei".into(),
             tenant: Tenant::try_from("default".to_owned()).unwrap(),
             roles: BTreeSet::from([Role::Supervisor]),
+            scopes: None,
         };
         faulty.hang();
         tokio::time::pause();

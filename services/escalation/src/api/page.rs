@@ -106,6 +106,7 @@ fn caller(permit: &Permit) -> Result<Principal, ServiceError> {
         name: format!("link:{}", permit.destination),
         tenant,
         roles: BTreeSet::from([Role::Supervisor]),
+        scopes: None,
     })
 }
 

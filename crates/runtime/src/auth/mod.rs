@@ -1,22 +1,23 @@
 //! Who calls, for which tenant, and what they may do.
 //!
-//! Every call has a [`Principal`]. Tokens are random, shown once, and kept as SHA-256 only.
+//! Every call has a [`Principal`].
+
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::path::Path;
+use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::config::Secret;
+use self::tokens::Tokens;
 use crate::{ErrorCode, Failure, ServiceError};
+
+pub use tokens::{
+    TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,
+};
 
 /// What a caller is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,7 +40,8 @@ pub enum Role {
 }
 
 /// What may be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// Publish events.
     Publish,
@@ -90,6 +92,8 @@ pub struct Principal {
     pub tenant: Tenant,
     /// What they are for.
     pub roles: BTreeSet<Role>,
+    /// Nothing but these of what the roles allow; `None` for all of it.
+    pub scopes: Option<BTreeSet<Permission>>,
 }
 
 impl Principal {
@@ -98,13 +102,17 @@ impl Principal {
     /// # Errors
     /// [`ErrorCode::Denied`] naming what is missing.
     pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
-        if self.roles.iter().any(|role| role.may(permission)) {
-            return Ok(());
+        let refuse = |needed: &str| {
+            let message = format!("{} may not do this: it needs a {needed}", self.name);
+            Err(ServiceError::new(ErrorCode::Denied, message))
+        };
+        if !self.roles.iter().any(|role| role.may(permission)) {
+            return refuse(&format!("role with {permission:?}"));
         }
-        Err(ServiceError::new(
-            ErrorCode::Denied,
-            format!("{} may not do this: it needs a role with {permission:?}", self.name),
-        ))
+        if self.scopes.as_ref().is_some_and(|scopes| !scopes.contains(&permission)) {
+            return refuse(&format!("token whose scopes hold {permission:?}"));
+        }
+        Ok(())
     }
 }
 
@@ -153,42 +161,6 @@ impl fmt::Display for Tenant {
     }
 }
 
-/// A token as it is kept: what it allows, and a hash to recognise it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenRecord {
-    /// Unique, also the caller's name.
-    pub name: String,
-    /// Whose data it opens.
-    pub tenant: Tenant,
-    /// What it allows.
-    pub roles: BTreeSet<Role>,
-    /// SHA-256 of the token, base64url without padding.
-    pub sha256: String,
-    /// Seconds since the Unix epoch; absent for no end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<u64>,
-}
-
-/// Makes a token and the record that recognises it. The token is shown once and not kept.
-#[must_use]
-pub fn new_token(
-    name: &str,
-    tenant: Tenant,
-    roles: BTreeSet<Role>,
-    expires: Option<u64>,
-) -> (Secret, TokenRecord) {
-    let secret: [u8; 32] = rand::random();
-    let token = format!("zhili_{}", URL_SAFE_NO_PAD.encode(secret));
-    let record =
-        TokenRecord { name: name.to_owned(), tenant, roles, sha256: hash(&token), expires };
-    (Secret::new(token), record)
-}
-
-fn hash(token: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(token))
-}
-
 /// Recognises callers. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator {
@@ -196,15 +168,8 @@ pub struct Authenticator {
 }
 
 struct Inner {
-    file: Option<PathBuf>,
     insecure: bool,
-    tokens: RwLock<Tokens>,
-}
-
-#[derive(Default)]
-struct Tokens {
-    records: Vec<TokenRecord>,
-    read: Option<SystemTime>,
+    tokens: Tokens,
 }
 
 impl Authenticator {
@@ -213,15 +178,13 @@ impl Authenticator {
     /// # Errors
     /// [`Failure::Io`] when the file cannot be read, [`Failure::Usage`] when it is not valid.
     pub fn from_file(file: &Path) -> Result<Self, Failure> {
-        let records = read_tokens(file)?;
-        let tokens = Tokens { records, read: modified(file) };
-        Ok(Self::new(Some(file.to_owned()), false, tokens))
+        Ok(Self::new(false, Tokens::of_file(file)?))
     }
 
     /// Exactly these tokens.
     #[must_use]
     pub fn from_records(records: Vec<TokenRecord>) -> Self {
-        Self::new(None, false, Tokens { records, read: None })
+        Self::new(false, Tokens::of_records(records))
     }
 
     /// Everybody is administrator, supervisor and quality assurance of tenant `default`. Only for
@@ -235,11 +198,11 @@ impl Authenticator {
                 "--insecure is for loopback addresses only, not for {listen}"
             )));
         }
-        Ok(Self::new(None, true, Tokens::default()))
+        Ok(Self::new(true, Tokens::default()))
     }
 
-    fn new(file: Option<PathBuf>, insecure: bool, tokens: Tokens) -> Self {
-        Self { inner: Arc::new(Inner { file, insecure, tokens: RwLock::new(tokens) }) }
+    fn new(insecure: bool, tokens: Tokens) -> Self {
+        Self { inner: Arc::new(Inner { insecure, tokens }) }
     }
 
     /// Who sends this `Authorization` header at `now` (seconds since the Unix epoch).
@@ -256,6 +219,7 @@ impl Authenticator {
                 name: "insecure".to_owned(),
                 tenant: Tenant::default_tenant(),
                 roles: BTreeSet::from([Role::Admin, Role::Supervisor, Role::Qa]),
+                scopes: None,
             });
         }
         let refuse = |message: &str| ServiceError::new(ErrorCode::Unauthenticated, message);
@@ -264,119 +228,15 @@ impl Authenticator {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or_else(|| refuse("send a token: `Authorization: Bearer ...`"))?;
-        self.reload();
-        let wanted = hash(token);
-        let tokens = self.inner.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = None;
-        // All are compared, in constant time, so that timing tells nothing.
-        for record in &tokens.records {
-            if bool::from(record.sha256.as_bytes().ct_eq(wanted.as_bytes())) {
-                found = Some(record);
-            }
-        }
-        found
-            .filter(|record| record.expires.is_none_or(|expires| now < expires))
-            .map(|record| Principal {
-                name: record.name.clone(),
-                tenant: record.tenant.clone(),
-                roles: record.roles.clone(),
-            })
-            .ok_or_else(|| refuse("the token is not valid or has expired"))
+        let known = self.inner.tokens.recognise(token, now);
+        known.ok_or_else(|| refuse("the token is not valid or has expired"))
     }
-
-    fn reload(&self) {
-        let Some(file) = &self.inner.file else { return };
-        let changed = modified(file);
-        if changed == self.inner.tokens.read().unwrap_or_else(PoisonError::into_inner).read {
-            return;
-        }
-        match read_tokens(file) {
-            Ok(records) => {
-                let mut tokens = self.inner.tokens.write().unwrap_or_else(PoisonError::into_inner);
-                *tokens = Tokens { records, read: changed };
-            }
-            Err(error) => tracing::error!(%error, "keeping the tokens read before"),
-        }
-    }
-}
-
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
-}
-
-fn read_tokens(file: &Path) -> Result<Vec<TokenRecord>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        Failure::Io(format!("cannot read tokens from {}: {error}", file.display()))
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::Usage(format!("tokens in {}: {error}", file.display())))
-}
-
-/// Adds a token to a file, replacing one of the same name; the file is for the owner only.
-///
-/// # Errors
-/// [`Failure::Io`], or [`Failure::Usage`] when the file holds something else.
-pub fn add_token(file: &Path, record: TokenRecord) -> Result<(), Failure> {
-    let mut records = if file.exists() { read_tokens(file)? } else { Vec::new() };
-    records.retain(|old| old.name != record.name);
-    records.push(record);
-    write_tokens(file, &records)
-}
-
-/// The tokens of a file.
-///
-/// # Errors
-/// [`Failure::Io`], or [`Failure::Usage`] when the file holds something else.
-pub fn list_tokens(file: &Path) -> Result<Vec<TokenRecord>, Failure> {
-    read_tokens(file)
-}
-
-/// Removes a token from a file; whether it was there.
-///
-/// # Errors
-/// Those of [`add_token`].
-pub fn remove_token(file: &Path, name: &str) -> Result<bool, Failure> {
-    let mut records = read_tokens(file)?;
-    let before = records.len();
-    records.retain(|record| record.name != name);
-    if records.len() == before {
-        return Ok(false);
-    }
-    write_tokens(file, &records)?;
-    Ok(true)
-}
-
-fn write_tokens(file: &Path, records: &[TokenRecord]) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(records)
-        .map_err(|error| Failure::Io(format!("cannot write tokens: {error}")))?;
-    write_private(file, text.as_bytes())
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-///
-/// # Errors
-/// [`Failure::Io`].
-pub fn write_private(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let fail =
-        |error: std::io::Error| Failure::Io(format!("cannot write {}: {error}", file.display()));
-    let temporary = file.with_extension("new");
-    let mut out = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(fail)?;
-    out.write_all(bytes).and_then(|()| out.sync_all()).map_err(fail)?;
-    std::fs::rename(&temporary, file).map_err(fail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::config::Secret;
 
     fn token(roles: &[Role], expires: Option<u64>) -> (Secret, Authenticator) {
         let roles = roles.iter().copied().collect();
@@ -422,20 +282,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_in_the_file_counts_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("tokens.json");
-        let roles = BTreeSet::from([Role::Admin]);
-        let (_, record) = new_token("a", Tenant::default_tenant(), roles.clone(), None);
-        add_token(&file, record).unwrap();
-        let auth = Authenticator::from_file(&file).unwrap();
-        // File systems keep times coarsely; the change must not fall into the same tick.
-        let later = SystemTime::now() + std::time::Duration::from_secs(5);
-        let (secret, record) = new_token("b", Tenant::default_tenant(), roles, None);
-        add_token(&file, record).unwrap();
-        std::fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
-        assert_eq!(auth.authenticate(Some(&bearer(&secret)), 0).unwrap().name, "b");
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fn a_scope_takes_away_and_gives_nothing() {
+        let roles = BTreeSet::from([Role::Qa]);
+        let (secret, record) = new_token("t", Tenant::default_tenant(), roles, None);
+        let scopes = Some(BTreeSet::from([Permission::Aggregates, Permission::Config]));
+        let auth = Authenticator::from_records(vec![TokenRecord { scopes, ..record }]);
+        let principal = auth.authenticate(Some(&bearer(&secret)), 0).unwrap();
+        principal.require(Permission::Aggregates).unwrap();
+        for permission in [Permission::Transcripts, Permission::Library, Permission::Config] {
+            assert!(principal.require(permission).is_err(), "{permission:?}");
+        }
     }
 
     #[test]
