@@ -17,6 +17,7 @@ mod sessions;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 pub mod telemetry;
+mod tls;
 mod together;
 
 pub use error::{ErrorCode, ServiceError};
@@ -28,4 +29,5 @@ pub use routes::{Endpoint, Routes};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};
 pub use sessions::Sessions;
+pub use tls::{Tls, TlsSettings};
 pub use together::together;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
-use crate::{Condition, Endpoint, Failure, Health};
+use crate::{Condition, Endpoint, Failure, Health, Tls, TlsSettings};
 
 /// The part of every service that is the process itself.
 const PROCESS: &str = "process";
@@ -18,6 +18,8 @@ const PROCESS: &str = "process";
 pub struct RuntimeConfig {
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+    /// Certificates.
+    pub tls: TlsSettings,
 }
 
 /// What a service is given to live in. Cheap to clone.
@@ -31,6 +33,8 @@ pub struct Context {
     pub metrics: Arc<Mutex<Registry>>,
     /// Recognises callers.
     pub auth: Authenticator,
+    /// Certificates of servers and clients.
+    pub tls: Tls,
     /// The log that every server of the process shows, if it has one.
     pub log: Option<LogReader>,
     /// What its server answers, once it does.
@@ -41,8 +45,8 @@ impl Context {
     /// A context of its own for a service among others in one process: it stops with them.
     #[must_use]
     pub fn child(&self) -> Self {
-        let log = self.log.clone();
-        Self { log, ..Self::new(self.shutdown.child_token(), self.auth.clone()) }
+        let (log, tls) = (self.log.clone(), self.tls.clone());
+        Self { log, tls, ..Self::new(self.shutdown.child_token(), self.auth.clone()) }
     }
 
     /// A context that `shutdown` ends.
@@ -52,7 +56,8 @@ impl Context {
         // Parts that nobody has added yet cannot complain.
         health.add(PROCESS, || Condition::NotReady("starting".to_owned()));
         let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
-        Self { shutdown, health, metrics, auth, log: None, endpoints: Arc::default() }
+        let (tls, endpoints) = (Tls::default(), Arc::default());
+        Self { shutdown, health, metrics, auth, tls, log: None, endpoints }
     }
 
     /// The service has added its parts and answers from here on, until the shutdown.
@@ -86,10 +91,11 @@ where
         .enable_all()
         .build()
         .map_err(|error| Failure::Io(format!("cannot start threads: {error}")))?;
+    let tls = Tls::read(&config.tls)?;
     let outcome = runtime.block_on(async {
         let _telemetry = telemetry::start(name, &config.telemetry)?;
         let shutdown = CancellationToken::new();
-        let context = Context::new(shutdown.clone(), auth);
+        let context = Context { tls, ..Context::new(shutdown.clone(), auth) };
         tokio::spawn(async move {
             if let Err(error) = signalled().await {
                 tracing::error!(%error, "cannot listen for signals");

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -15,6 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::auth::Authenticator;
+use crate::tls::TlsListener;
 use crate::{Context, Endpoint, Failure, Health, Routes, ServiceError, Sessions};
 
 /// How long calls in progress may take to end after the signal to stop.
@@ -139,10 +142,13 @@ impl Server {
         let watched = context.health.clone();
         let stopping = context.shutdown.clone();
         let follow = tokio::spawn(async move { follow_health(watched, reporter, stopping).await });
-        let shutdown = context.shutdown.clone();
-        let serving = axum::serve(listener, app)
-            .with_graceful_shutdown(async move { shutdown.cancelled().await })
-            .into_future();
+        let stop = context.shutdown.clone().cancelled_owned();
+        let serving: BoxFuture<'_, std::io::Result<()>> = if context.tls.is_served() {
+            let listener = TlsListener::new(listener, context.tls.clone());
+            axum::serve(listener, app).with_graceful_shutdown(stop).into_future().boxed()
+        } else {
+            axum::serve(listener, app).with_graceful_shutdown(stop).into_future().boxed()
+        };
         let deadline = context.shutdown.clone();
         let outcome = tokio::select! {
             outcome = serving => outcome.map_err(|error| Failure::Unavailable(error.to_string())),

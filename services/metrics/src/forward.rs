@@ -1,6 +1,7 @@
 //! Incidents belong to escalation; the console asks for them here, and what it asks is handed on
 //! with the caller's own token.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
@@ -8,42 +9,70 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, Failure, Routes, ServiceError};
+use zhili_runtime::{ErrorCode, Failure, Routes, ServiceError, Tls};
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer to begin: just above the 25 s that escalation takes for a command.
 const PATIENCE: Duration = Duration::from_secs(28);
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
+
 /// Where escalation is.
 #[derive(Clone)]
 pub(crate) struct Escalation {
-    client: Client<HttpConnector, Body>,
+    tls: Tls,
+    /// With the generation of the certificates that it was made of.
+    client: Arc<Mutex<Option<(u64, HttpClient)>>>,
     base: String,
 }
 
 impl Escalation {
     /// # Errors
     /// [`Failure::Usage`] for an address that is none.
-    pub(crate) fn new(base: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(base: &str, tls: Tls) -> Result<Self, Failure> {
         let wrong = |cause: &str| {
-            Failure::Usage(format!("metrics.escalation: `{base}` is not http://HOST:PORT: {cause}"))
+            Failure::Usage(format!(
+                "metrics.escalation: `{base}` is not http://HOST:PORT or https://HOST:PORT: {cause}"
+            ))
         };
         let uri: Uri = base.parse().map_err(|_| wrong("it is no URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("it does not begin with http://"));
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(wrong("it begins with neither http:// nor https://"));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(wrong("it ends after the port"));
         }
+        Ok(Self { tls, client: Arc::default(), base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// A client with the certificates in force. Connections of one with older ones end when what
+    /// is under way on them does.
+    fn client(&self) -> Result<HttpClient, Failure> {
+        let (generation, config) = self.tls.client()?;
+        let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, client)) = &*held
+            && *of == generation
+        {
+            return Ok(client.clone());
+        }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        // Otherwise it would refuse https itself.
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(rustls::ClientConfig::clone(&config))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client: HttpClient = Client::builder(TokioExecutor::new()).build(connector);
+        *held = Some((generation, client.clone()));
+        Ok(client)
     }
 
     /// The paths of incidents that escalation answers.
@@ -88,10 +117,11 @@ async fn forward(
         let message = format!("escalation cannot be asked at {}: {cause}", escalation.base);
         ServiceError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1))
     };
-    let asked = tokio::time::timeout(PATIENCE, escalation.client.request(onward)).await;
+    let client = escalation.client().map_err(|error| unavailable(error.to_string()))?;
+    let asked = tokio::time::timeout(PATIENCE, client.request(onward)).await;
     let answer = match asked {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(unavailable(error.to_string())),
+        Ok(Err(error)) => return Err(unavailable(causes(&error))),
         Err(_) => return Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
     };
     let (parts, body) = answer.into_parts();
@@ -106,17 +136,25 @@ async fn forward(
     Ok(response)
 }
 
+/// An error with its causes: that of the client alone says no more than that it failed.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_address_that_is_none_is_a_usage_error_that_names_the_setting() {
-        for wrong in ["", "escalation", "https://a:1", "http://a:1/v1", "http://a:1/?x"] {
-            let error = Escalation::new(wrong).map(|_| ()).unwrap_err();
+        for wrong in ["", "escalation", "ftp://a:1", "http://a:1/v1", "http://a:1/?x"] {
+            let error = Escalation::new(wrong, Tls::default()).map(|_| ()).unwrap_err();
             assert_eq!(error.code(), 64, "{wrong}");
             assert!(error.to_string().contains("metrics.escalation"), "{error}");
         }
-        assert!(Escalation::new("http://127.0.0.1:7402/").is_ok());
+        for right in ["http://127.0.0.1:7402/", "https://escalation.example:7402"] {
+            assert!(Escalation::new(right, Tls::default()).is_ok(), "{right}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use zhili_eventlog::EventLog;
 use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
-use zhili_runtime::{Condition, Context, Failure, Server, Sessions, together};
+use zhili_runtime::{Condition, Context, Failure, Server, Sessions, Tls, together};
 use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
 
@@ -48,7 +48,7 @@ impl Config {
     /// # Errors
     /// [`Failure::Usage`] that names the setting.
     pub fn check(&self) -> Result<(), Failure> {
-        forward::Escalation::new(&self.escalation).map(|_| ())
+        forward::Escalation::new(&self.escalation, Tls::default()).map(|_| ())
     }
 }
 
@@ -75,7 +75,7 @@ pub async fn serve(
     layout: Layout,
     context: Context,
 ) -> Result<(), Failure> {
-    let escalation = forward::Escalation::new(&config.escalation)?;
+    let escalation = forward::Escalation::new(&config.escalation, context.tls.clone())?;
     let observer = Arc::new(observer::Observed::new(&context));
     let watched = Arc::clone(&observer);
     context.health.add("sink", move || match watched.complaint() {

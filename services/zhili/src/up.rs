@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             otlp: arguments.otlp.clone(),
             ..TelemetryConfig::default()
         },
+        ..RuntimeConfig::default()
     };
     zhili_runtime::run("zhili", &config, auth, |context| up(arguments, folder, token, context))
 }
