@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod config;
 mod error;
 mod failure;
+mod headers;
 mod health;
 pub mod log_service;
 #[cfg(feature = "standalone")]

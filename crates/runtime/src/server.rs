@@ -17,6 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::auth::Authenticator;
+use crate::headers;
 use crate::tls::TlsListener;
 use crate::{Context, Endpoint, Failure, Health, Routes, ServiceError, Sessions};
 
@@ -84,7 +85,6 @@ impl Server {
     /// Lets browsers log in: `/session` opens one, and its cookie stands for a token.
     #[must_use]
     pub fn sessions(mut self, sessions: Sessions) -> Self {
-        self.open = self.open.merge(sessions.routes());
         self.sessions = Some(sessions);
         self
     }
@@ -112,7 +112,11 @@ impl Server {
             .grpc(reflection().build_v1().map_err(unreflected)?)
             // What the clients of most languages ask for, some of them nothing else.
             .grpc(reflection().build_v1alpha().map_err(unreflected)?);
-        let open = own_routes(context).merge(this.open);
+        let sessions = this.sessions.map(|sessions| sessions.over_tls(context.tls.is_served()));
+        let mut open = own_routes(context).merge(this.open);
+        if let Some(sessions) = &sessions {
+            open = open.merge(sessions.routes());
+        }
         let health_name = name_of(&health);
         let mut endpoints: Vec<Endpoint> = this.http.endpoints(false).collect();
         endpoints.extend(open.endpoints(true));
@@ -129,7 +133,7 @@ impl Server {
             .reset_fallback()
             .merge(this.http.into_router())
             .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
-        let protected = match this.sessions {
+        let protected = match sessions {
             Some(sessions) => {
                 protected.layer(middleware::from_fn_with_state(sessions, crate::sessions::unlock))
             }
@@ -137,7 +141,8 @@ impl Server {
         };
         let app = protected
             .merge(open.into_router())
-            .route_service(&format!("/{health_name}/{{method}}"), health);
+            .route_service(&format!("/{health_name}/{{method}}"), health)
+            .layer(middleware::from_fn_with_state(context.tls.is_served(), headers::guard));
 
         let watched = context.health.clone();
         let stopping = context.shutdown.clone();

@@ -24,8 +24,12 @@ use crate::auth::{Authenticator, Permission, Principal};
 use crate::config::Secret;
 use crate::{ErrorCode, Routes, ServiceError};
 
-/// Name of the cookie.
+/// Name of the cookie in the clear.
 const COOKIE: &str = "zhili_session";
+/// Its name over TLS: a browser takes one of this name from this host alone and only over TLS, so
+/// that neither another host of the domain nor somebody on the line can put one in its place
+/// (RFC 6265bis, section 4.1.3).
+const SECURE_COOKIE: &str = "__Host-zhili_session";
 /// Header of the second secret.
 const CSRF: &str = "x-csrf-token";
 /// A session ends after a shift and its overtime, seconds.
@@ -45,6 +49,8 @@ struct Session {
 #[derive(Clone)]
 pub struct Sessions {
     auth: Authenticator,
+    /// Whether this server speaks TLS itself.
+    tls: bool,
     open: Arc<Mutex<HashMap<Hash, Session>>>,
 }
 
@@ -88,7 +94,18 @@ impl Sessions {
     /// No sessions yet; tokens are those of `auth`.
     #[must_use]
     pub fn new(auth: Authenticator) -> Self {
-        Self { auth, open: Arc::default() }
+        Self { auth, tls: false, open: Arc::default() }
+    }
+
+    /// The same, of a server that speaks TLS itself or does not.
+    pub(crate) fn over_tls(self, tls: bool) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Whether the browser that asks does so over TLS. Whoever ends TLS before us says so; that
+    /// somebody else may say so too only keeps their browser from sending the cookie.
+    fn is_secure(&self, headers: &HeaderMap) -> bool {
+        self.tls || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
     }
 
     /// Opens a session for a token; the secret of its cookie.
@@ -173,8 +190,10 @@ async fn log_in(
     // A form of another site cannot send JSON.
     Json(login): Json<Login>,
 ) -> Result<Response, ServiceError> {
+    from_here(&headers)?;
     let (id, welcome) = sessions.begin(login.token.trim(), now())?;
-    Ok(with_cookie(&headers, &id, None, Json(welcome).into_response()))
+    let secure = sessions.is_secure(&headers);
+    Ok(with_cookie(secure, &id, None, Json(welcome).into_response()))
 }
 
 async fn who(
@@ -187,11 +206,28 @@ async fn who(
     Ok(response)
 }
 
-async fn log_out(State(sessions): State<Sessions>, headers: HeaderMap) -> Response {
+async fn log_out(
+    State(sessions): State<Sessions>,
+    headers: HeaderMap,
+) -> Result<Response, ServiceError> {
+    from_here(&headers)?;
     if let Some(id) = cookie(&headers) {
         sessions.end(id);
     }
-    with_cookie(&headers, "", Some(0), StatusCode::NO_CONTENT.into_response())
+    let response = StatusCode::NO_CONTENT.into_response();
+    Ok(with_cookie(sessions.is_secure(&headers), "", Some(0), response))
+}
+
+/// Refuses what a page of another site has a browser do: it would log somebody in as somebody
+/// else, or out. Browsers say where a request comes from (Fetch Metadata); programs do not.
+fn from_here(headers: &HeaderMap) -> Result<(), ServiceError> {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => Err(ServiceError::new(
+            ErrorCode::Denied,
+            "a session begins and ends on the pages of this address, not on those of another",
+        )),
+    }
 }
 
 /// Puts the token of a session into its requests, before the caller is recognised. A request that
@@ -213,18 +249,10 @@ pub(crate) async fn unlock(
     next.run(request).await
 }
 
-fn with_cookie(
-    headers: &HeaderMap,
-    id: &str,
-    max_age: Option<u64>,
-    mut response: Response,
-) -> Response {
-    // Whoever ends TLS before us says so; without TLS a browser keeps no secure cookie.
-    let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-    let mut cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict");
-    if secure {
-        cookie += "; Secure";
-    }
+fn with_cookie(secure: bool, id: &str, max_age: Option<u64>, mut response: Response) -> Response {
+    // Without TLS a browser keeps no secure cookie.
+    let (name, end) = if secure { (SECURE_COOKIE, "; Secure") } else { (COOKIE, "") };
+    let mut cookie = format!("{name}={id}; Path=/; HttpOnly; SameSite=Strict{end}");
     if let Some(seconds) = max_age {
         cookie += &format!("; Max-Age={seconds}");
     }
@@ -236,13 +264,16 @@ fn with_cookie(
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
+    let named = |wanted: &str| {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find_map(|(name, value)| (name == wanted && !value.is_empty()).then_some(value))
+    };
+    named(SECURE_COOKIE).or_else(|| named(COOKIE))
 }
 
 fn bearer(token: &str) -> String {
@@ -323,13 +354,54 @@ mod tests {
 
     #[test]
     fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
-        let set = |proto: &str| {
+        let (sessions, _) = sessions();
+        let set = |sessions: &Sessions, proto: &str| {
             let headers = headers(&[("x-forwarded-proto", proto.to_owned())]);
-            let response = with_cookie(&headers, "id", None, StatusCode::OK.into_response());
+            let secure = sessions.is_secure(&headers);
+            let response = with_cookie(secure, "id", None, StatusCode::OK.into_response());
             response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
         };
-        assert_eq!(set("http"), "zhili_session=id; Path=/; HttpOnly; SameSite=Strict");
-        assert!(set("https").ends_with("; Secure"));
+        let clear = "zhili_session=id; Path=/; HttpOnly; SameSite=Strict";
+        let secure = "__Host-zhili_session=id; Path=/; HttpOnly; SameSite=Strict; Secure";
+        assert_eq!(set(&sessions, "http"), clear);
+        assert_eq!(set(&sessions, "https"), secure);
+        assert_eq!(set(&sessions.over_tls(true), "http"), secure);
+    }
+
+    #[test]
+    fn a_cookie_that_only_tls_can_set_goes_before_one_that_anybody_can() {
+        let pair = |cookies: &str| headers(&[("cookie", cookies.to_owned())]);
+        for (cookies, id) in [
+            ("zhili_session=planted; __Host-zhili_session=own", Some("own")),
+            ("a=b; zhili_session=own", Some("own")),
+            ("zhili_session=; a=zhili_session=x", None),
+        ] {
+            assert_eq!(cookie(&pair(cookies)), id, "{cookies}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_sites_can_log_nobody_in_or_out() {
+        let (sessions, token) = sessions();
+        let (id, _) = sessions.begin(&token, 0).unwrap();
+        for site in ["cross-site", "same-site"] {
+            let request = headers(&[
+                ("sec-fetch-site", site.to_owned()),
+                ("cookie", format!("{COOKIE}={id}")),
+            ]);
+            let login = Json(Login { token: token.clone() });
+            let state = State(sessions.clone());
+            let error = log_in(state.clone(), request.clone(), login).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::Denied, "{site}");
+            assert!(log_out(state, request).await.is_err(), "{site}");
+        }
+        assert!(sessions.open().contains_key(&hash(&id)));
+        let own = headers(&[
+            ("sec-fetch-site", "same-origin".to_owned()),
+            ("cookie", format!("{COOKIE}={id}")),
+        ]);
+        log_out(State(sessions.clone()), own).await.unwrap();
+        assert!(!sessions.open().contains_key(&hash(&id)));
     }
 
     #[test]
