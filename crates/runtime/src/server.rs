@@ -212,7 +212,7 @@ async fn authenticate(
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match auth.authenticate(header, now) {
+    match auth.authenticate(header, now).await {
         Ok(principal) => {
             let span = tracing::info_span!(
                 "serve",

@@ -109,8 +109,8 @@ impl Sessions {
     }
 
     /// Opens a session for a token; the secret of its cookie.
-    fn begin(&self, token: &str, now: u64) -> Result<(String, Welcome), ServiceError> {
-        let principal = self.auth.authenticate(Some(&bearer(token)), now)?;
+    async fn begin(&self, token: &str, now: u64) -> Result<(String, Welcome), ServiceError> {
+        let principal = self.auth.authenticate(Some(&bearer(token)), now).await?;
         let (id, csrf) = (random(), random());
         let mut open = self.open();
         open.retain(|_, session| now < session.expires);
@@ -127,10 +127,10 @@ impl Sessions {
     }
 
     /// Who has a session, as they may be now: a token that was removed opens nothing.
-    fn current(&self, id: Option<&str>, now: u64) -> Result<Welcome, ServiceError> {
+    async fn current(&self, id: Option<&str>, now: u64) -> Result<Welcome, ServiceError> {
         let known = id.and_then(|id| self.find(id, now));
         let (authorization, csrf) = known.map(|(token, csrf)| (bearer(&token), csrf)).unzip();
-        let principal = self.auth.authenticate(authorization.as_deref(), now)?;
+        let principal = self.auth.authenticate(authorization.as_deref(), now).await?;
         Ok(Welcome::new(&principal, csrf.unwrap_or_default()))
     }
 
@@ -191,7 +191,7 @@ async fn log_in(
     Json(login): Json<Login>,
 ) -> Result<Response, ServiceError> {
     from_here(&headers)?;
-    let (id, welcome) = sessions.begin(login.token.trim(), now())?;
+    let (id, welcome) = sessions.begin(login.token.trim(), now()).await?;
     let secure = sessions.is_secure(&headers);
     Ok(with_cookie(secure, &id, None, Json(welcome).into_response()))
 }
@@ -200,7 +200,7 @@ async fn who(
     State(sessions): State<Sessions>,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
-    let welcome = sessions.current(cookie(&headers), now())?;
+    let welcome = sessions.current(cookie(&headers), now()).await?;
     let mut response = Json(welcome).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -314,10 +314,10 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_session_stands_for_its_token_until_it_ends() {
+    #[tokio::test]
+    async fn a_session_stands_for_its_token_until_it_ends() {
         let (sessions, token) = sessions();
-        let (id, welcome) = sessions.begin(&token, 0).unwrap();
+        let (id, welcome) = sessions.begin(&token, 0).await.unwrap();
         assert_eq!(welcome.permissions, ["transcripts", "aggregates", "incidents"]);
         let request = headers(&[("cookie", format!("a=b; {COOKIE}={id}"))]);
         let stands = |now| sessions.authorization(&Method::GET, &request, now).unwrap();
@@ -327,10 +327,10 @@ mod tests {
         assert_eq!(stands(0), None);
     }
 
-    #[test]
-    fn what_changes_something_needs_the_second_secret() {
+    #[tokio::test]
+    async fn what_changes_something_needs_the_second_secret() {
         let (sessions, token) = sessions();
-        let (id, welcome) = sessions.begin(&token, 0).unwrap();
+        let (id, welcome) = sessions.begin(&token, 0).await.unwrap();
         let cookie = ("cookie", format!("{COOKIE}={id}"));
         let post = |headers: &HeaderMap| sessions.authorization(&Method::POST, headers, 1);
         for wrong in [vec![], vec![(CSRF, String::new())], vec![(CSRF, "guess".to_owned())]] {
@@ -341,15 +341,15 @@ mod tests {
         assert!(post(&request).unwrap().is_some());
     }
 
-    #[test]
-    fn a_session_opens_no_more_than_its_token_does_now() {
+    #[tokio::test]
+    async fn a_session_opens_no_more_than_its_token_does_now() {
         let (sessions, token) = sessions();
-        let (id, _) = sessions.begin(&token, 40_000).unwrap();
-        assert!(sessions.current(Some(&id), 49_999).is_ok());
-        let error = sessions.current(Some(&id), 50_000).map(|_| ()).unwrap_err();
+        let (id, _) = sessions.begin(&token, 40_000).await.unwrap();
+        assert!(sessions.current(Some(&id), 49_999).await.is_ok());
+        let error = sessions.current(Some(&id), 50_000).await.map(|_| ()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Unauthenticated);
-        assert!(sessions.begin("zhili_guess", 0).is_err());
-        assert!(sessions.current(Some("guess"), 0).is_err());
+        assert!(sessions.begin("zhili_guess", 0).await.is_err());
+        assert!(sessions.current(Some("guess"), 0).await.is_err());
     }
 
     #[test]
@@ -383,7 +383,7 @@ mod tests {
     #[tokio::test]
     async fn pages_of_other_sites_can_log_nobody_in_or_out() {
         let (sessions, token) = sessions();
-        let (id, _) = sessions.begin(&token, 0).unwrap();
+        let (id, _) = sessions.begin(&token, 0).await.unwrap();
         for site in ["cross-site", "same-site"] {
             let request = headers(&[
                 ("sec-fetch-site", site.to_owned()),
@@ -404,12 +404,12 @@ mod tests {
         assert!(!sessions.open().contains_key(&hash(&id)));
     }
 
-    #[test]
-    fn the_oldest_session_makes_room() {
+    #[tokio::test]
+    async fn the_oldest_session_makes_room() {
         let (sessions, token) = sessions();
-        let (first, _) = sessions.begin(&token, 0).unwrap();
+        let (first, _) = sessions.begin(&token, 0).await.unwrap();
         for _ in 0..MOST {
-            sessions.begin(&token, 1).unwrap();
+            sessions.begin(&token, 1).await.unwrap();
         }
         assert_eq!(sessions.find(&first, 2), None);
         assert_eq!(sessions.open().len(), MOST);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use zhili_eventlog::{EventLog, topics};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, OidcSettings};
 use crate::log_service::LogReader;
 use crate::{Context, Failure, KafkaSettings, RuntimeConfig, bind, config, open_log};
 
@@ -41,6 +41,8 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
 pub struct AuthSettings {
     /// File of token hashes, as `zhili token` keeps it; read again when it changes.
     pub tokens: PathBuf,
+    /// An identity provider whose tokens count too.
+    pub oidc: Option<OidcSettings>,
     /// Let everybody in, without a token; refused unless `listen` is on loopback.
     pub insecure: bool,
 }
@@ -50,13 +52,16 @@ impl AuthSettings {
         if self.insecure {
             return Authenticator::insecure(listen);
         }
-        if self.tokens.as_os_str().is_empty() {
-            return Err(Failure::Usage(
-                "auth.tokens: empty; name the file of tokens that `zhili token create` keeps"
+        let file = (!self.tokens.as_os_str().is_empty()).then_some(self.tokens.as_path());
+        match (file, &self.oidc) {
+            (file, Some(provider)) => Authenticator::with_provider(file, provider),
+            (Some(file), None) => Authenticator::from_file(file),
+            (None, None) => Err(Failure::Usage(
+                "auth.tokens: empty; name the file of tokens that `zhili token create` keeps, or \
+                 an identity provider in auth.oidc"
                     .to_owned(),
-            ));
+            )),
         }
-        Authenticator::from_file(&self.tokens)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every call has a [`Principal`].
 
+mod oidc;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -12,9 +13,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::oidc::Oidc;
 use self::tokens::Tokens;
 use crate::{ErrorCode, Failure, ServiceError};
 
+pub use oidc::{OidcSettings, SigningAlgorithm};
 pub use tokens::{
     TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,
 };
@@ -170,6 +173,7 @@ pub struct Authenticator {
 struct Inner {
     insecure: bool,
     tokens: Tokens,
+    oidc: Option<Oidc>,
 }
 
 impl Authenticator {
@@ -202,14 +206,26 @@ impl Authenticator {
     }
 
     fn new(insecure: bool, tokens: Tokens) -> Self {
-        Self { inner: Arc::new(Inner { insecure, tokens }) }
+        Self { inner: Arc::new(Inner { insecure, tokens, oidc: None }) }
+    }
+
+    /// Tokens of a file, if one is named, and those that an identity provider signs.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] that names the setting that cannot be used, [`Failure::Io`] when a file
+    /// cannot be read.
+    pub fn with_provider(file: Option<&Path>, provider: &OidcSettings) -> Result<Self, Failure> {
+        let tokens = file.map(Tokens::of_file).transpose()?.unwrap_or_default();
+        let oidc = Some(Oidc::new(provider)?);
+        Ok(Self { inner: Arc::new(Inner { insecure: false, tokens, oidc }) })
     }
 
     /// Who sends this `Authorization` header at `now` (seconds since the Unix epoch).
     ///
     /// # Errors
-    /// [`ErrorCode::Unauthenticated`], never saying which part was wrong.
-    pub fn authenticate(
+    /// [`ErrorCode::Unauthenticated`], never saying which part was wrong, and
+    /// [`ErrorCode::Unavailable`] when an identity provider must be asked and cannot.
+    pub async fn authenticate(
         &self,
         authorization: Option<&str>,
         now: u64,
@@ -228,6 +244,10 @@ impl Authenticator {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or_else(|| refuse("send a token: `Authorization: Bearer ...`"))?;
+        // A token of ours has no dot in it.
+        if let (Some(oidc), true) = (&self.inner.oidc, token.contains('.')) {
+            return oidc.recognise(token, now).await;
+        }
         let known = self.inner.tokens.recognise(token, now);
         known.ok_or_else(|| refuse("the token is not valid or has expired"))
     }
@@ -249,20 +269,20 @@ mod tests {
         format!("Bearer {}", secret.expose())
     }
 
-    #[test]
-    fn a_token_opens_its_tenant_with_its_roles() {
+    #[tokio::test]
+    async fn a_token_opens_its_tenant_with_its_roles() {
         let (secret, auth) = token(&[Role::Publisher], None);
-        let principal = auth.authenticate(Some(&bearer(&secret)), 0).unwrap();
+        let principal = auth.authenticate(Some(&bearer(&secret)), 0).await.unwrap();
         assert_eq!(principal.tenant.as_str(), "default");
         principal.require(Permission::Publish).unwrap();
         let error = principal.require(Permission::Config).unwrap_err();
         assert_eq!(error.code, ErrorCode::Denied);
     }
 
-    #[test]
-    fn without_a_valid_token_nobody_gets_in() {
+    #[tokio::test]
+    async fn without_a_valid_token_nobody_gets_in() {
         let (secret, auth) = token(&[Role::Admin], Some(100));
-        assert!(auth.authenticate(Some(&bearer(&secret)), 99).is_ok());
+        assert!(auth.authenticate(Some(&bearer(&secret)), 99).await.is_ok());
         for (header, now) in [
             (None, 0),
             (Some("Bearer"), 0),
@@ -270,7 +290,7 @@ mod tests {
             (Some("Basic abc"), 0),
             (Some(bearer(&secret).as_str()), 100),
         ] {
-            let error = auth.authenticate(header, now).unwrap_err();
+            let error = auth.authenticate(header, now).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::Unauthenticated, "{header:?}");
         }
     }
@@ -281,13 +301,13 @@ mod tests {
         assert!(Authenticator::insecure("0.0.0.0:1".parse().unwrap()).is_err());
     }
 
-    #[test]
-    fn a_scope_takes_away_and_gives_nothing() {
+    #[tokio::test]
+    async fn a_scope_takes_away_and_gives_nothing() {
         let roles = BTreeSet::from([Role::Qa]);
         let (secret, record) = new_token("t", Tenant::default_tenant(), roles, None);
         let scopes = Some(BTreeSet::from([Permission::Aggregates, Permission::Config]));
         let auth = Authenticator::from_records(vec![TokenRecord { scopes, ..record }]);
-        let principal = auth.authenticate(Some(&bearer(&secret)), 0).unwrap();
+        let principal = auth.authenticate(Some(&bearer(&secret)), 0).await.unwrap();
         principal.require(Permission::Aggregates).unwrap();
         for permission in [Permission::Transcripts, Permission::Library, Permission::Config] {
             assert!(principal.require(permission).is_err(), "{permission:?}");

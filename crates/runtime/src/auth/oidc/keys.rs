@@ -1,0 +1,176 @@
+//! The provider's keys, fetched when they are needed and kept for a while.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{Request, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use jsonwebtoken::jwk::JwkSet;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::settings::{OidcSettings, address};
+use crate::{Failure, Tls, TlsSettings};
+
+/// Keys are looked at again after this long, so that one that the provider has given up opens
+/// nothing for longer.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// Without an answer of the provider the keys of before count for this long.
+const STALE: Duration = Duration::from_secs(24 * 3_600);
+/// The provider is asked no more often than this, whatever tokens are brought.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Longest wait for one answer of the provider.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Keys of a provider take a few KiB.
+const LARGEST: usize = 256 << 10;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, axum::body::Body>;
+
+/// The keys of one provider.
+pub(super) struct Keys {
+    issuer: String,
+    jwks_url: String,
+    client: HttpClient,
+    held: RwLock<Option<Held>>,
+    /// When the provider was asked last. Held while it is asked: others wait for that answer
+    /// instead of asking too.
+    asked: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    keys: Arc<JwkSet>,
+    since: Instant,
+}
+
+/// What of the discovery document is of use here (OpenID Connect Discovery 1.0, section 3).
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Keys {
+    pub(super) fn new(settings: &OidcSettings) -> Result<Self, Failure> {
+        let tls = Tls::read(&TlsSettings { ca: settings.ca.clone(), ..TlsSettings::default() })
+            .map_err(|error| Failure::Usage(format!("auth.oidc.ca: {error}")))?;
+        let (_, config) = tls.client()?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(PATIENCE));
+        // Otherwise it would refuse https itself.
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(rustls::ClientConfig::clone(&config))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        Ok(Self {
+            issuer: settings.issuer.clone(),
+            jwks_url: settings.jwks_url.clone(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            held: RwLock::default(),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The keys as they are known, asked for when there are none or none that are fresh.
+    ///
+    /// # Errors
+    /// Why there are none that count.
+    pub(super) async fn known(&self) -> Result<Arc<JwkSet>, String> {
+        let held = self.held();
+        if let Some(held) = &held
+            && held.since.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(&held.keys));
+        }
+        let told = self.ask(held.as_ref().map(|held| held.since)).await;
+        match (self.held(), told) {
+            (Some(held), _) if held.since.elapsed() < STALE => Ok(held.keys),
+            (_, Err(error)) => Err(error),
+            (_, Ok(())) => Err("the provider was asked just now and did not answer".to_owned()),
+        }
+    }
+
+    /// The keys after the provider was asked whether there are more than `known`; these when it
+    /// was asked just now.
+    pub(super) async fn newer(&self, known: &Arc<JwkSet>) -> Option<Arc<JwkSet>> {
+        let held = self.held()?;
+        if !Arc::ptr_eq(&held.keys, known) {
+            return Some(held.keys);
+        }
+        // What it says is in the log; the keys of before are no use to whoever asks for others.
+        self.ask(Some(held.since)).await.ok()?;
+        Some(self.held()?.keys).filter(|keys| !Arc::ptr_eq(keys, known))
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the provider, unless somebody has since or it is too early to ask again.
+    async fn ask(&self, unless_after: Option<Instant>) -> Result<(), String> {
+        let mut asked = self.asked.lock().await;
+        if self.held().map(|held| held.since) != unless_after {
+            return Ok(());
+        }
+        if asked.is_some_and(|last| last.elapsed() < PAUSE) {
+            return Ok(());
+        }
+        *asked = Some(Instant::now());
+        let keys = self.fetch().await.inspect_err(|error| {
+            tracing::warn!(issuer = self.issuer, error, "cannot read the keys of the provider");
+        })?;
+        let held = Held { keys: Arc::new(keys), since: Instant::now() };
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        Ok(())
+    }
+
+    async fn fetch(&self) -> Result<JwkSet, String> {
+        let url = if self.jwks_url.is_empty() {
+            let base = self.issuer.trim_end_matches('/');
+            let url = format!("{base}/.well-known/openid-configuration");
+            let found: Discovery = self.get(&address(&url)?).await?;
+            // Section 4.3 of the same: otherwise anybody could speak for the issuer.
+            if found.issuer != self.issuer {
+                return Err(format!("{url} is of another issuer, {:.200?}", found.issuer));
+            }
+            found.jwks_uri
+        } else {
+            self.jwks_url.clone()
+        };
+        self.get(&address(&url)?).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: &Uri) -> Result<T, String> {
+        let request = Request::get(url).body(axum::body::Body::empty());
+        let request = request.map_err(|error| error.to_string())?;
+        let answered = async {
+            let response =
+                self.client.request(request).await.map_err(|error| format!("{url}: {error}"))?;
+            if !response.status().is_success() {
+                return Err(format!("{url} answers {}", response.status()));
+            }
+            let mut chunks = axum::body::Body::new(response.into_body()).into_data_stream();
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = chunks.next().await {
+                let chunk: Bytes = chunk.map_err(|error| format!("{url}: {error}"))?;
+                if whole.len() + chunk.len() > LARGEST {
+                    return Err(format!("{url}: more than {LARGEST} bytes"));
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            serde_json::from_slice(&whole).map_err(|error| format!("{url}: {error}"))
+        };
+        tokio::time::timeout(PATIENCE, answered)
+            .await
+            .map_err(|_| format!("{url}: no answer within {} s", PATIENCE.as_secs()))?
+    }
+}
