@@ -45,6 +45,9 @@ pub const CONFIG: &str = "zhili.config.v1";
 /// Records that cannot be processed; key source.
 pub const DEAD_LETTERS: &str = "zhili.dead-letters.v1";
 
+/// Who has seen or done something that must be answered for; key tenant.
+pub const AUDIT: &str = "zhili.audit.v1";
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Every topic of a system whose keyed topics have `partitions` partitions.
@@ -63,5 +66,7 @@ pub fn all(partitions: u32) -> Vec<TopicSpec> {
         keyed(SNAPSHOTS, Cleanup::Compact),
         TopicSpec { name: CONFIG, partitions: 1, cleanup: Cleanup::Compact },
         keyed(DEAD_LETTERS, days(30)),
+        // Whoever looks back at a year sees the whole of it.
+        keyed(AUDIT, days(400)),
     ]
 }

@@ -1,6 +1,7 @@
 //! What every service needs before it does its own job: configuration, telemetry, health,
 //! shutdown, access control, and one way to serve gRPC and HTTP on one port.
 
+mod audit;
 pub mod auth;
 pub mod bundle;
 pub mod config;

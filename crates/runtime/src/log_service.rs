@@ -28,6 +28,7 @@ use zhili_proto::log::v1::{
 };
 use zhili_proto::scoring::v1 as scoring;
 
+use crate::audit::Audit;
 use crate::auth::{Permission, Principal, Tenant};
 use crate::{ErrorCode, ServiceError};
 
@@ -59,6 +60,11 @@ impl LogReader {
         groups: impl Into<Arc<[(&'static str, &'static [&'static str])]>>,
     ) -> Self {
         Self { log, partitions, groups: groups.into(), applying: Arc::default() }
+    }
+
+    /// The audit log that is kept in it.
+    pub(crate) fn audit(&self, registry: &mut prometheus_client::registry::Registry) -> Audit {
+        Audit::new(Arc::clone(&self.log), self.partitions, registry)
     }
 
     /// The newest dead letters that the caller may know of.
@@ -190,6 +196,7 @@ fn needed(topic: &str) -> Result<&'static [Permission], ServiceError> {
         topics::ESCALATION | topics::INCIDENTS => Ok(&[Permission::Incidents]),
         topics::CONFIG => Ok(&[Permission::Config]),
         topics::DEAD_LETTERS => Ok(&[Permission::Config, Permission::Transcripts]),
+        topics::AUDIT => Ok(&[Permission::Audit]),
         // What platforms publish before anything is masked, and states of all tenants in one.
         _ => Err(ServiceError::new(
             ErrorCode::Denied,
@@ -286,7 +293,13 @@ impl LogService for LogReader {
         &self,
         request: Request<TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        let principal = allowed(&request, needed(&request.get_ref().topic)?)?;
+        let needed = needed(&request.get_ref().topic)?;
+        if let Some(caller) = request.extensions().get::<Principal>()
+            && let Some(permission @ (Permission::Transcripts | Permission::Audit)) = needed.first()
+        {
+            caller.does(*permission, request.get_ref().topic.as_str());
+        }
+        let principal = allowed(&request, needed)?;
         let TailRequest { topic, last, until_now } = request.into_inner();
         let info = self.log.topic(&topic).await.map_err(failed)?;
         let (found, results) = tokio::sync::mpsc::channel(TAIL_RECORDS);
@@ -400,7 +413,9 @@ impl LogService for LogReader {
         };
         let mut dead_letters =
             self.letters(&principal.tenant, limit as usize).await.map_err(failed)?;
-        if principal.require(Permission::Transcripts).is_err() {
+        if principal.may(Permission::Transcripts) {
+            principal.does(Permission::Transcripts, topics::DEAD_LETTERS);
+        } else {
             // That and why it failed is for who runs the log; what was said is not.
             for letter in dead_letters.iter_mut().filter_map(|record| record.dead_letter.as_mut()) {
                 letter.payload.clear();
@@ -416,6 +431,7 @@ impl LogService for LogReader {
         let principal = allowed(&request, &[Permission::Config, Permission::Publish])?;
         let mut results = Vec::new();
         for id in &request.get_ref().ids {
+            principal.does(Permission::Config, format!("dead letter {id}"));
             let error = self.replay(&principal.tenant, id).await.err().unwrap_or_default();
             results.push(ReplayResult { id: id.clone(), error });
         }
@@ -449,6 +465,7 @@ impl LogService for LogReader {
     ) -> Result<Response<ApplyConfigResponse>, Status> {
         let principal = allowed(&request, &[Permission::Config])?;
         let ApplyConfigRequest { content, expected_sequence } = request.into_inner();
+        principal.does(Permission::Config, format!("bundle of {} bytes", content.len()));
         let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
         if content.len() > LARGEST_BUNDLE {
             let given = content.len();

@@ -16,6 +16,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
+use crate::audit::{self, Audit};
 use crate::auth::Authenticator;
 use crate::headers;
 use crate::tls::TlsListener;
@@ -125,6 +126,12 @@ impl Server {
         endpoints.push(Endpoint::Grpc { service: health_name, open: true });
         *context.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
 
+        let door = Door {
+            auth: context.auth.clone(),
+            audit: context.log.as_ref().map(|log| {
+                log.audit(&mut context.metrics.lock().unwrap_or_else(PoisonError::into_inner))
+            }),
+        };
         let protected = this
             .grpc
             .prepare()
@@ -132,7 +139,7 @@ impl Server {
             // What nobody serves is 404, which gRPC clients read as UNIMPLEMENTED.
             .reset_fallback()
             .merge(this.http.into_router())
-            .layer(middleware::from_fn_with_state(context.auth.clone(), authenticate));
+            .layer(middleware::from_fn_with_state(door, authenticate));
         let protected = match sessions {
             Some(sessions) => {
                 protected.layer(middleware::from_fn_with_state(sessions, crate::sessions::unlock))
@@ -200,19 +207,23 @@ fn exposition(registry: &std::sync::Mutex<Registry>) -> Response {
     }
 }
 
-/// Recognises the caller once for gRPC and HTTP, and answers each in its own way.
-async fn authenticate(
-    State(auth): State<Authenticator>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// What every request that is not open passes.
+#[derive(Clone)]
+struct Door {
+    auth: Authenticator,
+    audit: Option<Audit>,
+}
+
+/// Recognises the caller once for gRPC and HTTP, answers each in its own way, and writes down what
+/// the caller has done that others must be able to look up.
+async fn authenticate(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let grpc = request
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match auth.authenticate(header, now).await {
+    match door.auth.authenticate(header, now).await {
         Ok(principal) => {
             let span = tracing::info_span!(
                 "serve",
@@ -224,8 +235,20 @@ async fn authenticate(
             });
             // Fails only where no trace is collected, and then there is nothing to continue.
             let _ = span.set_parent(parent);
-            request.extensions_mut().insert(principal);
-            next.run(request).instrument(span).await
+            let endpoint = if grpc {
+                request.uri().path().trim_start_matches('/').to_owned()
+            } else {
+                format!("{} {}", request.method(), request.uri().path())
+            };
+            request.extensions_mut().insert(principal.clone());
+            let response = next.run(request).instrument(span).await;
+            if let Some(audit) = &door.audit {
+                let outcome = audit::outcome(&response);
+                for deed in principal.take_deeds() {
+                    audit.write(&principal, deed, &endpoint, &outcome).await;
+                }
+            }
+            response
         }
         Err(error) if grpc => grpc_error(error),
         Err(error) => error.into_response(),

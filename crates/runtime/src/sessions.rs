@@ -82,7 +82,7 @@ impl Welcome {
             tenant: principal.tenant.to_string(),
             permissions: permissions
                 .into_iter()
-                .filter(|(_, permission)| principal.require(*permission).is_ok())
+                .filter(|(_, permission)| principal.may(*permission))
                 .map(|(word, _)| word)
                 .collect(),
             csrf,

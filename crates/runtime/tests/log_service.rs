@@ -59,12 +59,8 @@ impl Bench {
 }
 
 fn caller(tenant: &str, roles: &[Role]) -> Principal {
-    Principal {
-        name: "t".to_owned(),
-        tenant: Tenant::try_from(tenant.to_owned()).unwrap(),
-        roles: roles.iter().copied().collect::<BTreeSet<_>>(),
-        scopes: None,
-    }
+    let tenant = Tenant::try_from(tenant.to_owned()).unwrap();
+    Principal::new("someone", tenant, roles.iter().copied().collect())
 }
 
 fn by<T>(caller: &Principal, message: T) -> Request<T> {

@@ -1,6 +1,7 @@
 //! `zhili`: real-time quality monitoring of customer-service conversations, in one binary.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to people")]
 
+mod audit;
 mod client;
 mod config;
 mod dead_letters;
@@ -53,6 +54,8 @@ enum Command {
     Fold(fold::Arguments),
     /// Fold the events in the log again and compare with what was stored.
     Replay(replay::Arguments),
+    /// Show who has seen or done what must be answered for.
+    Audit(audit::Arguments),
     /// Show scores, signals and incidents as they happen.
     Tail(tail::Arguments),
     /// Score texts: one text for a person, or JSON lines for programs.
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fold(arguments) => fold::run(&arguments),
         Command::Replay(arguments) => client::block_on(replay::run(arguments)),
+        Command::Audit(arguments) => client::block_on(audit::run(arguments)),
         Command::Tail(arguments) => client::block_on(tail::run(arguments)),
         Command::Score(arguments) => score::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

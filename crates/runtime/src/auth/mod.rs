@@ -2,6 +2,7 @@
 //!
 //! Every call has a [`Principal`].
 
+mod deeds;
 mod oidc;
 mod tokens;
 
@@ -13,10 +14,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::deeds::Deeds;
 use self::oidc::Oidc;
 use self::tokens::Tokens;
 use crate::{ErrorCode, Failure, ServiceError};
 
+pub use deeds::Deed;
 pub use oidc::{OidcSettings, SigningAlgorithm};
 pub use tokens::{
     TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,
@@ -64,6 +67,28 @@ pub enum Permission {
     Audit,
 }
 
+impl Permission {
+    /// Its name in settings, on the command line and in the audit log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Transcripts => "transcripts",
+            Self::Aggregates => "aggregates",
+            Self::Incidents => "incidents",
+            Self::Library => "library",
+            Self::Config => "config",
+            Self::Erase => "erase",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// Whether every use of it goes into the audit log.
+    const fn is_audited(self) -> bool {
+        matches!(self, Self::Transcripts | Self::Erase | Self::Audit)
+    }
+}
+
 impl Role {
     /// The role table of the design.
     #[must_use]
@@ -97,14 +122,45 @@ pub struct Principal {
     pub roles: BTreeSet<Role>,
     /// Nothing but these of what the roles allow; `None` for all of it.
     pub scopes: Option<BTreeSet<Permission>>,
+    /// What they have done with this request that goes into the audit log.
+    deeds: Deeds,
 }
 
 impl Principal {
+    /// Somebody with all that their roles allow.
+    #[must_use]
+    pub fn new(name: impl Into<String>, tenant: Tenant, roles: BTreeSet<Role>) -> Self {
+        Self { name: name.into(), tenant, roles, scopes: None, deeds: Deeds::default() }
+    }
+
+    /// The same with nothing but these permissions of those that the roles allow.
+    #[must_use]
+    pub fn scoped(self, scopes: Option<BTreeSet<Permission>>) -> Self {
+        Self { scopes, ..self }
+    }
+
+    /// Says that the request uses a permission on something: it goes into the audit log, whatever
+    /// comes of it. What shows transcripts, erases or reads the audit log goes there in any case.
+    pub fn does(&self, permission: Permission, target: impl Into<String>) {
+        self.deeds.add(permission, target.into());
+    }
+
+    /// What was done so far, once.
+    pub(crate) fn take_deeds(&self) -> Vec<Deed> {
+        self.deeds.take()
+    }
+
     /// Whether the caller may do this.
     ///
     /// # Errors
     /// [`ErrorCode::Denied`] naming what is missing.
     pub fn require(&self, permission: Permission) -> Result<(), ServiceError> {
+        if permission.is_audited() {
+            self.does(permission, "");
+        }
+        if self.may(permission) {
+            return Ok(());
+        }
         let refuse = |needed: &str| {
             let message = format!("{} may not do this: it needs a {needed}", self.name);
             Err(ServiceError::new(ErrorCode::Denied, message))
@@ -112,10 +168,15 @@ impl Principal {
         if !self.roles.iter().any(|role| role.may(permission)) {
             return refuse(&format!("role with {permission:?}"));
         }
-        if self.scopes.as_ref().is_some_and(|scopes| !scopes.contains(&permission)) {
-            return refuse(&format!("token whose scopes hold {permission:?}"));
-        }
-        Ok(())
+        refuse(&format!("token whose scopes hold {permission:?}"))
+    }
+
+    /// Whether the caller may do this, for an answer that tells more to those who may; says nothing
+    /// to the audit log.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.roles.iter().any(|role| role.may(permission))
+            && self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&permission))
     }
 }
 
@@ -231,12 +292,8 @@ impl Authenticator {
         now: u64,
     ) -> Result<Principal, ServiceError> {
         if self.inner.insecure {
-            return Ok(Principal {
-                name: "insecure".to_owned(),
-                tenant: Tenant::default_tenant(),
-                roles: BTreeSet::from([Role::Admin, Role::Supervisor, Role::Qa]),
-                scopes: None,
-            });
+            let roles = BTreeSet::from([Role::Admin, Role::Supervisor, Role::Qa]);
+            return Ok(Principal::new("insecure", Tenant::default_tenant(), roles));
         }
         let refuse = |message: &str| ServiceError::new(ErrorCode::Unauthenticated, message);
         let token = authorization

@@ -104,12 +104,8 @@ impl Tokens {
         }
         let record = found.filter(|record| record.expires.is_none_or(|expires| now < expires))?;
         self.note(&record.sha256, now);
-        Some(Principal {
-            name: record.name.clone(),
-            tenant: record.tenant.clone(),
-            roles: record.roles.clone(),
-            scopes: record.scopes.clone(),
-        })
+        let TokenRecord { name, tenant, roles, scopes, .. } = record.clone();
+        Some(Principal::new(name, tenant, roles).scoped(scopes))
     }
 
     fn renew(&self) {

@@ -141,7 +141,7 @@ impl Api {
         caller: Option<&Principal>,
         request: Request,
     ) -> Result<pb::Incident, ServiceError> {
-        let caller = self.admit(caller)?;
+        let caller = self.admit_to(caller, &request.incident_id)?;
         check_length("command_id", &request.command_id, LONGEST_ID)?;
         check_length("note", &request.note, LONGEST_NOTE)?;
         let deadline = Instant::now() + PATIENCE;
@@ -335,12 +335,8 @@ mod tests {
             links: Links::default(),
             partitions: 1,
         };
-        let caller = Principal {
-            name: "mei".into(),
-            tenant: Tenant::try_from("default".to_owned()).unwrap(),
-            roles: BTreeSet::from([Role::Supervisor]),
-            scopes: None,
-        };
+        let tenant = Tenant::try_from("default".to_owned()).unwrap();
+        let caller = Principal::new("mei", tenant, BTreeSet::from([Role::Supervisor]));
         faulty.hang();
         tokio::time::pause();
         let begun = Instant::now();

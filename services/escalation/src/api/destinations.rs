@@ -20,7 +20,7 @@ impl Api {
         caller: Option<&Principal>,
         request: &pb::TestDestinationRequest,
     ) -> Result<pb::TestDestinationResponse, ServiceError> {
-        let tenant = self.admit(caller)?.tenant.as_str();
+        let tenant = self.admit_to(caller, &request.destination)?.tenant.as_str();
         let team = if request.team.is_empty() { DEFAULT_TEAM } else { &request.team };
         let name = &request.destination;
         let destination = self.reach.destination(tenant, team, name).ok_or_else(|| {

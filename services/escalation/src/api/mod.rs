@@ -62,6 +62,18 @@ impl Api {
             .retry_after(std::time::Duration::from_secs(1)))
     }
 
+    /// The caller, if they may act on `target`; that they did, or tried, goes into the audit log.
+    fn admit_to<'a>(
+        &self,
+        caller: Option<&'a Principal>,
+        target: &str,
+    ) -> Result<&'a Principal, ServiceError> {
+        if let Some(caller) = caller {
+            caller.does(Permission::Incidents, target);
+        }
+        self.admit(caller)
+    }
+
     pub(crate) fn list(
         &self,
         caller: Option<&Principal>,

@@ -72,7 +72,7 @@ impl Api {
         caller: Option<&Principal>,
         request: pb::AttendRequest,
     ) -> Result<pb::AttendResponse, ServiceError> {
-        let caller = self.admit(caller)?;
+        let caller = self.admit_to(caller, &request.conversation_id)?;
         let pb::AttendRequest { conversation_id, team, leaves } = request;
         if conversation_id.is_empty() {
             return Err(invalid("conversation_id: empty; name the conversation"));

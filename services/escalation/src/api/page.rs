@@ -102,12 +102,8 @@ async fn act(
 fn caller(permit: &Permit) -> Result<Principal, ServiceError> {
     let tenant = Tenant::try_from(permit.tenant.clone())
         .map_err(|_| ServiceError::new(ErrorCode::NotFound, "no such incident"))?;
-    Ok(Principal {
-        name: format!("link:{}", permit.destination),
-        tenant,
-        roles: BTreeSet::from([Role::Supervisor]),
-        scopes: None,
-    })
+    let name = format!("link:{}", permit.destination);
+    Ok(Principal::new(name, tenant, BTreeSet::from([Role::Supervisor])))
 }
 
 fn command_id(token: &str, action: &Action) -> String {

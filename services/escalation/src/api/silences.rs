@@ -23,7 +23,7 @@ impl Api {
         caller: Option<&Principal>,
         request: pb::CreateSilenceRequest,
     ) -> Result<pb::CreateSilenceResponse, ServiceError> {
-        let caller = self.admit(caller)?;
+        let caller = self.admit_to(caller, "a new silence")?;
         let ends = match (&request.ends_at, &request.duration) {
             (Some(at), None) => millis(at).map(Until::At),
             (None, Some(length)) => duration_millis(length).map(Until::For),
@@ -53,7 +53,7 @@ impl Api {
         caller: Option<&Principal>,
         request: pb::ExpireSilenceRequest,
     ) -> Result<pb::ExpireSilenceResponse, ServiceError> {
-        let caller = self.admit(caller)?;
+        let caller = self.admit_to(caller, &request.silence_id)?;
         let tenant = caller.tenant.as_str();
         let pb::ExpireSilenceRequest { silence_id, command_id } = request;
         if self.board.silence(tenant, &silence_id).is_none() {

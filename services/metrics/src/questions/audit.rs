@@ -19,6 +19,9 @@ impl Service {
         caller: &Principal,
         request: proto::AuditRequest,
     ) -> Result<proto::AuditResponse, ServiceError> {
+        if request.repair {
+            caller.does(Permission::Config, format!("repair of {}", request.topic));
+        }
         caller.require(Permission::Config)?;
         if !TOPICS.contains(&request.topic.as_str()) {
             return Err(invalid(format!("topic: one of {}", TOPICS.join(", "))));

@@ -17,6 +17,7 @@ impl Service {
         caller: &Principal,
         conversation_id: String,
     ) -> Result<proto::GetConversationResponse, ServiceError> {
+        caller.does(Permission::Transcripts, conversation_id.as_str());
         caller.require(Permission::Transcripts)?;
         let _turn = self.turn().await?;
         let found = conversation(&self.warehouse, caller.tenant.as_str(), &conversation_id)

@@ -262,6 +262,7 @@ impl Service {
         caller: &Principal,
         request: proto::ListObservationsRequest,
     ) -> Result<proto::ListObservationsResponse, ServiceError> {
+        caller.does(Permission::Transcripts, request.metric_id.as_str());
         caller.require(Permission::Transcripts)?;
         let scope = About {
             metric_id: &request.metric_id,

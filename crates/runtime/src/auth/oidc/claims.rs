@@ -61,12 +61,8 @@ pub(super) fn principal(
         .map_err(|error| Refusal::Wrong(error.to_string()))?
         .claims;
     in_time(&claims, now, settings.leeway_s)?;
-    Ok(Principal {
-        name: name(&claims, &settings.name_claim)?,
-        tenant: tenant(&claims, settings)?,
-        roles: roles(&claims, settings)?,
-        scopes: None,
-    })
+    let (name, tenant) = (name(&claims, &settings.name_claim)?, tenant(&claims, settings)?);
+    Ok(Principal::new(name, tenant, roles(&claims, settings)?))
 }
 
 /// The key that a token says it is signed with, if it is one for its algorithm. A token that names
