@@ -12,6 +12,7 @@ mod health;
 pub mod log_service;
 #[cfg(feature = "standalone")]
 mod open_log;
+mod quota;
 mod routes;
 mod run;
 mod server;
@@ -27,6 +28,7 @@ pub use failure::Failure;
 pub use health::{Condition, Health};
 #[cfg(feature = "standalone")]
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
+pub use quota::Quota;
 pub use routes::{Endpoint, Routes};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};

@@ -7,20 +7,35 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
-use crate::{Condition, Endpoint, Failure, Health, Tls, TlsSettings};
+use crate::{Condition, Endpoint, Failure, Health, Quota, Tls, TlsSettings};
 
 /// The part of every service that is the process itself.
 const PROCESS: &str = "process";
 
 /// Settings that every process has.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeConfig {
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// Certificates.
     pub tls: TlsSettings,
+    /// Requests that one tenant may make in a second, of each kind of service; 0 for no limit.
+    pub tenant_requests_per_s: u32,
 }
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            telemetry: TelemetryConfig::default(),
+            tls: TlsSettings::default(),
+            tenant_requests_per_s: TENANT_REQUESTS_PER_S,
+        }
+    }
+}
+
+/// Far more than consoles and platforms ask for, and far less than keeps a service from others.
+const TENANT_REQUESTS_PER_S: u32 = 2_000;
 
 /// What a service is given to live in. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +50,8 @@ pub struct Context {
     pub auth: Authenticator,
     /// Certificates of servers and clients.
     pub tls: Tls,
+    /// Requests that tenants may make.
+    pub requests: Quota,
     /// The log that every server of the process shows, if it has one.
     pub log: Option<LogReader>,
     /// What its server answers, once it does.
@@ -45,8 +62,9 @@ impl Context {
     /// A context of its own for a service among others in one process: it stops with them.
     #[must_use]
     pub fn child(&self) -> Self {
-        let (log, tls) = (self.log.clone(), self.tls.clone());
-        Self { log, tls, ..Self::new(self.shutdown.child_token(), self.auth.clone()) }
+        let (log, tls, requests) = (self.log.clone(), self.tls.clone(), self.requests.another());
+        let own = Self::new(self.shutdown.child_token(), self.auth.clone());
+        Self { tls, requests, log, ..own }
     }
 
     /// A context that `shutdown` ends.
@@ -56,8 +74,9 @@ impl Context {
         // Parts that nobody has added yet cannot complain.
         health.add(PROCESS, || Condition::NotReady("starting".to_owned()));
         let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
+        let requests = Quota::new("requests", TENANT_REQUESTS_PER_S);
         let (tls, endpoints) = (Tls::default(), Arc::default());
-        Self { shutdown, health, metrics, auth, tls, log: None, endpoints }
+        Self { shutdown, health, metrics, auth, tls, requests, log: None, endpoints }
     }
 
     /// The service has added its parts and answers from here on, until the shutdown.
@@ -95,7 +114,8 @@ where
     let outcome = runtime.block_on(async {
         let _telemetry = telemetry::start(name, &config.telemetry)?;
         let shutdown = CancellationToken::new();
-        let context = Context { tls, ..Context::new(shutdown.clone(), auth) };
+        let requests = Quota::new("requests", config.tenant_requests_per_s);
+        let context = Context { tls, requests, ..Context::new(shutdown.clone(), auth) };
         tokio::spawn(async move {
             if let Err(error) = signalled().await {
                 tracing::error!(%error, "cannot listen for signals");

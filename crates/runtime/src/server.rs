@@ -20,7 +20,7 @@ use crate::audit::{self, Audit};
 use crate::auth::Authenticator;
 use crate::headers;
 use crate::tls::TlsListener;
-use crate::{Context, Endpoint, Failure, Health, Routes, ServiceError, Sessions};
+use crate::{Context, Endpoint, Failure, Health, Quota, Routes, ServiceError, Sessions};
 
 /// How long calls in progress may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -128,6 +128,7 @@ impl Server {
 
         let door = Door {
             auth: context.auth.clone(),
+            requests: context.requests.clone(),
             audit: context.log.as_ref().map(|log| {
                 log.audit(&mut context.metrics.lock().unwrap_or_else(PoisonError::into_inner))
             }),
@@ -212,6 +213,7 @@ fn exposition(registry: &std::sync::Mutex<Registry>) -> Response {
 struct Door {
     auth: Authenticator,
     audit: Option<Audit>,
+    requests: Quota,
 }
 
 /// Recognises the caller once for gRPC and HTTP, answers each in its own way, and writes down what
@@ -223,7 +225,9 @@ async fn authenticate(State(door): State<Door>, mut request: Request, next: Next
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    match door.auth.authenticate(header, now).await {
+    let caller = door.auth.authenticate(header, now).await;
+    let caller = caller.and_then(|it| door.requests.take(&it.tenant, 1).map(|()| it));
+    match caller {
         Ok(principal) => {
             let span = tracing::info_span!(
                 "serve",

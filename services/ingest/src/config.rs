@@ -27,6 +27,9 @@ pub struct Config {
     /// How long the log may take to confirm, in milliseconds; then the publisher is told to
     /// publish again. Beyond the 10 s that a Kafka client needs to find a new leader.
     pub append_timeout_ms: u64,
+    /// Events that one tenant may publish in a second; 0 for no limit. A request beyond is refused
+    /// with a hint when to come again, a stream is read more slowly.
+    pub tenant_events_per_s: u32,
 }
 
 impl Default for Config {
@@ -38,6 +41,7 @@ impl Default for Config {
             idle_timeout_ms: 10_000,
             stream_in_flight: 8,
             append_timeout_ms: 15_000,
+            tenant_events_per_s: 0,
         }
     }
 }

@@ -130,6 +130,13 @@ async fn read_ahead(
             () = waiting.closed() => return,
         };
         let Some(next) = next else { return };
+        if let Ok(next) = &next {
+            // Meanwhile nothing more is read of it, which its publisher notices.
+            tokio::select! {
+                () = publisher.may_publish(&caller.principal.tenant, next.events.len()) => {}
+                () = waiting.closed() => return,
+            }
+        }
         let pending = next
             .map_err(|status| in_our_words(status, &publisher))
             .map(|next| publisher.prepare(batch(&caller, next.events, "stream")));

@@ -12,8 +12,8 @@ use zhili_eventlog::{
 };
 use zhili_proto::conversation::v1::{Acknowledgement, PublishResult, publish_result};
 use zhili_redact::{Kind, PseudonymKey};
-use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::auth::{Principal, Tenant};
+use zhili_runtime::{ErrorCode, Quota, ServiceError};
 
 use crate::accept::{Prepared, Record, prepare_after};
 use crate::budget::{Budget, Held, RETRY};
@@ -43,6 +43,7 @@ pub(crate) struct Publisher {
     clock: Clock,
     health: LogHealth,
     patience: Duration,
+    quota: Quota,
 }
 
 /// What became of a batch.
@@ -109,6 +110,7 @@ impl Publisher {
             clock: system_clock(),
             health,
             patience: config.append_timeout(),
+            quota: Quota::new("events", config.tenant_events_per_s),
         }
     }
 
@@ -125,10 +127,18 @@ impl Publisher {
     /// Checks, masks and appends; answers when everything taken is durable.
     ///
     /// # Errors
-    /// See [`Publisher::append`].
+    /// [`ErrorCode::Exhausted`] when the tenant has used up its quota, and those of
+    /// [`Publisher::append`].
     pub(crate) async fn publish(&self, batch: Batch<'_>) -> Result<Answer, ServiceError> {
+        let taken = self.quota.take(&batch.principal.tenant, batch.elements.len() as u32);
+        taken.inspect_err(|_| self.metrics.refused("quota"))?;
         let mut answers = self.append(vec![self.prepare(batch)]).await?;
         Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Waits until the tenant of a stream may publish as much.
+    pub(crate) async fn may_publish(&self, tenant: &Tenant, events: usize) {
+        self.quota.wait(tenant, events as u32).await;
     }
 
     /// Checks and masks; what is rejected or dropped is answered already.
