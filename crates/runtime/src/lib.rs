@@ -33,5 +33,5 @@ pub use routes::{Endpoint, Routes};
 pub use run::{Context, RuntimeConfig, run};
 pub use server::{Server, bind};
 pub use sessions::Sessions;
-pub use tls::{Tls, TlsSettings};
+pub use tls::{Connector, Protocol, Tls, TlsSettings};
 pub use together::together;

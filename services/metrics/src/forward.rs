@@ -9,19 +9,17 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, Failure, Routes, ServiceError, Tls};
+use zhili_runtime::{Connector, ErrorCode, Failure, Protocol, Routes, ServiceError, Tls};
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer to begin: just above the 25 s that escalation takes for a command.
 const PATIENCE: Duration = Duration::from_secs(28);
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
+type HttpClient = Client<Connector, Body>;
 
 /// Where escalation is.
 #[derive(Clone)]
@@ -54,22 +52,13 @@ impl Escalation {
     /// A client with the certificates in force. Connections of one with older ones end when what
     /// is under way on them does.
     fn client(&self) -> Result<HttpClient, Failure> {
-        let (generation, config) = self.tls.client()?;
+        let (generation, connector) = self.tls.connector(Protocol::Http1, CONNECT)?;
         let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, client)) = &*held
             && *of == generation
         {
             return Ok(client.clone());
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        // Otherwise it would refuse https itself.
-        connector.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(rustls::ClientConfig::clone(&config))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
         let client: HttpClient = Client::builder(TokioExecutor::new()).build(connector);
         *held = Some((generation, client.clone()));
         Ok(client)

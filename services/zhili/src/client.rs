@@ -1,14 +1,15 @@
 //! Finding the running system and speaking to it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
+use zhili_runtime::{Failure, Protocol, Tls, TlsSettings};
 
 use crate::files::{Addresses, Folder};
 
@@ -19,8 +20,17 @@ pub(crate) struct System {
     #[arg(long, default_value = ".zhili", env = "ZHILI_DATA", global = true)]
     pub(crate) data: PathBuf,
     /// Address of a system elsewhere: that of ingest, the others are on the next ports.
-    #[arg(long, value_name = "http://HOST:PORT", global = true)]
+    #[arg(long, value_name = "http[s]://HOST:PORT", global = true)]
     url: Option<String>,
+    /// Roots that vouch for the services of https://HOST:PORT, as PEM; else those of the machine.
+    #[arg(long, value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
+    /// Certificate to show them, as PEM, where they ask for one.
+    #[arg(long, value_name = "FILE", requires = "certificate_key", global = true)]
+    certificate: Option<PathBuf>,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "certificate", global = true)]
+    certificate_key: Option<PathBuf>,
     /// Token; else the one in the data folder.
     #[arg(long, env = "ZHILI_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
@@ -47,7 +57,9 @@ impl System {
 
     pub(crate) fn addresses(&self) -> Result<Addresses, Failure> {
         let Some(url) = &self.url else { return self.folder().addresses() };
-        let wrong = || Failure::Usage(format!("--url {url}: give it as http://HOST:PORT"));
+        let wrong = || {
+            Failure::Usage(format!("--url {url}: give it as http://HOST:PORT or https://HOST:PORT"))
+        };
         let uri: http::Uri = url.parse().map_err(|_| wrong())?;
         let scheme = uri.scheme_str().ok_or_else(wrong)?;
         let host = uri.host().ok_or_else(wrong)?;
@@ -63,19 +75,44 @@ impl System {
 
     /// Connects to the service at `address`.
     pub(crate) async fn connect(&self, address: &str) -> Result<Connection, Failure> {
-        connect(address, &self.token()?).await
+        connect_by(address, &self.token()?, &self.tls()?).await
+    }
+
+    /// Whom to believe, and what to show.
+    pub(crate) fn tls(&self) -> Result<Tls, Failure> {
+        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+        Tls::read(&TlsSettings {
+            certificate: file(&self.certificate),
+            key: file(&self.certificate_key),
+            ca: file(&self.ca),
+            ..TlsSettings::default()
+        })
     }
 }
 
-/// Connects with a token.
+/// Connects with a token to a system on this machine.
 pub(crate) async fn connect(address: &str, token: &Secret) -> Result<Connection, Failure> {
+    connect_by(address, token, &Tls::default()).await
+}
+
+/// Longest wait for a connection.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+async fn connect_by(address: &str, token: &Secret, tls: &Tls) -> Result<Connection, Failure> {
     let unreachable = |error: tonic::transport::Error| {
-        Failure::Unavailable(format!("cannot reach {address}: {error}; is `zhili up` running?"))
+        // The error alone says no more than that it failed: a certificate is named by its causes.
+        let first: &dyn std::error::Error = &error;
+        let all = std::iter::successors(Some(first), |error| error.source());
+        let causes: Vec<String> = all.map(ToString::to_string).collect();
+        let causes = causes.join(": ");
+        let message = format!("cannot reach {address}: {causes}; is `zhili up` running?");
+        Failure::Unavailable(message)
     };
+    let (_, connector) = tls.connector(Protocol::Http2, PATIENCE)?;
     let channel = Endpoint::from_shared(address.to_owned())
         .map_err(unreachable)?
-        .connect_timeout(std::time::Duration::from_secs(5))
-        .connect()
+        .connect_timeout(PATIENCE)
+        .connect_with_connector(connector)
         .await
         .map_err(unreachable)?;
     let bearer = format!("Bearer {}", token.expose())

@@ -1,14 +1,17 @@
 //! `zhili status`: how the running system is.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use zhili_proto::log::v1::ListGroupsRequest;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
-use zhili_runtime::Failure;
+use zhili_runtime::{Connector, Failure, Protocol};
 
-use crate::client::{System, print, print_json, said};
+use crate::client::{PATIENCE, System, print, print_json, said};
 use crate::files::Addresses;
 
 #[derive(Debug, clap::Args)]
@@ -60,9 +63,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Asks every service.
 pub(crate) async fn state(system: &System) -> Result<State, Failure> {
     let addresses = system.addresses()?;
+    let (_, connector) = system.tls()?.connector(Protocol::Http1, PATIENCE)?;
+    let client = Client::builder(TokioExecutor::new()).build(connector);
     let mut services = BTreeMap::new();
     for (name, url) in addresses.each() {
-        services.insert(name, ask(name, url).await);
+        services.insert(name, ask(&client, name, url).await);
     }
     if services.values().all(|service| !service.ready) {
         return Err(Failure::Unavailable(
@@ -78,18 +83,16 @@ pub(crate) async fn state(system: &System) -> Result<State, Failure> {
     Ok(State { version: env!("CARGO_PKG_VERSION"), services })
 }
 
-async fn ask(name: &str, url: &str) -> Service {
+async fn ask(client: &Client<Connector, Empty<Bytes>>, name: &str, url: &str) -> Service {
     let path = if name == "store" { "ping" } else { "readyz" };
     let answer = async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
-        let response = client.get(format!("{url}/{path}")).send().await?;
+        let response = client.get(format!("{url}/{path}").parse().ok()?).await.ok()?;
         let ready = response.status().is_success();
-        Ok::<_, reqwest::Error>((ready, response.text().await?))
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        Some((ready, String::from_utf8_lossy(&body).into_owned()))
     };
-    let (ready, text) = match answer.await {
-        Ok(answer) => answer,
-        Err(_) => (false, "it does not answer".to_owned()),
-    };
+    let answer = tokio::time::timeout(PATIENCE, answer).await.ok().flatten();
+    let (ready, text) = answer.unwrap_or_else(|| (false, "it does not answer".to_owned()));
     let text = text.trim();
     let text = text.strip_prefix("ready").or_else(|| text.strip_prefix("Ok.")).unwrap_or(text);
     let reason = text.trim().to_owned();

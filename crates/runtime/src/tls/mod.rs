@@ -8,9 +8,10 @@ mod listener;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use hyper_rustls::ConfigBuilderExt;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,6 +63,18 @@ impl TlsSettings {
 
 fn is_set(path: &Path) -> bool {
     !path.as_os_str().is_empty()
+}
+
+/// Makes connections to http:// and https:// addresses.
+pub type Connector = HttpsConnector<HttpConnector>;
+
+/// What is spoken over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, as gRPC needs it.
+    Http2,
 }
 
 /// Certificates in force. Cheap to clone.
@@ -144,6 +157,31 @@ impl Tls {
         let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
         let client = Arc::clone(current.client.get_or_insert(made));
         Ok((current.generation, client))
+    }
+
+    /// A connector that shows and believes what is in force now, and the number of
+    /// [`Tls::client`]. A connection over TCP may take as long as `patience`.
+    ///
+    /// # Errors
+    /// Those of [`Tls::client`].
+    pub fn connector(
+        &self,
+        protocol: Protocol,
+        patience: Duration,
+    ) -> Result<(u64, Connector), Failure> {
+        let (generation, config) = self.client()?;
+        let mut port = HttpConnector::new();
+        port.set_connect_timeout(Some(patience));
+        // Otherwise it would refuse https itself.
+        port.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(ClientConfig::clone(&config))
+            .https_or_http();
+        let connector = match protocol {
+            Protocol::Http1 => builder.enable_http1().wrap_connector(port),
+            Protocol::Http2 => builder.enable_http2().wrap_connector(port),
+        };
+        Ok((generation, connector))
     }
 
     /// Reads the files again if they have changed. A certificate that is newer than its key, for

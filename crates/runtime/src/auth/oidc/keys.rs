@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{Request, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::jwk::JwkSet;
 use serde::Deserialize;
@@ -17,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::settings::{OidcSettings, address};
-use crate::{Failure, Tls, TlsSettings};
+use crate::{Connector, Failure, Protocol, Tls, TlsSettings};
 
 /// Keys are looked at again after this long, so that one that the provider has given up opens
 /// nothing for longer.
@@ -31,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Keys of a provider take a few KiB.
 const LARGEST: usize = 256 << 10;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, axum::body::Body>;
+type HttpClient = Client<Connector, axum::body::Body>;
 
 /// The keys of one provider.
 pub(super) struct Keys {
@@ -61,16 +59,7 @@ impl Keys {
     pub(super) fn new(settings: &OidcSettings) -> Result<Self, Failure> {
         let tls = Tls::read(&TlsSettings { ca: settings.ca.clone(), ..TlsSettings::default() })
             .map_err(|error| Failure::Usage(format!("auth.oidc.ca: {error}")))?;
-        let (_, config) = tls.client()?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(PATIENCE));
-        // Otherwise it would refuse https itself.
-        connector.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(rustls::ClientConfig::clone(&config))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let (_, connector) = tls.connector(Protocol::Http1, PATIENCE)?;
         Ok(Self {
             issuer: settings.issuer.clone(),
             jwks_url: settings.jwks_url.clone(),
