@@ -117,7 +117,7 @@ impl Fold for Sums {
         self.sequence = marker.sequence;
         Ok(())
     }
-    fn erase(&mut self, _: i64, erasure: &Erasure) {
+    fn erase(&mut self, _: i64, erasure: &Erasure, _: &mut Outputs) {
         self.open.retain(|name, _| !erasure.names("t", name));
     }
     fn config_sequence(&self, _: &str) -> u64 {

@@ -109,6 +109,7 @@ pub use config::{
 pub use destination::{Destination, Email, Language, Pagerduty, Robot, Security, Webhook};
 pub use entry::{Effect, Entry, Ignored};
 pub use event::{EventKind, IncidentEvent};
+pub use forgetting::Erased;
 pub use health::{DestinationHealth, Unreachable, UnreachableCause};
 pub use hours::WeeklyHours;
 pub use ical::calendar;

@@ -328,6 +328,10 @@ impl State {
             }
             self.incidents.insert(incident.incident_id.clone(), Arc::new(incident.clone()));
         }
+        for incident_id in &event.erased_incidents {
+            self.incidents.remove(incident_id);
+            self.attempts.remove(incident_id);
+        }
         while let Some((at, _)) = self.forget.first()
             && *at <= now_ms
             && let Some((_, incident_id)) = self.forget.pop_first()

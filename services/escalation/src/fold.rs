@@ -123,8 +123,17 @@ impl Fold for Incidents {
         Ok(())
     }
 
-    fn erase(&mut self, _: i64, erasure: &Erasure) {
-        self.partition.erase(|tenant, name| erasure.names(tenant, name));
+    fn erase(&mut self, now_ms: i64, erasure: &Erasure, outputs: &mut Outputs) {
+        let gone = |tenant: &str, name: &str| erasure.names(tenant, name);
+        let mut erased = self.partition.erase(gone, &mut self.events);
+        self.tell(None, outputs);
+        // Every replica shows what the log told of them until it is told this.
+        erased.sort_by(|one, other| one.team.cmp(&other.team));
+        for of_team in erased.chunk_by(|one, other| one.team == other.team) {
+            let key = convert::key(erasure.tenant(), &of_team[0].team);
+            let record = convert::erased_record(now_ms, &erasure.id, of_team);
+            outputs.emit(topics::INCIDENTS, &key, record);
+        }
         // Traces lead to spans, which tell of conversations.
         let partition = &self.partition;
         let gone = self.traces.iter().map(|(id, _)| *id).filter(|id| partition.get(*id).is_none());

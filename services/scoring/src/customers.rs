@@ -103,7 +103,7 @@ impl Fold for CustomerFold {
         Ok(())
     }
 
-    fn erase(&mut self, _: i64, erasure: &Erasure) {
+    fn erase(&mut self, _: i64, erasure: &Erasure, _: &mut Outputs) {
         self.customers.erase(|tenant, name| erasure.names(tenant, name));
     }
 

@@ -284,7 +284,7 @@ impl Fold for ScoringFold {
         Ok(())
     }
 
-    fn erase(&mut self, _: i64, erasure: &Erasure) {
+    fn erase(&mut self, _: i64, erasure: &Erasure, _: &mut Outputs) {
         self.partition.erase(|tenant, name| erasure.names(tenant, name));
     }
 

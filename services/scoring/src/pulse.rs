@@ -93,7 +93,7 @@ impl Fold for PulseFold {
         Ok(())
     }
 
-    fn erase(&mut self, _: i64, erasure: &Erasure) {
+    fn erase(&mut self, _: i64, erasure: &Erasure, _: &mut Outputs) {
         self.pulse.erase(|tenant, name| erasure.names(tenant, name));
     }
 

@@ -140,7 +140,7 @@ impl Replay {
                     // One that the fold refused then is refused now.
                     let _ = fold.configure(*now_ms, &marker, bundle, &mut outputs);
                 }
-                Ok(Entry::Erasure(erasure)) => fold.erase(*now_ms, &erasure),
+                Ok(Entry::Erasure(erasure)) => fold.erase(*now_ms, &erasure, &mut outputs),
                 Ok(Entry::Tick { .. }) | Err(_) => {}
             }
             for output in outputs.records() {

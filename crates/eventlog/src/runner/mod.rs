@@ -105,9 +105,9 @@ pub trait Fold: Send + Sync + 'static {
         outputs: &mut Outputs,
     ) -> Result<(), String>;
 
-    /// Forgets everything about whom the erasure names, without saying so to anybody. Timers due by
-    /// `now_ms` have fired. A snapshot follows, and earlier ones are given up.
-    fn erase(&mut self, now_ms: i64, erasure: &Erasure);
+    /// Forgets everything about whom the erasure names, and names them to nobody in saying so. Timers
+    /// due by `now_ms` have fired. A snapshot follows, and earlier ones are given up.
+    fn erase(&mut self, now_ms: i64, erasure: &Erasure, outputs: &mut Outputs);
 
     /// Sequence of the configuration in force, 0 for none.
     fn config_sequence(&self, tenant: &str) -> u64;

@@ -421,7 +421,7 @@ impl<F: Fold> Cursor<F> {
             }
             Ok(Entry::Tick { .. }) => {}
             Ok(Entry::Erasure(erasure)) => {
-                self.fold.erase(self.now_ms, &erasure);
+                self.fold.erase(self.now_ms, &erasure, &mut self.outputs);
                 self.forgot = true;
             }
             Ok(Entry::Marker(marker)) => {

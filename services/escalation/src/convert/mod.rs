@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
-    Action, Answer, Assignee, Attempt, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry,
+    Action, Answer, Assignee, Attempt, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, Erased,
     EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Presence,
     Severity, Signal, SilenceCommand, State, Until,
 };
@@ -318,6 +318,7 @@ pub(crate) fn event_record(event: IncidentEvent) -> Bytes {
         team: event.team,
         refusal,
         silence: event.silence.as_ref().map(silence),
+        erased_incidents: Vec::new(),
     };
     Bytes::from(event.encode_to_vec())
 }
@@ -475,6 +476,23 @@ fn page(it: &Page) -> pb::Page {
         created_at: Some(timestamp(it.created_at_ms)),
         redelivery_of: it.redelivery_of.map(|id| id.to_string()).unwrap_or_default(),
     }
+}
+
+/// The record that tells of incidents of one team that they were erased.
+pub(crate) fn erased_record(at_ms: i64, erasure_id: &str, of_team: &[Erased]) -> Bytes {
+    let first = of_team.first();
+    let event = pb::IncidentEvent {
+        r#type: pb::incident_event::Type::Erased.into(),
+        at_ms,
+        effective_ms: at_ms,
+        tenant: first.map(|erased| erased.tenant.clone()).unwrap_or_default(),
+        team: first.map(|erased| erased.team.clone()).unwrap_or_default(),
+        command_id: erasure_id.to_owned(),
+        event_id: format!("{erasure_id}/{}", first.map_or("", |erased| &erased.team)),
+        erased_incidents: of_team.iter().map(|it| it.incident_id.to_string()).collect(),
+        ..pb::IncidentEvent::default()
+    };
+    event.encode_to_vec().into()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn fold(records: &[Record], bundles: &Bundles) -> Outputs {
                 let bundle = bundles.get(&marker.bundle).unwrap();
                 fold.configure(now_ms, &marker, &bundle, &mut outputs).unwrap();
             }
-            Entry::Erasure(erasure) => fold.erase(now_ms, &erasure),
+            Entry::Erasure(erasure) => fold.erase(now_ms, &erasure, &mut outputs),
             Entry::Tick { .. } => {}
         }
         // What was saved anywhere goes on as if it had not been.
