@@ -7,7 +7,8 @@ use serde::Deserialize;
 use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition};
 
 use crate::column::Instant;
-use crate::rows::rows_of;
+use crate::erase::STANDS_FOR;
+use crate::rows::{columns, rows_of};
 use crate::sink::{Batch, OffsetRange};
 use crate::{Identity, Origin, RowKey, Table, Tables, Warehouse, WarehouseError};
 
@@ -225,6 +226,8 @@ struct Present {
     log_offset: u64,
     log_index: u16,
     copies: u64,
+    /// Of a person who was erased: the record may be gone.
+    erased: bool,
 }
 
 async fn compare(
@@ -237,9 +240,14 @@ async fn compare(
     let mut found = Audit { rows: expected.len(), ..Audit::default() };
     let fed = Table::ALL.into_iter().filter(|table| table.topic() == &*partition.topic);
     for table in fed {
+        let erased = if columns(table).iter().any(|(name, _)| *name == "conversation_id") {
+            format!("max(startsWith(conversation_id, '{STANDS_FOR}'))")
+        } else {
+            "0".to_owned()
+        };
         let query = warehouse
             .written(&format!(
-                "SELECT log_offset, log_index, count() AS copies FROM {table} \
+                "SELECT log_offset, log_index, count() AS copies, toBool({erased}) AS erased FROM {table} \
                  WHERE log_id = {{log_id:String}} AND log_topic = {{topic:String}} \
                  AND log_partition = {{partition:UInt32}} \
                  AND log_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}} \
@@ -261,6 +269,9 @@ async fn compare(
             let key = RowKey { offset: row.log_offset, index: row.log_index };
             let finding = Finding { table, key };
             if missing.remove(&key).is_none() {
+                if row.erased {
+                    continue;
+                }
                 found.strays.push(finding);
             } else if row.copies > 1 {
                 found.duplicates.push(finding);

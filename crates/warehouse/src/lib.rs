@@ -3,6 +3,7 @@
 //! - [`migrate()`] brings the database to this version's schema.
 //! - [`rows`] turns records of the log into rows; pure.
 //! - [`sink`] writes them exactly once; [`audit()`] proves it, [`repair()`] fills the holes.
+//! - [`erase`](mod@erase) takes a person out of the rows.
 //! - [`query`] asks the views.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
@@ -11,6 +12,7 @@ mod audit;
 mod block;
 mod client;
 mod column;
+pub mod erase;
 mod error;
 mod migrate;
 pub mod query;

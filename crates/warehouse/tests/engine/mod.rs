@@ -1,5 +1,6 @@
 //! A real ClickHouse for a test: a `zhili-store` process of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a module of a test binary")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -99,6 +100,21 @@ impl Engine {
         let (child, _) = spawn(&self.program, &self.folder, &self.address).unwrap();
         self.child = child;
         code
+    }
+
+    /// Whether any file of the store holds one of the texts, as it is.
+    pub(crate) fn files_hold(&self, texts: &[&str]) -> bool {
+        fn files(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() { files(&entry, found) } else { found.push(entry) }
+            }
+        }
+        let mut all = Vec::new();
+        files(self.folder.path(), &mut all);
+        all.iter().any(|file| {
+            let bytes = std::fs::read(file).unwrap_or_default();
+            texts.iter().any(|text| bytes.windows(text.len()).any(|it| it == text.as_bytes()))
+        })
     }
 
     /// Ends the process as a power cut of its memory would, and starts another at the same place.
