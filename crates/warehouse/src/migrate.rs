@@ -31,6 +31,9 @@ pub struct Layout {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
+    /// What people wrote: texts, excerpts, notes, order numbers, attributes. They are emptied and
+    /// their rows stay.
+    pub texts: Option<u32>,
     /// Events and what was found out about conversations.
     pub conversations: Option<u32>,
     /// Signals, incidents and deliveries.
@@ -231,6 +234,7 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
         done.push(migration.name);
     }
     retain(warehouse, layout).await?;
+    retain_texts(warehouse, layout).await?;
     Ok(Migrated { applied: done, version: newest })
 }
 
@@ -257,6 +261,47 @@ async fn applied(warehouse: &Warehouse) -> Result<BTreeMap<u32, String>, Warehou
     let rows: Vec<Applied> =
         warehouse.run("read the applied migrations", query.fetch_all()).await?;
     Ok(rows.into_iter().map(|row| (row.version, row.checksum)).collect())
+}
+
+/// Columns of what people wrote; payloads of dead letters go with their rows.
+const TEXTS: [(Table, &str); 5] = [
+    (Table::Events, "text"),
+    (Table::Events, "order_number"),
+    (Table::Events, "attrs"),
+    (Table::Signals, "excerpt"),
+    (Table::Incidents, "note"),
+];
+
+/// Brings the TTL of columns of text to what the layout says, where it differs.
+async fn retain_texts(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseError> {
+    let Some(days) = layout.retention.texts else {
+        return Ok(());
+    };
+    let (database, on_cluster) = (warehouse.database(), layout.on_cluster());
+    for (table, column) in TEXTS {
+        let doing = format!("set the retention of {table}.{column}");
+        let query = warehouse
+            .client()
+            .query(
+                "SELECT create_table_query FROM system.tables \
+                 WHERE database = {database:String} AND name = {table:String}",
+            )
+            .param("database", database)
+            .param("table", table.name());
+        let made: String = warehouse.run(&doing, query.fetch_one()).await?;
+        let declared = made.split_once(&format!("`{column}` ")).map_or("", |(_, rest)| rest);
+        let kept = declared.split(", `").next().unwrap_or_default();
+        let change = match days {
+            0 if kept.contains(" TTL ") => "REMOVE TTL".to_owned(),
+            0 => continue,
+            days if kept.contains(&format!("toIntervalDay({days})")) => continue,
+            days => format!("TTL toDateTime(log_append_at) + toIntervalDay({days})"),
+        };
+        let statement =
+            format!("ALTER TABLE {database}.{table} {on_cluster} MODIFY COLUMN {column} {change}");
+        warehouse.execute(&doing, &statement).await?;
+    }
+    Ok(())
 }
 
 /// Brings the tables' TTL to what the layout says, where it differs.

@@ -21,7 +21,7 @@ use zhili_warehouse::erase::{
     Person, conversations_of, erase, rows_of_person, shared_writers, writers_of,
 };
 use zhili_warehouse::sink::Batch;
-use zhili_warehouse::{Layout, Tables, Warehouse, migrate};
+use zhili_warehouse::{Layout, Retention, Tables, Warehouse, migrate};
 
 /// 2025-10-09T08:53:20Z.
 const T0: i64 = 1_760_000_000_000;
@@ -259,4 +259,26 @@ async fn a_cluster_is_refused_before_anything_is_touched() {
     let layout = Layout { cluster: Some("main".into()), ..Layout::default() };
     let error = erase(&warehouse, &layout, &person()).await.unwrap_err();
     assert!(!error.is_transient() && error.to_string().contains("cluster"), "{error}");
+}
+
+#[tokio::test]
+async fn what_people_wrote_is_emptied_by_its_class_and_the_rows_stay() {
+    let Some(engine) = engine("what_people_wrote_is_emptied") else { return };
+    let warehouse = filled(&engine, "erase_class").await;
+    let keep = |texts| Layout {
+        retention: Retention { texts, ..Retention::default() },
+        ..Layout::default()
+    };
+    let ttl = "SELECT toString(countIf(create_table_query LIKE '%TTL toDateTime(log_append_at)%')) \
+               FROM system.tables WHERE database = 'erase_class'";
+    for (asked, tables) in
+        [(None, "0"), (Some(30), "3"), (Some(30), "3"), (Some(0), "0"), (Some(30), "3")]
+    {
+        migrate(&warehouse, &keep(asked)).await.unwrap();
+        assert_eq!(text(&warehouse, ttl).await, [tables], "{asked:?}");
+    }
+    warehouse.client().query("OPTIMIZE TABLE events FINAL").execute().await.unwrap();
+    let rows =
+        "SELECT toString((count(), countIf(text != ''), countIf(length(attrs) > 0))) FROM events";
+    assert_eq!(text(&warehouse, rows).await, ["(8,0,0)"]);
 }

@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Make replicated tables; needs ClickHouse Keeper.
     #[arg(long)]
     replicated: bool,
+    /// Keep what people wrote for so many days, 0 for ever; rows stay. Else as it is.
+    #[arg(long, value_name = "DAYS")]
+    keep_texts: Option<u32>,
     /// Keep events, turns and cycles for so many days, 0 for ever; else as it is.
     #[arg(long, value_name = "DAYS")]
     keep_conversations: Option<u32>,
@@ -52,6 +55,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         cluster: arguments.cluster,
         replicated: arguments.replicated,
         retention: Retention {
+            texts: arguments.keep_texts,
             conversations: arguments.keep_conversations,
             incidents: arguments.keep_incidents,
             dead_letters: arguments.keep_dead_letters,
