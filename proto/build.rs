@@ -2,12 +2,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "zhili/conversation/v1/event.proto",
     "zhili/conversation/v1/ingest.proto",
     "zhili/escalation/v1/escalation.proto",
     "zhili/log/v1/log.proto",
     "zhili/metrics/v1/metrics.proto",
+    "zhili/privacy/v1/privacy.proto",
     "zhili/scoring/v1/scoring.proto",
 ];
 

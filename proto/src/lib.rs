@@ -46,6 +46,14 @@ pub mod metrics {
     }
 }
 
+/// Privacy: erasures and holds.
+#[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
+pub mod privacy {
+    pub mod v1 {
+        package!("zhili.privacy.v1");
+    }
+}
+
 /// Scoring: assessments, facts, and the service that scores on request.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
 pub mod scoring {

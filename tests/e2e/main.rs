@@ -8,6 +8,7 @@
 
 mod clients;
 mod console;
+mod erasure;
 mod kills;
 mod members;
 mod outage;

@@ -35,6 +35,14 @@ impl Tables {
         self.text(&format!("{sql} FORMAT TSV")).await.trim().parse().unwrap()
     }
 
+    /// Runs a statement that returns nothing.
+    ///
+    /// # Panics
+    /// With the store's own words when it fails.
+    pub async fn run(&self, sql: &str) {
+        self.text(sql).await;
+    }
+
     async fn text(&self, sql: &str) -> String {
         let response = self
             .http

@@ -47,6 +47,8 @@ pub const DEAD_LETTERS: &str = "zhili.dead-letters.v1";
 
 /// Who has seen or done something that must be answered for; key tenant.
 pub const AUDIT: &str = "zhili.audit.v1";
+/// How erasures stand and who is held back from them; key erasure/id or hold/id.
+pub const ERASURES: &str = "zhili.erasures.v1";
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -68,5 +70,6 @@ pub fn all(partitions: u32) -> Vec<TopicSpec> {
         keyed(DEAD_LETTERS, days(30)),
         // Whoever looks back at a year sees the whole of it.
         keyed(AUDIT, days(400)),
+        TopicSpec { name: ERASURES, partitions: 1, cleanup: Cleanup::Compact },
     ]
 }

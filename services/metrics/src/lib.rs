@@ -5,16 +5,20 @@ mod clickhouse;
 mod console;
 mod forward;
 mod observer;
+mod privacy;
 mod questions;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use zhili_eventlog::EventLog;
+use zhili_erasure::Owner;
+use zhili_eventlog::{EventLog, system_clock};
 use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
+use zhili_proto::privacy::v1::privacy_service_server::PrivacyServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server, Sessions, Tls, together};
 use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
@@ -40,6 +44,9 @@ pub struct Config {
     pub member: String,
     /// Where escalation is, which the console's incidents come from.
     pub escalation: String,
+    /// File of the 32 bytes that receipts of erasures are signed with, the same for all replicas.
+    /// Without it nobody is erased.
+    pub receipt_key: Option<PathBuf>,
 }
 
 impl Config {
@@ -48,7 +55,8 @@ impl Config {
     /// # Errors
     /// [`Failure::Usage`] that names the setting.
     pub fn check(&self) -> Result<(), Failure> {
-        forward::Escalation::new(&self.escalation, Tls::default()).map(|_| ())
+        forward::Escalation::new(&self.escalation, Tls::default())?;
+        self.receipt_key.as_deref().map_or(Ok(()), |file| privacy::signer(file).map(|_| ()))
     }
 }
 
@@ -58,6 +66,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7403)),
             member: "metrics-0".to_owned(),
             escalation: "http://127.0.0.1:7402".to_owned(),
+            receipt_key: None,
         }
     }
 }
@@ -84,15 +93,34 @@ pub async fn serve(
     });
     let service =
         questions::Service::new(warehouse.clone(), Arc::clone(&log), Arc::clone(&observer));
+    let signer = config.receipt_key.as_deref().map(privacy::signer).transpose()?;
+    let subjects = privacy::Service::new(
+        Arc::clone(&log),
+        warehouse.clone(),
+        system_clock(),
+        signer.is_some(),
+    );
     let server = Server::default()
         .sessions(Sessions::new(context.auth.clone()))
         .open(console::routes())
         .http(questions::routes(service.clone()))
         .http(escalation.routes())
+        .http(privacy::routes(subjects.clone()))
+        .grpc(PrivacyServiceServer::new(subjects))
         .grpc(MetricsServiceServer::new(service));
     let sinks = async {
         prepare(&warehouse, &layout, &observer, &context).await?;
         let shutdown = context.shutdown.clone();
+        if let Some(signer) = signer {
+            let (log, warehouse) = (Arc::clone(&log), warehouse.clone());
+            let owner = Owner::new(log, warehouse, layout.clone(), signer, system_clock());
+            let (member, shutdown) = (config.member.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                if let Err(error) = owner.run(&member, shutdown).await {
+                    tracing::error!(%error, "erasures are not done any more, restart the service");
+                }
+            });
+        }
         let tables = Arc::new(warehouse.clone());
         let seen = Arc::clone(&observer) as _;
         run_sinks(log, tables, GROUP, &config.member, SinkOptions::default(), seen, shutdown)

@@ -112,16 +112,33 @@ impl Folder {
     /// The key of pseudonyms; made on the first start. Who has it can recognise a person, who
     /// loses it cannot join old and new data.
     pub(crate) fn ensure_key(&self) -> Result<PseudonymKey, Failure> {
-        let file = self.path.join("pseudonym.key");
+        let file = self.pseudonym_key();
         if !file.exists() {
             write_private(&file, &rand::random::<[u8; 32]>())?;
         }
-        let bytes = std::fs::read(&file)
-            .map_err(|error| Failure::Io(format!("cannot read {}: {error}", file.display())))?;
-        let key: [u8; 32] = bytes.try_into().map_err(|_| {
-            Failure::Usage(format!("{} must hold exactly 32 bytes", file.display()))
-        })?;
-        Ok(PseudonymKey::new(key))
+        read_key(&file)
+    }
+
+    /// The file of the key that receipts of erasures are signed with; made on the first start.
+    pub(crate) fn ensure_receipt_key(&self) -> Result<PathBuf, Failure> {
+        let file = self.receipt_key();
+        if !file.exists() {
+            write_private(&file, &rand::random::<[u8; 32]>())?;
+        }
+        Ok(file)
+    }
+
+    pub(crate) fn pseudonym_key(&self) -> PathBuf {
+        self.path.join("pseudonym.key")
+    }
+
+    pub(crate) fn receipt_key(&self) -> PathBuf {
+        self.path.join("receipt.key")
+    }
+
+    /// The key of pseudonyms, where there is one.
+    pub(crate) fn key(&self) -> Result<PseudonymKey, Failure> {
+        read_key(&self.pseudonym_key())
     }
 
     /// Says where the services are, until the guard is dropped.
@@ -143,6 +160,16 @@ impl Folder {
         serde_json::from_slice(&text)
             .map_err(|error| Failure::Io(format!("{}: {error}", self.running().display())))
     }
+}
+
+/// Reads a key of pseudonyms.
+pub(crate) fn read_key(file: &Path) -> Result<PseudonymKey, Failure> {
+    let bytes = std::fs::read(file)
+        .map_err(|error| Failure::Io(format!("cannot read {}: {error}", file.display())))?;
+    let key: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| Failure::Usage(format!("{} must hold exactly 32 bytes", file.display())))?;
+    Ok(PseudonymKey::new(key))
 }
 
 /// The note that a system runs here; removed with it. After a crash it stays and is wrong, which

@@ -7,6 +7,7 @@ mod config;
 mod dead_letters;
 mod doctor;
 mod duration;
+mod erase;
 mod explain;
 mod files;
 mod fold;
@@ -70,6 +71,8 @@ enum Command {
     Topics(topics::Arguments),
     /// Look at and change what is in force: who is paged, targets, phrases.
     Config(config::Arguments),
+    /// Erase a person, hold one back from it, and check receipts.
+    Erase(erase::Arguments),
     /// Bring the schema in ClickHouse up to date.
     Migrate(migrate::Arguments),
     /// Make and list tokens.
@@ -114,6 +117,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(arguments) => client::block_on(dead_letters::run(arguments)),
         Command::Topics(arguments) => client::block_on(topics::run(arguments)),
         Command::Config(arguments) => client::block_on(config::run(arguments)),
+        Command::Erase(arguments) => client::block_on(erase::run(arguments)),
         Command::Migrate(arguments) => client::block_on(migrate::run(arguments)),
         Command::Token(arguments) => token::run(arguments),
         Command::Completions { shell } => {

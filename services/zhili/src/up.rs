@@ -201,7 +201,8 @@ async fn up(
     {
         let context = context_of("metrics");
         let escalation = addresses.escalation.clone();
-        let config = zhili_metrics::Config { escalation, ..Default::default() };
+        let receipt_key = Some(folder.ensure_receipt_key()?);
+        let config = zhili_metrics::Config { escalation, receipt_key, ..Default::default() };
         let (log, warehouse) = (Arc::clone(&log), warehouse.clone());
         services.spawn(async move {
             let layout = Layout::default();

@@ -8,7 +8,7 @@ use zhili_runtime::{ErrorCode, ServiceError};
 
 use super::Service;
 
-fn caller<T>(request: &Request<T>) -> Result<Principal, ServiceError> {
+pub(crate) fn caller<T>(request: &Request<T>) -> Result<Principal, ServiceError> {
     request
         .extensions()
         .get::<Principal>()

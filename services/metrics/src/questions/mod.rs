@@ -18,6 +18,7 @@ use zhili_warehouse::{Warehouse, WarehouseError};
 
 use crate::observer::Observed;
 
+pub(crate) use grpc::caller;
 pub(crate) use http::routes;
 
 /// Questions that ClickHouse is asked at the same time; as many as a wall of screens asks, and few
