@@ -268,3 +268,67 @@ async fn who_is_held_back_is_erased_when_the_hold_is_released() {
     .await;
     assert_eq!(system.tables().number(texts).await, 8);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_forgets_who_was_erased_after_it_was_made() {
+    if !has_library("a_restored_backup_forgets") {
+        return;
+    }
+    let mut system = System::start(Options::default());
+    system.post(&history(), &[]).await.unwrap();
+    system.settle().await;
+    // So that the backup has snapshots that know the person.
+    system.stop();
+    system.up();
+    system.settle().await;
+    let made = system.run(&["backup", "before"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let before = figures(&system).await;
+    let traces = traces(&system);
+    let token = dpo(&system);
+    let receipt =
+        system.run(&["erase", "--customer", "u-gone", "--wait", "--token", &token]).stdout;
+    let receipts = system.path().join("receipts");
+    std::fs::create_dir(&receipts).unwrap();
+    std::fs::write(receipts.join("1.json"), receipt).unwrap();
+    let public_key = String::from_utf8(system.run(&["erase", "public-key"]).stdout).unwrap();
+
+    let mut restored = System::prepare(Options::default());
+    let backup = system.path().join("backups/before");
+    let key = system.path().join("pseudonym.key");
+    let port = restored.url(4).rsplit_once(':').unwrap().1.to_owned();
+    let [backup, key, receipts] = [&backup, &key, &receipts].map(|path| path.to_str().unwrap());
+    let unasked = restored.run(&["restore", backup, "--pseudonym-key", key, "--port", &port]);
+    assert_eq!(unasked.status.code(), Some(64), "without a word about receipts it is refused");
+    let output = restored.run(&[
+        "restore",
+        backup,
+        "--pseudonym-key",
+        key,
+        "--port",
+        &port,
+        "--receipts",
+        receipts,
+        "--public-key",
+        public_key.trim(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    restored.up();
+    restored.settle().await;
+    let token = dpo(&restored);
+    eventually("the erasure is made again", PATIENCE, async || {
+        let all = restored.run(&["erase", "list", "--json", "--token", &token]).stdout;
+        let erasure: Value = serde_json::from_slice(&all).unwrap();
+        (erasure["stage"] == "done").then_some(())
+    })
+    .await;
+    let found = files_that_hold(restored.path(), &traces);
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(figures(&restored).await, before);
+    // It goes on where the backup was: what is published again is known.
+    let kept: Vec<Value> = history().split_off(8);
+    restored.post(&kept, &[]).await.unwrap();
+    restored.settle().await;
+    assert_eq!(restored.tables().number("SELECT count() FROM events").await, 16);
+}

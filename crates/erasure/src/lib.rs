@@ -13,6 +13,7 @@ pub mod names;
 mod owner;
 pub mod receipt;
 pub mod register;
+pub mod restored;
 pub mod search;
 
 pub use error::ErasureError;

@@ -109,6 +109,28 @@ pub async fn traces_of(
     Ok(traces)
 }
 
+/// Pseudonyms of a tenant's customers, conversations and writing customers in the events of the
+/// log.
+///
+/// # Errors
+/// Those of [`EventLog::read`].
+pub async fn people_in_log(log: &dyn EventLog, tenant: &str) -> Result<BTreeSet<String>, LogError> {
+    let mut people = BTreeSet::new();
+    for_each(log, topics::EVENTS, |_, record| {
+        let entry = record.value.as_deref().and_then(|value| LogEntry::decode(value).ok());
+        let Some(log_entry::Entry::Event(event)) = entry.and_then(|entry| entry.entry) else {
+            return;
+        };
+        if event.tenant == tenant {
+            people.insert(event.conversation_id);
+            people.extend(event.customer.map(|customer| customer.id));
+            people.extend(event.author.map(|author| author.id));
+        }
+    })
+    .await?;
+    Ok(people)
+}
+
 /// Snapshots of folds that were taken at or before a place and still count, as `fold/partition`.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! The log holds the records of all tenants; a caller is shown those of their own. What a record
 //! tells decides which permission it needs, as it does for the services that show the same.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,11 @@ use zhili_proto::conversation::v1::{LogEntry, log_entry};
 use zhili_proto::escalation::v1 as escalation;
 use zhili_proto::log::v1::log_service_server::LogService;
 use zhili_proto::log::v1::{
-    ApplyConfigRequest, ApplyConfigResponse, DeadLetter, DeadLetterRecord, GetConfigRequest,
-    GetConfigResponse, GroupPosition, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListGroupsRequest, ListGroupsResponse, ListTopicsRequest, ListTopicsResponse, Partition,
-    ReplayDeadLettersRequest, ReplayDeadLettersResponse, ReplayResult, TailRequest, TailResponse,
-    Topic,
+    ApplyConfigRequest, ApplyConfigResponse, CopyLogRequest, CopyLogResponse, DeadLetter,
+    DeadLetterRecord, GetConfigRequest, GetConfigResponse, GroupPosition, ListDeadLettersRequest,
+    ListDeadLettersResponse, ListGroupsRequest, ListGroupsResponse, ListTopicsRequest,
+    ListTopicsResponse, Partition, ReplayDeadLettersRequest, ReplayDeadLettersResponse,
+    ReplayResult, TailRequest, TailResponse, Topic,
 };
 use zhili_proto::scoring::v1 as scoring;
 
@@ -49,6 +50,8 @@ pub struct LogReader {
     /// Held while a bundle is put in force: administrators of one process wait for each other
     /// instead of losing to each other.
     applying: Arc<Mutex<()>>,
+    /// Where copies of the log may be put, if this process can make any.
+    copies: Option<PathBuf>,
 }
 
 impl LogReader {
@@ -59,7 +62,14 @@ impl LogReader {
         partitions: u32,
         groups: impl Into<Arc<[(&'static str, &'static [&'static str])]>>,
     ) -> Self {
-        Self { log, partitions, groups: groups.into(), applying: Arc::default() }
+        Self { log, partitions, groups: groups.into(), applying: Arc::default(), copies: None }
+    }
+
+    /// Lets administrators copy the log into folders below this one.
+    #[must_use]
+    pub fn with_copies(mut self, folder: PathBuf) -> Self {
+        self.copies = Some(folder);
+        self
     }
 
     /// The audit log that is kept in it.
@@ -339,6 +349,26 @@ impl LogService for LogReader {
             results.recv().await.map(|result| (result, results))
         });
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn copy_log(
+        &self,
+        request: Request<CopyLogRequest>,
+    ) -> Result<Response<CopyLogResponse>, Status> {
+        allowed(&request, &[Permission::Config])?;
+        let refused = |message: &str| ServiceError::new(ErrorCode::Conflict, message);
+        let copies = self.copies.as_ref().ok_or_else(|| {
+            refused("this log is kept by brokers: copy it with what your Kafka has for it")
+        })?;
+        let name = request.into_inner().name;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            let message = "name: 1 to 64 letters, digits, - or _";
+            return Err(ServiceError::new(ErrorCode::Invalid, message).into());
+        }
+        let folder = copies.join(name).join("log");
+        self.log.copy_to(&folder).await.map_err(failed)?;
+        Ok(Response::new(CopyLogResponse { folder: folder.display().to_string() }))
     }
 
     async fn list_topics(

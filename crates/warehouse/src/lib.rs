@@ -3,12 +3,14 @@
 //! - [`migrate()`] brings the database to this version's schema.
 //! - [`rows`] turns records of the log into rows; pure.
 //! - [`sink`] writes them exactly once; [`audit()`] proves it, [`repair()`] fills the holes.
+//! - [`backup`] writes rows into files and reads them again.
 //! - [`erase`](mod@erase) takes a person out of the rows.
 //! - [`query`] asks the views.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
 
 mod audit;
+pub mod backup;
 mod block;
 mod client;
 mod column;

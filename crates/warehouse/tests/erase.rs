@@ -21,7 +21,7 @@ use zhili_warehouse::erase::{
     Person, conversations_of, erase, rows_of_person, shared_writers, writers_of,
 };
 use zhili_warehouse::sink::Batch;
-use zhili_warehouse::{Layout, Retention, Tables, Warehouse, migrate};
+use zhili_warehouse::{Layout, Retention, Table, Tables, Warehouse, backup, migrate};
 
 /// 2025-10-09T08:53:20Z.
 const T0: i64 = 1_760_000_000_000;
@@ -281,4 +281,24 @@ async fn what_people_wrote_is_emptied_by_its_class_and_the_rows_stay() {
     let rows =
         "SELECT toString((count(), countIf(text != ''), countIf(length(attrs) > 0))) FROM events";
     assert_eq!(text(&warehouse, rows).await, ["(8,0,0)"]);
+}
+
+#[tokio::test]
+async fn rows_come_back_from_a_backup_up_to_the_position_of_the_sink() {
+    let Some(engine) = engine("rows_come_back") else { return };
+    let warehouse = filled(&engine, "backup_from").await;
+    let folder = tempfile::tempdir().unwrap();
+    let cuts = [(TopicPartition::new(topics::SCORES, 0), 6)];
+    let parts = backup::export(&warehouse, &cuts, folder.path()).await.unwrap();
+    let events = parts.iter().find(|part| part.table == Table::Events).unwrap();
+    assert_eq!(events.rows, 6);
+    let restored = engine.warehouse("backup_to");
+    migrate(&restored, &Layout::default()).await.unwrap();
+    for part in &parts {
+        backup::import(&restored, part.table, &folder.path().join(&part.file)).await.unwrap();
+    }
+    let all = "SELECT toString(tuple(*)) FROM (SELECT * FROM turns ORDER BY fact_id)";
+    assert_eq!(text(&restored, all).await, text(&warehouse, all).await);
+    let events = "SELECT toString(count()) FROM v_events";
+    assert_eq!(text(&restored, events).await, ["6"]);
 }

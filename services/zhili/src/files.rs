@@ -128,6 +128,11 @@ impl Folder {
         Ok(file)
     }
 
+    /// Where backups are put.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.path.join("backups")
+    }
+
     pub(crate) fn pseudonym_key(&self) -> PathBuf {
         self.path.join("pseudonym.key")
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to people")]
 
 mod audit;
+mod backup;
 mod client;
 mod config;
 mod dead_letters;
@@ -15,6 +16,7 @@ mod incidents;
 mod migrate;
 mod publish;
 mod replay;
+mod restore;
 mod score;
 mod simulate;
 mod status;
@@ -71,6 +73,10 @@ enum Command {
     Topics(topics::Arguments),
     /// Look at and change what is in force: who is paged, targets, phrases.
     Config(config::Arguments),
+    /// Write log and tables of the running system into a folder.
+    Backup(backup::Arguments),
+    /// Make a new data folder of a backup, and erase again who was erased since.
+    Restore(restore::Arguments),
     /// Erase a person, hold one back from it, and check receipts.
     Erase(erase::Arguments),
     /// Bring the schema in ClickHouse up to date.
@@ -117,6 +123,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(arguments) => client::block_on(dead_letters::run(arguments)),
         Command::Topics(arguments) => client::block_on(topics::run(arguments)),
         Command::Config(arguments) => client::block_on(config::run(arguments)),
+        Command::Backup(arguments) => client::block_on(backup::run(arguments)),
+        Command::Restore(arguments) => client::block_on(restore::run(arguments)),
         Command::Erase(arguments) => client::block_on(erase::run(arguments)),
         Command::Migrate(arguments) => client::block_on(migrate::run(arguments)),
         Command::Token(arguments) => token::run(arguments),

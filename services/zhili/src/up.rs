@@ -112,7 +112,7 @@ async fn up(
         EmbeddedLog::open(&folder.log(), Arc::clone(&clock)).map_err(|error| unusable(&error))?;
     log.ensure_topics(&topics::all(PARTITIONS)).await.map_err(|error| unusable(&error))?;
     let log: Arc<dyn EventLog> = Arc::new(log);
-    let reader = LogReader::new(Arc::clone(&log), PARTITIONS, GROUPS);
+    let reader = LogReader::new(Arc::clone(&log), PARTITIONS, GROUPS).with_copies(folder.backups());
     let context = Context { log: Some(reader), ..context };
 
     // The store ends after the services that write to it.
