@@ -1,6 +1,5 @@
 //! A real ClickHouse for a test: a `zhili-store` process of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a module of a test binary")]
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -78,6 +77,7 @@ impl Engine {
     }
 
     /// Notes a token without its rows in the store's files, as a commit that fails halfway does.
+    #[allow(dead_code, reason = "not every test binary needs it")]
     pub(crate) fn plant_orphan_token(&self) {
         let folders =
             |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -95,6 +95,7 @@ impl Engine {
 
     /// Waits until the store has ended by itself and starts another at the same place; returns
     /// the code it ended with.
+    #[allow(dead_code, reason = "not every test binary needs it")]
     pub(crate) fn restart_when_ended(&mut self) -> Option<i32> {
         let code = self.child.wait().unwrap().code();
         let (child, _) = spawn(&self.program, &self.folder, &self.address).unwrap();
@@ -103,6 +104,7 @@ impl Engine {
     }
 
     /// Whether any file of the store holds one of the texts, as it is.
+    #[allow(dead_code, reason = "not every test binary needs it")]
     pub(crate) fn files_hold(&self, texts: &[&str]) -> bool {
         fn files(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
             for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
