@@ -6,6 +6,7 @@
     reason = "in a test a panic is the message, and figures are told"
 )]
 
+mod access;
 mod clients;
 mod console;
 mod erasure;
