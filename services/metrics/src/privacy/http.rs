@@ -1,20 +1,21 @@
 //! The contract over HTTP: its messages as JSON.
 
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use zhili_proto::privacy::v1 as proto;
 use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use super::Service;
 
-pub(crate) fn routes(service: Service) -> Router {
-    Router::new()
-        .route("/v1/erasures", get(list).post(erase))
-        .route("/v1/erasures/{id}", get(one))
-        .route("/v1/holds", get(holds).post(hold))
-        .route("/v1/holds/{target}", post(release))
+pub(crate) fn routes(service: Service) -> Routes {
+    Routes::default()
+        .get("/v1/erasures", list)
+        .post("/v1/erasures", erase)
+        .get("/v1/erasures/{id}", one)
+        .get("/v1/holds", holds)
+        .post("/v1/holds", hold)
+        .post("/v1/holds/{target}", release)
         .with_state(service)
 }
 
