@@ -228,7 +228,8 @@ pub(crate) struct Deadlines {
     pub(crate) silence_told: bool,
     /// The question that waits was told.
     pub(crate) question_told: bool,
-    /// What an answer that was sent in time may take back, besides missed targets of replies.
+    /// What an answer that was sent in time may take back, besides missed targets of replies: the
+    /// latest of it.
     pub(crate) told: Vec<ToldAlarm>,
     /// Warnings of the first reply so far.
     pub(crate) frt_warnings: u32,
@@ -241,6 +242,8 @@ pub(crate) struct Deadlines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ToldAlarm {
     pub(crate) due: Due,
+    /// What waited was sent then: an answer sent before says nothing of it.
+    pub(crate) since_ms: i64,
     pub(crate) effective_ms: i64,
     pub(crate) turn: u32,
     pub(crate) ordinal: u32,

@@ -52,6 +52,11 @@ impl Silences {
         self.last.is_none_or(|last| sent_ms >= last.sent_ms)
     }
 
+    /// When the latest message was sent.
+    pub(crate) fn since(&self) -> Option<i64> {
+        self.last.map(|last| last.sent_ms)
+    }
+
     /// Counts the stretch until now if it is long; says whether it was the agent's.
     pub(crate) fn end(&mut self, at_ms: i64, waits: bool) -> Option<bool> {
         let time_ms = at_ms.saturating_sub(self.last?.sent_ms);

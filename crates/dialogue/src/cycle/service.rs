@@ -7,7 +7,7 @@ use crate::output::{Sla, SlaState};
 use crate::policy::Terms;
 use crate::turn::{Nrt, Turn};
 
-/// Alarms of one wait that an answer may take back.
+/// Alarms of a cycle that an answer may take back, the latest of them.
 const TOLD_KEPT: usize = 16;
 
 /// A deadline that has passed.
@@ -134,13 +134,15 @@ impl Cycle {
         self.take_back(Due::Resolution, Told::Breach, 0, told.saturating_sub(1));
     }
 
-    /// Takes back the warnings and waits that were told after `sent_ms`, when an answer was sent.
+    /// Takes back the warnings and waits that an answer sent at `sent_ms` ended before they were
+    /// told.
     pub(super) fn take_back_told(&mut self, sent_ms: i64) {
         let Some(deadlines) = &mut self.deadlines else { return };
-        // What was told before stays, and nothing sent later than this says anything of it.
-        let told = std::mem::take(&mut deadlines.told);
-        for alarm in told.into_iter().filter(|alarm| sent_ms <= alarm.effective_ms) {
-            self.take_back(alarm.due, Told::Warning, alarm.turn, alarm.ordinal);
+        let is_answered =
+            |alarm: &mut ToldAlarm| (alarm.since_ms..=alarm.effective_ms).contains(&sent_ms);
+        for alarm in deadlines.told.extract_if(.., is_answered) {
+            let ToldAlarm { due, turn, ordinal, .. } = alarm;
+            self.taken_back.push(TakenBack { due, told: Told::Warning, turn, ordinal });
         }
     }
 
@@ -175,17 +177,25 @@ impl Cycle {
         let waits = self.open.is_some();
         let (mut turn, mut ordinal, mut told) = (0, 0, Told::Breach);
         let mut message = self.open.as_ref().and_then(|turn| turn.messages.first());
+        let reopened_ms = self.reopened.then_some(self.started_ms);
+        let mut since_ms = message.map(|message| message.sent_ms);
         match due {
-            Due::Frt => told = deadline::fire(deadlines.frt.as_mut()?),
+            Due::Frt => {
+                told = deadline::fire(deadlines.frt.as_mut()?);
+                // Any reply since is the first one, also to thanks.
+                since_ms = reopened_ms.into_iter().chain(self.first_customer_ms).min();
+            }
             Due::Resolution => told = deadline::fire(deadlines.resolution.as_mut()?.clock_mut()),
             Due::Question => {
                 deadlines.question_told = true;
                 let open = self.open.as_ref()?;
                 (turn, message) = (open.number, open.question());
+                since_ms = message.map(|message| message.sent_ms);
             }
             Due::Silence => {
                 deadlines.silence_told = true;
                 ordinal = self.silences.tell();
+                since_ms = self.silences.since();
             }
             Due::Nrt => {}
         }
@@ -208,8 +218,12 @@ impl Cycle {
             Due::Silence => waits,
             Due::Resolution => false,
         };
-        if is_of_wait && deadlines.told.len() < TOLD_KEPT {
-            deadlines.told.push(ToldAlarm { due, effective_ms, turn, ordinal });
+        if is_of_wait {
+            if deadlines.told.len() == TOLD_KEPT {
+                deadlines.told.remove(0);
+            }
+            let since_ms = since_ms.unwrap_or(i64::MIN);
+            deadlines.told.push(ToldAlarm { due, since_ms, effective_ms, turn, ordinal });
         }
         Some(Alarm { due, told, turn, event_id, ordinal, waits })
     }
