@@ -159,6 +159,7 @@ fn marks(draw: &mut Draw) -> Marks<'static> {
         impolite: draw.happens(4),
         topic: draw.one(&["", "", "refund", "delivery late", "质量"]),
         promises: if draw.happens(8) { vec![Promise { kind, due }] } else { Vec::new() },
+        print: None,
         urgent: urgent.then_some(Urgent { category, probability: 0.75 }),
         forbidden,
         rules: if urgent || forbidden { vec!["rule-1", "rule-2"] } else { Vec::new() },

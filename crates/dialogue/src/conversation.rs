@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::{Book, TermsRef};
 use crate::cycle::{Asks, Cycle, End, Verdict};
 use crate::deadline::{Due, Told};
-use crate::event::{Event, EventKind, Part, Role, Status, UrgentCategory};
+use crate::event::{Event, EventKind, Part, Role, Status, Subtype, UrgentCategory};
 use crate::ledger::{Ledger, Made, Maker, Outcome, Passed, PromiseState};
 use crate::output::{FactBody, Family, Output, Severity, Signal, SignalKind};
 use crate::place::Place;
@@ -331,6 +331,7 @@ impl Conversation {
                     historical: at.historical,
                 };
                 let before = self.verdicts(at.sent_ms);
+                self.work(event, reply);
                 let mut was_asked = false;
                 self.in_every_cycle(at.sent_ms, book, out, |cycle, state| {
                     was_asked |= cycle.human(reply, book.terms(cycle.terms), state);
@@ -413,6 +414,20 @@ impl Conversation {
         let mut slots = Vec::new();
         self.ended[index].hear_late(said, &event.marks, at.place, &mut |slot| slots.push(slot));
         Some((index, slots))
+    }
+
+    /// Counts an agent's message as work, where it belongs.
+    fn work(&mut self, event: &Event<'_>, message: Human<'_>) {
+        let Some(author) = event.author else { return };
+        let places = &self.identity.places;
+        let is_template = author.subtype == Subtype::Template;
+        let is_of = |place: u32| places[place as usize].agent() == author.id;
+        let sent_ms = message.sent_ms;
+        let open = self.open.as_deref_mut().filter(|cycle| sent_ms >= cycle.started_ms);
+        let ended = self.ended.iter_mut().rev().find(|cycle| cycle.held(sent_ms));
+        if let Some(cycle) = open.or(ended) {
+            cycle.work(message, &event.marks, is_template, is_of);
+        }
     }
 
     /// What an agent promises, in the open cycle or outside of it.
@@ -508,7 +523,7 @@ impl Conversation {
                 };
                 out.push(identity.slot(cycle.id(), Settled { revision, ..slot }));
             }
-            if before.session != after.session
+            if (before.session, before.stints) != (after.session.clone(), after.stints)
                 && let Some(end) = &mut cycle.end
             {
                 end.sessions += 1;

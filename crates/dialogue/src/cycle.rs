@@ -18,6 +18,7 @@ use crate::output::{self, CycleBusiness, SlaState};
 use crate::policy::Terms;
 use crate::silence::{Silences, Speaker};
 use crate::slots::{Said, Settled, Slots};
+use crate::stint::{Stint, Stints, Work};
 use crate::turn::{Answer, Human, Message, Nrt, Split, Turn, TurnStatement};
 
 /// Hand-offs that a cycle remembers, latest first to stay. More than a handful means a loop
@@ -44,6 +45,7 @@ pub(crate) struct Cycle {
     slots: Slots,
     mood: Mood,
     care: Care,
+    stints: Stints,
     reopened: bool,
     first_customer_ms: Option<i64>,
     /// Ascending.
@@ -122,6 +124,7 @@ pub(crate) struct Verdict {
     pub(crate) session: output::Session,
     /// Slots that were settled by the end.
     pub(crate) slots: Vec<Settled>,
+    pub(crate) stints: Stints,
 }
 
 /// What of an open cycle is news as soon as it changes; the rest is stated when it ends.
@@ -156,6 +159,7 @@ impl Cycle {
             slots: Slots::default(),
             mood: Mood::default(),
             care: Care::default(),
+            stints: Stints::default(),
             reopened,
             first_customer_ms: None,
             handoffs: Vec::new(),
@@ -557,7 +561,7 @@ impl Cycle {
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let end = self.end?;
         let slots = self.slots.end(end.at_ms, end.resolved);
-        Some(Verdict { session: self.session(end.broken > 0), slots })
+        Some(Verdict { session: self.session(end.broken > 0), slots, stints: self.stints.clone() })
     }
 
     /// The slots that nothing will say any more when the cycle ends.
@@ -587,7 +591,37 @@ impl Cycle {
             started_ms: self.started_ms,
             mood: self.mood.state(),
             care: self.care.state(ending),
+            stints: Vec::new(),
         }
+    }
+
+    pub(crate) fn stints(&self) -> impl Iterator<Item = &Stint> {
+        self.stints.iter()
+    }
+
+    /// A person speaks to the customer, before anything else is made of it. What comes late is no
+    /// work of its own: the time until a later message was counted.
+    pub(crate) fn work(
+        &mut self,
+        message: Human<'_>,
+        marks: &Marks<'_>,
+        is_template: bool,
+        is_of: impl Fn(u32) -> bool,
+    ) {
+        let before_ms = self.silences.since().filter(|_| self.end.is_none());
+        let says_something = message.substantive && !marks.thanks_or_farewell_only;
+        let says_to_it = marks.question.is_some()
+            || [Act::Advice, Act::Promise, Act::Apology, Act::Empathy, Act::OwnFault]
+                .into_iter()
+                .any(|act| marks.acts.contains(act));
+        let is_wanted = self.open.as_ref().is_some_and(|turn| turn.demands());
+        let work = Work {
+            place: message.place,
+            since_ms: before_ms.map_or(0, |before_ms| message.sent_ms.saturating_sub(before_ms)),
+            print: marks.print.filter(|_| says_something),
+            ignores: is_template && is_wanted && says_something && !says_to_it,
+        };
+        self.stints.work(work, is_of);
     }
 
     pub(crate) fn headline(&self, terms: Option<&Terms>) -> Headline {
@@ -671,6 +705,7 @@ impl Cycle {
         replies.into_iter().flatten().all(|reply| reply.place < places)
             && self.end.is_none_or(|end| end.place < places)
             && self.slots.is_consistent(places)
+            && self.stints.is_consistent(places)
             && (self.open.is_none() || self.unanswered > 0)
             && self.settled.is_consistent(places)
             && self.open.as_ref().is_none_or(|turn| turn.is_consistent(places))

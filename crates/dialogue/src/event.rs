@@ -1,5 +1,7 @@
 //! What the fold reads of an event: identity, author, times and the engine's marks; never text.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// One event of a conversation as the fold sees it.
@@ -156,6 +158,9 @@ pub struct Marks<'a> {
     pub thanks_or_farewell_only: bool,
     /// What the text does.
     pub acts: Acts,
+    /// Equal for two texts of the conversation that say the same but for digits, signs and case.
+    /// Of an agent; `None` for what is too short to be told from others.
+    pub print: Option<NonZeroU32>,
     /// How it asks, if it asks something.
     pub question: Option<QuestionKind>,
     /// Of a customer.

@@ -61,6 +61,7 @@ mod silence;
 mod slots;
 mod snapshot;
 mod statement;
+mod stint;
 mod timers;
 mod turn;
 
@@ -77,7 +78,7 @@ pub use mood::MoodStatement;
 pub use output::{
     Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output,
     Promise as PromiseFact, Recontact, Session, Severity, Signal, SignalKind, Silences, Sla,
-    SlaState, Slot, Turn, TurnBusiness,
+    SlaState, Slot, Stint, Turn, TurnBusiness,
 };
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};

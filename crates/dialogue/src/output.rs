@@ -85,6 +85,23 @@ pub struct Session {
     pub mood: MoodStatement,
     /// The agents' care.
     pub care: CareStatement,
+    /// What each agent did in it, in the order of their first messages; of the first 16.
+    pub stints: Vec<Stint>,
+}
+
+/// One agent's part in a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stint {
+    /// Pseudonym of the agent.
+    pub agent: String,
+    /// Messages to the customer.
+    pub messages: u32,
+    /// `aht.v1`: time at work in milliseconds, from whatever was said before each of these messages
+    /// to the message, five minutes at most.
+    pub active_ms: i64,
+    /// `mechanical.v1`: messages that say again what the agent said before, and saved texts that say
+    /// nothing to what the customer wants.
+    pub mechanical: u32,
 }
 
 /// A standard phrase that was due, stated once it is settled whether it was said.

@@ -13,7 +13,7 @@ use crate::partition::{Partition, Slots};
 const MAGIC: [u8; 4] = *b"ZDLG";
 
 /// Changes whenever the layout of the state or the meaning of a field does.
-const VERSION: u16 = 7;
+const VERSION: u16 = 8;
 
 /// Why a snapshot cannot be used; replay the log instead.
 #[derive(Debug, thiserror::Error)]

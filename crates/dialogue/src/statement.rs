@@ -203,9 +203,16 @@ impl Identity {
         &self,
         cycle: &Cycle,
         revision: u32,
-        session: output::Session,
+        mut session: output::Session,
         place: u32,
     ) -> Output {
+        let stints = cycle.stints().map(|stint| output::Stint {
+            agent: self.places[stint.place as usize].agent().to_string(),
+            messages: stint.messages,
+            active_ms: stint.active_ms,
+            mechanical: stint.mechanical,
+        });
+        session.stints = stints.collect();
         Output::Fact(self.fact(
             format!("{}/{:016x}/s", self.id, cycle.key),
             revision,

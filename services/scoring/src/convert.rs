@@ -1,6 +1,7 @@
 //! Between the contract's types and those of the pure crates. Nothing else knows both.
 
 mod many;
+mod print;
 
 use zhili_dialogue as dialogue;
 use zhili_proto::conversation::v1 as conversation;
@@ -258,6 +259,8 @@ fn marks(assessment: &tone::Assessment) -> dialogue::Marks<'_> {
         greeting_only: assessment.is_greeting_only(),
         holding_only: assessment.is_holding_only(),
         acts: assessment.acts.iter().filter_map(act).collect(),
+        // Of the text itself, which is not here.
+        print: None,
         question: assessment.question.map(|kind| match kind {
             tone::QuestionKind::Open => dialogue::QuestionKind::Open,
             tone::QuestionKind::Closed => dialogue::QuestionKind::Closed,
@@ -309,6 +312,8 @@ pub(crate) fn dialogue_event<'a>(
         EventType::Typing | EventType::Unspecified => return None,
     };
     let sent_ms = event.sent_at.as_ref().and_then(zhili_proto::millis)?;
+    let author = event.author.as_ref().and_then(author);
+    let by_agent = author.is_some_and(|author| author.role == dialogue::Role::Agent);
     Some(dialogue::Event {
         tenant: &event.tenant,
         source: &event.source,
@@ -316,7 +321,7 @@ pub(crate) fn dialogue_event<'a>(
         conversation_id: &event.conversation_id,
         kind,
         sent_ms,
-        author: event.author.as_ref().and_then(author),
+        author,
         private: event.private,
         mode: match event.mode() {
             conversation::event::Mode::Backfill => dialogue::Mode::Backfill,
@@ -327,7 +332,10 @@ pub(crate) fn dialogue_event<'a>(
         team: &event.team,
         customer: event.customer.as_ref().map_or("", |customer| &customer.id),
         fingerprint: fingerprint(event),
-        marks: assessment.map(marks).unwrap_or_default(),
+        marks: dialogue::Marks {
+            print: by_agent.then(|| print::print(&event.conversation_id, &event.text)).flatten(),
+            ..assessment.map(marks).unwrap_or_default()
+        },
     })
 }
 
@@ -484,6 +492,16 @@ fn session(session: dialogue::Session) -> scoring::Session {
         closed_questions: care.closed_questions,
         clarifying_questions: care.clarifying_questions,
         follow_up_questions: care.follow_up_questions,
+        stints: session
+            .stints
+            .into_iter()
+            .map(|stint| scoring::Stint {
+                agent: stint.agent,
+                messages: stint.messages,
+                active_ms: stint.active_ms,
+                mechanical: stint.mechanical,
+            })
+            .collect(),
     }
 }
 

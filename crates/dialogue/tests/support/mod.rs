@@ -6,6 +6,7 @@
 pub(crate) mod random;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde_json::{Map, Value, json};
 use zhili_dialogue::{
@@ -276,6 +277,10 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         marks.sentiment = Some(Sentiment { label, thousandths });
     }
     marks.promises.extend(fields.get("promises").map(promise));
+    marks.print = fields.get("words").map(|words| {
+        let words = words.as_u64().and_then(|words| u32::try_from(words).ok());
+        words.and_then(NonZeroU32::new).expect("a number from 1")
+    });
     let mut acts = Vec::new();
     for says in fields.get("says").and_then(Value::as_array).into_iter().flatten() {
         match says.as_str().expect("a string") {
@@ -444,6 +449,9 @@ pub(crate) fn describe(fact: &Fact) -> Map<String, Value> {
                 "empathy100": care.empathy100,
                 "follow_up_questions": care.follow_up_questions,
                 "first_is_holding": care.first_is_holding,
+                "active": session.stints.iter().map(|it| it.active_ms as f64 / 1000.0).collect::<Vec<_>>(),
+                "agents": session.stints.iter().map(|it| it.agent.as_str()).collect::<Vec<_>>(),
+                "mechanical": session.stints.iter().map(|it| it.mechanical).collect::<Vec<_>>(),
                 "agent_messages": care.messages,
                 "revision": fact.revision,
             })

@@ -1,5 +1,7 @@
 //! Random logs: several conversations with late, duplicate, edited and backfilled events.
 
+use std::num::NonZeroU32;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zhili_dialogue::{
@@ -97,6 +99,7 @@ fn marks() -> impl Strategy<Value = Marks<'static>> {
         } else {
             Vec::new()
         },
+        print: NonZeroU32::new(u32::from(set >> 13)),
         urgent: (mark == 4).then_some(Urgent { category: None, probability: 0.75 }),
         forbidden: mark == 5,
         rules: if mark == 4 || mark == 5 { vec!["rule"] } else { Vec::new() },

@@ -238,6 +238,11 @@ pub(super) struct SessionLine {
     empathy100: Option<f64>,
     #[serde(rename = "questions.v1")]
     questions: Questions,
+    /// By agent.
+    #[serde(rename = "aht.v1")]
+    active: BTreeMap<String, Seconds>,
+    #[serde(rename = "mechanical.v1")]
+    mechanical: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -408,6 +413,16 @@ impl Line {
                 clarifying: care.clarifying_questions,
                 follow_up: care.follow_up_questions,
             },
+            active: session
+                .stints
+                .iter()
+                .map(|stint| (stint.agent.clone(), Seconds(Some(stint.active_ms))))
+                .collect(),
+            mechanical: session
+                .stints
+                .iter()
+                .map(|stint| (stint.agent.clone(), stint.mechanical))
+                .collect(),
         }))
     }
 
