@@ -6,6 +6,7 @@
 //! - [`backup`] writes rows into files and reads them again.
 //! - [`erase`](mod@erase) takes a person out of the rows.
 //! - [`query`] asks the views.
+//! - [`bring_in()`] takes scores of people from outside.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
 
@@ -19,6 +20,7 @@ mod error;
 mod migrate;
 pub mod query;
 pub mod rows;
+mod scores;
 pub mod sink;
 mod table;
 
@@ -30,4 +32,5 @@ pub use error::{SinkError, WarehouseError};
 pub use migrate::{
     DEDUPLICATION_WINDOW, INSERTS_PER_SECOND, Layout, Migrated, Retention, check_windows, migrate,
 };
+pub use scores::{OutsideScore, bring_in};
 pub use table::{Identity, Origin, RowKey, Table};

@@ -15,6 +15,9 @@ pub const DEDUPLICATION_WINDOW: u64 = 10_000;
 /// Most INSERTs per second that one table sees from all sinks together.
 pub const INSERTS_PER_SECOND: f64 = 4.0;
 
+/// The table that no topic feeds.
+const OUTSIDE_SCORES: &str = "outside_scores";
+
 /// How the schema is laid out where it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
@@ -40,6 +43,8 @@ pub struct Retention {
     pub incidents: Option<u32>,
     /// Dead letters.
     pub dead_letters: Option<u32>,
+    /// Scores of people by exams and reviews, after they were brought in.
+    pub scores: Option<u32>,
 }
 
 impl Retention {
@@ -82,6 +87,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_views",
     3 "0003_facts",
     4 "0004_recontacts",
+    5 "0005_care",
 };
 
 impl Migration {
@@ -308,8 +314,10 @@ async fn retain_texts(warehouse: &Warehouse, layout: &Layout) -> Result<(), Ware
 async fn retain(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseError> {
     let database = warehouse.database();
     let on_cluster = layout.on_cluster();
-    for table in Table::ALL {
-        let Some(days) = layout.retention.days(table) else {
+    let fed = Table::ALL.map(|table| (table.name(), "log_append_at", layout.retention.days(table)));
+    let brought_in = (OUTSIDE_SCORES, "brought_at", layout.retention.scores);
+    for (table, since, days) in fed.into_iter().chain([brought_in]) {
+        let Some(days) = days else {
             continue;
         };
         let engine = engine_of(warehouse, table).await?;
@@ -317,7 +325,7 @@ async fn retain(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseE
             0 if engine.contains(" TTL ") => "REMOVE TTL".to_owned(),
             0 => continue,
             days if engine.contains(&format!("toIntervalDay({days})")) => continue,
-            days => format!("MODIFY TTL toDateTime(log_append_at) + toIntervalDay({days})"),
+            days => format!("MODIFY TTL toDateTime({since}) + toIntervalDay({days})"),
         };
         warehouse
             .execute(
@@ -329,7 +337,7 @@ async fn retain(warehouse: &Warehouse, layout: &Layout) -> Result<(), WarehouseE
     Ok(())
 }
 
-async fn engine_of(warehouse: &Warehouse, table: Table) -> Result<String, WarehouseError> {
+async fn engine_of(warehouse: &Warehouse, table: &str) -> Result<String, WarehouseError> {
     let query = warehouse
         .client()
         .query(
@@ -337,7 +345,7 @@ async fn engine_of(warehouse: &Warehouse, table: Table) -> Result<String, Wareho
              WHERE database = {database:String} AND name = {table:String}",
         )
         .param("database", warehouse.database())
-        .param("table", table.name());
+        .param("table", table);
     let engine: Option<String> =
         warehouse.run(&format!("look at table {table}"), query.fetch_optional()).await?;
     engine.ok_or_else(|| WarehouseError::Refused {
@@ -361,7 +369,7 @@ fn needed_window() -> u64 {
 pub async fn check_windows(warehouse: &Warehouse) -> Result<(), WarehouseError> {
     let needed = needed_window();
     for table in Table::ALL {
-        let engine = engine_of(warehouse, table).await?;
+        let engine = engine_of(warehouse, table.name()).await?;
         let actual = window(&engine);
         if actual < needed {
             return Err(WarehouseError::WindowTooSmall { table, actual, needed });

@@ -367,7 +367,10 @@ async fn migrations_are_applied_once_and_a_changed_one_is_refused() {
     let warehouse = engine.warehouse("migrations");
     let layout = Layout::default();
     let first = migrate(&warehouse, &layout).await.unwrap();
-    assert_eq!(first.applied, ["0001_tables", "0002_views", "0003_facts", "0004_recontacts"]);
+    assert_eq!(
+        first.applied,
+        ["0001_tables", "0002_views", "0003_facts", "0004_recontacts", "0005_care"]
+    );
     let again = migrate(&warehouse, &layout).await.unwrap();
     assert!(again.applied.is_empty());
     assert_eq!(again.version, first.version);

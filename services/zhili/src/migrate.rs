@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Keep dead letters for so many days, 0 for ever; else as it is.
     #[arg(long, value_name = "DAYS")]
     keep_dead_letters: Option<u32>,
+    /// Keep scores of exams and reviews for so many days, 0 for ever; else as it is.
+    #[arg(long, value_name = "DAYS")]
+    keep_scores: Option<u32>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -59,6 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             conversations: arguments.keep_conversations,
             incidents: arguments.keep_incidents,
             dead_letters: arguments.keep_dead_letters,
+            scores: arguments.keep_scores,
         },
     };
     let failed = |error: zhili_warehouse::WarehouseError| {

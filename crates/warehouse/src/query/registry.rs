@@ -169,6 +169,26 @@ impl Dimension {
     }
 }
 
+/// Events of the range, each once. Not through `v_events`, which has to read all that a tenant
+/// has to be sure that an event is its first.
+macro_rules! events_of_range {
+    () => {
+        "(SELECT * FROM events FINAL \
+         WHERE tenant = {tenant:String} \
+         AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)"
+    };
+}
+
+/// What people among the agents say to customers: what a machine says, or one agent to another, is
+/// not the agent's manner.
+macro_rules! said_by_people {
+    () => {
+        "type = 'message' AND role = 'agent' AND NOT private AND subtype NOT IN ('auto', 'ai')"
+    };
+}
+
 /// Where values are: rows with a tenant, a time and a conversation.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -194,6 +214,8 @@ const PHRASES: &[Dimension] = &[
 ];
 const NO_AGENT: &[Dimension] = &[Dimension::Channel, Dimension::Queue, Dimension::Team];
 const TEAM_ONLY: &[Dimension] = &[Dimension::Team];
+const AGENT_AND_TEAM: &[Dimension] = &[Dimension::Agent, Dimension::Team];
+const NO_CHANNEL: &[Dimension] = &[Dimension::Agent, Dimension::Queue, Dimension::Team];
 
 const TURNS: Source = Source {
     rows: "v_turns",
@@ -212,20 +234,71 @@ const SLOTS: Source = Source {
 const PROMISES: Source =
     Source { rows: "v_promises", time: "made_at", event: "made_event_id", agent: "agent" };
 const RECONTACTS: Source = Source { rows: "v_recontacts", time: "at", event: "''", agent: "agent" };
+const STINTS: Source = Source { rows: "v_stints", time: "at", event: "''", agent: "agent" };
+
+/// Messages of people among the agents, with the turns of each agent that were open then. Not
+/// through `v_concurrency`, which has to read all that a tenant has. A turn that began more than a
+/// week before the range counts no more.
+const CONCURRENCY: Source = Source {
+    rows: concat!(
+        "(SELECT * FROM (SELECT *, \
+         sum(step) OVER (PARTITION BY agent ORDER BY at, rank \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS open_turns \
+         FROM ( \
+         SELECT tenant, conversation_id, event_id, least(sent_at, accepted_at) AS at, \
+         author AS agent, channel, queue, team, 1 AS rank, toInt64(0) AS step FROM ",
+        events_of_range!(),
+        " WHERE ",
+        said_by_people!(),
+        " UNION ALL \
+         SELECT tenant, '' AS conversation_id, '' AS event_id, change.1 AS at, agent, \
+         '' AS channel, '' AS queue, '' AS team, change.2 AS rank, change.3 AS step \
+         FROM ( \
+         SELECT t.tenant AS tenant, t.agent AS agent, \
+         if(t.rt_first_unanswered_ms IS NULL, c.ended_at, fromUnixTimestamp64Milli( \
+         toUnixTimestamp64Milli(t.started_at) + t.rt_first_unanswered_ms, 'UTC')) AS until, \
+         arrayJoin([(t.started_at, 0, toInt64(1)), (assumeNotNull(until), 2, toInt64(-1))]) AS change \
+         FROM (SELECT * FROM v_turns \
+         WHERE tenant = {tenant:String} AND agent != '' \
+         AND at >= fromUnixTimestamp64Milli({from:Int64} - 604800000, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS t \
+         LEFT JOIN (SELECT fact_id, ended_at FROM v_sessions \
+         WHERE tenant = {tenant:String} \
+         AND at >= fromUnixTimestamp64Milli({from:Int64} - 1209600000, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS c \
+         ON c.fact_id = replaceRegexpOne(t.fact_id, '/t[0-9]+$', '') \
+         WHERE until IS NOT NULL))) WHERE rank = 1)"
+    ),
+    time: "at",
+    event: "event_id",
+    agent: "agent",
+};
+/// Scores that somebody brought in.
+const OUTSIDE: Source =
+    Source { rows: "v_outside_scores", time: "at", event: "''", agent: "agent" };
 const INCIDENTS: Source =
     Source { rows: "v_incidents", time: "triggered_at", event: "''", agent: "''" };
 
-/// Events of the range, each once. Not through `v_events`, which has to read all that a tenant
-/// has to be sure that an event is its first.
-const EVENTS: Source = Source {
-    rows: "(SELECT * FROM events FINAL \
-         WHERE tenant = {tenant:String} \
-         AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
-         AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)",
-    time: "sent_at",
-    event: "event_id",
-    agent: "author",
+const EVENTS: Source =
+    Source { rows: events_of_range!(), time: "sent_at", event: "event_id", agent: "author" };
+
+/// How the politeness of an agent's conversations of one day spreads, where there are two.
+const SPREADS: Source = Source {
+    rows: concat!(
+        "(SELECT tenant, agent, team, min(at) AS at, any(conversation_id) AS conversation_id, \
+         stddevSamp(manner) / avg(manner) AS spread FROM ( \
+         SELECT tenant, author AS agent, team, conversation_id, \
+         toDate(sent_at, {zone:String}) AS day, min(sent_at) AS at, avg(politeness_score) AS manner \
+         FROM ",
+        events_of_range!(),
+        " WHERE politeness_score IS NOT NULL AND ",
+        said_by_people!(),
+        " GROUP BY tenant, agent, team, conversation_id, day) \
+         GROUP BY tenant, agent, team, day HAVING count() > 1 AND avg(manner) > 0)"
+    ),
+    time: "at",
+    event: "''",
+    agent: "agent",
 };
 
 /// Ended sessions in which a phrase was due. A session counts by its start, and its phrases come
@@ -292,6 +365,16 @@ impl Metric {
 
     const fn beside(self, benchmarks: &'static [Benchmark]) -> Self {
         Self { benchmarks, ..self }
+    }
+
+    const fn brought_in(self, filter: &'static str) -> Self {
+        self.score("value", 0.0, 100.0).counting(filter).by(NO_CHANNEL)
+    }
+
+    /// Its values are brought in from outside, and are 0 to 100.
+    #[must_use]
+    pub fn is_brought_in(&self) -> bool {
+        self.source.rows == OUTSIDE.rows
     }
 
     /// Every metric.
@@ -421,8 +504,6 @@ const METRICS: &[Metric] =
                 reference(0.88, "S3: with smart service"),
                 reference(0.61, "S3: before it"),
             ]),
-        // Of people and to the customer: what a machine says, or one agent to another, is not the
-        // agent's manner.
         Metric::new(
             "politeness.v1",
             "Politeness of the messages that people among the agents sent to customers.",
@@ -430,6 +511,22 @@ const METRICS: &[Metric] =
         )
         .score("politeness_score", 0.0, 100.0)
         .counting("type = 'message' AND NOT private AND subtype NOT IN ('auto', 'ai')"),
+        Metric::new(
+            "forbidden.v1",
+            "Share of messages by people among the agents that hold wording which is never acceptable.",
+            EVENTS,
+        )
+        .rate("forbidden")
+        .counting(said_by_people!())
+        .lower(),
+        Metric::new(
+            "spread.v1",
+            "How unevenly polite an agent is from one conversation of a day to the other.",
+            SPREADS,
+        )
+        .score("spread", 0.0, 1.0)
+        .lower()
+        .by(AGENT_AND_TEAM),
         Metric::new("sentiment.v1", "Sentiment of the customers' messages as first sent.", EVENTS)
             .score("sentiment_value", -1.0, 1.0)
             .counting("type = 'message' AND NOT private")
@@ -464,6 +561,13 @@ const METRICS: &[Metric] =
         .rate("present")
         .by(PHRASES)
         .beside(&[target(0.95, "S0: standard phrases in at least 95 %")]),
+        Metric::new(
+            "phrase.coverage.professional.v1",
+            "phrase.coverage.v1: of the professional level, advice where something was asked.",
+            SLOTS,
+        )
+        .rate("present")
+        .counting("level = 'professional'"),
         Metric::new(
             "phrase.compliance.v1",
             "Share of ended sessions in which every phrase that was due was said in time.",
@@ -502,6 +606,40 @@ const METRICS: &[Metric] =
             .count("soothing", Better::Higher),
         Metric::new("promise.v1", "Share of promises kept, of those kept or broken.", PROMISES)
             .rate("multiIf(state = 'kept', 1, state = 'broken', 0, NULL)"),
+        Metric::new("aht.v1", "Time at work of an agent in an ended session.", STINTS)
+            .milliseconds("active_ms")
+            .mean(),
+        Metric::new("aht.wall.v1", "Ended sessions from their begin to their end.", SESSIONS)
+            .milliseconds("toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at)")
+            .mean()
+            .counting("NOT provisional"),
+        Metric::new(
+            "concurrency.v1",
+            "Turns of an agent that were open at each of the agent's messages.",
+            CONCURRENCY,
+        )
+        .count("open_turns", Better::Lower),
+        Metric::new(
+            "mechanical.v1",
+            "Share of an agent's sessions with a reply said again or one that says nothing to the question.",
+            STINTS,
+        )
+        .rate("mechanical > 0")
+        .lower(),
+        Metric::new("exam.v1", "Scores of exams, as they were brought in.", OUTSIDE)
+            .brought_in("metric = 'exam.v1'"),
+        Metric::new(
+            "review.personal.v1",
+            "Reviewers' scores of how personal the service is, as they were brought in.",
+            OUTSIDE,
+        )
+        .brought_in("metric = 'review.personal.v1'"),
+        Metric::new(
+            "review.accuracy.v1",
+            "Reviewers' scores of how right the answers are, as they were brought in.",
+            OUTSIDE,
+        )
+        .brought_in("metric = 'review.accuracy.v1'"),
         Metric::new("mtta.v1", "Incident triggered to acknowledged.", INCIDENTS)
             .milliseconds("mtta_ms")
             .by(TEAM_ONLY),

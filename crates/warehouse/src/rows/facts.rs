@@ -131,6 +131,10 @@ table_row! {
         closed_questions: u32,
         clarifying_questions: u32,
         follow_up_questions: u32,
+        stint_agents: Vec<String>,
+        stint_messages: Vec<u32>,
+        stint_active_ms: Vec<i64>,
+        stint_mechanical: Vec<u32>,
     }
 }
 
@@ -380,6 +384,10 @@ pub(super) fn row(fact: Fact, origin: &Origin) -> Result<Row, Poison> {
             closed_questions: session.closed_questions,
             clarifying_questions: session.clarifying_questions,
             follow_up_questions: session.follow_up_questions,
+            stint_messages: session.stints.iter().map(|stint| stint.messages).collect(),
+            stint_active_ms: session.stints.iter().map(|stint| stint.active_ms).collect(),
+            stint_mechanical: session.stints.iter().map(|stint| stint.mechanical).collect(),
+            stint_agents: session.stints.into_iter().map(|stint| stint.agent).collect(),
         }))),
         Some(fact::Fact::Slot(slot)) => Ok(Row::Slot(Box::new(SlotRow {
             precedence,
