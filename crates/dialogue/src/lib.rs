@@ -84,6 +84,8 @@ pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};
 pub use profile::{Measured, Profile, Run};
 pub use pulse::{Count, Dimensions, Pulse, PulsePolicy};
-pub use scorecard::{DimensionScore, Name, Scorecard, ScorecardError, Scores};
+pub use scorecard::{
+    DimensionScore, Fatal, IndicatorScore, Name, Scorecard, ScorecardError, Scores,
+};
 pub use slots::SlotKind;
 pub use snapshot::{Frozen, SnapshotError};

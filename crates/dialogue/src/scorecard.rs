@@ -53,14 +53,6 @@ struct Indicator {
     full: f64,
 }
 
-/// A value that makes the whole 0.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fatal {
-    metric: String,
-    above: f64,
-}
-
 /// Why a scorecard is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScorecardError {
@@ -107,8 +99,33 @@ pub struct DimensionScore {
     pub weight: f64,
     /// 0 to 100; `None` is not measured.
     pub score: Option<f64>,
-    /// Metric and points of each indicator, `None` what was not measured.
-    pub indicators: Vec<(String, Option<f64>)>,
+    /// In the scorecard's order.
+    pub indicators: Vec<IndicatorScore>,
+}
+
+/// What an indicator comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndicatorScore {
+    /// Its metric.
+    pub metric: String,
+    /// Its weight in the dimension.
+    pub weight: f64,
+    /// Value of the metric that earns 0 points.
+    pub zero: f64,
+    /// Value of the metric that earns 100 points.
+    pub full: f64,
+    /// 0 to 100; `None` is not measured.
+    pub points: Option<f64>,
+}
+
+/// A value of a metric that makes the whole 0.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fatal {
+    /// The metric.
+    pub metric: String,
+    /// What it must not be above.
+    pub above: f64,
 }
 
 impl Scorecard {
@@ -145,7 +162,12 @@ impl Scorecard {
         &self.file.source
     }
 
-    /// Metrics that it looks at, each once.
+    /// Values that make the whole 0.
+    pub fn fatal(&self) -> &[Fatal] {
+        &self.file.fatal
+    }
+
+    /// Metrics that it looks at, in its order; a fatal one may be an indicator too.
     pub fn metrics(&self) -> impl Iterator<Item = &str> {
         let indicators = self.file.dimensions.iter().flat_map(|dimension| &dimension.indicators);
         let indicators = indicators.map(|indicator| indicator.metric.as_str());
@@ -224,10 +246,18 @@ impl Dimension {
             let value = value(&indicator.metric).filter(|value| value.is_finite())?;
             Some((100.0 * (value - zero) / (full - zero)).clamp(0.0, 100.0))
         };
-        let indicators: Vec<_> =
-            self.indicators.iter().map(|it| (it.metric.clone(), points(it))).collect();
-        let weights = self.indicators.iter().map(|indicator| indicator.weight);
-        let weighed = weights.zip(indicators.iter().map(|(_, points)| *points));
+        let indicators: Vec<IndicatorScore> = self
+            .indicators
+            .iter()
+            .map(|it| IndicatorScore {
+                metric: it.metric.clone(),
+                weight: it.weight,
+                zero: it.zero,
+                full: it.full,
+                points: points(it),
+            })
+            .collect();
+        let weighed = indicators.iter().map(|it| (it.weight, it.points));
         DimensionScore {
             key: self.key.clone(),
             name: self.name.clone(),

@@ -24,9 +24,10 @@ use zhili_eventlog::{EventLog, NewRecord, TopicPartition, topics};
 use zhili_metrics::{Config, GROUP, serve};
 use zhili_proto::metrics::v1::metrics_service_client::MetricsServiceClient;
 use zhili_proto::metrics::v1::{
-    AuditRequest, CompareRequest, GetConversationRequest, GetDistributionRequest,
-    GetSummaryRequest, GetWallRequest, ListIncidentEventsRequest, ListMetricsRequest,
-    ListObservationsRequest, QueryRequest, RankRequest,
+    AuditRequest, BringInScoresRequest, CompareRequest, Filter, GetConversationRequest,
+    GetDistributionRequest, GetScorecardRequest, GetScorecardResponse, GetSummaryRequest,
+    GetWallRequest, ListIncidentEventsRequest, ListMetricsRequest, ListObservationsRequest,
+    OutsideScore, QueryRequest, RankRequest, ScorecardIndicator,
 };
 use zhili_proto::scoring::v1::{Fact, Turn, fact};
 use zhili_proto::timestamp;
@@ -227,6 +228,11 @@ async fn each_role_may_ask_what_the_role_table_says() {
         let expected = if incidents { Code::NotFound } else { Code::PermissionDenied };
         assert_eq!(code(client.list_incident_events(happened).await), expected, "{role:?}");
         assert_eq!(code(client.audit(audit).await), granted(runs_the_log), "{role:?}");
+        let card = client.get_scorecard(scorecard(None)).await;
+        assert_eq!(code(card), granted(aggregates), "{role:?}");
+        let brings_in = matches!(role, Role::Qa | Role::Admin);
+        let brought = client.bring_in_scores(BringInScoresRequest::default()).await;
+        assert_eq!(code(brought), granted(brings_in), "{role:?}");
 
         let granted = |may: bool| if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
         let summary = service.get("shop", role, "/v1/summary").await;
@@ -285,6 +291,7 @@ async fn every_operation_of_the_document_is_served_and_problems_say_what_to_do()
             let path = path
                 .replace("{metric_id}", "art.v1")
                 .replace("{conversation_id}", "c1")
+                .replace("{scorecard_id}", "scorecard.v1")
                 .replace("{incident_id}", "i1");
             assert!(!path.contains('{'), "{told} has a parameter that this test does not know");
             // A publisher may ask nothing, and is told so by what is there.
@@ -296,7 +303,7 @@ async fn every_operation_of_the_document_is_served_and_problems_say_what_to_do()
             operations += 1;
         }
     }
-    assert!(operations >= 11, "{operations}");
+    assert!(operations >= 13, "{operations}");
 
     let problem = async |path: &str, body: serde_json::Value| {
         let answer = service.post("shop", Role::Qa, path, body).await;
@@ -349,6 +356,115 @@ async fn every_operation_of_the_document_is_served_and_problems_say_what_to_do()
         let (got, detail) = problem(path, body).await;
         assert!(got == status && detail.contains(words), "{path}: {got} {detail}");
     }
+    service.stop().await;
+}
+
+fn scorecard(agent: Option<&str>) -> GetScorecardRequest {
+    GetScorecardRequest {
+        scorecard_id: "scorecard.v1".into(),
+        from: sentiment().from,
+        to: sentiment().to,
+        filter: Some(Filter { agent: agent.map(str::to_owned), ..Filter::default() }),
+        ..GetScorecardRequest::default()
+    }
+}
+
+fn exam(score_id: &str, agent: &str, value: f64) -> OutsideScore {
+    OutsideScore {
+        score_id: score_id.into(),
+        metric_id: "exam.v1".into(),
+        agent: agent.into(),
+        at: Some(timestamp(now_ms())),
+        value,
+        ..OutsideScore::default()
+    }
+}
+
+fn indicator<'a>(card: &'a GetScorecardResponse, metric_id: &str) -> &'a ScorecardIndicator {
+    let mut indicators = card.dimensions.iter().flat_map(|dimension| &dimension.indicators);
+    indicators.find(|indicator| indicator.metric_id == metric_id).unwrap()
+}
+
+/// Turns answered by `a1` of a tenant, each after so many milliseconds.
+async fn answered(service: &Running, tenant: &str, waits_ms: &[i64]) {
+    for (n, wait_ms) in waits_ms.iter().enumerate() {
+        let statement = format!(
+            "INSERT INTO turns (tenant, conversation_id, fact_id, at, agent, started_at, \
+             rt_human_ms, log_append_at) \
+             SELECT '{tenant}', 'c', 'f{n}', now64(3), 'a1', now64(3), {wait_ms}, now64(3)"
+        );
+        service.warehouse.client().query(&statement).execute().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scorecard_weighs_what_was_measured_of_one_tenant_and_says_what_was_not() {
+    let Some(service) = Running::start("scorecard").await else { return };
+    // Means of 315 s and of 30 s: half of the points, and all of them.
+    answered(&service, "shop", &[30_000, 600_000]).await;
+    answered(&service, "other", &[30_000]).await;
+    let bring = async |tenant, score: OutsideScore| {
+        let mut client = service.client(tenant, Role::Qa).await;
+        let request = BringInScoresRequest { scores: vec![score] };
+        client.bring_in_scores(request).await.unwrap().into_inner().accepted
+    };
+    assert_eq!(bring("shop", exam("q1", "a1", 60.0)).await, 1);
+    assert_eq!(bring("other", exam("q1", "a1", 10.0)).await, 1);
+    let card = async |tenant, agent| {
+        let mut client = service.client(tenant, Role::Analyst).await;
+        client.get_scorecard(scorecard(agent)).await.unwrap().into_inner()
+    };
+
+    let shop = card("shop", Some("a1")).await;
+    assert_eq!((shop.scorecard_id.as_str(), shop.version), ("scorecard.v1", 2));
+    assert_eq!(shop.dimensions.len(), 7);
+    let response = indicator(&shop, "art.v1");
+    assert_eq!((response.points, response.not_measured.as_str()), (Some(50.0), ""));
+    assert_eq!(response.figure.as_ref().map(|figure| figure.n), Some(2));
+    assert_eq!(indicator(&shop, "exam.v1").points, Some(60.0));
+    let rating = indicator(&shop, "csat.v1");
+    assert_eq!(rating.points, None);
+    assert!(rating.not_measured.contains("cannot be split by agent"), "{}", rating.not_measured);
+    assert_eq!(indicator(&shop, "resolved.v1").not_measured, "nothing was observed");
+    // Knowledge weighs 15 and efficiency 15: 60 and 50 points.
+    assert_eq!(shop.total, Some(55.0));
+    // Two thirds of either, of 100.
+    assert!((shop.measured - 0.2).abs() < 1e-9, "{}", shop.measured);
+    assert!(!shop.fatal[0].happened);
+    assert_eq!(shop.fatal[0].not_measured, "nothing was observed");
+
+    let other = card("other", Some("a1")).await;
+    assert_eq!(indicator(&other, "art.v1").points, Some(100.0));
+    assert_eq!(indicator(&other, "exam.v1").points, Some(10.0));
+
+    // A score of the same identity replaces it, and a withdrawn one counts no more.
+    bring("shop", exam("q1", "a1", 80.0)).await;
+    assert_eq!(indicator(&card("shop", None).await, "exam.v1").points, Some(80.0));
+    bring("shop", OutsideScore { withdrawn: true, ..exam("q1", "a1", 80.0) }).await;
+    assert_eq!(indicator(&card("shop", None).await, "exam.v1").points, None);
+    assert_eq!(indicator(&card("other", None).await, "exam.v1").points, Some(10.0));
+
+    let forbidden = "INSERT INTO events (tenant, source, event_id, conversation_id, type, sent_at, \
+         role, author, forbidden, log_append_at) VALUES \
+         ('shop', 'desk', 'rude', 'c1', 'message', now64(3), 'agent', 'a1', true, now64(3))";
+    service.warehouse.client().query(forbidden).execute().await.unwrap();
+    let fatal = card("shop", Some("a1")).await;
+    assert_eq!((fatal.total, fatal.fatal[0].happened), (Some(0.0), true));
+    assert_eq!(card("other", Some("a1")).await.fatal[0].figure.as_ref().unwrap().n, 0);
+
+    // The same over HTTP.
+    let range = serde_json::json!({
+        "from": "2020-01-01T00:00:00Z", "to": "2020-02-01T00:00:00Z", "filter": {"queue": "vip"}
+    });
+    let asked = service.post("shop", Role::Qa, "/v1/scorecards/scorecard.v1:query", range.clone());
+    let asked: serde_json::Value = asked.await.json().await.unwrap();
+    assert_eq!(asked["dimensions"].as_array().unwrap().len(), 7);
+    assert_eq!(asked["total"], serde_json::Value::Null, "nothing was measured then");
+    let unknown = service.post("shop", Role::Qa, "/v1/scorecards/other.v1:query", range).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    let refused = serde_json::json!({"scores": [{"score_id": "q2", "metric_id": "art.v1"}]});
+    let refused = service.post("shop", Role::Admin, "/v1/scores", refused).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     service.stop().await;
 }
 

@@ -16,16 +16,16 @@ use super::{Service, failed, invalid};
 const DEFAULT_LIMIT: u32 = 100;
 
 /// What every question about a metric names.
-struct About<'a> {
-    metric_id: &'a str,
-    from: Option<&'a Timestamp>,
-    to: Option<&'a Timestamp>,
-    filter: Option<proto::Filter>,
-    zone: &'a str,
+pub(super) struct About<'a> {
+    pub(super) metric_id: &'a str,
+    pub(super) from: Option<&'a Timestamp>,
+    pub(super) to: Option<&'a Timestamp>,
+    pub(super) filter: Option<proto::Filter>,
+    pub(super) zone: &'a str,
 }
 
 impl About<'_> {
-    fn scope(self) -> Result<Scope, ServiceError> {
+    pub(super) fn scope(self) -> Result<Scope, ServiceError> {
         let metric = Metric::from_id(self.metric_id).map_err(failed)?;
         let from_ms = millis("from", self.from)?;
         let to_ms = millis("to", self.to)?;

@@ -98,6 +98,22 @@ impl MetricsService for Service {
         Ok(Response::new(Service::list_incident_events(self, &caller, id).await?))
     }
 
+    async fn get_scorecard(
+        &self,
+        request: Request<proto::GetScorecardRequest>,
+    ) -> Result<Response<proto::GetScorecardResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::get_scorecard(self, &caller, request.into_inner()).await?))
+    }
+
+    async fn bring_in_scores(
+        &self,
+        request: Request<proto::BringInScoresRequest>,
+    ) -> Result<Response<proto::BringInScoresResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::bring_in_scores(self, &caller, request.into_inner()).await?))
+    }
+
     async fn audit(
         &self,
         request: Request<proto::AuditRequest>,

@@ -12,8 +12,8 @@ use zhili_runtime::{ErrorCode, Routes, ServiceError};
 use super::openapi::{Documented, of};
 use super::{Service, invalid};
 
-/// A question with every filter is a hundredth of it.
-const MOST_BYTES: usize = 64 << 10;
+/// A thousand scores with long names; a question with every filter is a thousandth of it.
+const MOST_BYTES: usize = 1 << 20;
 
 /// All routes, and the document that describes them.
 pub(crate) fn routes(service: Service) -> Routes {
@@ -30,6 +30,12 @@ pub(crate) fn routes(service: Service) -> Routes {
                 of("ListObservations", "/v1/metrics/{metric_id}:observations"),
             ],
         )
+        .post(
+            "/v1/scorecards/{question}",
+            scorecard,
+            &[of("GetScorecard", "/v1/scorecards/{scorecard_id}:query")],
+        )
+        .post("/v1/scores", scores, &[of("BringInScores", "/v1/scores")])
         .get("/v1/wall", wall, &[of("GetWall", "/v1/wall")])
         .get("/v1/summary", summary, &[of("GetSummary", "/v1/summary")])
         .post("/v1/audit", audit, &[of("Audit", "/v1/audit")])
@@ -126,6 +132,31 @@ async fn summary(
     Extension(caller): Caller,
 ) -> Result<Json<proto::GetSummaryResponse>, ServiceError> {
     service.get_summary(&caller, proto::GetSummaryRequest::default()).await.map(Json)
+}
+
+async fn scorecard(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    Path(question): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::GetScorecardResponse>, ServiceError> {
+    let body = body.map_err(|error| unreadable(&error))?;
+    let scorecard_id = question.strip_suffix(":query").ok_or_else(|| {
+        let message = "POST to /v1/scorecards/{scorecard id}:query";
+        ServiceError::new(ErrorCode::NotFound, message)
+    })?;
+    let scorecard_id = scorecard_id.to_owned();
+    let request = proto::GetScorecardRequest { scorecard_id, ..parse(&body)? };
+    service.get_scorecard(&caller, request).await.map(Json)
+}
+
+async fn scores(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::BringInScoresResponse>, ServiceError> {
+    let request = parse(&body.map_err(|error| unreadable(&error))?)?;
+    service.bring_in_scores(&caller, request).await.map(Json)
 }
 
 async fn audit(

@@ -7,6 +7,7 @@ mod grpc;
 mod http;
 mod openapi;
 mod overview;
+mod scorecards;
 
 use std::sync::Arc;
 use std::time::Duration;
