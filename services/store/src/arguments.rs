@@ -19,7 +19,7 @@ pub struct StoreArguments {
     /// Let `--listen` be an address that other machines reach.
     #[arg(long)]
     pub allow_remote: bool,
-    /// The one user.
+    /// The user who may do everything.
     #[arg(long, default_value = "default")]
     pub user: String,
     /// File that holds the user's key; else the key is taken from `ZHILI_STORE_KEY`.

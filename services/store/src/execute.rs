@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::chdb::{Connection, Counts, Engine};
 use crate::exception::{Code, Exception};
 use crate::format::{Joining, joining, without_header};
+use crate::reader::Reader;
 use crate::request::Pieces;
 use crate::sql::{self, Statement};
 
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) default_format: Option<String>,
     /// A GET may read only.
     pub(crate) read_only: bool,
+    /// Whose rows are shown, when not everybody's.
+    pub(crate) reader: Option<Reader>,
     pub(crate) wait_for_end: bool,
 }
 
@@ -111,8 +114,18 @@ fn execute(engine: &Engine, job: Job, outlet: &mut Outlet) -> Result<(), Stop> {
         Statement::Insert { head, .. } => &job.text[head.clone()],
         Statement::Select { .. } | Statement::Other { .. } => &job.text,
     })?;
-    apply(&mut connection, &job)?;
-    admit(&mut connection, sql, &statement)?;
+    if let Some(reader) = &job.reader {
+        admit(&mut connection, sql, &statement)?;
+        let canonical = render(&mut connection, sql)?;
+        Reader::admit(&mut connection, &statement, &job.settings, &canonical)?;
+        let limits = reader.settings(&mut connection)?;
+        apply(&mut connection, &job)?;
+        // After this nothing can be set any more.
+        set(&mut connection, limits.iter().map(|(name, value)| (*name, value.as_str())))?;
+    } else {
+        apply(&mut connection, &job)?;
+        admit(&mut connection, sql, &statement)?;
+    }
     if carries_token(sql, &job.settings) {
         outlet.on_failure = Ended::WithTokenGiven;
     }
@@ -195,7 +208,7 @@ fn apply(connection: &mut Connection, job: &Job) -> Result<(), Exception> {
     if let Some(database) = &job.database {
         connection.query(&format!("USE {}", quoted(database, '`')), "Null", &[])?;
     }
-    if job.read_only {
+    if job.read_only && job.reader.is_none() {
         // 2: reads only, yet settings within the statement may change.
         set(connection, [("readonly", "2")])?;
     }

@@ -30,6 +30,7 @@ use crate::exception::{Code, Exception};
 use crate::execute::{Answer, Ended, Head, Job, run};
 use crate::format::media_type;
 use crate::limits::Limits;
+use crate::reader::Reader;
 use crate::request::{Parameters, Pieces};
 use crate::{Key, StoreConfig};
 
@@ -157,7 +158,7 @@ impl Facade {
     ) -> Result<Response, Exception> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        self.authenticate(&parameters, &parts.headers)?;
+        let reader = self.authenticate(&parameters, &parts.headers)?;
         let read_only = match parts.method {
             Method::POST | Method::PUT => false,
             Method::GET | Method::HEAD => true,
@@ -222,6 +223,7 @@ impl Facade {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             read_only,
+            reader,
             wait_for_end: parameters.is_on("wait_end_of_query"),
         };
 
@@ -280,12 +282,20 @@ impl Facade {
         self.unsound.check()
     }
 
-    fn authenticate(&self, parameters: &Parameters, headers: &HeaderMap) -> Result<(), Exception> {
+    /// Lets in whoever has the store's key, and as a reader whoever has one's.
+    fn authenticate(
+        &self,
+        parameters: &Parameters,
+        headers: &HeaderMap,
+    ) -> Result<Option<Reader>, Exception> {
         let given = parameters.credentials(headers);
         let user = given.user.as_bytes().ct_eq(self.user.as_bytes());
         let key = given.key.as_bytes().ct_eq(self.key.as_bytes());
         if bool::from(user & key) {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Some(reader) = Reader::recognise(&given.user, &given.key, &self.key) {
+            return Ok(Some(reader));
         }
         let code =
             if given.key.is_empty() { Code::RequiredPassword } else { Code::AuthenticationFailed };

@@ -16,6 +16,7 @@
 //! - Every output format. Results stream in `RowBinary`, `RowBinaryWithNamesAndTypes`,
 //!   `Native`, `JSONEachRow`, `TabSeparated` and `CSV`; others are sent whole.
 //! - Settings and `param_x` in the URL; they hold for the one request.
+//! - Users `reader_TENANT` see the rows of one tenant, and only read.
 //! - User and key by `X-ClickHouse-User`/`-Key`, Basic authorization or parameters.
 //! - `X-ClickHouse-Summary`, `-Format`, `-Timezone`, `-Query-Id`, `-Exception-Code`; an error
 //!   within a result stands between tags named by `-Exception-Tag`, then the connection breaks.
@@ -48,6 +49,7 @@ mod http;
 mod library;
 mod limits;
 mod parent;
+mod reader;
 mod request;
 mod sql;
 
@@ -65,6 +67,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use crate::arguments::StoreArguments;
 pub use crate::library::{LIBCHDB_VERSION, MissingLibrary, cached as cached_library};
 pub use crate::limits::Limits;
+pub use crate::reader::{reader_key, reader_name};
 
 use crate::chdb::{Engine, LoadError};
 use crate::folder::DataFolder;
@@ -78,7 +81,7 @@ pub struct StoreConfig {
     pub listen: SocketAddr,
     /// Whether `listen` may be an address that other machines reach.
     pub allow_remote: bool,
-    /// The one user.
+    /// The user who may do everything.
     pub user: String,
     /// The user's key.
     pub key: Key,

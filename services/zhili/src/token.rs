@@ -12,6 +12,7 @@ use zhili_runtime::auth::{
     Permission, Role, Tenant, TokenRecord, add_token, last_used, list_tokens, new_token,
     remove_token,
 };
+use zhili_store::{Key, reader_key, reader_name};
 
 use crate::client::{print, print_json};
 use crate::duration::Length;
@@ -50,6 +51,12 @@ enum Action {
         /// One JSON object a token.
         #[arg(long)]
         json: bool,
+    },
+    /// Print user and key of the store with which dashboards read the rows of one tenant.
+    Reader {
+        /// Whose rows.
+        #[arg(long, default_value = "default")]
+        tenant: String,
     },
     /// Remove a token; it is refused from now on.
     Revoke {
@@ -145,6 +152,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 }
             }
             Ok(())
+        }
+        Action::Reader { tenant } => {
+            let tenant = Tenant::try_from(tenant).map_err(Failure::Usage)?;
+            // The key of the store of `zhili up`.
+            let key = Key::new(folder.token()?.expose())
+                .map_err(|error| Failure::Usage(error.to_string()))?;
+            let (user, key) = (reader_name(tenant.as_str()), reader_key(&key, tenant.as_str()));
+            print(&format!("{user} {key}\n"))
         }
         Action::Revoke { name } => {
             if remove_token(&folder.tokens(), &name)? {
