@@ -106,6 +106,24 @@ async fn beyond_the_budget_a_call_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
+async fn beyond_its_quota_a_call_is_refused_with_a_hint_and_a_stream_is_slowed_down() {
+    let config = Config { tenant_events_per_s: 10, ..Config::default() };
+    let service = Running::with(config).await;
+    let mut client = service.client().await;
+    let events = |from: usize| (from..from + 15).map(|n| event(&format!("m-{n}"), "c-1")).collect();
+    client.publish(batch(events(0))).await.unwrap();
+    let status = client.publish(batch(events(15))).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let hint: u64 = pushback(&status).unwrap().parse().unwrap();
+    assert!((1..=500).contains(&hint), "{hint} ms");
+
+    let batches = stream::iter([PublishStreamRequest { events: events(15) }]);
+    let mut answers = client.publish_stream(batches).await.unwrap().into_inner();
+    assert_eq!(answers.message().await.unwrap().unwrap().accepted, 15);
+    assert!(answers.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_log_that_fails_is_unavailable_with_a_hint() {
     let service = Running::start().await;
     let mut client = service.client().await;

@@ -252,6 +252,19 @@ async fn beyond_the_budget_publishers_are_told_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_has_used_up_its_quota_is_told_when_to_come_again() {
+    let config = Config { tenant_events_per_s: 2, ..Config::default() };
+    let service = Running::with(config).await;
+    let many: Vec<Value> = (0..4).map(|n| message(&format!("m-{n}"), "c-1")).collect();
+    let first = service.post(JSON, json!(many).to_string()).await;
+    let second = service.post(JSON, message("m-9", "c-1").to_string()).await;
+    assert_eq!((first.status, second.status), (200, 429));
+    assert!(second.head.contains("retry-after: 1"), "{}", second.head);
+    assert!(second.body.contains("2 events a second"), "{}", second.body);
+    service.metric("zhili_ingest_requests_refused_total{reason=\"quota\"} 1").await;
+}
+
+#[tokio::test]
 async fn a_log_that_fails_makes_the_service_unready_until_it_takes_events_again() {
     let service = Running::start().await;
     let body = message("m-1", "c-1").to_string();
