@@ -254,6 +254,7 @@ impl Owner {
                 topics::INCIDENTS,
                 topics::DEAD_LETTERS,
                 topics::SNAPSHOTS,
+                topics::AUDIT,
             ] {
                 for place in self.partitions(topic).await? {
                     let end = self.log.bounds(&place).await?.end;

@@ -11,7 +11,7 @@ use crate::names::Names;
 
 /// Topics in which a person may stand: all but that of erasures themselves, which names whom it is
 /// about until it is done.
-pub const TOPICS: [&str; 10] = [
+pub const TOPICS: [&str; 11] = [
     topics::EVENTS,
     topics::SCORES,
     topics::FACTS,
@@ -22,6 +22,8 @@ pub const TOPICS: [&str; 10] = [
     topics::SNAPSHOTS,
     topics::CONFIG,
     topics::DEAD_LETTERS,
+    // Who has looked at their conversations.
+    topics::AUDIT,
 ];
 
 /// Where records of a person stop being theirs to erase: the first offset of each partition that

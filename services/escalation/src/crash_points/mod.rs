@@ -163,7 +163,7 @@ fn replay(records: &[Record], bundles: &Bundles) -> (Vec<NewRecord>, Incidents) 
                 let bundle = bundles.get(&marker.bundle).unwrap();
                 fold.configure(now_ms, &marker, &bundle, &mut outputs).unwrap();
             }
-            Entry::Erasure(erasure) => fold.erase(now_ms, &erasure),
+            Entry::Erasure(erasure) => fold.erase(now_ms, &erasure, &mut outputs),
             Entry::Marker(_) | Entry::Tick { .. } => {}
         }
     }

@@ -59,6 +59,10 @@ impl Service {
         caller: &Principal,
         request: proto::EraseRequest,
     ) -> Result<proto::EraseResponse, ServiceError> {
+        // The id says in the audit log which erasure it was; a name would have to be erased there.
+        let erasure_id = new_id("era");
+        let what = if request.dry_run { "dry run" } else { erasure_id.as_str() };
+        caller.does(Permission::Erase, what);
         caller.require(Permission::Erase)?;
         let tenant = caller.tenant.as_str();
         let (who, _) = named(request.subject.as_ref())?;
@@ -72,7 +76,7 @@ impl Service {
             return Err(ServiceError::new(ErrorCode::Unavailable, message));
         }
         let erasure = proto::Erasure {
-            erasure_id: new_id("era"),
+            erasure_id,
             tenant: tenant.to_owned(),
             stage: Stage::Requested.into(),
             requested_by: caller.name.clone(),
@@ -124,10 +128,12 @@ impl Service {
         caller: &Principal,
         request: proto::HoldRequest,
     ) -> Result<proto::HoldResponse, ServiceError> {
+        let hold_id = new_id("hold");
+        caller.does(Permission::Erase, hold_id.as_str());
         caller.require(Permission::Erase)?;
         let (_, subject) = named(request.subject.as_ref())?;
         let hold = proto::Hold {
-            hold_id: new_id("hold"),
+            hold_id,
             tenant: caller.tenant.as_str().to_owned(),
             subject,
             reason: reason(request.reason)?,
@@ -144,6 +150,7 @@ impl Service {
         caller: &Principal,
         id: &str,
     ) -> Result<proto::ReleaseResponse, ServiceError> {
+        caller.does(Permission::Erase, id);
         let holds = self.list_holds(caller).await?.holds;
         let mut hold = holds.into_iter().find(|hold| hold.hold_id == id).ok_or_else(|| {
             ServiceError::new(ErrorCode::NotFound, format!("there is no hold {id}"))
