@@ -389,7 +389,7 @@ fn fetched_libchdb() -> Result<(), String> {
 }
 
 /// A program of the workspace, brought up to date, with none of our own variables.
-fn command(program: &str) -> Command {
+pub(crate) fn command(program: &str) -> Command {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let folder = BUILT.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
@@ -418,7 +418,7 @@ fn command(program: &str) -> Command {
 }
 
 /// A port with enough free ones behind it, below those that the system hands out by itself.
-fn free_base() -> u16 {
+pub(crate) fn free_base() -> u16 {
     let mut random = StdRng::seed_from_u64(u64::from(std::process::id()));
     loop {
         let base: u16 = random.random_range(15_000..30_000);

@@ -14,4 +14,5 @@ mod kills;
 mod members;
 mod outage;
 mod published;
+mod relentless;
 mod trace;
