@@ -85,11 +85,19 @@ impl Tracked {
         let cause = Cause::of(command);
         match &command.action {
             Action::Acknowledge => {
+                let news = self.incident.owner.is_empty();
                 self.acknowledge(&command.actor, context.now_ms);
+                if news {
+                    self.tell(Reason::Acknowledged, context);
+                }
                 self.emit(EventKind::Acknowledged, cause, context);
             }
             Action::Snooze(until) => {
+                let news = self.incident.owner.is_empty();
                 self.snooze(&command.actor, *until, context.now_ms);
+                if news {
+                    self.tell(Reason::Acknowledged, context);
+                }
                 self.emit(EventKind::Snoozed, cause, context);
             }
             Action::Reassign(to) => {
@@ -100,6 +108,7 @@ impl Tracked {
             Action::MarkFalsePositive => self.mark(cause, context),
             Action::Resolve => {
                 self.resolve(Resolution::Resolved, context.now_ms);
+                self.tell(Reason::Resolved, context);
                 self.emit(EventKind::Resolved, cause, context);
             }
             Action::Redeliver(page_id) => {
@@ -189,6 +198,7 @@ impl Tracked {
     fn mark(&mut self, cause: Cause, context: &mut Context<'_>) {
         if self.incident.is_open() {
             self.resolve(Resolution::FalsePositive, context.now_ms);
+            self.tell(Reason::Resolved, context);
             let Cause { actor, note, .. } = &cause;
             let resolved = Cause { actor: actor.clone(), note: note.clone(), ..Cause::default() };
             self.emit(EventKind::Resolved, resolved, context);

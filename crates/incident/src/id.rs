@@ -119,6 +119,12 @@ impl PageId {
         ))
     }
 
+    /// Of what tells a destination what an incident of this version has become.
+    pub(crate) fn of_news(incident: IncidentId, version: u64, destination: &str) -> Self {
+        let parts = [&incident.0[..], &version.to_le_bytes(), destination.as_bytes()];
+        Self(digest("news", &parts))
+    }
+
     /// Of a page that a command sends once more: another one than that of the page, which its
     /// receiver would take for a copy, and the same however often the command is repeated.
     pub(crate) fn again(self, command_id: &str) -> Self {

@@ -44,6 +44,9 @@
 //! incidents of which nobody has been told; a page for which there is no room waits, and goes
 //! together with the next one to its destination.
 //!
+//! PagerDuty keeps incidents of its own: when somebody acknowledges or snoozes one that it was
+//! paged about, or the incident is over, it is told ([`Reason::is_news`]).
+//!
 //! A person can have a page that has come to its end sent once more ([`Action::Redeliver`]).
 //!
 //! # Use
@@ -84,6 +87,7 @@ mod incident;
 mod index;
 mod lifecycle;
 mod matcher;
+mod news;
 mod pace;
 mod page;
 mod partition;

@@ -136,9 +136,18 @@ pub enum Reason {
     /// The team can be reached since the last change of its configuration, or all destinations
     /// of the policy before are gone.
     Reconfigured,
+    /// Somebody answers for the incident; only programs that keep incidents of their own are told.
+    Acknowledged,
+    /// The incident is over; only such programs are told.
+    Resolved,
 }
 
 impl Reason {
+    /// Whether nobody is to do anything: it tells what has become of the incident.
+    pub fn is_news(self) -> bool {
+        matches!(self, Self::Acknowledged | Self::Resolved)
+    }
+
     /// The name used on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -154,6 +163,8 @@ impl Reason {
             Self::Reassigned => "reassigned",
             Self::EscalatedNow => "escalated_now",
             Self::Reconfigured => "reconfigured",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
         }
     }
 }
@@ -312,6 +323,12 @@ impl Page {
     /// No attempt is under way and none follows.
     pub fn is_settled(&self) -> bool {
         matches!(self.state, PageState::Delivered | PageState::Failed | PageState::Cancelled)
+    }
+
+    /// Whether the policy calls somebody with it. Another one repeats a page because a person wants
+    /// it, or tells what has become of the incident.
+    pub fn is_of_policy(&self) -> bool {
+        self.redelivery_of.is_none() && !self.reason.is_news()
     }
 
     /// The attempt that a claim would have to name now.

@@ -197,7 +197,7 @@ impl Tracked {
             .pages
             .iter()
             .filter(|page| page.pass == incident.pass && page.step == incident.step)
-            .filter(|page| page.channel != Channel::Watch && page.redelivery_of.is_none())
+            .filter(|page| page.channel != Channel::Watch && page.is_of_policy())
             .peekable();
         pages.peek().is_some()
             && pages.all(|page| page.state == PageState::Failed || page.stop == Some(Stop::Quiet))
@@ -209,7 +209,7 @@ impl Tracked {
     pub(crate) fn leave_failed_step(&mut self, page_id: PageId, context: &mut Context<'_>) {
         let incident = &self.incident;
         let current = incident.page(page_id).is_some_and(|page| {
-            page.redelivery_of.is_none() && page.pass == incident.pass && page.step == incident.step
+            page.is_of_policy() && page.pass == incident.pass && page.step == incident.step
         });
         let has_next = (incident.step as usize) + 1 < incident.policy.steps.len();
         if incident.state != State::Triggered

@@ -226,6 +226,8 @@ impl Card {
                 "escalated"
             }
             Reason::Fallback => "exhausted",
+            Reason::Acknowledged => "acknowledged",
+            Reason::Resolved => "resolved",
         }
     }
 

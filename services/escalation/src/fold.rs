@@ -11,7 +11,7 @@ use zhili_state::Parts;
 use crate::{bundle, convert};
 
 /// Version of everything that incidents and their events depend on besides the records.
-const ENGINE: &str = "11";
+const ENGINE: &str = "12";
 
 /// The incidents of one partition of `zhili.escalation.v1`.
 #[derive(Clone, Debug, Default)]

@@ -10,6 +10,7 @@ mod desk;
 mod forgetting;
 mod handling;
 mod incidents;
+mod news;
 mod on_call;
 mod pacing;
 mod paging;

@@ -141,7 +141,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|ms| Op::Wait { ms }),
         1 => prop::sample::select(vec![SPRING, AUTUMN]).prop_map(|at_ms| Op::ClockChange { at_ms }),
         6 => Just(Op::Due),
-        1 => (0..10_u8).prop_map(|nth| Op::Configure { nth }),
+        1 => (0..11_u8).prop_map(|nth| Op::Configure { nth }),
         2 => (0..12_u8, 0..4_u8, any::<bool>(), 0..200_000_i64, 0..400_000_i64).prop_map(
             |(id, conversation, maintenance, in_ms, ms)| Op::Silence {
                 id, conversation, maintenance, in_ms, ms
@@ -185,6 +185,12 @@ fn configuration(nth: u8) -> Config {
             }}}"#,
         ),
         7 => with(&|team| team.most_open_per_queue = 2),
+        10 => config(
+            r#"{"teams": {"default": {"destinations": {
+                "floor": {"pagerduty": {"routing_key": "env:FLOOR"}},
+                "managers": {"webhook": {"url": "https://hooks.example/managers"}}
+            }}}}"#,
+        ),
         _ => config(
             r#"{"teams": {"default": {"destinations": {
                 "console": {"watch": {}}, "floor": {"watch": {}},
@@ -378,7 +384,7 @@ impl Model {
             .as_ref()
             .is_some_and(|it| it.remaining_ms.is_some() && matches!(it.held, Held::Maintenance(_)));
         let last_hope = page.reason == Reason::Fallback && incident.state == State::Suppressed;
-        let meant = page.redelivery_of.is_some();
+        let meant = !page.is_of_policy();
         if incident.state != State::Triggered && !stands_still && !last_hope && !meant {
             assert!(!wanted, "nothing is claimed for what somebody has answered or silenced");
         }

@@ -1,11 +1,12 @@
 //! PagerDuty, Events API v2: an incident of ours triggers one of theirs, whose `dedup_key` is
-//! the incident's id, so that later steps add to it instead of opening another.
+//! the incident's id, so that later steps add to it instead of opening another, and that an
+//! acknowledgement and the end of ours are those of theirs.
 //!
 //! Limits of the provider: 1,024 characters of a summary, 255 of a `dedup_key`, 512 KB a
 //! message; 429 and 5xx are worth another try, nothing else is.
 
 use serde_json::{Value, json};
-use zhili_incident::{Language, Outcome, Pagerduty, Severity};
+use zhili_incident::{Language, Outcome, Pagerduty, Reason, Severity};
 
 use crate::card::{Card, iso};
 use crate::channel::answer::{Answer, Sent};
@@ -16,6 +17,19 @@ const SUMMARY: usize = 1_024;
 
 /// The body of a page.
 pub(crate) fn body(pagerduty: &Pagerduty, routing_key: &str, card: &Card) -> Vec<u8> {
+    let event_action = match card.reason {
+        Reason::Acknowledged => "acknowledge",
+        Reason::Resolved => "resolve",
+        _ => "trigger",
+    };
+    if card.reason.is_news() {
+        let body = json!({
+            "routing_key": routing_key,
+            "event_action": event_action,
+            "dedup_key": card.incident_id,
+        });
+        return Value::to_string(&body).into_bytes();
+    }
     let language: Language = pagerduty.language;
     let severity = match card.severity {
         Severity::Info => "info",
@@ -26,7 +40,7 @@ pub(crate) fn body(pagerduty: &Pagerduty, routing_key: &str, card: &Card) -> Vec
     let summary = format!("{} {}", words::title(card, language), card.excerpt);
     let mut body = json!({
         "routing_key": routing_key,
-        "event_action": "trigger",
+        "event_action": event_action,
         "dedup_key": card.incident_id,
         "client": "Zhili",
         "payload": {
@@ -83,6 +97,22 @@ mod tests {
         let summary = body["payload"]["summary"].as_str().unwrap();
         assert!(summary.chars().count() <= SUMMARY && summary.contains("regulator"), "{summary}");
         assert!(body.to_string().len() < 512_000);
+    }
+
+    #[test]
+    fn an_acknowledgement_and_an_end_name_the_incident_and_say_nothing_else() {
+        for (reason, action) in
+            [(Reason::Acknowledged, "acknowledge"), (Reason::Resolved, "resolve")]
+        {
+            let card = Card { reason, ..sample::large() };
+            let body: Value = serde_json::from_slice(&body(&pagerduty(), "key", &card)).unwrap();
+            let expected = json!({
+                "routing_key": "key",
+                "event_action": action,
+                "dedup_key": card.incident_id,
+            });
+            assert_eq!(body, expected);
+        }
     }
 
     #[test]

@@ -231,6 +231,8 @@ fn reason(reason: Reason, language: Language) -> &'static str {
         (Reason::Released, Language::Zh) => "静默已结束",
         (Reason::Reassigned, Language::Zh) => "已转派",
         (Reason::EscalatedNow, Language::Zh) => "有人要求立即升级",
+        (Reason::Acknowledged, Language::Zh) => "已有人确认",
+        (Reason::Resolved, Language::Zh) => "已解决",
         (Reason::Triggered, Language::En) => "new incident",
         (Reason::NextStep, Language::En) => "nobody acknowledged the step before",
         (Reason::StepFailed, Language::En) => "no page of the step before could be delivered",
@@ -243,6 +245,8 @@ fn reason(reason: Reason, language: Language) -> &'static str {
         (Reason::Released, Language::En) => "a silence has ended",
         (Reason::Reassigned, Language::En) => "it was reassigned",
         (Reason::EscalatedNow, Language::En) => "somebody escalated it",
+        (Reason::Acknowledged, Language::En) => "somebody answers for it",
+        (Reason::Resolved, Language::En) => "it is over",
     }
 }
 

@@ -258,3 +258,27 @@ async fn a_page_is_sent_once_more_when_a_person_wants_it() {
         assert_eq!(service.post(&path, body).await.0, status);
     }
 }
+
+#[tokio::test]
+async fn pagerduty_is_told_when_somebody_answers_and_when_it_is_over() {
+    let bench = Bench::new().await;
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "R0UT1NG").unwrap();
+    let key = format!("routing_key = 'file:{}'", key.path().display());
+    bench.configure("default", &destination(&bench, "pd", "pagerduty", "/v2/enqueue", &key)).await;
+    let service = bench.start().await;
+    bench.signal(bench.urgent("s1", "c1")).await;
+    let trigger = bench.receiver.next().await.json();
+    let incident = bench.told(Type::Paged, "c1").await.incident.unwrap().incident_id;
+    assert_eq!(
+        (&trigger["event_action"], &trigger["dedup_key"]),
+        (&"trigger".into(), &incident.as_str().into())
+    );
+    for action in ["acknowledge", "resolve"] {
+        let path = format!("/v1/incidents/{incident}:{action}");
+        assert_eq!(service.post(&path, serde_json::json!({})).await.0, 200);
+        let told = bench.receiver.next().await.json();
+        assert_eq!(told["event_action"], action);
+        assert_eq!(told["dedup_key"], incident.as_str());
+    }
+}
