@@ -182,15 +182,15 @@ mod tests {
         }
     }
 
-    fn signed() -> (Signer, String) {
+    fn sealed() -> (Signer, String) {
         let signer = Signer::new(&[7; 32]).unwrap();
-        let signed = signer.sign(receipt()).unwrap();
-        (signer, serde_json::to_string_pretty(&signed).unwrap())
+        let sealed = signer.sign(receipt()).unwrap();
+        (signer, serde_json::to_string_pretty(&sealed).unwrap())
     }
 
     #[test]
     fn a_receipt_as_it_was_signed_is_believed() {
-        let (signer, text) = signed();
+        let (signer, text) = sealed();
         let read = Signed::verify(&text, Some(&signer.public_key())).unwrap();
         assert_eq!(read.receipt, receipt());
         assert!(Signed::verify(&text, None).is_ok());
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_receipt_that_was_changed_is_not() {
-        let (_, text) = signed();
+        let (_, text) = sealed();
         for (is, was) in
             [("\"conversations\": 3", "\"conversations\": 2"), ("\"events\": 4", "\"events\": 3")]
         {
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_receipt_of_another_key_is_a_stranger() {
-        let (_, text) = signed();
+        let (_, text) = sealed();
         let other = Signer::new(&[8; 32]).unwrap().public_key();
         assert!(matches!(Signed::verify(&text, Some(&other)), Err(ReceiptError::Stranger { .. })));
     }

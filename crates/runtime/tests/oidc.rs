@@ -124,7 +124,7 @@ impl Provider {
     }
 
     /// The claims, some of them others.
-    fn but(&self, others: Value) -> Value {
+    fn but(&self, others: &Value) -> Value {
         let mut claims = self.claims();
         claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
         claims
@@ -179,11 +179,11 @@ async fn a_token_that_is_wrong_in_one_thing_opens_nothing() {
         ("early", json!({ "nbf": NOW + 61 })),
         ("of the future", json!({ "iat": NOW + 61 })),
     ] {
-        assert_eq!(code(&auth, &key.sign(&provider.but(claims)), NOW).await, REFUSED, "{what}");
+        assert_eq!(code(&auth, &key.sign(&provider.but(&claims)), NOW).await, REFUSED, "{what}");
     }
     // The provider's clock may be a minute off.
     for claims in [json!({ "exp": NOW - 59 }), json!({ "nbf": NOW + 59, "iat": NOW + 59 })] {
-        assert_eq!(code(&auth, &key.sign(&provider.but(claims)), NOW).await, None);
+        assert_eq!(code(&auth, &key.sign(&provider.but(&claims)), NOW).await, None);
     }
     assert_eq!(code(&auth, &other.sign(&right), NOW).await, REFUSED, "another key's signature");
     let token = key.sign(&right);
@@ -275,7 +275,7 @@ async fn a_discovery_document_of_another_issuer_is_not_believed() {
     let issuer = provider.issuer.replace("127.0.0.1", "localhost");
     let settings = OidcSettings { issuer: issuer.clone(), ..provider.settings() };
     let auth = Authenticator::with_provider(None, &settings).unwrap();
-    let token = key.sign(&provider.but(json!({ "iss": issuer })));
+    let token = key.sign(&provider.but(&json!({ "iss": issuer })));
     assert_eq!(code(&auth, &token, NOW).await, Some(ErrorCode::Unavailable));
     let jwks_url = format!("{}/keys", provider.issuer);
     let settings = OidcSettings { jwks_url, ..settings };

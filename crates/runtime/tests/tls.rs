@@ -43,13 +43,13 @@ fn expired(host: &str) -> CertificateParams {
 struct Files(tempfile::TempDir);
 
 impl Files {
-    fn new(issuer: &Issuer, params: CertificateParams) -> Self {
+    fn new(issuer: &Issuer, params: &CertificateParams) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         files.write(issuer, params);
         files
     }
 
-    fn write(&self, issuer: &Issuer, params: CertificateParams) {
+    fn write(&self, issuer: &Issuer, params: &CertificateParams) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, issuer).unwrap();
         // A file that is written within the clock tick of its file system would not look changed.
@@ -80,8 +80,8 @@ fn believing(issuer: &Issuer, shows: Option<&Files>) -> (tempfile::TempDir, Tls)
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, issuer.pem()).unwrap();
-    let shown = shows.map(Files::server).unwrap_or_default();
-    let tls = Tls::read(&TlsSettings { ca, ..shown }).unwrap();
+    let settings = shows.map(Files::server).unwrap_or_default();
+    let tls = Tls::read(&TlsSettings { ca, ..settings }).unwrap();
     (folder, tls)
 }
 
@@ -150,7 +150,7 @@ const HOST: &str = "zhili.test";
 #[tokio::test]
 async fn a_client_believes_the_right_host_of_the_right_issuer_only() {
     let authority = issuer("ours");
-    let files = Files::new(&authority, valid(HOST));
+    let files = Files::new(&authority, &valid(HOST));
     let server = Running::start(&files.server()).await;
     let (_folder, ours) = believing(&authority, None);
     server.connect(HOST, &ours).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_client_believes_the_right_host_of_the_right_issuer_only() {
 #[tokio::test]
 async fn a_client_refuses_an_expired_certificate() {
     let authority = issuer("ours");
-    let files = Files::new(&authority, expired(HOST));
+    let files = Files::new(&authority, &expired(HOST));
     let server = Running::start(&files.server()).await;
     let (_folder, ours) = believing(&authority, None);
     let error = server.connect(HOST, &ours).await.unwrap_err();
@@ -176,11 +176,11 @@ async fn a_client_refuses_an_expired_certificate() {
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live() {
     let authority = issuer("ours");
-    let files = Files::new(&authority, valid(HOST));
+    let files = Files::new(&authority, &valid(HOST));
     let server = Running::start(&files.server()).await;
     let (_folder, ours) = believing(&authority, None);
     let mut before = server.connect(HOST, &ours).await.unwrap();
-    files.write(&authority, valid(HOST));
+    files.write(&authority, &valid(HOST));
     let after = server.connect(HOST, &ours).await.unwrap();
     assert_ne!(shown(&before), shown(&after));
     live(&mut before).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live()
     std::fs::write(files.path("cert.pem"), "half of a certif").unwrap();
     let still = server.connect(HOST, &ours).await.unwrap();
     assert_eq!(shown(&after), shown(&still));
-    files.write(&authority, expired(HOST));
+    files.write(&authority, &expired(HOST));
     let error = server.connect(HOST, &ours).await.unwrap_err();
     assert!(error.contains("expired"), "{error}");
     server.stop().await;
@@ -198,26 +198,27 @@ async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live()
 #[tokio::test]
 async fn with_roots_of_clients_nobody_connects_without_a_certificate_of_theirs() {
     let (authority, others) = (issuer("ours"), issuer("theirs"));
-    let files = Files::new(&authority, valid(HOST));
+    let files = Files::new(&authority, &valid(HOST));
     let settings = TlsSettings { client_ca: files.path("ca.pem"), ..files.server() };
     let server = Running::start(&settings).await;
     let (_folder, nothing) = believing(&authority, None);
     let error = server.connect(HOST, &nothing).await.unwrap_err();
     assert!(error.contains("CertificateRequired"), "{error}");
 
-    let good = Files::new(&authority, valid("client.test"));
+    let good = Files::new(&authority, &valid("client.test"));
     let (_folder, client) = believing(&authority, Some(&good));
     server.connect(HOST, &client).await.unwrap();
-    for bad in
-        [Files::new(&others, valid("client.test")), Files::new(&authority, expired("client.test"))]
-    {
+    for bad in [
+        Files::new(&others, &valid("client.test")),
+        Files::new(&authority, &expired("client.test")),
+    ] {
         let (_folder, client) = believing(&authority, Some(&bad));
         let refused = server.connect(HOST, &client).await;
         assert!(refused.is_err());
     }
     // A renewed certificate of a client is shown from its next connection on.
     let (before, _) = client.client().unwrap();
-    good.write(&authority, expired("client.test"));
+    good.write(&authority, &expired("client.test"));
     assert!(server.connect(HOST, &client).await.is_err());
     assert!(client.client().unwrap().0 > before);
     server.stop().await;
@@ -227,7 +228,7 @@ async fn with_roots_of_clients_nobody_connects_without_a_certificate_of_theirs()
 async fn who_speaks_in_the_clear_or_not_at_all_holds_up_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let authority = issuer("ours");
-    let files = Files::new(&authority, valid(HOST));
+    let files = Files::new(&authority, &valid(HOST));
     let server = Running::start(&files.server()).await;
     let _silent = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
     let mut clear = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
@@ -245,8 +246,8 @@ async fn who_speaks_in_the_clear_or_not_at_all_holds_up_nobody() {
 #[test]
 fn settings_that_cannot_be_used_are_named() {
     let authority = issuer("ours");
-    let files = Files::new(&authority, valid(HOST));
-    let other = Files::new(&authority, valid(HOST));
+    let files = Files::new(&authority, &valid(HOST));
+    let other = Files::new(&authority, &valid(HOST));
     let told = |settings: TlsSettings| Tls::read(&settings).map(|_| ()).unwrap_err();
     let half = TlsSettings { key: PathBuf::new(), ..files.server() };
     assert!(told(half).to_string().contains("certificate and key"));
