@@ -1,6 +1,6 @@
 //! Erases a person from the log and the tables, verifies it, and signs what was done.
 //!
-//! What is chosen and why is ADR 12. [`Owner`] does the work; every step of it is a record in
+//! What is chosen and why is ADR 9. [`Owner`] does the work; every step of it is a record in
 //! `zhili.erasures.v1` first, so that the next owner goes on where the last one stopped.
 //!
 //! - [`names`] recognises a person's pseudonyms in records; pure.
