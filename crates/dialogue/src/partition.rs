@@ -227,7 +227,9 @@ impl Partition {
             if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
                 entry.remove();
             }
-            self.digest.remove(conversation);
+            let slots = &self.slots;
+            let is_there = |&slot: &u32| slots[slot as usize].is_some();
+            self.digest.remove(conversation, self.index.len(), is_there);
             self.free.push(slot);
         }
     }

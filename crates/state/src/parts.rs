@@ -49,13 +49,18 @@ impl<K: Ord + Clone + Serialize, T: Clone + Serialize> Parts<K, T> {
     pub fn insert(&mut self, key: K, value: T) -> Option<T> {
         let part = self.digest.add(key.clone(), value);
         let replaced = self.parts.insert(key, part)?;
-        Some(self.digest.remove(replaced))
+        Some(self.discard(replaced))
     }
 
     /// Takes a part out.
     pub fn remove(&mut self, key: &K) -> Option<T> {
         let part = self.parts.remove(key)?;
-        Some(self.digest.remove(part))
+        Some(self.discard(part))
+    }
+
+    fn discard(&mut self, part: Part<T>) -> T {
+        let parts = &self.parts;
+        self.digest.remove(part, parts.len(), |key| parts.contains_key(key))
     }
 
     /// Keys and parts, by key.
