@@ -2,7 +2,9 @@
 //! arrives at the webhook, and until a query of ClickHouse shows it.
 //!
 //! `make latency` builds what it needs and runs it on both logs. By itself:
-//! `latency LOG [events per second] [seconds]`, where LOG is `embedded` or `kafka`.
+//! `latency LOG [events per second] [seconds] [urgent every]`, where LOG is `embedded` or `kafka`.
+//! With few events a second, all of them urgent, it says what escalation takes by itself: from the
+//! signal in its log until the page arrives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a measurement")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use zhili_tests::{Receiver, Tables, free_ports, samples};
 
-/// One event in so many is urgent, in a conversation of its own.
+/// One event in so many is urgent, in a conversation of its own, unless said otherwise.
 const URGENT_EVERY: usize = 50;
 /// How often ClickHouse is asked; adds half of itself on average.
 const LOOK: Duration = Duration::from_millis(20);
@@ -77,8 +79,8 @@ impl Drop for System {
     }
 }
 
-fn event(number: usize) -> Value {
-    let urgent = number.is_multiple_of(URGENT_EVERY);
+fn event(number: usize, urgent_every: usize) -> Value {
+    let urgent = number.is_multiple_of(urgent_every);
     let (conversation, role, text) = if urgent {
         (format!("u-{number}"), "customer", "再不退款我现在就打12315投诉你们")
     } else if number.is_multiple_of(2) {
@@ -135,7 +137,7 @@ async fn main() {
     let number = |at: usize, otherwise: usize| {
         arguments.get(at).map_or(otherwise, |text| text.parse().expect("a number"))
     };
-    let (rate, seconds) = (number(1, 200), number(2, 60));
+    let (rate, seconds, urgent_every) = (number(1, 200), number(2, 60), number(3, URGENT_EVERY));
     assert!(["embedded", "kafka"].contains(&log), "LOG is embedded or kafka, not {log}");
 
     let pages = Receiver::start().await;
@@ -155,7 +157,7 @@ async fn main() {
         let request = http
             .post(format!("{}/v1/events", system.url(0)))
             .bearer_auth(&token)
-            .json(&event(number));
+            .json(&event(number, urgent_every));
         requests.spawn(async move {
             let sent = SystemTime::now();
             let answer: Value = request.send().await.unwrap().json().await.unwrap();
@@ -167,7 +169,7 @@ async fn main() {
     accepted.retain(|(number, ..)| *number as f64 / rate as f64 >= WARM_UP.as_secs_f64());
     let took = begun.elapsed().as_secs_f64();
 
-    let urgent = total.div_ceil(URGENT_EVERY);
+    let urgent = total.div_ceil(urgent_every);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while pages.pages().len() < urgent && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
@@ -176,10 +178,15 @@ async fn main() {
     drop(system);
 
     let mut arrived: BTreeMap<String, SystemTime> = BTreeMap::new();
+    let mut triggered: BTreeMap<String, SystemTime> = BTreeMap::new();
     for page in pages.pages() {
         let body: Value = serde_json::from_str(&page.body).unwrap();
         for reason in body["data"]["reasons"].as_array().unwrap() {
             let id = reason["event_id"].as_str().unwrap().to_owned();
+            // An incident begins when its signal is appended to the log.
+            let at = serde_json::from_value(body["data"]["triggered_at"].clone()).unwrap();
+            let since = Duration::from_millis(zhili_proto::millis(&at).unwrap() as u64);
+            triggered.entry(id.clone()).or_insert(SystemTime::UNIX_EPOCH + since);
             arrived.entry(id).or_insert(page.at);
         }
     }
@@ -198,6 +205,11 @@ async fn main() {
     );
     report("sent -> accepted", accepted.iter().map(|(_, sent, at)| between(*sent, *at)).collect());
     report("accepted -> page arrives", after(&arrived));
+    let counted = accepted.iter().filter_map(|(number, ..)| {
+        let id = format!("e-{number}");
+        Some(between(*triggered.get(&id)?, *arrived.get(&id)?))
+    });
+    report("signal in its log -> page arrives", counted.collect());
     report("accepted -> visible in ClickHouse", after(&seen));
     let missing = (0..total)
         .step_by(URGENT_EVERY)
