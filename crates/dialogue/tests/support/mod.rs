@@ -228,6 +228,7 @@ pub(crate) fn parse(value: &Value, index: usize) -> Record {
         "promises",
         "source",
         "tenant",
+        "words",
     ];
     for name in fields.keys() {
         assert!(known.contains(&name.as_str()), "unknown field {name} in {value}");
