@@ -355,7 +355,8 @@ impl LogService for LogReader {
         &self,
         request: Request<CopyLogRequest>,
     ) -> Result<Response<CopyLogResponse>, Status> {
-        allowed(&request, &[Permission::Config])?;
+        let principal = allowed(&request, &[Permission::Config])?;
+        principal.does(Permission::Config, format!("copy {} of the log", request.get_ref().name));
         let refused = |message: &str| ServiceError::new(ErrorCode::Conflict, message);
         let copies = self.copies.as_ref().ok_or_else(|| {
             refused("this log is kept by brokers: copy it with what your Kafka has for it")
