@@ -82,10 +82,10 @@ fn fate(table: Table, column: &str) -> Option<Fate> {
         | "scene" | "role" | "subtype" | "customer_segment" | "content_type" | "lang_hint"
         | "mode" | "status" | "lang" | "sentiment" | "politeness" | "complaint"
         | "complaint_category" | "satisfaction" | "acts" | "evidence_class" | "evidence_rule"
-        | "evidence_target" | "engine" | "library" | "agent" | "sla_nrt" | "sla_frt"
-        | "sla_resolution" | "topic" | "slot" | "promise" | "state" | "kind" | "family"
-        | "category" | "severity" | "rules" | "incident_id" | "actor" | "command_id" | "owner"
-        | "policy" => Fate::Stays,
+        | "evidence_target" | "engine" | "library" | "agent" | "stint_agents" | "sla_nrt"
+        | "sla_frt" | "sla_resolution" | "topic" | "slot" | "promise" | "state" | "kind"
+        | "family" | "category" | "severity" | "rules" | "incident_id" | "actor" | "command_id"
+        | "owner" | "policy" => Fate::Stays,
         _ => return None,
     })
 }

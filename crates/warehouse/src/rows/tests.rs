@@ -323,6 +323,7 @@ fn created(table: Table) -> Vec<(String, String)> {
         include_str!("../../migrations/0001_tables.sql"),
         include_str!("../../migrations/0003_facts.sql"),
         include_str!("../../migrations/0004_recontacts.sql"),
+        include_str!("../../migrations/0005_care.sql"),
     );
     let start = text
         .find(&format!("CREATE TABLE IF NOT EXISTS {{db}}.{} {{on_cluster}}\n(\n", table.name()))
