@@ -14,7 +14,7 @@ help:
 	@echo "make run FILE=path     start everything and publish that file"
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
-	@echo "make chaos             the kill matrix, 20 points each"
+	@echo "make chaos             the kill matrix, 20 points each, and five minutes of kills under a flood"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
@@ -61,8 +61,8 @@ test: setup kafka console
 
 # The kill matrix at its full length, on both logs; `make test` has a short one.
 chaos: setup kafka
-	ZHILI_CHAOS_POINTS=20 $(CARGO) test --package zhili-tests --test end_to_end --test cluster -- \
-		killing dropping --nocapture --test-threads 1
+	ZHILI_CHAOS_POINTS=20 ZHILI_CHAOS_SECONDS=300 $(CARGO) test --package zhili-tests --test end_to_end --test cluster -- \
+		killing dropping stands_still --nocapture --test-threads 1
 
 # On an otherwise idle machine.
 latency: setup kafka

@@ -732,3 +732,33 @@ async fn a_crash_between_an_erasure_and_its_snapshot_leaves_none_that_knows() {
         assert!(!snapshots(&bench).await.contains("forgotten"), "crash at boundary {boundary}");
     }
 }
+
+#[tokio::test]
+async fn a_service_that_ends_while_it_forgets_leaves_no_snapshot_that_knows() {
+    let bench = Bench::new().await;
+    for step in 0..6 {
+        bench.put(10_000 + step, "add forgotten 1").await;
+    }
+    let options = RunnerOptions { snapshot_records: 3, ..bench.options() };
+    bench.run_with(&Fuse::never(), Sums::default(), options).await;
+    bench.put(10_100, "erase forgotten").await;
+    bench.put(10_100, "add later 1").await;
+    let gate = Gate::default();
+    let fold = Sums { gate: Some(gate.clone()), ..Sums::default() };
+    let options = RunnerOptions { batch_records: 1, ..bench.options() };
+    let fuse = Fuse::never();
+    let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+    let told = async {
+        let last = |record: &Record| record.value.as_deref() == Some(b"later has 1 at 10100");
+        bench.until(topics::FACTS, last).await;
+        // The run is about to end, and its snapshot after the erasure is not written.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        gate.open();
+    };
+    tokio::join!(bench.run_on(log, &fuse, fold, options, 0), told);
+    let left = snapshots(&bench).await;
+    assert!(left.contains("later,1"), "{left}");
+    assert!(!left.contains("forgotten"), "{left}");
+}

@@ -241,10 +241,8 @@ impl<F: Fold> PartitionRun<F> {
             }
         }
         let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
-        // Beside the last one it is of use only if it is the last, or if it knows whom to forget:
-        // then it has to be known to be given up.
-        if let Some(writing) = writing.filter(|_| cursor.offset == snapshot_offset || cursor.forgot)
-        {
+        // To its end: it may be the one after which none stays that knows somebody.
+        if let Some(writing) = writing {
             keep.complete(writing, &mut cursor, &progress, &mut backoff).await?;
         }
         if cursor.offset > snapshot_offset || cursor.forgot {
