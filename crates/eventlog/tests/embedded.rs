@@ -434,3 +434,31 @@ async fn a_copy_is_the_log_of_one_moment_with_its_groups() {
     let batch = copied.read(&compacted, 0, once()).await.unwrap();
     assert_eq!(batch.records.len(), 1, "the copy knows which record a key's new one replaces");
 }
+
+#[tokio::test]
+async fn append_times_are_the_same_from_memory_and_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = Arc::new(AtomicI64::new(0));
+    // Goes on whenever it is looked at.
+    let clock = || -> zhili_eventlog::Clock {
+        let time = Arc::clone(&time);
+        Arc::new(move || time.fetch_add(1, Ordering::SeqCst))
+    };
+    let times = async |log: &EmbeddedLog| -> Vec<i64> {
+        let batch = log.read(&at(), 0, once()).await.unwrap();
+        batch.records.iter().map(|record| record.append_ms).collect()
+    };
+    let log = EmbeddedLog::open(folder.path(), clock()).unwrap();
+    let kept = TopicSpec { cleanup: Cleanup::Delete { retention_ms: 86_400_000 }, ..TOPIC };
+    log.ensure_topics(&[kept]).await.unwrap();
+    // More than one commit can take at once, so that some are written together.
+    let appends = (0..200).map(|_| log.append(vec![record("a")]));
+    for results in futures::future::join_all(appends).await {
+        assert!(results.iter().all(Result::is_ok));
+    }
+    let live = times(&log).await;
+    assert_eq!(live.len(), 200);
+    drop(log);
+    let log = EmbeddedLog::open(folder.path(), clock()).unwrap();
+    assert_eq!(times(&log).await, live);
+}

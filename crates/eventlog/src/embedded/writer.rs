@@ -110,6 +110,9 @@ impl Answer {
 
 #[derive(Default)]
 struct Gathered {
+    /// Append time of all of it: a batch of the file has one, and whoever reads the batch from
+    /// memory is to see the same.
+    append_ms: Option<i64>,
     records: BTreeMap<Slot, Vec<Record>>,
     positions: BTreeMap<(String, u32, u32), (u64, String)>,
     answers: Vec<Answer>,
@@ -265,7 +268,7 @@ impl Writer {
         for record in &records {
             slots.push(self.inner.slot(&record.partition).map_err(|error| (count, error))?);
         }
-        let append_ms = (self.inner.clock)();
+        let append_ms = *gathered.append_ms.get_or_insert_with(|| (self.inner.clock)());
         let mut positions = Vec::with_capacity(count);
         for (record, (state, slot)) in records.into_iter().zip(slots) {
             gathered.bytes += record.size() + 32;
