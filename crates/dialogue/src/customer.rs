@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use zhili_state::Parts;
+use zhili_state::{Parts, encode};
 
 use crate::output::{
     Complaint, Cycle, Fact, FactBody, Family, Output, Recontact, Severity, Signal, SignalKind,
@@ -411,7 +411,7 @@ impl Customers {
     /// changed since it was asked last.
     pub fn hash(&mut self) -> [u8; 32] {
         let FrozenCustomers { now_ms, settings, known } = &mut self.state;
-        let bytes = snapshot::encode(&(known.hash(), now_ms, settings), Vec::new());
+        let bytes = encode(&(known.hash(), now_ms, settings), Vec::new());
         blake3::hash(&bytes).into()
     }
 }

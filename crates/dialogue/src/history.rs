@@ -1,8 +1,8 @@
 //! The settled turns of a cycle, packed: they are read again only when a reply comes late.
 
 use serde::{Deserialize, Serialize};
+use zhili_state::encode;
 
-use crate::snapshot::encode;
 use crate::turn::Turn;
 
 /// Settled turns in the order of settling, as postcard with times relative to the cycle's start.

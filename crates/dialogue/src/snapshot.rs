@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use zhili_state::Part;
+use zhili_state::{Part, encode};
 
 use crate::book::{Book, BookState};
 use crate::conversation::Conversation;
@@ -142,15 +142,6 @@ pub(crate) fn of_version<T: for<'de> Deserialize<'de>>(
         return Err(SnapshotError::Inconsistent("bytes follow the state"));
     }
     Ok(state)
-}
-
-/// Appends state to `bytes`.
-pub(crate) fn encode(state: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
-    match postcard::to_extend(state, bytes) {
-        Ok(bytes) => bytes,
-        // Writing to memory fails only for sequences of unknown length, and the state has none.
-        Err(error) => unreachable!("cannot encode the state of conversations: {error}"),
-    }
 }
 
 #[cfg(test)]

@@ -135,12 +135,12 @@ fn print(bytes: &[u8]) -> Print {
     if print == NOT_COUNTED { [1, 0] } else { print }
 }
 
-/// Appends a value to bytes.
-fn encode(value: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
+/// Appends a state, or a part of one, to bytes.
+pub fn encode(value: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
     match postcard::to_extend(value, bytes) {
         Ok(bytes) => bytes,
         // Writing to memory fails only for sequences of unknown length, which no state has.
-        Err(error) => unreachable!("cannot encode a part of a state: {error}"),
+        Err(error) => unreachable!("cannot encode a state: {error}"),
     }
 }
 

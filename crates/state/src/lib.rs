@@ -8,5 +8,5 @@
 mod digest;
 mod parts;
 
-pub use digest::{Digest, Part};
+pub use digest::{Digest, Part, encode};
 pub use parts::Parts;

@@ -12,6 +12,7 @@ use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::{
     CustomerEntry, PulseEntry, ScoredEvent, customer_entry, pulse_entry,
 };
+use zhili_state::encode;
 use zhili_tone::Engine;
 
 use crate::assessor::{Assessor, about};
@@ -156,14 +157,6 @@ impl ScoringFold {
     }
 }
 
-fn encode(state: &impl Serialize) -> Vec<u8> {
-    match postcard::to_stdvec(state) {
-        Ok(bytes) => bytes,
-        // Writing to memory fails only for sequences of unknown length, and it has none.
-        Err(error) => unreachable!("cannot encode the state of scoring: {error}"),
-    }
-}
-
 fn entry(entry: log_entry::Entry) -> Bytes {
     LogEntry { entry: Some(entry) }.encode_to_vec().into()
 }
@@ -298,7 +291,7 @@ impl Fold for ScoringFold {
 
     fn freeze(&self) -> Frozen {
         let (partition, phrases) = (self.partition.freeze(), self.phrases());
-        Box::new(move || encode(&Saved { partition: partition.to_bytes(), phrases }))
+        Box::new(move || encode(&Saved { partition: partition.to_bytes(), phrases }, Vec::new()))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
@@ -316,7 +309,7 @@ impl Fold for ScoringFold {
     }
 
     fn hash(&mut self) -> [u8; 32] {
-        blake3::hash(&encode(&(self.partition.hash(), self.phrases()))).into()
+        blake3::hash(&encode(&(self.partition.hash(), self.phrases()), Vec::new())).into()
     }
 }
 
