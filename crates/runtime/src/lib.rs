@@ -23,6 +23,11 @@ pub mod telemetry;
 mod tls;
 mod together;
 
+/// Of every program that serves: with the one of glibc, a service that took in 100,000 incidents
+/// after a restart spent most of its time in it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use error::{ErrorCode, ServiceError};
 pub use failure::Failure;
 pub use health::{Condition, Health};

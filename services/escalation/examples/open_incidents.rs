@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,9 @@ use zhili_runtime::auth::Authenticator;
 use zhili_runtime::{Context, Failure};
 
 const TEAMS: u32 = 64;
+/// Give the folder of the log to the processes of the two parts.
+const RUN: &str = "OPEN_INCIDENTS_RUN";
+const RESTART: &str = "OPEN_INCIDENTS_RESTART";
 /// Delay of the one step of the policy, so also in what time every incident has a timer due.
 const STEP: Duration = Duration::from_secs(60);
 /// In how many goes a step's worth of signals is given.
@@ -129,14 +134,49 @@ fn resident() -> usize {
     kib.unwrap_or_default() * 1_024
 }
 
+fn open(folder: &Path) -> EmbeddedLog {
+    EmbeddedLog::open(folder, system_clock()).unwrap()
+}
+
+/// From opening the log until the service is ready.
+async fn restart(folder: &Path) {
+    let begun = Instant::now();
+    let log: Arc<dyn EventLog> = Arc::new(open(folder));
+    let service = Service::start(&log).await;
+    service.ready().await;
+    println!("ready {:.2} s after a restart", begun.elapsed().as_secs_f64());
+    service.stop().await;
+}
+
+/// Does a part of it in a process of its own, because memory is that of a process and what is
+/// started again begins with a clean one.
+fn part(name: &str, folder: &Path) {
+    let program = std::env::current_exe().unwrap();
+    let arguments = std::env::args().skip(1);
+    let status = Command::new(program).args(arguments).env(name, folder).status().unwrap();
+    assert!(status.success());
+}
+
 #[tokio::main]
 async fn main() {
+    if let Some(folder) = std::env::var_os(RUN) {
+        run(Path::new(&folder)).await;
+    } else if let Some(folder) = std::env::var_os(RESTART) {
+        restart(Path::new(&folder)).await;
+    } else {
+        let folder = tempfile::tempdir().unwrap();
+        part(RUN, folder.path());
+        part(RESTART, folder.path());
+    }
+}
+
+/// Opens the incidents and waits for their timers.
+async fn run(folder: &Path) {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u32>().unwrap());
     let incidents = arguments.next().unwrap_or(100_000);
     let partitions = arguments.next().unwrap_or(12);
 
-    let folder = tempfile::tempdir().unwrap();
-    let log = EmbeddedLog::open(folder.path(), system_clock()).unwrap();
+    let log = open(folder);
     log.ensure_topics(&topics::all(partitions)).await.unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log);
     let settings = Bytes::from_static(SETTINGS.as_bytes());
@@ -174,10 +214,5 @@ async fn main() {
         at(1.0)
     );
 
-    service.stop().await;
-    let begun = Instant::now();
-    let service = Service::start(&log).await;
-    service.ready().await;
-    println!("ready {:.2} s after a restart", begun.elapsed().as_secs_f64());
     service.stop().await;
 }

@@ -166,19 +166,30 @@ impl Board {
     }
 
     fn take(&self, partition: usize, records: Vec<Record>, next: u64, caught_up: bool) {
-        let mut state = self.write();
-        for record in records {
-            let value = record.value.as_deref().unwrap_or_default();
-            match pb::IncidentEvent::decode(value) {
-                Ok(event) => {
-                    let event = Arc::new(event);
-                    state.apply(partition, record.append_ms, &event);
-                    // Nobody may be watching.
-                    let _ = self.told.send(Told { partition, offset: record.offset, event });
-                }
+        // Before the lock: the readers of other partitions go on meanwhile.
+        let decode = |record: Record| {
+            let Record { offset, append_ms, value, .. } = record;
+            match pb::IncidentEvent::decode(value.as_deref().unwrap_or_default()) {
+                Ok(event) => Some((offset, append_ms, event)),
                 Err(error) => {
-                    tracing::error!(partition, offset = record.offset, %error, "an incident event cannot be read, passing over it");
+                    tracing::error!(partition, offset, %error, "an incident event cannot be read, passing over it");
+                    None
                 }
+            }
+        };
+        let events: Vec<_> = records.into_iter().filter_map(decode).collect();
+        let mut state = self.write();
+        let watched = self.told.receiver_count() > 0;
+        for (offset, append_ms, mut event) in events {
+            // At the start, when there are most, nobody is told, and nothing is copied.
+            let told = watched || !event.command_id.is_empty();
+            let incident = if told { event.incident.clone() } else { event.incident.take() };
+            state.apply(partition, append_ms, &event, incident);
+            if told {
+                let event = Arc::new(event);
+                state.answer(&event);
+                // Whoever was watching may have gone.
+                let _ = self.told.send(Told { partition, offset, event });
             }
         }
         let place = &mut state.partitions[partition];
@@ -309,12 +320,19 @@ impl Board {
 }
 
 impl State {
-    fn apply(&mut self, partition: usize, append_ms: i64, event: &Arc<pb::IncidentEvent>) {
+    /// Takes in an event; `incident` is the one that it shows, if it does.
+    fn apply(
+        &mut self,
+        partition: usize,
+        append_ms: i64,
+        event: &pb::IncidentEvent,
+        incident: Option<pb::Incident>,
+    ) {
         let place = &mut self.partitions[partition];
         place.now_ms = place.now_ms.max(append_ms).max(event.at_ms);
         // Partitions are read at their own pace; the one furthest ahead is nearest to now.
         let now_ms = self.partitions.iter().map(|place| place.now_ms).max().unwrap_or(0);
-        if let Some(incident) = &event.incident {
+        if let Some(incident) = incident {
             if let Some(resolved) = incident.resolved_at.as_ref().and_then(millis) {
                 let at = resolved.saturating_add(RESOLVED_FOR_MS);
                 self.forget.insert((at, incident.incident_id.clone()));
@@ -326,7 +344,7 @@ impl State {
                 }
                 attempts.push_back(attempt.clone());
             }
-            self.incidents.insert(incident.incident_id.clone(), Arc::new(incident.clone()));
+            self.incidents.insert(incident.incident_id.clone(), Arc::new(incident));
         }
         for incident_id in &event.erased_incidents {
             self.incidents.remove(incident_id);
@@ -344,12 +362,13 @@ impl State {
             let ended = |it: &pb::Silence| it.ends_at.as_ref().and_then(millis).unwrap_or_default();
             self.silences.retain(|_, it| now_ms < ended(it).saturating_add(RESOLVED_FOR_MS));
         }
-        if !event.command_id.is_empty() {
-            self.answer(event);
-        }
     }
 
+    /// Tells those who wait for what an event answers.
     fn answer(&mut self, event: &Arc<pb::IncidentEvent>) {
+        if event.command_id.is_empty() {
+            return;
+        }
         let answered = self.waiting.extract_if(|asked, _| asked.is_answered_by(event));
         for waiting in answered.flat_map(|(_, waiting)| waiting) {
             // Who has given up waiting does not mind.
