@@ -280,6 +280,7 @@ fn main() {
             let kind = match &output {
                 Output::Signal(signal) => signal.kind.name(),
                 Output::Complaint(_) => "complaint",
+                Output::Presence(_) => "presence",
                 Output::Fact(fact) => match fact.body {
                     FactBody::Turn(_) => "turn",
                     FactBody::Cycle(_) => "cycle",

@@ -288,6 +288,9 @@ impl Conversation {
         if matches!(event.kind, EventKind::Message | EventKind::Edit { .. }) && !event.private {
             self.signal(event, sent_ms, historical, out);
         }
+        if !historical && let Some((supervisor, here)) = event.supervisor() {
+            out.push(self.identity.presence(supervisor, here, sent_ms, self.place));
+        }
     }
 
     fn message(

@@ -145,7 +145,7 @@ impl Contact {
                 Some(Self::of_cycle(fact, cycle))
             }
             Output::Complaint(it) => (!it.again).then(|| Self::of_complaint(it)),
-            Output::Signal(_) => None,
+            Output::Signal(_) | Output::Presence(_) => None,
         }
         .filter(|contact| !contact.customer.is_empty())
     }

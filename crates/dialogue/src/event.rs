@@ -398,6 +398,17 @@ impl Marks<'_> {
 }
 
 impl Event<'_> {
+    /// The supervisor who does this, and whether they are in the conversation after it. A note
+    /// that the customer does not see counts too: who writes it is looking.
+    pub(crate) fn supervisor(&self) -> Option<(&str, bool)> {
+        let author = self.author.filter(|author| author.role == Role::Supervisor)?;
+        match self.kind {
+            EventKind::Message | EventKind::Join => Some((author.id, true)),
+            EventKind::Leave => Some((author.id, false)),
+            _ => None,
+        }
+    }
+
     /// The part that this event plays if it is a message (metrics.md section 1, **Human**).
     pub(crate) fn part(&self) -> Part {
         let Some(author) = self.author.filter(|_| !self.private) else {

@@ -76,7 +76,7 @@ pub use event::{
 pub use ledger::PromiseState;
 pub use mood::MoodStatement;
 pub use output::{
-    Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output,
+    Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Presence,
     Promise as PromiseFact, Recontact, Session, Severity, Signal, SignalKind, Silences, Sla,
     SlaState, Slot, Stint, Turn, TurnBusiness,
 };

@@ -17,6 +17,25 @@ pub enum Output {
     Signal(Signal),
     /// A customer begins to complain.
     Complaint(Complaint),
+    /// Somebody who looks after agents is in the conversation, or leaves it.
+    Presence(Presence),
+}
+
+/// Somebody who looks after agents enters a conversation, writes in it, or leaves it. Live only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Owner of the conversation.
+    pub tenant: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// Team of the conversation.
+    pub team: String,
+    /// Pseudonym of the supervisor.
+    pub supervisor: String,
+    /// False when they leave.
+    pub here: bool,
+    /// When, milliseconds since the Unix epoch, not after its log time.
+    pub at_ms: i64,
 }
 
 /// A measured thing. Identity: `(tenant, fact_id)`; the highest `revision` is the one in force.

@@ -8,7 +8,8 @@ use crate::deadline::{Due, Told};
 use crate::event::{Event, UrgentCategory};
 use crate::ledger::Outcome;
 use crate::output::{
-    self, Complaint, Correction, Fact, FactBody, Family, Output, Severity, Signal, SignalKind,
+    self, Complaint, Correction, Fact, FactBody, Family, Output, Presence, Severity, Signal,
+    SignalKind,
 };
 use crate::place::Place;
 use crate::slots::Settled;
@@ -196,6 +197,17 @@ impl Identity {
             queue: place.queue().to_string(),
             team: place.team().to_string(),
             historical,
+        })
+    }
+
+    pub(crate) fn presence(&self, who: &str, here: bool, at_ms: i64, place: u32) -> Output {
+        Output::Presence(Presence {
+            tenant: self.tenant.to_string(),
+            conversation_id: self.id.to_string(),
+            team: self.places[place as usize].team().to_string(),
+            supervisor: who.to_owned(),
+            here,
+            at_ms,
         })
     }
 

@@ -26,6 +26,7 @@ fn tenant_of(output: &Output) -> &str {
         Output::Fact(it) => &it.tenant,
         Output::Signal(it) => &it.tenant,
         Output::Complaint(it) => &it.tenant,
+        Output::Presence(it) => &it.tenant,
     }
 }
 
@@ -34,6 +35,7 @@ fn conversation_of(output: &Output) -> &str {
         Output::Fact(it) => &it.conversation_id,
         Output::Signal(it) => &it.conversation_id,
         Output::Complaint(it) => &it.conversation_id,
+        Output::Presence(it) => &it.conversation_id,
     }
 }
 
@@ -91,7 +93,7 @@ fn times(output: &Output) -> Vec<i64> {
             | FactBody::Recontact(_)
             | FactBody::Correction(_) => Vec::new(),
         },
-        Output::Signal(_) | Output::Complaint(_) => Vec::new(),
+        Output::Signal(_) | Output::Complaint(_) | Output::Presence(_) => Vec::new(),
     }
 }
 

@@ -140,7 +140,7 @@ fn check(case: &Case) -> Vec<String> {
                 }
                 _ => panic!("a signal is an object"),
             },
-            Output::Fact(_) | Output::Complaint(_) => None,
+            Output::Fact(_) | Output::Complaint(_) | Output::Presence(_) => None,
         })
         .collect();
 

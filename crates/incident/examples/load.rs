@@ -124,5 +124,6 @@ fn signal(incident: u32, nth: u32) -> Signal {
         queue: "refunds".to_owned(),
         historical: false,
         engine: "zhili-0.1.0".to_owned(),
+        background: zhili_incident::Background::default(),
     }
 }

@@ -14,6 +14,7 @@ use crate::silence::SilenceCommand;
 
 /// A record of the escalation log, besides time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one is in memory at a time, most often a signal")]
 pub enum Entry {
     /// Scoring wants a person to look.
     Signal(Signal),

@@ -133,7 +133,7 @@ pub use policy::Policy;
 pub use presence::{PRESENT_FOR_MS, Presence};
 pub use rule::{Rule, UNPAGED_KINDS};
 pub use schedule::{LONGEST_VIEW_MS, Rotation, Schedule, Shift};
-pub use signal::{Family, Severity, Signal};
+pub use signal::{Background, Family, Said, Severity, Signal, Speaker};
 pub use silence::{
     Instant, LONGEST_SILENCE_MS, MOST_SILENCES, Mode, NewSilence, PlannedSilence, Silence,
     SilenceAction, SilenceCommand, SilenceState,

@@ -295,6 +295,11 @@ impl Tracked {
         self.seen.push_back(signal.fingerprint());
         let incident = &mut self.incident;
         incident.signals += 1;
+        if let Some(before) =
+            incident.evidence.last_mut().filter(|it| !it.background.said.is_empty())
+        {
+            Arc::make_mut(before).background.said.clear();
+        }
         if incident.evidence.len() == KEPT_EVIDENCE {
             incident.evidence.remove(1);
         }

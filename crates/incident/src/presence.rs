@@ -30,6 +30,18 @@ pub struct Presence {
     pub actor: String,
     /// Whether they are there; false when they leave.
     pub here: bool,
+    /// When they did it, milliseconds since the Unix epoch; `None` means now. What comes late
+    /// counts as long as it would have.
+    pub at_ms: Option<i64>,
+}
+
+impl Presence {
+    /// Until when it makes somebody present, if it still does at `now_ms`.
+    fn stays_until(&self, now_ms: i64) -> Option<i64> {
+        let at_ms = self.at_ms.map_or(now_ms, |at_ms| at_ms.min(now_ms));
+        let until_ms = at_ms.saturating_add(PRESENT_FOR_MS);
+        (self.here && until_ms > now_ms).then_some(until_ms)
+    }
 }
 
 /// Until when who counts as present, by tenant and conversation.
@@ -45,9 +57,10 @@ impl Presences {
         }
         let place = (presence.tenant.clone(), presence.conversation_id.clone());
         let present = self.by_conversation.entry(place).or_default();
-        if presence.here {
-            present.insert(presence.actor.clone(), now_ms + PRESENT_FOR_MS);
-        } else {
+        if let Some(until_ms) = presence.stays_until(now_ms) {
+            let known = present.entry(presence.actor.clone()).or_insert(until_ms);
+            *known = until_ms.max(*known);
+        } else if !presence.here {
             present.remove(&presence.actor);
         }
         self.by_conversation.retain(|_, present| !present.is_empty());
@@ -72,14 +85,16 @@ impl Presences {
 
 impl Partition {
     pub(crate) fn presence(&mut self, presence: &Presence, events: &mut Vec<IncidentEvent>) {
-        self.durable.presences.take(presence, self.durable.now_ms);
-        let Presence { tenant, team, conversation_id, actor, here } = presence;
+        let now_ms = self.durable.now_ms;
+        self.durable.presences.take(presence, now_ms);
+        let stays = presence.stays_until(now_ms).is_some();
+        let Presence { tenant, team, conversation_id, actor, .. } = presence;
         for family in Family::ALL {
             let key = Key::of(tenant, team, conversation_id, family);
             let Some(&id) = self.index.keys.get(&key).and_then(|ids| ids.last()) else {
                 continue;
             };
-            if *here {
+            if stays {
                 self.prolong(id, actor, events);
             }
             self.look_again_at(id, events);

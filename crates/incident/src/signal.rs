@@ -100,6 +100,58 @@ pub struct Signal {
     pub historical: bool,
     /// Engine version that scored it.
     pub engine: String,
+    /// What a person who is paged should know besides.
+    pub background: Background,
+}
+
+/// What is known of the customer and was said before a signal was raised.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Background {
+    /// `vip`, else the segment that the platform gives the customer; empty if it says nothing.
+    pub customer_tier: String,
+    /// The last messages of the conversation, oldest first. Of an incident's evidence only the
+    /// newest has them.
+    pub said: Vec<Said>,
+}
+
+/// A message of a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its event.
+    pub event_id: String,
+    /// The side its author is on.
+    pub speaker: Speaker,
+    /// When it was sent, milliseconds since the Unix epoch.
+    pub sent_at_ms: i64,
+    /// Masked, and cut.
+    pub text: String,
+    /// Sentiment of a customer's message, -1 to 1; `None` if it was not judged.
+    pub sentiment: Option<f64>,
+}
+
+/// The side that the author of a message is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speaker {
+    /// The one who asks.
+    Customer,
+    /// The one who answers.
+    Agent,
+    /// A robot, or the platform itself.
+    Machine,
+    /// Somebody who looks after agents.
+    Supervisor,
+}
+
+impl Speaker {
+    /// The name used on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Agent => "agent",
+            Self::Machine => "machine",
+            Self::Supervisor => "supervisor",
+        }
+    }
 }
 
 /// What there may be one open incident of: tenant, team, conversation and family. The team

@@ -8,7 +8,7 @@ use crate::partition::{Durable, Partition};
 use crate::policy::Policy;
 
 /// First byte of a snapshot; another layout gets another number.
-const FORMAT: u8 = 10;
+const FORMAT: u8 = 11;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use crate::id::{IncidentId, digest};
 use crate::incident::{Incident, State};
 use crate::lifecycle::Context;
 use crate::partition::Partition;
-use crate::signal::{Family, Severity, Signal};
+use crate::signal::{Background, Family, Severity, Signal};
 use crate::suppression::{Held, Hold};
 
 /// Kind of the signals that such an incident consists of.
@@ -75,6 +75,7 @@ fn signal_of(incident: &Incident) -> Signal {
         queue: incident.queue.clone(),
         historical: false,
         engine: text(|signal| &signal.engine),
+        background: Background::default(),
     }
 }
 

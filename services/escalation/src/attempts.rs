@@ -245,6 +245,7 @@ mod tests {
                 queue: String::new(),
                 historical: false,
                 engine: String::new(),
+                background: zhili_incident::Background::default(),
             };
             partition.apply(START, Entry::Signal(signal), &mut Vec::new());
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use zhili_incident::{Family, Incident, Page, Reason, Severity, Signal, State};
+use zhili_incident::{Family, Incident, Page, Reason, Said, Severity, Signal, Speaker, State};
 
 use crate::convert::severity_name;
 use crate::link::Links;
@@ -32,14 +32,16 @@ pub(crate) struct Card {
     pub(crate) reasons: Vec<Why>,
     /// Words of the newest signal of the highest severity: why somebody should look now.
     pub(crate) excerpt: String,
-    /// Masked messages that raised signals, oldest first. Others of the conversation do not
-    /// reach this service.
+    /// The last masked messages of the conversation, oldest first; where nothing tells them, those
+    /// that raised signals.
     pub(crate) messages: Vec<Message>,
     pub(crate) signals: u64,
     pub(crate) tenant: String,
     pub(crate) team: String,
     pub(crate) conversation_id: String,
     pub(crate) customer: String,
+    /// `vip`, else the segment of the customer; empty if the platform says nothing.
+    pub(crate) tier: String,
     pub(crate) agent: String,
     pub(crate) queue: String,
     pub(crate) channel: String,
@@ -93,10 +95,14 @@ pub(crate) struct Why {
 }
 
 /// A masked message of the conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Message {
     pub(crate) event_id: String,
+    /// `None` if it is not known here.
+    pub(crate) speaker: Option<Speaker>,
     pub(crate) text: String,
+    /// Of a customer's message, -1 to 1.
+    pub(crate) sentiment: Option<f64>,
 }
 
 /// The step after this one.
@@ -134,6 +140,7 @@ impl Card {
             team: incident.team.clone(),
             conversation_id: incident.conversation_id.clone(),
             customer: text(|signal| &signal.customer),
+            tier: text(|signal| &signal.background.customer_tier),
             agent: text(|signal| &signal.agent),
             queue: text(|signal| &signal.queue),
             channel: text(|signal| &signal.channel),
@@ -181,6 +188,7 @@ impl Card {
             team: team.to_owned(),
             conversation_id: String::new(),
             customer: String::new(),
+            tier: String::new(),
             agent: String::new(),
             queue: String::new(),
             channel: String::new(),
@@ -201,6 +209,11 @@ impl Card {
             others: Vec::new(),
             is_test: true,
         }
+    }
+
+    /// Sentiment of the customer's messages among [`messages`](Self::messages), oldest first.
+    pub(crate) fn sentiments(&self) -> impl Iterator<Item = f64> {
+        self.messages.iter().filter_map(|message| message.sentiment)
     }
 
     /// The incident had been open for so long when the page became due.
@@ -248,7 +261,14 @@ impl Card {
         let messages: Vec<Value> = self
             .messages
             .iter()
-            .map(|message| json!({ "event_id": message.event_id, "text": message.text }))
+            .map(|message| {
+                json!({
+                    "event_id": message.event_id,
+                    "speaker": message.speaker.map(Speaker::name),
+                    "text": message.text,
+                    "sentiment": message.sentiment,
+                })
+            })
             .collect();
         let next = self
             .next
@@ -270,6 +290,7 @@ impl Card {
             "team": self.team,
             "conversation_id": self.conversation_id,
             "customer": self.customer,
+            "customer_tier": self.tier,
             "agent": self.agent,
             "queue": self.queue,
             "channel": self.channel,
@@ -334,6 +355,16 @@ fn reasons(incident: &Incident) -> Vec<Why> {
 }
 
 fn messages(incident: &Incident) -> Vec<Message> {
+    let said = incident.evidence.last().map(|newest| newest.background.said.as_slice());
+    if let Some(said @ [_, ..]) = said {
+        let message = |said: &Said| Message {
+            event_id: said.event_id.clone(),
+            speaker: Some(said.speaker),
+            text: cut(&said.text),
+            sentiment: said.sentiment,
+        };
+        return said[said.len().saturating_sub(MOST_MESSAGES)..].iter().map(message).collect();
+    }
     let mut seen = BTreeSet::new();
     let mut messages: Vec<Message> = incident
         .evidence
@@ -342,7 +373,12 @@ fn messages(incident: &Incident) -> Vec<Message> {
         // One message may raise several signals.
         .filter(|signal| !signal.excerpt.is_empty() && seen.insert(signal.event_id.as_str()))
         .take(MOST_MESSAGES)
-        .map(|signal| Message { event_id: signal.event_id.clone(), text: cut(&signal.excerpt) })
+        .map(|signal| Message {
+            event_id: signal.event_id.clone(),
+            speaker: None,
+            text: cut(&signal.excerpt),
+            sentiment: None,
+        })
         .collect();
     messages.reverse();
     messages

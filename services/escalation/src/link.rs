@@ -3,12 +3,16 @@
 //!
 //! The latter is signed and short-lived. It opens a page with buttons and changes nothing by
 //! itself, because mail and chat programs follow links to look at them.
+//!
+//! Calendar programs cannot log in either: a schedule has a signed link of its own, which lives as
+//! long as the secret, because nobody subscribes anew every few hours.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zhili_incident::Page;
@@ -16,8 +20,9 @@ use zhili_runtime::config::Secret;
 
 /// How long after a page became due its link works, milliseconds.
 const VALID_MS: i64 = 4 * 60 * 60_000;
-/// What is signed is meant for nothing else.
-const DOMAIN: &[u8] = b"zhili incident link 1\n";
+/// What is signed for one purpose is meant for no other.
+const INCIDENT: &[u8] = b"zhili incident link 1\n";
+const CALENDAR: &[u8] = b"zhili calendar link 1\n";
 /// A shorter secret is guessable.
 pub(crate) const LEAST_SECRET: usize = 32;
 
@@ -49,6 +54,18 @@ pub(crate) struct Permit {
     /// Milliseconds since the Unix epoch.
     #[serde(rename = "x")]
     expires_ms: i64,
+}
+
+/// Whoever has a link may see who is on call by this schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Subscription {
+    #[serde(rename = "t")]
+    pub(crate) tenant: String,
+    #[serde(rename = "m")]
+    pub(crate) team: String,
+    #[serde(rename = "s")]
+    pub(crate) schedule: String,
 }
 
 /// Why a link does not open.
@@ -84,38 +101,53 @@ impl Links {
             destination: page.destination.clone(),
             expires_ms: page.created_at_ms.saturating_add(VALID_MS),
         };
-        format!("{}/i/{}", signed.base, signed.token(&permit))
+        format!("{}/i/{}", signed.base, signed.token(INCIDENT, &permit))
+    }
+
+    /// Where calendar programs read a schedule; nothing without signed links.
+    pub(crate) fn of_calendar(&self, subscription: &Subscription) -> Option<String> {
+        let signed = self.signed.as_ref()?;
+        Some(format!("{}/calendars/{}", signed.base, signed.token(CALENDAR, subscription)))
+    }
+
+    /// The schedule that a token shows.
+    pub(crate) fn open_calendar(&self, token: &str) -> Result<Subscription, LinkError> {
+        self.signed.as_ref().ok_or(LinkError::Forged)?.open(CALENDAR, token)
     }
 
     /// What a token permits.
     pub(crate) fn open(&self, token: &str, now_ms: i64) -> Result<Permit, LinkError> {
         let signed = self.signed.as_ref().ok_or(LinkError::Forged)?;
-        let (payload, mac) = token.split_once('.').ok_or(LinkError::Forged)?;
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| LinkError::Forged);
-        let (payload, mac) = (decode(payload)?, decode(mac)?);
-        // In constant time.
-        let verified = signed.mac(&payload).map(|expected| expected.verify_slice(&mac));
-        if !matches!(verified, Some(Ok(()))) {
-            return Err(LinkError::Forged);
-        }
-        let permit: Permit = serde_json::from_slice(&payload).map_err(|_| LinkError::Forged)?;
+        let permit: Permit = signed.open(INCIDENT, token)?;
         if permit.expires_ms <= now_ms { Err(LinkError::Expired) } else { Ok(permit) }
     }
 }
 
 impl Signed {
-    fn token(&self, permit: &Permit) -> String {
+    fn token(&self, purpose: &[u8], permit: &impl Serialize) -> String {
         // Strings and a number always have a JSON form.
         let payload = serde_json::to_vec(permit).unwrap_or_default();
-        let mac = self.mac(&payload).map(|mac| mac.finalize().into_bytes());
+        let mac = self.mac(purpose, &payload).map(|mac| mac.finalize().into_bytes());
         let mac = mac.map(|mac| URL_SAFE_NO_PAD.encode(mac)).unwrap_or_default();
         format!("{}.{mac}", URL_SAFE_NO_PAD.encode(payload))
     }
 
-    fn mac(&self, payload: &[u8]) -> Option<Hmac<Sha256>> {
+    fn open<P: DeserializeOwned>(&self, purpose: &[u8], token: &str) -> Result<P, LinkError> {
+        let (payload, mac) = token.split_once('.').ok_or(LinkError::Forged)?;
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| LinkError::Forged);
+        let (payload, mac) = (decode(payload)?, decode(mac)?);
+        // In constant time.
+        let verified = self.mac(purpose, &payload).map(|expected| expected.verify_slice(&mac));
+        if !matches!(verified, Some(Ok(()))) {
+            return Err(LinkError::Forged);
+        }
+        serde_json::from_slice(&payload).map_err(|_| LinkError::Forged)
+    }
+
+    fn mac(&self, purpose: &[u8], payload: &[u8]) -> Option<Hmac<Sha256>> {
         // HMAC takes keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose().as_bytes()).ok()?;
-        mac.update(DOMAIN);
+        mac.update(purpose);
         mac.update(payload);
         Some(mac)
     }
@@ -141,7 +173,7 @@ mod tests {
     }
 
     fn token(links: &Links) -> String {
-        links.signed.as_ref().unwrap().token(&permit())
+        links.signed.as_ref().unwrap().token(INCIDENT, &permit())
     }
 
     #[test]
@@ -149,6 +181,18 @@ mod tests {
         let links = signed(SECRET);
         assert_eq!(links.open(&token(&links), 999), Ok(permit()));
         assert_eq!(links.open(&token(&links), 1_000), Err(LinkError::Expired));
+    }
+
+    #[test]
+    fn a_token_of_one_purpose_opens_nothing_else() {
+        let links = signed(SECRET);
+        let subscription =
+            Subscription { tenant: "acme".into(), team: "default".into(), schedule: "day".into() };
+        let url = links.of_calendar(&subscription).unwrap();
+        let calendar = url.strip_prefix("https://z.example/calendars/").unwrap();
+        assert_eq!(links.open_calendar(calendar), Ok(subscription));
+        assert_eq!(links.open(calendar, 0), Err(LinkError::Forged));
+        assert_eq!(links.open_calendar(&token(&links)), Err(LinkError::Forged));
     }
 
     #[test]

@@ -311,6 +311,7 @@ mod tests {
             queue: String::new(),
             historical: false,
             engine: String::new(),
+            background: zhili_incident::Background::default(),
         };
         apply(&mut fold, now_ms, zhili_incident::Entry::Signal(signal));
         fold

@@ -139,6 +139,7 @@ pub async fn serve(
     let server = Server::default()
         .grpc(EscalationServiceServer::new(api.clone()))
         .open(api::page::routes(api.clone()))
+        .open(api::http::open_routes(api.clone()))
         .http(api::http::routes(api));
 
     // All of these end with this future, however it ends.

@@ -537,6 +537,12 @@ fn sla(sla: dialogue::Sla) -> scoring::Sla {
     scoring::Sla { state: state.into(), target_ms: sla.target_ms, due_ms: sla.due_ms }
 }
 
+pub(crate) fn presence(presence: dialogue::Presence) -> escalation::Presence {
+    let dialogue::Presence { tenant, conversation_id, team: of, supervisor, here, at_ms } =
+        presence;
+    escalation::Presence { tenant, team: team(of), conversation_id, actor: supervisor, here, at_ms }
+}
+
 pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> escalation::Signal {
     use escalation::incident::Severity;
     escalation::Signal {
@@ -572,6 +578,8 @@ pub(crate) fn signal(signal: dialogue::Signal, text: &str, engine: &str) -> esca
         historical: signal.historical,
         engine: engine.to_owned(),
         related: signal.related,
+        customer_tier: String::new(),
+        said: Vec::new(),
     }
 }
 

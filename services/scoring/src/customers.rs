@@ -39,7 +39,7 @@ impl CustomerFold {
 
     fn state(&mut self, outputs: &mut Outputs) {
         for output in self.stated.drain(..) {
-            records::emit(output, "", &self.version, outputs);
+            records::emit(output, &self.version, outputs);
         }
     }
 }

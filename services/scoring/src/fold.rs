@@ -18,6 +18,7 @@ use zhili_tone::Engine;
 use crate::assessor::{Assessor, about};
 use crate::bundle::{Bundle, Phrases};
 use crate::engines::{ANY_TENANT, Engines};
+use crate::recent::{self, Recent};
 use crate::{convert, records};
 
 /// Conversations of one partition: scores each text, folds what it means.
@@ -30,6 +31,7 @@ pub struct ScoringFold {
     engine: String,
     number: u32,
     partition: Partition,
+    recent: Recent,
     /// Tenants with phrases of their own.
     phrases: BTreeMap<String, Own>,
     /// As configured. A partition restored from a snapshot goes on with those of its first day.
@@ -64,10 +66,19 @@ fn version(engine: &Engine) -> Arc<str> {
 }
 
 /// State as it is saved.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Saved {
     partition: Vec<u8>,
     phrases: BTreeMap<String, Phrases>,
+    recent: Recent,
+}
+
+/// The same as [`Saved`], from a copy that shares its parts.
+#[derive(Serialize)]
+struct ToSave<R> {
+    partition: Vec<u8>,
+    phrases: BTreeMap<String, Phrases>,
+    recent: R,
 }
 
 impl ScoringFold {
@@ -77,10 +88,15 @@ impl ScoringFold {
         let version = version(engines.base());
         Self {
             engines,
-            engine: format!("{version}; state {}", Partition::STATE_VERSION),
+            engine: format!(
+                "{version}; state {}.{}",
+                Partition::STATE_VERSION,
+                recent::STATE_VERSION
+            ),
             version,
             number,
             partition: Partition::new(config),
+            recent: Recent::default(),
             phrases: BTreeMap::new(),
             configured: config,
             stated: Vec::new(),
@@ -138,20 +154,26 @@ impl ScoringFold {
                 let entry = CustomerEntry { entry: Some(entry) };
                 outputs.emit(topics::CUSTOMERS, key.as_bytes(), entry.encode_to_vec().into());
             }
-            let version = match &output {
+            match output {
                 Output::Complaint(complaint) => {
-                    for count in Count::of(complaint, about, now_ms) {
+                    for count in Count::of(&complaint, about, now_ms) {
                         let key = count.tenant.clone();
                         let entry = pulse_entry::Entry::Count(convert::count(count));
                         let entry = PulseEntry { entry: Some(entry) };
                         outputs.emit(topics::PULSE, key.as_bytes(), entry.encode_to_vec().into());
                     }
-                    continue;
                 }
-                Output::Fact(fact) => self.version_of(&fact.tenant),
-                Output::Signal(signal) => self.version_of(&signal.tenant),
-            };
-            records::emit(output, text, &version, outputs);
+                Output::Fact(fact) => {
+                    let version = self.version_of(&fact.tenant);
+                    records::fact(fact, &version, outputs);
+                }
+                Output::Signal(signal) => {
+                    let version = self.version_of(&signal.tenant);
+                    let about = self.recent.background(&signal.tenant, &signal.conversation_id);
+                    records::signal(signal, text, about, &version, outputs);
+                }
+                Output::Presence(presence) => records::presence(presence, outputs),
+            }
         }
         self.stated = stated;
     }
@@ -193,6 +215,7 @@ impl Fold for ScoringFold {
 
     fn advance(&mut self, now_ms: i64, outputs: &mut Outputs) {
         self.partition.advance(now_ms, &mut self.stated);
+        self.recent.advance(now_ms);
         self.state(now_ms, "", Dimensions::default(), outputs);
     }
 
@@ -222,6 +245,8 @@ impl Fold for ScoringFold {
                 outputs.dead_letter(record, letter("conflicting_duplicate", detail));
             }
             Applied::Accepted { historical } => {
+                let sentiment = assessment.as_ref().and_then(|it| it.sentiment.as_ref());
+                self.recent.apply(now_ms, &event, sentiment.map(|it| it.value));
                 let target = |of: EventType| {
                     if event.r#type() == of { event.target.clone() } else { String::new() }
                 };
@@ -278,6 +303,7 @@ impl Fold for ScoringFold {
     }
 
     fn erase(&mut self, _: i64, erasure: &Erasure, _: &mut Outputs) {
+        self.recent.erase(|tenant, name| erasure.names(tenant, name));
         self.partition.erase(|tenant, name| erasure.names(tenant, name));
     }
 
@@ -291,12 +317,16 @@ impl Fold for ScoringFold {
 
     fn freeze(&self) -> Frozen {
         let (partition, phrases) = (self.partition.freeze(), self.phrases());
-        Box::new(move || encode(&Saved { partition: partition.to_bytes(), phrases }, Vec::new()))
+        let recent = self.recent.conversations();
+        Box::new(move || {
+            encode(&ToSave { partition: partition.to_bytes(), phrases, recent }, Vec::new())
+        })
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
         let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
         self.partition = Partition::restore(&saved.partition).map_err(|error| error.to_string())?;
+        self.recent = saved.recent;
         self.phrases.clear();
         for (tenant, phrases) in saved.phrases {
             let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
@@ -309,7 +339,8 @@ impl Fold for ScoringFold {
     }
 
     fn hash(&mut self) -> [u8; 32] {
-        blake3::hash(&encode(&(self.partition.hash(), self.phrases()), Vec::new())).into()
+        let parts = (self.partition.hash(), self.phrases(), self.recent.hash());
+        blake3::hash(&encode(&parts, Vec::new())).into()
     }
 }
 

@@ -12,6 +12,7 @@ mod customers;
 mod engines;
 mod fold;
 mod pulse;
+mod recent;
 mod records;
 mod score;
 pub mod text;

@@ -77,7 +77,7 @@ impl Fold for PulseFold {
         let mut stated: Vec<Output> = Vec::new();
         self.pulse.apply(now_ms, &count, &mut stated);
         for output in stated {
-            records::emit(output, "", &self.version, outputs);
+            records::emit(output, &self.version, outputs);
         }
     }
 

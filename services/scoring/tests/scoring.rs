@@ -256,6 +256,42 @@ impl Bench {
     }
 }
 
+#[tokio::test]
+async fn a_supervisor_who_writes_is_in_the_conversation_until_they_leave() {
+    let mut bench = Bench::new().await;
+    let calm = bench.says(0, Role::Customer, "请问订单什么时候发货?");
+    bench.publish(&Event { team: "after_sales".into(), ..calm }).await;
+    let note = Event { private: true, ..bench.says(5, Role::Supervisor, "我来看一下") };
+    bench.publish(&note).await;
+    let old =
+        Event { mode: event::Mode::Backfill.into(), ..bench.says(6, Role::Supervisor, "好") };
+    bench.publish(&old).await;
+    let left = Event {
+        r#type: EventType::Leave.into(),
+        text: String::new(),
+        ..bench.says(9, Role::Supervisor, "")
+    };
+    bench.publish(&left).await;
+    bench.score_all().await;
+    let entries: Vec<escalation::LogEntry> = bench.read(topics::ESCALATION).await;
+    let presences: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match &entry.entry {
+            Some(escalation::log_entry::Entry::Presence(it)) => {
+                Some((&*it.team, &*it.conversation_id, &*it.actor, it.here, it.at_ms))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        presences,
+        [
+            ("after_sales", "v1", "a1", true, 1_005_000),
+            ("after_sales", "v1", "a1", false, 1_009_000)
+        ]
+    );
+}
+
 const TARGETS: &str = "
 [dialogue]
 policy = 'standard'

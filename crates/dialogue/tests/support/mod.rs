@@ -204,7 +204,7 @@ pub(crate) fn fold_with(records: &[Record], policies: Policies) -> (Vec<Output>,
 pub(crate) fn in_force(outputs: &[Output]) -> BTreeMap<&str, &Fact> {
     let facts = outputs.iter().filter_map(|output| match output {
         Output::Fact(fact) => Some((fact.fact_id.as_str(), fact)),
-        Output::Signal(_) | Output::Complaint(_) => None,
+        Output::Signal(_) | Output::Complaint(_) | Output::Presence(_) => None,
     });
     facts.collect()
 }

@@ -129,7 +129,7 @@ fn found(outputs: &[Output]) -> Found {
                 });
                 in_force.insert(&fact.fact_id, (number, fact));
             }
-            Output::Complaint(_) => {}
+            Output::Complaint(_) | Output::Presence(_) => {}
             Output::Signal(signal) => {
                 let before = told.insert(&signal.signal_id, (signal, false));
                 assert_eq!(before, None, "told twice");

@@ -5,10 +5,14 @@ use zhili_incident::*;
 use crate::desk::{Desk, MINUTE, config, signal, two_steps};
 
 fn presence(desk: &mut Desk, actor: &str, here: bool) {
+    presence_at(desk, None, actor, here);
+}
+
+fn presence_at(desk: &mut Desk, at_ms: Option<i64>, actor: &str, here: bool) {
     let (tenant, team) = ("acme".to_owned(), "default".to_owned());
     let conversation_id = "c1".to_owned();
     let actor = actor.to_owned();
-    desk.apply(Entry::Presence(Presence { tenant, team, conversation_id, actor, here }));
+    desk.apply(Entry::Presence(Presence { tenant, team, conversation_id, actor, here, at_ms }));
 }
 
 fn in_conversation(id: &str, conversation: &str) -> Entry {
@@ -48,6 +52,20 @@ fn who_leaves_without_a_word_counts_as_present_for_a_quarter_of_an_hour() {
     assert_eq!(desk.incident().state, State::Suppressed);
     desk.wait(1);
     assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
+}
+
+#[test]
+fn a_sign_that_comes_late_counts_as_long_as_it_would_have() {
+    let mut desk = Desk::new(two_steps());
+    let begin_ms = desk.now;
+    desk.wait(10 * MINUTE);
+    presence_at(&mut desk, Some(begin_ms), "mei", true);
+    desk.signal("s1", Severity::High);
+    assert_eq!(desk.incident().state, State::Suppressed);
+    desk.wait(5 * MINUTE);
+    assert_eq!(desk.send_all(Outcome::Delivered), ["floor"]);
+    presence_at(&mut desk, Some(begin_ms), "bo", true);
+    assert_eq!(desk.incident().state, State::Triggered);
 }
 
 #[test]

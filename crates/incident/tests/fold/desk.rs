@@ -35,6 +35,7 @@ pub(crate) fn signal(id: &str, severity: Severity) -> Signal {
         queue: "q".to_owned(),
         historical: false,
         engine: "test".to_owned(),
+        background: Background::default(),
     }
 }
 

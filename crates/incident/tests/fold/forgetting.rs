@@ -28,6 +28,7 @@ fn nothing_is_left_of_a_conversation_that_is_forgotten() {
         conversation_id: "c-gone".to_owned(),
         actor: "mei".to_owned(),
         here: true,
+        at_ms: None,
     }));
     assert!(snapshot(&desk).contains("c-gone"));
     let gone = |tenant: &str, name: &str| tenant == "acme" && name == "c-gone";

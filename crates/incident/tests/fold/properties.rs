@@ -515,6 +515,7 @@ fn record(op: &Op, partition: &Partition, model: &Model, sequence: &mut u64) -> 
                 conversation_id: format!("c{conversation}"),
                 actor: if *actor { "ann" } else { "bob" }.to_owned(),
                 here: *here,
+                at_ms: None,
             };
             (now, Some(Entry::Presence(presence)))
         }

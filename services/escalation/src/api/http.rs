@@ -40,6 +40,11 @@ pub(crate) fn routes(api: Api) -> Routes {
         .with_state(api)
 }
 
+/// What needs no login.
+pub(crate) fn open_routes(api: Api) -> Routes {
+    Routes::default().get("/calendars/{token}", linked_schedule).with_state(api)
+}
+
 type Caller = Option<Extension<Principal>>;
 
 fn principal(caller: &Caller) -> Option<&Principal> {
@@ -215,8 +220,19 @@ async fn schedule(
     let name = file
         .strip_suffix(".ics")
         .ok_or_else(|| ServiceError::new(ErrorCode::NotFound, "GET /v1/schedules/{name}.ics"))?;
-    let calendar = api.calendar(principal(&caller), &query.team, name)?;
-    Ok(([(http::header::CONTENT_TYPE, "text/calendar; charset=utf-8")], calendar))
+    api.calendar(principal(&caller), &query.team, name).map(calendar)
+}
+
+/// For calendar programs that were given the link.
+async fn linked_schedule(
+    State(api): State<Api>,
+    Path(token): Path<String>,
+) -> Result<impl IntoResponse, ServiceError> {
+    api.linked_calendar(&token).map(calendar)
+}
+
+fn calendar(text: String) -> impl IntoResponse {
+    ([(http::header::CONTENT_TYPE, "text/calendar; charset=utf-8")], text)
 }
 
 /// A switch of a query: present without a value means yes.

@@ -9,6 +9,7 @@ use zhili_runtime::{ErrorCode, ServiceError};
 use super::Api;
 use super::commands::{LONGEST_ID, check_length, invalid};
 use crate::convert;
+use crate::link::{LinkError, Subscription};
 
 const DAY_MS: i64 = 24 * 60 * 60_000;
 const DEFAULT_WINDOW_MS: i64 = 14 * DAY_MS;
@@ -41,7 +42,16 @@ impl Api {
         let wanted = |name: &str| request.schedule.is_empty() || name == request.schedule;
         let schedules: Vec<pb::OnCall> = schedules
             .filter(|(_, name, _)| wanted(name))
-            .map(|(team, name, schedule)| on_call(team, name, schedule, at_ms, window_ms))
+            .map(|(team, name, schedule)| {
+                let subscription = Subscription {
+                    tenant: tenant.to_owned(),
+                    team: team.clone(),
+                    schedule: name.clone(),
+                };
+                let calendar_url = self.links.of_calendar(&subscription).unwrap_or_default();
+                let on_call = on_call(team, name, schedule, at_ms, window_ms);
+                pb::OnCall { calendar_url, ..on_call }
+            })
             .collect();
         if schedules.is_empty() && !request.schedule.is_empty() {
             return Err(unknown(&request.schedule));
@@ -57,7 +67,18 @@ impl Api {
         name: &str,
     ) -> Result<String, ServiceError> {
         let tenant = self.admit(caller)?.tenant.as_str();
-        let team = if team.is_empty() { DEFAULT_TEAM } else { team };
+        self.calendar_of(tenant, if team.is_empty() { DEFAULT_TEAM } else { team }, name)
+    }
+
+    /// The same for whoever has its signed link.
+    pub(crate) fn linked_calendar(&self, token: &str) -> Result<String, ServiceError> {
+        let gone = |error: LinkError| ServiceError::new(ErrorCode::NotFound, error.to_string());
+        let Subscription { tenant, team, schedule } =
+            self.links.open_calendar(token).map_err(gone)?;
+        self.calendar_of(&tenant, &team, &schedule)
+    }
+
+    fn calendar_of(&self, tenant: &str, team: &str, name: &str) -> Result<String, ServiceError> {
         let config = self.reach.config(tenant).unwrap_or_default();
         let schedule = config.teams().get(team).and_then(|team| team.schedules.get(name));
         let schedule = schedule.ok_or_else(|| unknown(name))?;
@@ -87,6 +108,7 @@ impl Api {
             conversation_id,
             actor: caller.name.clone(),
             here: !leaves,
+            at_ms: None,
         });
         self.append(&tenant, &team, value).await?;
         Ok(pb::AttendResponse {})
@@ -103,6 +125,7 @@ fn on_call(team: &str, name: &str, schedule: &Schedule, at_ms: i64, window_ms: i
         next: schedule.next(at_ms).as_ref().map(shift),
         gaps: shifts.iter().filter(|shift| shift.member.is_none()).map(shift).collect(),
         shifts: shifts.iter().map(shift).collect(),
+        calendar_url: String::new(),
     }
 }
 

@@ -16,6 +16,7 @@ use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use super::{Api, Request};
 use crate::channel::words;
+use crate::convert;
 use crate::link::{LinkError, Permit};
 
 /// Nothing but the style and the buttons of this page; nobody may frame it.
@@ -151,6 +152,7 @@ fn card(
         (say("队列", "Queue"), &newest.queue),
         (say("渠道", "Channel"), &newest.channel),
         (say("客户", "Customer"), &newest.customer),
+        (say("客户等级", "Customer tier"), &newest.customer_tier),
         (say("会话", "Conversation"), &incident.conversation_id),
         (say("事件", "Incident"), &incident.incident_id),
     ] {
@@ -159,9 +161,15 @@ fn card(
         }
     }
     text += "</dl>";
-    let skipped = incident.evidence.len().saturating_sub(MOST_MESSAGES);
-    for signal in incident.evidence.iter().skip(skipped) {
-        text += &format!("<blockquote>{}</blockquote>", escape(&signal.excerpt));
+    let quoted: Vec<String> = if newest.said.is_empty() {
+        incident.evidence.iter().map(|signal| signal.excerpt.clone()).collect()
+    } else {
+        let said = newest.said.iter();
+        said.map(|it| words::message(Some(convert::speaker(it.role())), &it.text, language))
+            .collect()
+    };
+    for quote in &quoted[quoted.len().saturating_sub(MOST_MESSAGES)..] {
+        text += &format!("<blockquote>{}</blockquote>", escape(quote));
     }
     let button = |action: &str, class: &str, label: &str| {
         let token = escape(token);

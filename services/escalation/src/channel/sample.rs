@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use zhili_incident::{Family, Language, Reason, Robot, Severity, State};
+use zhili_incident::{Family, Language, Reason, Robot, Severity, Speaker, State};
 
 use crate::card::{Card, Message, Next, Why};
 use crate::channel::answer::Answer;
@@ -25,14 +25,13 @@ pub(crate) fn card() -> Card {
             engine: "test".into(),
         }],
         excerpt: "我要打12315投诉你们".into(),
-        messages: vec![Message {
-            event_id: "e1".into(), text: "我要打12315投诉你们".into()
-        }],
+        messages: vec![said("e1", "我要打12315投诉你们")],
         signals: 1,
         tenant: "acme".into(),
         team: "default".into(),
         conversation_id: "c1".into(),
         customer: "u_1".into(),
+        tier: "vip".into(),
         agent: "a_1".into(),
         queue: "returns".into(),
         channel: "app".into(),
@@ -57,8 +56,7 @@ pub(crate) fn card() -> Card {
 
 /// As much as a card can hold.
 pub(crate) fn large() -> Card {
-    let message =
-        |n: usize| Message { event_id: format!("e{n}"), text: "投诉……".repeat(125) };
+    let message = |n: usize| said(&format!("e{n}"), &"投诉……".repeat(125));
     let why = |n: usize| Why {
         rule: format!("{}.rule.{n}", "complaint".repeat(20)),
         event_id: format!("e{n}"),
@@ -71,6 +69,15 @@ pub(crate) fn large() -> Card {
         excerpt: "投诉……".repeat(125),
         signals: 500,
         ..card()
+    }
+}
+
+fn said(event_id: &str, text: &str) -> Message {
+    Message {
+        event_id: event_id.into(),
+        speaker: Some(Speaker::Customer),
+        text: text.into(),
+        sentiment: Some(-0.8),
     }
 }
 

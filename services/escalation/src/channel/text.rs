@@ -143,7 +143,9 @@ pub(crate) fn body(card: &Card, language: Language, markup: Markup, room: Room) 
     }
     if room.message > 0 && !card.messages.is_empty() {
         lines.push(labelled(markup, language, words::messages(language), ""));
-        let messages = card.messages.iter().map(|message| cut(&message.text, room.message));
+        let messages = card.messages.iter().map(|message| {
+            words::message(message.speaker, &cut(&message.text, room.message), language)
+        });
         lines.extend(messages.map(|text| format!("> {}", markup.quote(&text))));
     }
     let others = card.others.iter().take(room.others).map(|other| {

@@ -1,6 +1,6 @@
 //! The words of a card, in Chinese and in English.
 
-use zhili_incident::{Family, Language, Reason, Severity};
+use zhili_incident::{Family, Language, Reason, Severity, Speaker};
 
 use zhili_proto::escalation::v1 as pb;
 
@@ -122,11 +122,17 @@ pub(crate) fn facts(card: &Card, language: Language) -> Vec<(&'static str, Strin
         (say("队列", "Queue"), &card.queue),
         (say("渠道", "Channel"), &card.channel),
         (say("客户", "Customer"), &card.customer),
+        (say("客户等级", "Customer tier"), &card.tier),
         (say("会话", "Conversation"), &card.conversation_id),
     ] {
         if !value.is_empty() {
             facts.push((label, value.clone()));
         }
+    }
+    let trend: Vec<String> = card.sentiments().map(|value| format!("{value:+.1}")).collect();
+    if trend.len() > 1 {
+        let label = say("客户情绪（-1 至 1）", "Customer's sentiment (-1 to 1)");
+        facts.push((label, trend.join(" → ")));
     }
     if card.signals > 1 {
         facts.push((say("累计信号", "Signals"), card.signals.to_string()));
@@ -155,6 +161,22 @@ pub(crate) fn messages(language: Language) -> &'static str {
         Language::Zh => "相关消息（已脱敏）",
         Language::En => "Messages (masked)",
     }
+}
+
+/// Who says it, and what.
+pub(crate) fn message(speaker: Option<Speaker>, text: &str, language: Language) -> String {
+    let who = match (speaker, language) {
+        (None, _) => return text.to_owned(),
+        (Some(Speaker::Customer), Language::Zh) => "客户：",
+        (Some(Speaker::Agent), Language::Zh) => "坐席：",
+        (Some(Speaker::Machine), Language::Zh) => "机器人：",
+        (Some(Speaker::Supervisor), Language::Zh) => "主管：",
+        (Some(Speaker::Customer), Language::En) => "customer: ",
+        (Some(Speaker::Agent), Language::En) => "agent: ",
+        (Some(Speaker::Machine), Language::En) => "robot: ",
+        (Some(Speaker::Supervisor), Language::En) => "supervisor: ",
+    };
+    format!("{who}{text}")
 }
 
 /// A rule that matched, with the score and the message it was found in.

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use prost::Message;
 use zhili_eventlog::runner::{self, Marker, Undecodable};
 use zhili_incident::{
-    Action, Answer, Assignee, Attempt, Claim, Command, DEFAULT_TEAM, DeliveryResult, Entry, Erased,
-    EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState, Presence,
-    Severity, Signal, SilenceCommand, State, Until,
+    Action, Answer, Assignee, Attempt, Background, Claim, Command, DEFAULT_TEAM, DeliveryResult,
+    Entry, Erased, EventKind, Exhausted, Family, Incident, IncidentEvent, Outcome, Page, PageState,
+    Presence, Said, Severity, Signal, SilenceCommand, Speaker, State, Until,
 };
+use zhili_proto::conversation::v1::author::Role;
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::log::v1 as log;
-use zhili_proto::timestamp;
+use zhili_proto::{millis, timestamp};
 
 use pb::log_entry::Entry as Wire;
 
@@ -50,8 +51,10 @@ pub(crate) fn entry(value: Option<&[u8]>) -> Result<runner::Entry<Entry>, Undeco
         Wire::Signal(it) => Entry::Signal(signal(it)?),
         Wire::Command(it) => Entry::Command(command(it, newer)?),
         Wire::Silence(it) => Entry::Silence(silences::command(it, newer)?),
-        Wire::Presence(pb::Presence { tenant, team, conversation_id, actor, here }) => {
-            Entry::Presence(Presence { tenant, team, conversation_id, actor, here })
+        Wire::Presence(presence) => {
+            let pb::Presence { tenant, team, conversation_id, actor, here, at_ms } = presence;
+            let at_ms = Some(at_ms).filter(|at_ms| *at_ms != 0);
+            Entry::Presence(Presence { tenant, team, conversation_id, actor, here, at_ms })
         }
         Wire::Claim(it) => Entry::Claim(claim(it)?),
         Wire::Result(it) => Entry::Result(result(it)?),
@@ -93,7 +96,21 @@ fn signal(it: pb::Signal) -> Result<Signal, Undecodable> {
         queue: it.queue,
         historical: it.historical,
         engine: it.engine,
+        background: Background {
+            customer_tier: it.customer_tier,
+            said: it.said.into_iter().map(said).collect(),
+        },
     })
+}
+
+fn said(it: pb::Said) -> Said {
+    Said {
+        speaker: speaker(it.role()),
+        sent_at_ms: it.sent_at.as_ref().and_then(millis).unwrap_or_default(),
+        event_id: it.event_id,
+        text: it.text,
+        sentiment: it.sentiment.filter(|value| value.is_finite()),
+    }
 }
 
 fn family(value: i32) -> Result<Family, Undecodable> {
@@ -242,8 +259,9 @@ pub(crate) fn silence_record(command: SilenceCommand) -> Bytes {
 }
 
 pub(crate) fn presence_record(presence: Presence) -> Bytes {
-    let Presence { tenant, team, conversation_id, actor, here } = presence;
-    record(Wire::Presence(pb::Presence { tenant, team, conversation_id, actor, here }))
+    let Presence { tenant, team, conversation_id, actor, here, at_ms } = presence;
+    let at_ms = at_ms.unwrap_or_default();
+    record(Wire::Presence(pb::Presence { tenant, team, conversation_id, actor, here, at_ms }))
 }
 
 pub(crate) fn claim_record(tenant: &str, team: &str, claim: Claim) -> Bytes {
@@ -449,6 +467,34 @@ fn evidence(it: &Arc<Signal>) -> pb::Signal {
         queue: it.queue.clone(),
         historical: it.historical,
         engine: it.engine.clone(),
+        customer_tier: it.background.customer_tier.clone(),
+        said: it.background.said.iter().map(wire_said).collect(),
+    }
+}
+
+/// The side that an author is on.
+pub(crate) fn speaker(role: Role) -> Speaker {
+    match role {
+        Role::Customer => Speaker::Customer,
+        Role::Agent => Speaker::Agent,
+        Role::Supervisor => Speaker::Supervisor,
+        Role::Bot | Role::System | Role::Unspecified => Speaker::Machine,
+    }
+}
+
+fn wire_said(it: &Said) -> pb::Said {
+    let role = match it.speaker {
+        Speaker::Customer => Role::Customer,
+        Speaker::Agent => Role::Agent,
+        Speaker::Machine => Role::System,
+        Speaker::Supervisor => Role::Supervisor,
+    };
+    pb::Said {
+        event_id: it.event_id.clone(),
+        role: role.into(),
+        sent_at: Some(timestamp(it.sent_at_ms)),
+        text: it.text.clone(),
+        sentiment: it.sentiment,
     }
 }
 

@@ -99,3 +99,22 @@ async fn a_link_that_is_old_or_made_up_opens_nothing() {
     assert_eq!(status, 410, "{html}");
     assert_eq!(ask(&service, Method::POST, &format!("{path}/resolve")).await.0, 410);
 }
+
+#[tokio::test]
+async fn a_calendar_program_reads_a_schedule_by_its_link_without_a_token() {
+    let bench = Bench::new().await;
+    let schedule = "[escalation.teams.default.schedules.day]\ntz = 'Asia/Shanghai'\n\
+        [[escalation.teams.default.schedules.day.layers]]\nmembers = ['floor']\n\
+        rotation = 'weekly'\nstarts = '2020-01-06T09:00'\n\
+        [[escalation.teams.default.policies.default.steps]]\non_call = ['day']\n";
+    bench.configure("default", &format!("{}{schedule}", bench.floor())).await;
+    let service = bench.start_with(&Fuse::never(), config()).await;
+    let (_, answer) = service.get("/v1/on-call").await;
+    let url = answer["schedules"][0]["calendar_url"].as_str().unwrap();
+    let path = url.strip_prefix(PUBLIC).unwrap();
+    let (status, _, calendar) = ask(&service, Method::GET, path).await;
+    assert_eq!(status, 200, "{calendar}");
+    assert!(calendar.contains("SUMMARY:floor"), "{calendar}");
+    let (status, _, refusal) = ask(&service, Method::GET, &format!("{path}x")).await;
+    assert_eq!(status, 404, "{refusal}");
+}

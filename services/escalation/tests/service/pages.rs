@@ -4,6 +4,7 @@ use bytes::Bytes;
 use standardwebhooks::Webhook;
 use zhili_eventlog::testkit::fused::Fuse;
 use zhili_eventlog::{NewRecord, TopicPartition, topics};
+use zhili_proto::conversation::v1::author::Role;
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::escalation::v1::incident_event::Type;
 use zhili_proto::escalation::v1::log_entry::Entry;
@@ -50,6 +51,52 @@ async fn a_signal_becomes_a_page_that_a_stock_verifier_accepts() {
     );
     assert!(metrics.contains("zhili_escalation_signal_to_page_seconds_count 1"), "{metrics}");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_quotes_the_conversation_as_the_newest_signal_has_it() {
+    let bench = Bench::with_floor().await;
+    let service = bench.start().await;
+    let said = |event_id: &str, role: Role, text: &str, sentiment| pb::Said {
+        event_id: event_id.into(),
+        role: role.into(),
+        text: text.into(),
+        sentiment,
+        ..pb::Said::default()
+    };
+    let first = pb::Signal {
+        customer_tier: "vip".into(),
+        said: vec![
+            said("e0", Role::Agent, "请稍等", None),
+            said("e1", Role::Customer, "我要打12315投诉你们", Some(-0.75)),
+        ],
+        ..bench.urgent("s1", "c1")
+    };
+    bench.signal(first).await;
+    let card = bench.receiver.next().await.json()["data"].take();
+    assert_eq!(card["customer_tier"], "vip");
+    let messages = serde_json::json!([
+        { "event_id": "e0", "speaker": "agent", "text": "请稍等", "sentiment": null },
+        {
+            "event_id": "e1",
+            "speaker": "customer",
+            "text": "我要打12315投诉你们",
+            "sentiment": -0.75
+        },
+    ]);
+    assert_eq!(card["messages"], messages);
+    let id = card["incident_id"].as_str().unwrap();
+    let second = pb::Signal {
+        said: vec![said("e2", Role::Customer, "再不回我就曝光", Some(-0.9))],
+        ..bench.urgent("s2", "c1")
+    };
+    bench.signal(second).await;
+    bench.told(Type::Updated, "c1").await;
+    let (_, incident) = service.get(&format!("/v1/incidents/{id}")).await;
+    let evidence = incident["incident"]["evidence"].as_array().unwrap();
+    let quoted: Vec<usize> =
+        evidence.iter().map(|signal| signal["said"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(quoted, [0, 1]);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ impl<'o> InForce<'o> {
             match output {
                 Output::Fact(fact) => in_force.state(fact),
                 Output::Signal(signal) => in_force.signal(signal),
-                Output::Complaint(_) => {}
+                Output::Complaint(_) | Output::Presence(_) => {}
             }
         }
         for output in unsettled {
