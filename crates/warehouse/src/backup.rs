@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clickhouse::query::Query;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zhili_eventlog::TopicPartition;
 
 use crate::erase::Before;
 use crate::rows::columns;
+use crate::scores::{COLUMNS, OUTSIDE_SCORES};
 use crate::{Table, Warehouse, WarehouseError};
 
 /// Bytes of a file that are sent at once.
@@ -35,11 +37,45 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> BackupError + '_ {
     |cause| BackupError::File { path: path.to_owned(), cause }
 }
 
+/// A table that is backed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// What the sink writes from the log.
+    Log(Table),
+    /// Scores of exams and reviews, which are in no log.
+    OutsideScores,
+}
+
+impl Source {
+    /// Name of the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log(table) => table.name(),
+            Self::OutsideScores => OUTSIDE_SCORES,
+        }
+    }
+
+    /// The table of a name; `None` if this version has none.
+    pub fn named(name: &str) -> Option<Self> {
+        let tables = Table::ALL.into_iter().map(Self::Log);
+        tables.chain([Self::OutsideScores]).find(|source| source.name() == name)
+    }
+
+    fn columns(self) -> String {
+        let names: Vec<&str> = match self {
+            Self::Log(table) => columns(table).iter().map(|(name, _)| *name).collect(),
+            Self::OutsideScores => COLUMNS.to_vec(),
+        };
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+}
+
 /// A file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Of which table.
-    pub table: Table,
+    pub source: Source,
     /// Its name, `table.YYYY-MM-DD.native`.
     pub file: String,
     /// Rows in it.
@@ -60,8 +96,7 @@ pub async fn export(
     let Before { condition: before, places, offsets } = Before::new(cuts);
     let mut parts = Vec::new();
     for table in Table::ALL {
-        let names: Vec<String> =
-            columns(table).iter().map(|(name, _)| format!("`{name}`")).collect();
+        let source = Source::Log(table);
         let doing = format!("read {table} for a backup");
         let days = warehouse
             .written(&format!(
@@ -75,36 +110,64 @@ pub async fn export(
             let query = warehouse
                 .written(&format!(
                     "SELECT {} FROM {table} WHERE toDate(log_append_at) = toDate({{day:String}}) AND {before}",
-                    names.join(", ")
+                    source.columns()
                 ))
                 .param("day", &day)
                 .param("places", &places)
                 .param("offsets", &offsets);
-            let failed = |error| WarehouseError::from_client(&doing, &error);
-            let mut cursor = query.fetch_bytes("Native").map_err(failed)?;
             let file = format!("{table}.{day}.native");
-            let path = folder.join(&file);
-            let mut out = File::create(&path).await.map_err(file_error(&path))?;
-            while let Some(bytes) = cursor.next().await.map_err(failed)? {
-                out.write_all(&bytes).await.map_err(file_error(&path))?;
-            }
-            out.sync_all().await.map_err(file_error(&path))?;
-            parts.push(Part { table, file, rows });
+            write(query, &doing, &folder.join(&file)).await?;
+            parts.push(Part { source, file, rows });
         }
     }
+    parts.extend(outside_scores(warehouse, folder).await?);
     Ok(parts)
+}
+
+/// The scores in force, by when they were brought in; they follow from no place in the log.
+async fn outside_scores(warehouse: &Warehouse, folder: &Path) -> Result<Vec<Part>, BackupError> {
+    let source = Source::OutsideScores;
+    let doing = format!("read {OUTSIDE_SCORES} for a backup");
+    let days = warehouse.written(&format!(
+        "SELECT toString(toDate(brought_at)) AS day, count() AS rows FROM {OUTSIDE_SCORES} FINAL \
+         GROUP BY day ORDER BY day"
+    ));
+    let days: Vec<(String, u64)> = warehouse.run(&doing, days.fetch_all()).await?;
+    let mut parts = Vec::new();
+    for (day, rows) in days {
+        let query = warehouse
+            .written(&format!(
+                "SELECT {} FROM {OUTSIDE_SCORES} FINAL WHERE toDate(brought_at) = toDate({{day:String}})",
+                source.columns()
+            ))
+            .param("day", &day);
+        let file = format!("{OUTSIDE_SCORES}.{day}.native");
+        write(query, &doing, &folder.join(&file)).await?;
+        parts.push(Part { source, file, rows });
+    }
+    Ok(parts)
+}
+
+async fn write(query: Query, doing: &str, path: &Path) -> Result<(), BackupError> {
+    let failed = |error| WarehouseError::from_client(doing, &error);
+    let mut cursor = query.fetch_bytes("Native").map_err(failed)?;
+    let mut out = File::create(path).await.map_err(file_error(path))?;
+    while let Some(bytes) = cursor.next().await.map_err(failed)? {
+        out.write_all(&bytes).await.map_err(file_error(path))?;
+    }
+    out.sync_all().await.map_err(file_error(path))
 }
 
 /// Writes the rows of a file that [`export`] made into its table.
 ///
 /// # Errors
 /// [`BackupError`]. The rows of a file are written all or not at all.
-pub async fn import(warehouse: &Warehouse, table: Table, path: &Path) -> Result<(), BackupError> {
-    let names: Vec<String> = columns(table).iter().map(|(name, _)| format!("`{name}`")).collect();
+pub async fn import(warehouse: &Warehouse, into: Source, path: &Path) -> Result<(), BackupError> {
+    let (table, names) = (into.name(), into.columns());
     let doing = format!("write a backup into {table}");
     let mut insert = warehouse
         .client()
-        .insert_formatted_with(format!("INSERT INTO {table} ({}) FORMAT Native", names.join(", ")))
+        .insert_formatted_with(format!("INSERT INTO {table} ({names}) FORMAT Native"))
         .with_setting("insert_deduplicate", "0")
         .with_setting("optimize_on_insert", "0")
         .with_setting("async_insert", "0");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::client::{MAX_EXECUTION, REQUEST_TIMEOUT, Warehouse};
+use crate::scores::OUTSIDE_SCORES;
 use crate::{Table, WarehouseError};
 
 /// How many INSERT tokens a table remembers. A token must outlive the latest moment at which an
@@ -14,9 +15,6 @@ pub const DEDUPLICATION_WINDOW: u64 = 10_000;
 
 /// Most INSERTs per second that one table sees from all sinks together.
 pub const INSERTS_PER_SECOND: f64 = 4.0;
-
-/// The table that no topic feeds.
-const OUTSIDE_SCORES: &str = "outside_scores";
 
 /// How the schema is laid out where it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,28 @@
 //! Scores of people that are brought in from outside: exams and reviews.
 //!
-//! They come from nobody's log: whoever keeps them brings them in again after a loss. A score of the
-//! same identity replaces the one before it.
+//! They come from nobody's log: backups have them, else whoever keeps them brings them in again
+//! after a loss. A score of the same identity replaces the one before it.
 
 use crate::column::{Column, Instant, Word};
 use crate::{Warehouse, WarehouseError};
+
+/// Their table, which no topic feeds.
+pub(crate) const OUTSIDE_SCORES: &str = "outside_scores";
+
+/// Its columns, in the order of [`body`].
+pub(crate) const COLUMNS: [&str; 11] = [
+    "tenant",
+    "score_id",
+    "metric",
+    "agent",
+    "queue",
+    "team",
+    "at",
+    "value",
+    "withdrawn",
+    "brought_by",
+    "brought_at",
+];
 
 /// A score of a person.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,10 +62,10 @@ pub async fn bring_in(
     }
     let mut insert = warehouse
         .client()
-        .insert_formatted_with(
-            "INSERT INTO outside_scores (tenant, score_id, metric, agent, queue, team, at, value, \
-             withdrawn, brought_by, brought_at) FORMAT RowBinary",
-        )
+        .insert_formatted_with(format!(
+            "INSERT INTO {OUTSIDE_SCORES} ({}) FORMAT RowBinary",
+            COLUMNS.join(", ")
+        ))
         .with_setting("async_insert", "0");
     let body = body(tenant, by, now, scores);
     let request = async move {

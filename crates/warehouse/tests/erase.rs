@@ -17,11 +17,14 @@ use zhili_proto::scoring::v1::{
     Assessment, Fact, Politeness, Recontact, ScoredEvent, Session, Turn, fact, politeness,
 };
 use zhili_proto::timestamp;
+use zhili_warehouse::backup::Source;
 use zhili_warehouse::erase::{
     Person, conversations_of, erase, rows_of_person, shared_writers, writers_of,
 };
 use zhili_warehouse::sink::Batch;
-use zhili_warehouse::{Layout, Retention, Table, Tables, Warehouse, backup, migrate};
+use zhili_warehouse::{
+    Instant, Layout, OutsideScore, Retention, Table, Tables, Warehouse, backup, bring_in, migrate,
+};
 
 /// 2025-10-09T08:53:20Z.
 const T0: i64 = 1_760_000_000_000;
@@ -288,17 +291,34 @@ async fn rows_come_back_from_a_backup_up_to_the_position_of_the_sink() {
     let Some(engine) = engine("rows_come_back") else { return };
     let warehouse = filled(&engine, "backup_from").await;
     let folder = tempfile::tempdir().unwrap();
+    let score = OutsideScore {
+        score_id: "exam-7".into(),
+        metric_id: "exam.v1".into(),
+        agent: "a_1".into(),
+        queue: String::new(),
+        team: String::new(),
+        at: Instant(1_700_000_000_000),
+        value: 80.0,
+        withdrawn: false,
+    };
+    let better = OutsideScore { value: 90.0, ..score.clone() };
+    for (now_ms, score) in [(1_700_000_001_000, score), (1_700_000_002_000, better)] {
+        let now = Instant(now_ms);
+        bring_in(&warehouse, "acme", "qa", now, &[score]).await.unwrap();
+    }
     let cuts = [(TopicPartition::new(topics::SCORES, 0), 6)];
     let parts = backup::export(&warehouse, &cuts, folder.path()).await.unwrap();
-    let events = parts.iter().find(|part| part.table == Table::Events).unwrap();
+    let events = parts.iter().find(|part| part.source == Source::Log(Table::Events)).unwrap();
     assert_eq!(events.rows, 6);
     let restored = engine.warehouse("backup_to");
     migrate(&restored, &Layout::default()).await.unwrap();
     for part in &parts {
-        backup::import(&restored, part.table, &folder.path().join(&part.file)).await.unwrap();
+        backup::import(&restored, part.source, &folder.path().join(&part.file)).await.unwrap();
     }
     let all = "SELECT toString(tuple(*)) FROM (SELECT * FROM turns ORDER BY fact_id)";
     assert_eq!(text(&restored, all).await, text(&warehouse, all).await);
     let events = "SELECT toString(count()) FROM v_events";
     assert_eq!(text(&restored, events).await, ["6"]);
+    let exams = "SELECT toString((score_id, value, brought_by)) FROM v_outside_scores";
+    assert_eq!(text(&restored, exams).await, ["('exam-7',90,'qa')"]);
 }

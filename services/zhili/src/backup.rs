@@ -97,7 +97,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             .map(|part| {
                 Ok(TableDay {
                     sha256: sha256_of(&tables.join(&part.file))?,
-                    table: part.table.to_string(),
+                    table: part.source.name().to_owned(),
                     file: part.file,
                     rows: part.rows,
                 })
@@ -111,8 +111,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     write_private(&folder.join(MANIFEST), &text)?;
     let rows: u64 = manifest.tables.iter().map(|file| file.rows).sum();
     print(&format!(
-        "{}: the log and {rows} rows\nnot in it: the keys of pseudonyms and receipts, tokens, and \
-         scores of exams and reviews; keep them elsewhere\n",
+        "{}: the log and {rows} rows\nnot in it: the keys of pseudonyms and receipts, and tokens; \
+         keep them elsewhere\n",
         folder.display()
     ))
 }

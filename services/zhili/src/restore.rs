@@ -17,8 +17,9 @@ use zhili_erasure::restored::{job_again, names_marked};
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::{EventLog, TopicPartition, system_clock};
 use zhili_runtime::{Failure, unusable};
+use zhili_warehouse::backup::Source;
 use zhili_warehouse::erase::{Person, erase};
-use zhili_warehouse::{Address, Layout, Table, Warehouse, backup, migrate};
+use zhili_warehouse::{Address, Layout, Warehouse, backup, migrate};
 
 use crate::backup::{LOG, MANIFEST, Manifest, TABLES, VERSION, io, sha256_of};
 use crate::client::print;
@@ -97,11 +98,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         let failed = |error: zhili_warehouse::WarehouseError| Failure::Problems(error.to_string());
         migrate(&warehouse, &Layout::default()).await.map_err(failed)?;
         for file in &manifest.tables {
-            let table = Table::ALL.into_iter().find(|table| table.name() == file.table);
-            let table = table.ok_or_else(|| {
+            let into = Source::named(&file.table).ok_or_else(|| {
                 Failure::Problems(format!("a newer version wrote this backup: table {}", file.table))
             })?;
-            backup::import(&warehouse, table, &arguments.backup.join(TABLES).join(&file.file))
+            backup::import(&warehouse, into, &arguments.backup.join(TABLES).join(&file.file))
                 .await
                 .map_err(|error| Failure::Problems(error.to_string()))?;
         }
