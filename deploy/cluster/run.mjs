@@ -162,6 +162,7 @@ function settings(service, replica) {
   }
   if (service === "metrics") {
     text += `escalation = "http://127.0.0.1:${port("escalation", replica)}"\n`;
+    text += `receipt_key = ${quoted(join(data, "receipt.key"))}\n`;
     const password = quoted(join(data, "token"));
     text += `\n[clickhouse]\nurl = "http://127.0.0.1:${base + 4}"\npassword_file = ${password}\n`;
   }
@@ -173,8 +174,8 @@ function settings(service, replica) {
 }
 
 async function secrets(zhili) {
-  if (!existsSync(join(data, "pseudonym.key"))) {
-    writeFileSync(join(data, "pseudonym.key"), randomBytes(32), { mode: 0o600 });
+  for (const key of ["pseudonym.key", "receipt.key"].map((name) => join(data, name))) {
+    if (!existsSync(key)) writeFileSync(key, randomBytes(32), { mode: 0o600 });
   }
   if (existsSync(join(data, "token"))) return;
   const roles = ["admin", "supervisor", "qa"].flatMap((role) => ["--role", role]);
