@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use redb::backends::InMemoryBackend;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
@@ -23,13 +24,15 @@ use zhili_eventlog::topics;
 use zhili_eventlog::{
     Clock, EventLog, LogError, Membership, NewRecord, ReadLimit, Record, TopicPartition,
 };
+use zhili_proto::log::v1::DeadLetter;
 
 mod disk;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sums what it is given and says each sum; 1,000 ms after a name was first seen says its total
-/// and forgets it. What comes late has its total due 500 ms ago.
+/// and forgets it. What comes late has its total due 500 ms ago. A name that is `unwanted` is a dead
+/// letter.
 #[derive(Clone, Default)]
 struct Sums {
     greeting: String,
@@ -99,8 +102,12 @@ impl Fold for Sums {
             self.say(&format!("{name} is {sum} at {due}"), outputs);
         }
     }
-    fn apply(&mut self, now_ms: i64, _: &Record, input: Self::Input, outputs: &mut Outputs) {
+    fn apply(&mut self, now_ms: i64, record: &Record, input: Self::Input, outputs: &mut Outputs) {
         let (name, value, after_ms) = input;
+        if name == "unwanted" {
+            outputs.dead_letter(record, DeadLetter::default());
+            return;
+        }
         let entry = self.open.entry(name.clone()).or_insert((0, now_ms + after_ms));
         entry.0 += value;
         let sum = entry.0;
@@ -629,18 +636,43 @@ async fn outputs_name_their_source_and_carry_the_trace() {
 
 #[tokio::test]
 async fn a_dead_letter_says_where_and_why_but_not_what() {
-    use prost::Message;
     let bench = Bench::new().await;
     bench.put(10_000, "call 13800138000").await;
     bench.run(&Fuse::never(), Sums::default()).await;
     let at = TopicPartition::new(topics::DEAD_LETTERS, 0);
     let batch = bench.log.read(&at, 0, ReadLimit::default()).await.unwrap();
-    let letter =
-        zhili_proto::log::v1::DeadLetter::decode(batch.records[0].value.as_deref().unwrap())
-            .unwrap();
+    let letter = DeadLetter::decode(batch.records[0].value.as_deref().unwrap()).unwrap();
     assert_eq!((letter.topic.as_str(), letter.offset), ("zhili.events.v1", 0));
     assert_eq!((letter.reason.as_str(), letter.payload_length), ("undecodable", 16));
     assert!(letter.payload.is_empty() && letter.payload_sha256.len() == 32);
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_by_whoever_wrote_them() {
+    let count = |progress: Progress| progress.all().values().next().unwrap().dead_letters;
+    let bench = Bench::new().await;
+    bench.put(10_000, "call 13800138000").await;
+    bench.put(10_001, "add unwanted 1").await;
+    assert_eq!(count(bench.run(&Fuse::never(), Sums::default()).await), 2);
+    bench.put(10_002, "add unwanted 2").await;
+    // It cannot use the snapshot, so it replays the first two.
+    let crooked = Sums { crooked: true, ..Sums::default() };
+    assert_eq!(count(bench.run(&Fuse::never(), crooked).await), 1);
+}
+
+#[tokio::test]
+async fn it_is_known_since_when_no_snapshot_holds_what_was_folded() {
+    for (saved, since) in [(true, None), (false, Some(10_001))] {
+        let bench = Bench::new().await;
+        bench.put(10_001, "add a 1").await;
+        let fuse = Fuse::never();
+        let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
+        let refuses =
+            move |new: &[NewRecord]| !saved && &*new[0].partition.topic == topics::SNAPSHOTS;
+        let log = log.refusing(refuses);
+        let progress = bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
+        assert_eq!(progress.all().values().next().unwrap().unsaved_ms, since);
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub struct Outputs {
     source: Bytes,
     traceparent: Option<Bytes>,
     names: Vec<(&'static str, Arc<str>)>,
+    dead_letters: u64,
 }
 
 impl Outputs {
@@ -34,6 +35,7 @@ impl Outputs {
             source: Bytes::new(),
             traceparent: None,
             names: Vec::new(),
+            dead_letters: 0,
         }
     }
 
@@ -61,6 +63,7 @@ impl Outputs {
             ..letter
         };
         let key = letter.topic.clone();
+        self.dead_letters += 1;
         self.emit(topics::DEAD_LETTERS, key.as_bytes(), letter.encode_to_vec().into());
     }
 
@@ -103,6 +106,11 @@ impl Outputs {
 
     pub(super) fn take(&mut self) -> Vec<NewRecord> {
         std::mem::take(&mut self.records)
+    }
+
+    /// Dead letters from the beginning on.
+    pub(super) const fn dead_letters(&self) -> u64 {
+        self.dead_letters
     }
 
     /// What was collected, for tests of folds.

@@ -58,7 +58,6 @@ struct Cursor<F> {
     notes: Vec<NewRecord>,
     /// Somebody was forgotten, and earlier snapshots have not been given up yet.
     forgot: bool,
-    dead_letters: u64,
 }
 
 /// What a batch of input came to.
@@ -118,11 +117,12 @@ impl<F: Fold> PartitionRun<F> {
             outputs: Outputs::new(options.partitions),
             notes: Vec::new(),
             forgot: false,
-            dead_letters: 0,
         };
         let start = surely(&revoked, || log.bounds(&partition)).await?.start;
         cursor.restore(&*log, &mut snapshots, committed, start, &revoked).await?;
 
+        // Whoever folded those before has told of them.
+        let dead_letters_before = cursor.outputs.dead_letters();
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
         let mut writing = None;
@@ -172,8 +172,11 @@ impl<F: Fold> PartitionRun<F> {
                     progress.offset = step.offset;
                     progress.append_ms = append_ms.unwrap_or(progress.append_ms);
                     progress.records += step.records;
-                    progress.dead_letters = cursor.dead_letters;
+                    progress.dead_letters = cursor.outputs.dead_letters() - dead_letters_before;
                     progress.progressed_ms = (options.clock)();
+                    if step.records > 0 {
+                        progress.unsaved_ms.get_or_insert(progress.progressed_ms);
+                    }
                 });
                 if let Some(error) = step.stopped {
                     return Err(error);
@@ -237,17 +240,18 @@ impl<F: Fold> PartitionRun<F> {
             }
             if let Some(ended) = writing.take_if(|writing| writing.is_finished()) {
                 let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
-                keep.complete(ended, &mut cursor, &progress, &mut backoff).await?;
+                keep.complete(ended, snapshot_ms, &mut cursor, &progress, &mut backoff).await?;
             }
         }
         let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
         // To its end: it may be the one after which none stays that knows somebody.
         if let Some(writing) = writing {
-            keep.complete(writing, &mut cursor, &progress, &mut backoff).await?;
+            keep.complete(writing, snapshot_ms, &mut cursor, &progress, &mut backoff).await?;
         }
         if cursor.offset > snapshot_offset || cursor.forgot {
             let last = write(log, cursor.draft(), None);
-            keep.complete(last, &mut cursor, &progress, &mut backoff).await?;
+            let drafted_ms = (options.clock)();
+            keep.complete(last, drafted_ms, &mut cursor, &progress, &mut backoff).await?;
         }
         Ok(())
     }
@@ -431,7 +435,6 @@ impl<F: Fold> Cursor<F> {
                 }
             }
             Err((reason, detail)) => {
-                self.dead_letters += 1;
                 let letter = DeadLetter {
                     reason: reason.to_owned(),
                     detail,
@@ -521,10 +524,11 @@ struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    /// Makes a snapshot count once it is written.
+    /// Makes a snapshot count once it is written, which was begun at `drafted_ms`.
     async fn complete<F: Fold>(
         &mut self,
         writing: Writing,
+        drafted_ms: i64,
         cursor: &mut Cursor<F>,
         progress: &Progress,
         backoff: &mut Backoff,
@@ -544,11 +548,16 @@ impl Keep<'_> {
                 Err(_) => return Ok(()),
             },
         };
+        let saved = written.offset();
         let closing = self.snapshots.close(&written);
         let outputs = closing.records.clone();
         let commit = Commit { outputs, offset: cursor.offset, metadata: String::new() };
         commit_surely(self.handle, commit, progress, backoff).await?;
         self.snapshots.complete(written, &closing);
+        progress.update(self.handle.partition(), |progress| {
+            // What came while it was written is not in it.
+            progress.unsaved_ms = (saved < cursor.offset).then_some(drafted_ms);
+        });
         Ok(())
     }
 }

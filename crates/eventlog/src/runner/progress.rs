@@ -18,7 +18,7 @@ pub struct PartitionProgress {
     pub caught_up: bool,
     /// Records processed since the partition was assigned.
     pub records: u64,
-    /// Records that became dead letters since then.
+    /// Records that became dead letters since then, those that the fold itself gave up included.
     pub dead_letters: u64,
     /// Times that a commit or read had to be tried again since then.
     pub retries: u64,
@@ -26,6 +26,9 @@ pub struct PartitionProgress {
     pub halted: Option<String>,
     /// Clock time of the last change of `offset`, or of the last time it had caught up.
     pub progressed_ms: i64,
+    /// Since which clock time there are records whose effect is in no snapshot of this owner:
+    /// whoever takes over replays them.
+    pub unsaved_ms: Option<i64>,
 }
 
 impl Progress {

@@ -262,6 +262,13 @@ pub(super) struct Written {
     keep: usize,
 }
 
+impl Written {
+    /// The position whose state it holds.
+    pub(super) const fn offset(&self) -> u64 {
+        self.manifest.offset
+    }
+}
+
 /// What completes a snapshot.
 pub(super) struct Closing {
     /// To be committed.
