@@ -1,5 +1,11 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use crate::scrape::gauge;
 
 /// Whether a part of a service does its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +51,46 @@ impl Health {
         })
     }
 
-    fn told(&self, wanted: impl Fn(Condition) -> Option<String>) -> Vec<String> {
+    /// Every part with how it is.
+    fn conditions(&self) -> Vec<(&'static str, Condition)> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        checks
-            .iter()
-            .filter_map(|(part, check)| Some(format!("{part}: {}", wanted(check())?)))
+        checks.iter().map(|(part, check)| (*part, check())).collect()
+    }
+
+    fn told(&self, wanted: impl Fn(Condition) -> Option<String>) -> Vec<String> {
+        let conditions = self.conditions().into_iter();
+        conditions
+            .filter_map(|(part, condition)| Some(format!("{part}: {}", wanted(condition)?)))
             .collect()
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.conditions()).finish()
+    }
+}
+
+/// As metrics, so that somebody can be told of a part that stands still before anybody looks at
+/// `/readyz`, which has the words to it.
+impl Collector for Health {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let conditions = self.conditions();
+        let not_ready = |condition: &Condition| matches!(condition, Condition::NotReady(_));
+        let warns = |condition: &Condition| matches!(condition, Condition::Warning(_));
+        let words = "Whether a part of the service makes progress, 1 or 0";
+        let mut family = gauge(&mut encoder, "part_ready", words)?;
+        for (part, condition) in &conditions {
+            let value = i64::from(!not_ready(condition));
+            family.encode_family(&[("part", *part)])?.encode_gauge(&value)?;
+        }
+        let words = "Whether a part has something to say that a person should know, 1 or 0";
+        let mut family = gauge(&mut encoder, "part_warning", words)?;
+        for (part, condition) in &conditions {
+            let value = i64::from(warns(condition));
+            family.encode_family(&[("part", *part)])?.encode_gauge(&value)?;
+        }
+        Ok(())
     }
 }
 
@@ -66,5 +106,21 @@ mod tests {
         assert_eq!(health.warnings(), ["pages: nobody is reachable"]);
         health.add("log", || Condition::NotReady("halted".to_owned()));
         assert_eq!(health.complaints(), ["log: halted"]);
+    }
+
+    #[test]
+    fn each_part_is_a_metric_of_its_own() {
+        let health = Health::default();
+        health.add("pages", || Condition::Warning("nobody is reachable".to_owned()));
+        health.add("log", || Condition::NotReady("halted".to_owned()));
+        let text = crate::scrape::collected(health);
+        for line in [
+            "zhili_part_ready{part=\"pages\"} 1",
+            "zhili_part_ready{part=\"log\"} 0",
+            "zhili_part_warning{part=\"pages\"} 1",
+            "zhili_part_warning{part=\"log\"} 0",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+        }
     }
 }

@@ -7,14 +7,17 @@ pub mod bundle;
 pub mod config;
 mod error;
 mod failure;
+mod folds;
 mod headers;
 mod health;
+mod lag;
 pub mod log_service;
 #[cfg(feature = "standalone")]
 mod open_log;
 mod quota;
 mod routes;
 mod run;
+mod scrape;
 mod server;
 mod sessions;
 #[cfg(feature = "standalone")]
@@ -30,7 +33,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use error::{ErrorCode, ServiceError};
 pub use failure::Failure;
+pub use folds::Folds;
 pub use health::{Condition, Health};
+pub use lag::watch_groups;
 #[cfg(feature = "standalone")]
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
 pub use quota::Quota;

@@ -72,6 +72,16 @@ impl LogReader {
         self
     }
 
+    /// The log itself.
+    pub(crate) fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    /// The groups that it shows, with the topics that they read.
+    pub(crate) fn groups(&self) -> &[(&'static str, &'static [&'static str])] {
+        &self.groups
+    }
+
     /// The audit log that is kept in it.
     pub(crate) fn audit(&self, registry: &mut prometheus_client::registry::Registry) -> Audit {
         Audit::new(Arc::clone(&self.log), self.partitions, registry)
@@ -132,7 +142,11 @@ impl LogReader {
 
     /// How long the first record from `offset` on has been in the log. `None` when there is none:
     /// the offsets up to the end of a partition may be gaps.
-    async fn waiting_ms(&self, at: &TopicPartition, offset: u64) -> Result<Option<i64>, LogError> {
+    pub(crate) async fn waiting_ms(
+        &self,
+        at: &TopicPartition,
+        offset: u64,
+    ) -> Result<Option<i64>, LogError> {
         let limit = ReadLimit { records: 1, ..ReadLimit::default() };
         let batch = self.log.read(at, offset, limit).await?;
         let now = zhili_eventlog::system_clock()();

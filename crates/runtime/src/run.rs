@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
-use crate::{Condition, Endpoint, Failure, Health, Quota, Tls, TlsSettings};
+use crate::{Condition, Endpoint, Failure, Folds, Health, Quota, Tls, TlsSettings};
 
 /// The part of every service that is the process itself.
 const PROCESS: &str = "process";
@@ -44,6 +44,8 @@ pub struct Context {
     pub shutdown: CancellationToken,
     /// Where its parts say how they are.
     pub health: Health,
+    /// Where its folds say how far they are.
+    pub folds: Folds,
     /// Where its metrics are registered.
     pub metrics: Arc<Mutex<Registry>>,
     /// Recognises callers.
@@ -73,10 +75,14 @@ impl Context {
         let health = Health::default();
         // Parts that nobody has added yet cannot complain.
         health.add(PROCESS, || Condition::NotReady("starting".to_owned()));
-        let metrics = Arc::new(Mutex::new(Registry::with_prefix("zhili")));
+        let folds = Folds::default();
+        let mut registry = Registry::with_prefix("zhili");
+        registry.register_collector(Box::new(health.clone()));
+        registry.register_collector(Box::new(folds.clone()));
+        let metrics = Arc::new(Mutex::new(registry));
         let requests = Quota::new("requests", TENANT_REQUESTS_PER_S);
         let (tls, endpoints) = (Tls::default(), Arc::default());
-        Self { shutdown, health, metrics, auth, tls, requests, log: None, endpoints }
+        Self { shutdown, health, folds, metrics, auth, tls, requests, log: None, endpoints }
     }
 
     /// The service has added its parts and answers from here on, until the shutdown.

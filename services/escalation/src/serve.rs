@@ -96,6 +96,7 @@ pub async fn serve(
     };
     let progress = Progress::default();
     add_health(&context, &progress, &board, &reach, &clock);
+    context.folds.watch(GROUP, progress.clone(), Arc::clone(&clock));
 
     let audit = {
         let (progress, board, metrics) = (progress.clone(), Arc::clone(&board), metrics.clone());

@@ -24,7 +24,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
 use zhili_eventlog::{EventLog, system_clock, topics};
 use zhili_redact::PseudonymKey;
-use zhili_runtime::{Context, Failure, Server};
+use zhili_runtime::{Context, Failure, Server, watch_groups};
 
 pub use check::check;
 pub use config::{Config, Limits};
@@ -75,5 +75,7 @@ pub async fn serve(
     tokio::select! {
         outcome = server.serve(listener, &context) => outcome,
         never = health.probe(&*log) => match never {},
+        // Here, because this is the one service that is not a member of any of them.
+        never = watch_groups(&context) => match never {},
     }
 }

@@ -143,6 +143,7 @@ impl Groups<'_> {
     ) -> impl Future<Output = Result<(), Failure>> {
         let progress = Progress::default();
         let (watched, now) = (progress.clone(), Arc::clone(&self.options.clock));
+        self.context.folds.watch(group, progress.clone(), Arc::clone(&now));
         self.context.health.add(group, move || {
             let complaints = watched.complaints(now(), PATIENCE.as_millis() as i64);
             if complaints.is_empty() {
