@@ -72,7 +72,9 @@ async fn every_query_of_the_dashboards_runs_on_the_views() {
         for panel in dashboard["panels"].as_array().unwrap() {
             let title = panel["title"].as_str().unwrap();
             assert!(!panel["description"].as_str().unwrap().is_empty(), "{title}");
-            for target in panel["targets"].as_array().unwrap() {
+            let targets = panel["targets"].as_array().unwrap().iter();
+            // Those of Prometheus are looked for in a running system, by tests/e2e.
+            for target in targets.filter(|it| it["datasource"]["type"] != "prometheus") {
                 let sql = expanded(target["rawSql"].as_str().unwrap());
                 assert!(!sql.contains('$'), "{title}: {sql}");
                 let counted = format!("SELECT count() FROM ({sql})");
