@@ -1,22 +1,31 @@
 #!/bin/sh
-# Makes what all services share, once: tokens, the key of pseudonyms, the topics in Kafka.
+# Makes what the services share, once: tokens, keys, the topics in Kafka.
 #
-# usage: setup.sh DATA BROKERS [OPTION]...
-#   DATA     folder of tokens.json, token (the administrator's) and pseudonym.key
+# usage: setup.sh SECRETS BROKERS [OPTION]...
+#   SECRETS  folder of four folders, each of which is shown to those alone who need it:
+#              tokens/tokens.json       hashes of tokens, for every service
+#              admin/token              the administrator's token, for people
+#              pseudonym/pseudonym.key  32 bytes, for ingest
+#              receipt/receipt.key      32 bytes, for metrics
 #   BROKERS  of Kafka
 #   OPTION   of `zhili topics apply`
 set -eu
 
-data=$1 brokers=$2
+secrets=$1 brokers=$2
 shift 2
 umask 077
 # Files get their names only when they are complete.
-if [ ! -f "$data/pseudonym.key" ]; then
-    head -c 32 /dev/urandom >"$data/pseudonym.key.new"
-    mv "$data/pseudonym.key.new" "$data/pseudonym.key"
-fi
-if [ ! -f "$data/token" ]; then
-    zhili token create admin --data "$data" --role admin --role supervisor --role qa >"$data/token.new"
-    mv "$data/token.new" "$data/token"
+key() {
+    [ -f "$1" ] || {
+        head -c 32 /dev/urandom >"$1.new"
+        mv "$1.new" "$1"
+    }
+}
+key "$secrets/pseudonym/pseudonym.key"
+key "$secrets/receipt/receipt.key"
+if [ ! -f "$secrets/admin/token" ]; then
+    zhili token create admin --data "$secrets/tokens" --role admin --role supervisor --role qa \
+        >"$secrets/admin/token.new"
+    mv "$secrets/admin/token.new" "$secrets/admin/token"
 fi
 exec zhili topics apply --kafka "$brokers" "$@"
