@@ -7,13 +7,14 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test chaos latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check chaos latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
 	@echo "make run FILE=path     start everything and publish that file"
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
+	@echo "make check             deployment files, alerts and contracts, without running them"
 	@echo "make chaos             the kill matrix, 20 points each, and five minutes of kills under a flood"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
@@ -58,6 +59,10 @@ BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 test: setup kafka console
 	$(CARGO) test --workspace --no-run
 	ZHILI_BIN=$(BUILT)/zhili ZHILI_STORE_BIN=$(BUILT)/zhili-store $(CARGO) test --workspace --no-fail-fast
+
+# What is deployed. Programs that were built are asked about their settings, too.
+check:
+	@ZHILI_BUILT=$(BUILT) sh deploy/check/check.sh
 
 # The kill matrix at its full length, on both logs; `make test` has a short one.
 chaos: setup kafka
