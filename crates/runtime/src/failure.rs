@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Why a process ends with anything but success, with the exit code that says so to scripts.
@@ -35,9 +36,9 @@ impl Failure {
 
     /// Says on standard error why the process ends, and gives the code to end with.
     #[must_use]
-    #[allow(clippy::print_stderr, reason = "the last words of a process, telemetry may be gone")]
     pub fn report(&self, program: &str) -> ExitCode {
-        eprintln!("{program}: {self}");
+        // Where nobody can be told, the exit code still tells.
+        writeln!(std::io::stderr(), "{program}: {self}").unwrap_or_default();
         ExitCode::from(self.code())
     }
 }

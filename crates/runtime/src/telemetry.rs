@@ -76,6 +76,9 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetr
     let no_color = std::env::var_os("NO_COLOR");
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // It would say on standard error that standard error cannot be written, and panic: on a
+        // full disk the thread that has something to say about it would be the first to go.
+        .log_internal_errors(false)
         .with_ansi(coloured(std::io::stderr().is_terminal(), no_color.as_deref()));
     let lines = match config.format {
         LogFormat::Pretty => lines.with_target(false).compact().boxed(),

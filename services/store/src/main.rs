@@ -1,5 +1,4 @@
 //! `zhili-store`: ClickHouse on one machine.
-#![allow(clippy::print_stderr, reason = "a program says why it does not start")]
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -18,7 +17,8 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    // Otherwise a line that a full disk does not take is a panic of the thread that logs it.
+    tracing_subscriber::fmt().with_writer(io::stderr).log_internal_errors(false).init();
     let command = match Command::try_parse() {
         Ok(command) => command,
         Err(error) => {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("zhili-store: {error}");
+            writeln!(io::stderr(), "zhili-store: {error}").unwrap_or_default();
             ExitCode::from(error.exit_code())
         }
     }
