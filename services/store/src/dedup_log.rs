@@ -9,7 +9,8 @@
 //!
 //! An INSERT that *fails* between the two leaves the same in a running engine, whose memory
 //! holds the token until it ends. So after an INSERT with a token has failed, [`lasting_orphan`]
-//! looks for one, and the store ends itself to be started, and repaired, anew.
+//! looks for one, and the store ends itself to be started, and repaired, anew. So it does when the
+//! engine, as it starts, took out a part that the disk holds only in part.
 //!
 //! A log is `deduplication_logs/deduplication_log_N.txt` of a table without replication; each
 //! line `operation \t part \t block id`, operation 1 for added, 2 for dropped.
@@ -106,13 +107,19 @@ fn tables(engine: &Path) -> io::Result<Vec<Table>> {
                 table.logs.push(Log { path, content });
             }
             table.logs.sort_by_key(|log| number_of(&log.path));
-            for part in subfolders(&folder)? {
+            for part in subfolders(&folder)?.iter().filter(|part| !is_empty(part)) {
                 table.parts.extend(part.file_name().and_then(|name| Part::parse(name.to_str()?)));
             }
             tables.push(table);
         }
     }
     Ok(tables)
+}
+
+/// Whether nothing of a part reached the disk: what is written last has no content. The engine
+/// takes such a part out when it starts, and would keep its token.
+fn is_empty(part: &Path) -> bool {
+    fs::metadata(part.join("checksums.txt")).is_ok_and(|file| file.len() == 0)
 }
 
 /// The N of `deduplication_log_N.txt`.

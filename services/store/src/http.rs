@@ -260,13 +260,24 @@ impl Facade {
     /// Ends the store when a failed INSERT has left its token without its rows: sent again under
     /// it, as its writer is about to, the rows would be lost. The next start forgets the token.
     ///
+    /// Also when a part is met that the disk did not take: libchdb 26.7.3 acknowledges an INSERT,
+    /// or a merge, whose `write` calls all fail, as on a disk that breaks or a quota that is used
+    /// up. The next start takes the part out, with the token of its INSERT, and falls back on the
+    /// parts that were merged, which the engine keeps for eight minutes only; so at once.
+    ///
     /// # Errors
     /// What a client is then told in place of the engine's own words: those may read like a
     /// refusal for good (a disk that is full, a file that cannot be written), while the same
     /// INSERT is welcome as soon as the store is back.
     fn look_after(&self, ended: Ended) -> Result<(), Exception> {
-        if ended == Ended::Plainly {
-            return Ok(());
+        match ended {
+            Ended::Plainly => return Ok(()),
+            Ended::OnBrokenPart => {
+                tracing::error!("a part of a table is not on disk as it was written");
+                self.unsound.set();
+                return self.unsound.check();
+            }
+            Ended::WithTokenGiven => {}
         }
         match lasting_orphan(&self.engine_folder) {
             Ok(false) => {}

@@ -191,7 +191,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The running engine would swallow rows; see [`run`].
-    #[error("a failed INSERT left its deduplication token behind: start the store again")]
+    #[error(
+        "the engine has a deduplication token without its rows, or a part that its disk did not \
+         take: start the store again"
+    )]
     Unsound,
     /// The server failed.
     #[error("cannot serve: {0}")]
@@ -218,7 +221,8 @@ impl StoreError {
 ///
 /// The store also ends by itself, with [`StoreError::Unsound`], when an INSERT failed after the
 /// engine had noted its deduplication token: the running engine would take the rows, sent again,
-/// for a duplicate. Whoever runs the store starts it again; the start puts that right.
+/// for a duplicate; and when a statement met a part whose files are not what was written. Whoever
+/// runs the store starts it again; the start puts that right.
 ///
 /// Blocks the calling thread and owns the process's signals; the engine can be started once per
 /// process.
@@ -254,6 +258,12 @@ pub fn run(config: StoreConfig, ready: impl FnOnce(SocketAddr)) -> Result<(), St
         .and_then(|mut connection| connection.query("SELECT version()", "TSVRaw", &[]))
         .map_err(|error| refused(error.to_string()))?;
     let version = String::from_utf8_lossy(&version.0).trim().to_owned();
+    // Of parts that the engine took out just now.
+    let looked = dedup_log::lasting_orphan(&folder.engine());
+    let failed = |source| StoreError::Io { what: "look at", path: folder.engine(), source };
+    if looked.map_err(failed)? {
+        return Err(StoreError::Unsound);
+    }
 
     let drain_time = config.limits.drain_time;
     let runtime = tokio::runtime::Builder::new_multi_thread()

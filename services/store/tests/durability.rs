@@ -184,6 +184,35 @@ async fn a_store_that_would_swallow_rows_ends_and_is_sound_after_its_next_start(
     assert_eq!(number(&client, "SELECT count() FROM messages").await, 2 * BATCH);
 }
 
+#[tokio::test]
+async fn rows_that_the_disk_did_not_take_can_be_sent_again_after_the_next_start() {
+    if !has_library("broken parts") {
+        return;
+    }
+    let data = fresh_folder("broken-part");
+    let mut store = Store::start(&data);
+    let client = database(&store, "zhili").await;
+    create(&client, "tuple()").await;
+    assert!(insert(&client, "first", batch(0)).await);
+    assert!(insert(&client, "second", batch(1)).await);
+
+    // What the engine leaves, after it has acknowledged the INSERT, where every `write` failed.
+    for file in fs::read_dir(table_folder(&data).join("all_2_2_0")).unwrap() {
+        fs::File::create(file.unwrap().path()).unwrap();
+    }
+    let all = client.query("SELECT sum(length(text)) FROM messages");
+    let told = all.fetch_one::<u64>().await.unwrap_err().to_string();
+    // Whoever asks is told to come back.
+    assert!(told.contains("Code: 236."), "{told}");
+    assert_eq!(store.wait().code(), Some(75));
+
+    let store = Store::start(&data);
+    let client = store.client("zhili");
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, BATCH);
+    assert!(insert(&client, "second", batch(1)).await);
+    assert_eq!(number(&client, "SELECT uniqExact(id) FROM messages").await, 2 * BATCH);
+}
+
 /// The folder of the one table that has a deduplication log.
 fn table_folder(data: &Path) -> PathBuf {
     let folders =
