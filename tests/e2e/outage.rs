@@ -182,10 +182,10 @@ impl Running {
         .await;
     }
 
-    /// All signals, in the order of the log.
-    async fn signals(&self) -> Vec<Signal> {
+    /// The signals that scoring stated, in the order of the log, and how many signs of supervisors.
+    async fn escalated(&self) -> (Vec<Signal>, usize) {
         let limit = ReadLimit { wait: Duration::ZERO, ..ReadLimit::default() };
-        let mut signals = Vec::new();
+        let (mut signals, mut presences) = (Vec::new(), 0);
         for number in 0..PARTITIONS {
             let at = TopicPartition::new(topics::ESCALATION, number);
             let (mut next, mut caught_up) = (0, false);
@@ -194,13 +194,15 @@ impl Running {
                 (next, caught_up) = (batch.next, batch.caught_up);
                 for record in batch.records {
                     let entry = LogEntry::decode(record.value.unwrap()).unwrap().entry;
-                    if let Some(log_entry::Entry::Signal(signal)) = entry {
-                        signals.push(signal);
+                    match entry {
+                        Some(log_entry::Entry::Signal(signal)) => signals.push(signal),
+                        Some(log_entry::Entry::Presence(_)) => presences += 1,
+                        _ => {}
                     }
                 }
             }
         }
-        signals
+        (signals, presences)
     }
 
     /// What `zhili replay` says.
@@ -326,7 +328,7 @@ async fn after_kills_and_an_outage_the_log_holds_what_a_replay_gives() {
             }
             // Told without a further message of anybody.
             eventually("what was due is told", PATIENCE, async || {
-                let signals = running.signals().await;
+                let (signals, presences) = running.escalated().await;
                 let told = |id: &str| {
                     let question = format!("{id}-customer");
                     signals.iter().any(|it| it.kind == "sla.frt.breach" && it.event_id == question)
@@ -358,7 +360,7 @@ async fn after_kills_and_an_outage_the_log_holds_what_a_replay_gives() {
     running.publish(&last).await;
     running.caught_up().await;
 
-    let signals = running.signals().await;
+    let (signals, presences) = running.escalated().await;
     let replay = running.replay().await;
     eprintln!(
         "{} events of {} dialogues, {kills} members killed, {behind} of them with work to do: \
@@ -374,7 +376,7 @@ async fn after_kills_and_an_outage_the_log_holds_what_a_replay_gives() {
     };
     assert!(compared(topics::SCORES) as usize > events.len());
     assert!(compared(topics::FACTS) > 500, "{replay}");
-    assert_eq!(compared(topics::ESCALATION) as usize, signals.len());
+    assert_eq!(compared(topics::ESCALATION) as usize, signals.len() + presences);
     let ids: BTreeSet<&str> = signals.iter().map(|signal| signal.signal_id.as_str()).collect();
     assert_eq!(ids.len(), signals.len(), "a signal was told twice");
     let breaches = |conversation: &str| -> Vec<i64> {
