@@ -328,7 +328,7 @@ async fn after_kills_and_an_outage_the_log_holds_what_a_replay_gives() {
             }
             // Told without a further message of anybody.
             eventually("what was due is told", PATIENCE, async || {
-                let (signals, presences) = running.escalated().await;
+                let (signals, _) = running.escalated().await;
                 let told = |id: &str| {
                     let question = format!("{id}-customer");
                     signals.iter().any(|it| it.kind == "sla.frt.breach" && it.event_id == question)
