@@ -14,8 +14,10 @@ use tempfile::TempDir;
 use zhili_eventlog::kafka::KafkaLog;
 use zhili_eventlog::testkit::kafka_server::{KafkaServer, skip_or_fail};
 use zhili_eventlog::{EventLog, ReadLimit, TopicPartition};
-use zhili_runtime::KafkaSettings;
 use zhili_runtime::standalone::GROUPS;
+use zhili_runtime::{KafkaSettings, KafkaTls};
+
+use crate::rights::Certificates;
 
 /// The services, in the order of their ports.
 pub(crate) const SERVICES: [&str; 4] = ["ingest", "scoring", "escalation", "metrics"];
@@ -38,19 +40,31 @@ pub(crate) struct System {
     base: u16,
     replicas: BTreeMap<(&'static str, u16), Child>,
     store: Child,
+    /// What is shown to the broker, if it asks.
+    certificates: Option<Certificates>,
     folder: TempDir,
 }
 
 impl System {
     /// Starts everything; `None` where there is no Kafka or no store, after a line that says so.
     pub(crate) async fn start() -> Option<Self> {
-        let broker = match KafkaServer::start(&[]) {
+        Self::on(&[], None, |_| ()).await
+    }
+
+    /// Starts everything, on a broker with these properties that is `prepared` first.
+    pub(crate) async fn on(
+        properties: &[&str],
+        certificates: Option<Certificates>,
+        prepare: impl FnOnce(&KafkaServer),
+    ) -> Option<Self> {
+        let broker = match KafkaServer::start(properties) {
             Ok(broker) => broker,
             Err(error) => {
                 skip_or_fail(&error);
                 return None;
             }
         };
+        prepare(&broker);
         if let Err(why) = fetched_libchdb() {
             assert!(std::env::var("CI").is_err(), "tests that need the store cannot run: {why}");
             eprintln!("skipped: tests that need the store: {why}");
@@ -60,9 +74,12 @@ impl System {
         let path = folder.path();
         let base = free_base();
         std::fs::write(path.join("pseudonym.key"), [7; 32]).unwrap();
+        std::fs::write(path.join("receipt.key"), [8; 32]).unwrap();
+        let roles = ["admin", "supervisor", "dpo"].into_iter().flat_map(|role| ["--role", role]);
         let made = command("zhili")
-            .args(["token", "create", "test", "--role", "admin", "--role", "supervisor", "--data"])
+            .args(["token", "create", "test", "--data"])
             .arg(path)
+            .args(roles)
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
@@ -71,14 +88,23 @@ impl System {
 
         let brokers = broker.bootstrap_servers();
         let partitions = PARTITIONS.to_string();
-        let applied = command("zhili")
+        let mut apply = command("zhili");
+        apply
             .args(["topics", "apply", "--replication", "1", "--kafka", &brokers])
-            .args(["--partitions", &partitions])
-            .output()
-            .unwrap();
+            .args(["--partitions", &partitions]);
+        if let Some(KafkaTls { ca, certificate, key }) =
+            certificates.as_ref().map(|them| them.of("zhili-topics"))
+        {
+            apply.args(["--tls-ca".into(), ca.unwrap()]);
+            apply.args(["--tls-certificate".into(), certificate.unwrap()]);
+            apply.args(["--tls-key".into(), key.unwrap()]);
+        }
+        let applied = apply.output().unwrap();
         assert!(applied.status.success(), "{applied:?}");
+        let tls = certificates.as_ref().map(|them| them.of("admin"));
+        let partitions = PARTITIONS;
         let settings =
-            KafkaSettings { brokers, partitions: PARTITIONS, replication: 1, ..Default::default() };
+            KafkaSettings { brokers, partitions, replication: 1, tls, ..Default::default() };
         let log = settings.connect("tests").await.unwrap();
 
         let store = command("zhili")
@@ -94,7 +120,8 @@ impl System {
             .unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
         let replicas = BTreeMap::new();
-        let mut system = Self { broker, log, http, token, base, replicas, store, folder };
+        let mut system =
+            Self { broker, log, http, token, base, replicas, store, certificates, folder };
         system.until_ok("the store", &format!("http://127.0.0.1:{}/ping", base + 4)).await;
         for replica in 0..REPLICAS {
             for service in SERVICES {
@@ -181,6 +208,10 @@ impl System {
         };
         text += &format!("listen = \"{listen}\"\n[auth]\ntokens = \"{path}/tokens.json\"\n");
         if service == "metrics" {
+            text = text.replace(
+                "[metrics]\n",
+                &format!("[metrics]\nreceipt_key = \"{path}/receipt.key\"\n"),
+            );
             text += &format!(
                 "[clickhouse]\nurl = \"http://127.0.0.1:{}\"\npassword_file = \"{path}/token\"\n",
                 self.base + 4
@@ -192,6 +223,14 @@ impl System {
              session_timeout_ms = 4000\ntransaction_timeout_ms = 8000\n",
             self.broker.bootstrap_servers()
         );
+        if let Some(certificates) = &self.certificates {
+            let KafkaTls { ca, certificate, key } = certificates.of(&format!("zhili-{service}"));
+            let [ca, certificate, key] =
+                [ca, certificate, key].map(|file| file.unwrap().display().to_string());
+            text += &format!(
+                "[kafka.tls]\nca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"
+            );
+        }
         text
     }
 
