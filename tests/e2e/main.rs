@@ -12,6 +12,7 @@ mod console;
 mod erasure;
 mod kills;
 mod members;
+mod metrics;
 mod outage;
 mod published;
 mod relentless;
