@@ -11,6 +11,7 @@ use zhili_incident::{Destination, Outcome};
 
 use crate::card::Card;
 use crate::channel::{Send, Sender, Sent};
+use crate::metrics::{self, Metrics};
 use crate::reach::Reach;
 
 /// A message that has not arrived by then has not arrived.
@@ -23,6 +24,7 @@ pub(crate) struct Canary<F> {
     pub(crate) reach: Reach,
     pub(crate) sender: Sender,
     pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
     /// Whether the partition of a tenant's team is owned here: every team is tried out once.
     pub(crate) owns: F,
 }
@@ -38,7 +40,8 @@ impl<F: Fn(&str, &str) -> bool> Canary<F> {
             }
             for (tenant, team, destinations) in self.reach.teams() {
                 if (self.owns)(&tenant, &team) {
-                    let round = Round { tenant: &tenant, team: &team, clock: &self.clock };
+                    let (clock, metrics) = (&self.clock, &self.metrics);
+                    let round = Round { tenant: &tenant, team: &team, clock, metrics };
                     round.run(&self.sender, &destinations, PATIENCE).await;
                 }
             }
@@ -51,6 +54,7 @@ struct Round<'a> {
     tenant: &'a str,
     team: &'a str,
     clock: &'a Clock,
+    metrics: &'a Metrics,
 }
 
 impl Round<'_> {
@@ -67,7 +71,9 @@ impl Round<'_> {
         for (name, destination) in people {
             let card = self.card(name);
             let sent = deliver(sender, destination, &card, patience).await;
-            if sent.outcome == Outcome::Delivered {
+            let arrived = sent.outcome == Outcome::Delivered;
+            self.metrics.canaries.get_or_create(&metrics::Canary { arrived }).inc();
+            if arrived {
                 working.push(destination);
             } else {
                 let (tenant, team, detail) = (self.tenant, self.team, &sent.detail);
@@ -124,6 +130,7 @@ mod tests {
 
     use axum::Router;
     use axum::extract::State;
+    use prometheus_client::registry::Registry;
     use tokio::sync::mpsc;
     use zhili_incident::Webhook;
     use zhili_runtime::config::Secret;
@@ -152,10 +159,15 @@ mod tests {
             ("screen".to_owned(), Destination::Watch {}),
         ]);
         let clock: Clock = Arc::new(|| 0);
-        let round = Round { tenant: "acme", team: "default", clock: &clock };
+        let metrics = Metrics::register(&mut Registry::default());
+        let round = Round { tenant: "acme", team: "default", clock: &clock, metrics: &metrics };
         let sender = Sender::new(false, Secret::default()).unwrap();
         let silent = round.run(&sender, &destinations, Duration::ZERO).await;
         assert_eq!(silent, ["gone"]);
+        for arrived in [true, false] {
+            let counted = metrics.canaries.get_or_create(&metrics::Canary { arrived }).get();
+            assert_eq!(counted, 1, "arrived: {arrived}");
+        }
         let data = |body: String| {
             let event: serde_json::Value = serde_json::from_str(&body).unwrap();
             event["data"].clone()

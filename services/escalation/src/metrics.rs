@@ -30,6 +30,9 @@ pub(crate) struct Metrics {
     pub(crate) timer_lateness: Histogram,
     /// How overdue the oldest timer is that has not fired.
     pub(crate) overdue: Gauge<f64, AtomicU64>,
+    /// Tests of destinations by what they came to; each outcome is there from the start, so that
+    /// the first one that misses is seen as a rise.
+    pub(crate) canaries: Family<Canary, Counter>,
     /// Commands by what they came to.
     pub(crate) commands: Family<Answer, Counter>,
     /// Watchers connected.
@@ -62,6 +65,11 @@ pub(crate) enum Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Canary {
+    pub(crate) arrived: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Answer {
     pub(crate) answer: &'static str,
 }
@@ -81,10 +89,14 @@ impl Metrics {
             signal_to_page: Histogram::new(signal_to_page),
             timer_lateness: Histogram::new(lateness),
             overdue: Gauge::default(),
+            canaries: Family::default(),
             commands: Family::default(),
             watchers: Gauge::default(),
             slow_watchers: Counter::default(),
         };
+        for arrived in [true, false] {
+            metrics.canaries.get_or_create(&Canary { arrived }).inc_by(0);
+        }
         let registry = registry.sub_registry_with_prefix("escalation");
         let m = metrics.clone();
         registry.register("incidents_open", "Incidents that are not resolved", m.open);
@@ -111,6 +123,7 @@ impl Metrics {
             Unit::Seconds,
             m.overdue,
         );
+        registry.register("canaries", "Tests of destinations", m.canaries);
         registry.register("commands", "Commands by answer", m.commands);
         registry.register("watchers", "Watchers connected", m.watchers);
         registry.register("slow_watchers", "Watchers disconnected as too slow", m.slow_watchers);

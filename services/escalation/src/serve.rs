@@ -113,6 +113,7 @@ pub async fn serve(
         reach: reach.clone(),
         sender: sender.clone(),
         clock: Arc::clone(&clock),
+        metrics: metrics.clone(),
         owns: owns(&pager, partitions),
     };
     let _flying = (config.canary_every_s > 0).then(|| {
