@@ -194,22 +194,22 @@ impl Masked<'_> {
 /// assert_eq!((masked.spans[0].kind, masked.spans[0].start, masked.spans[0].end), (Kind::Mobile, 4, 11));
 /// ```
 pub fn mask(text: &str) -> Masked<'_> {
-    mask_found(text, find(text))
+    mask_found(text, &find(text))
 }
 
 /// [`mask`] for a message that may go on where `lead` ended.
 pub fn mask_after<'a>(lead: &Lead, text: &'a str) -> Masked<'a> {
-    mask_found(text, find_after(lead, text))
+    mask_found(text, &find_after(lead, text))
 }
 
-fn mask_found(text: &str, found: Vec<Finding>) -> Masked<'_> {
+fn mask_found<'a>(text: &'a str, found: &[Finding]) -> Masked<'a> {
     if found.is_empty() {
         return Masked { text: Cow::Borrowed(text), spans: Vec::new() };
     }
     let mut masked = String::with_capacity(text.len());
     let mut spans = Vec::with_capacity(found.len());
     let (mut copied, mut scalars) = (0, 0);
-    for Finding { kind, bytes } in found {
+    for &Finding { kind, ref bytes } in found {
         let kept = &text[copied..bytes.start];
         masked.push_str(kept);
         scalars += kept.chars().count();
@@ -232,8 +232,61 @@ pub struct Finding {
     pub bytes: Range<usize>,
 }
 
+/// How often a text is read again with tokens in it. Nobody writes one that takes more than two.
+const READINGS: usize = 4;
+
 /// What is personal in `text`, left to right, without overlap: what [`mask`] masks.
+///
+/// What was found may have hidden what is beside it: of 13000000000一三八00000000 the second number
+/// is one only once the first is away. So the text is read again with the tokens in place.
 pub fn find(text: &str) -> Vec<Finding> {
+    let mut found = find_once(text);
+    for _ in 1..READINGS {
+        if found.is_empty() {
+            break;
+        }
+        let masked = mask_found(text, &found).text;
+        let more = find_once(&masked);
+        if more.is_empty() {
+            break;
+        }
+        found = merge(found, more);
+    }
+    found
+}
+
+/// `found` and what a reading of the text masked so found more, which takes in what it covers.
+fn merge(found: Vec<Finding>, more: Vec<Finding>) -> Vec<Finding> {
+    let mut merged = Vec::with_capacity(found.len() + more.len());
+    let mut found = found.into_iter().peekable();
+    // How far the masked text is ahead of the text.
+    let (mut tokens, mut masked) = (0, 0);
+    for Finding { kind, bytes } in more {
+        let in_text = |at: usize, tokens: usize, masked: usize| at + masked - tokens;
+        while let Some(next) = found.next_if(|next| {
+            in_text(bytes.start, tokens, masked) >= next.bytes.start + next.kind.token().len()
+        }) {
+            tokens += next.kind.token().len();
+            masked += next.bytes.len();
+            merged.push(next);
+        }
+        let mut covered = in_text(bytes.start, tokens, masked)..0;
+        while let Some(next) =
+            found.next_if(|next| in_text(bytes.end, tokens, masked) > next.bytes.start)
+        {
+            tokens += next.kind.token().len();
+            masked += next.bytes.len();
+            covered.start = covered.start.min(next.bytes.start);
+            covered.end = next.bytes.end;
+        }
+        covered.end = covered.end.max(in_text(bytes.end, tokens, masked));
+        merged.push(Finding { kind, bytes: covered });
+    }
+    merged.extend(found);
+    merged
+}
+
+fn find_once(text: &str) -> Vec<Finding> {
     let survey = Survey::of(text);
     if survey.is_plain() {
         return Vec::new();

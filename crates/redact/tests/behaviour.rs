@@ -124,3 +124,12 @@ fn an_address_with_blanks_needs_a_well_known_ending() {
 fn an_address_and_a_number_without_a_gap_are_both_masked() {
     assert_eq!(masked("a@example.com13800138000"), "[EMAIL][PHONE]");
 }
+
+#[test]
+fn a_number_that_was_hidden_by_the_one_beside_it_is_masked() {
+    assert_eq!(masked("13000000000一三八00000000上"), "[PHONE][PHONE]上");
+    assert_eq!(
+        masked("13000000000一三八00000000一三八00000000"),
+        "[PHONE]一三八00000000一三八00000000"
+    );
+}
