@@ -10,7 +10,8 @@
 //! An INSERT that *fails* between the two leaves the same in a running engine, whose memory
 //! holds the token until it ends. So after an INSERT with a token has failed, [`lasting_orphan`]
 //! looks for one, and the store ends itself to be started, and repaired, anew. So it does when the
-//! engine, as it starts, took out a part that the disk holds only in part.
+//! engine, as it starts, took out a part that the disk holds only in part; and [`Looked`] finds,
+//! before an INSERT is acknowledged, the part that the disk did not take at all.
 //!
 //! A log is `deduplication_logs/deduplication_log_N.txt` of a table without replication; each
 //! line `operation \t part \t block id`, operation 1 for added, 2 for dropped.
@@ -78,6 +79,33 @@ pub(crate) fn lasting_orphan(engine: &Path) -> io::Result<bool> {
     Ok(!lasting.is_empty())
 }
 
+/// The parts that were looked at, so that each is looked at once.
+#[derive(Default)]
+pub(crate) struct Looked(BTreeSet<PathBuf>);
+
+impl Looked {
+    /// Whether a part below `engine`, the data folder of a running engine, that came since the
+    /// last look is [empty](is_empty). Tables without a log of tokens are passed over.
+    ///
+    /// # Errors
+    ///
+    /// I/O.
+    pub(crate) fn finds_empty(&mut self, engine: &Path) -> io::Result<bool> {
+        let mut there = BTreeSet::new();
+        for group in subfolders(&engine.join("store"))? {
+            for table in subfolders(&group)? {
+                if table.join("deduplication_logs").is_dir() {
+                    let folders = subfolders(&table)?.into_iter();
+                    there.extend(folders.filter(|folder| part_of(folder).is_some()));
+                }
+            }
+        }
+        let found = there.difference(&self.0).any(|part| is_empty(part));
+        self.0 = there;
+        Ok(found)
+    }
+}
+
 struct Log {
     path: PathBuf,
     content: Vec<u8>,
@@ -108,7 +136,7 @@ fn tables(engine: &Path) -> io::Result<Vec<Table>> {
             }
             table.logs.sort_by_key(|log| number_of(&log.path));
             for part in subfolders(&folder)?.iter().filter(|part| !is_empty(part)) {
-                table.parts.extend(part.file_name().and_then(|name| Part::parse(name.to_str()?)));
+                table.parts.extend(part_of(part));
             }
             tables.push(table);
         }
@@ -120,6 +148,10 @@ fn tables(engine: &Path) -> io::Result<Vec<Table>> {
 /// takes such a part out when it starts, and would keep its token.
 fn is_empty(part: &Path) -> bool {
     fs::metadata(part.join("checksums.txt")).is_ok_and(|file| file.len() == 0)
+}
+
+fn part_of(folder: &Path) -> Option<Part> {
+    folder.file_name().and_then(|name| Part::parse(name.to_str()?))
 }
 
 /// The N of `deduplication_log_N.txt`.
@@ -163,9 +195,9 @@ fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     };
     let mut folders = Vec::new();
     for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            folders.push(path);
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
         }
     }
     Ok(folders)

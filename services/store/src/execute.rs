@@ -55,12 +55,14 @@ pub(crate) struct Answer {
     pub(crate) patience: Duration,
 }
 
-/// What a job's failure means for the store.
+/// What a job's end means for the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Nothing.
     Plainly,
-    /// It carried a deduplication token, which the engine may have noted already.
+    /// It put in rows under a deduplication token, as far as the engine says.
+    WithRowsIn,
+    /// It failed and carried a deduplication token, which the engine may have noted already.
     WithTokenGiven,
     /// It met a part of a table whose files are not what was written.
     OnBrokenPart,
@@ -79,13 +81,13 @@ fn tells_of_broken_part(exception: &Exception) -> bool {
 
 /// Runs `job`. A client that has gone away ends a SELECT; an INSERT is finished.
 ///
-/// `before_failure` runs before a failure is told to the client, and may have something else to
-/// tell instead.
+/// `before_end` runs before a failure, or the success of an INSERT with a token, is told to the
+/// client, and may have something else to tell instead.
 pub(crate) fn run(
     engine: &Engine,
     job: Job,
     answer: Answer,
-    before_failure: impl FnOnce(Ended) -> Result<(), Exception>,
+    before_end: impl FnOnce(Ended) -> Result<(), Exception>,
 ) {
     let Answer { head, rest, patience } = answer;
     let mut outlet = Outlet {
@@ -100,6 +102,12 @@ pub(crate) fn run(
         on_failure: Ended::Plainly,
     };
     match execute(engine, job, &mut outlet) {
+        Ok(()) if outlet.on_failure == Ended::WithTokenGiven => {
+            match before_end(Ended::WithRowsIn) {
+                Ok(()) => outlet.complete(),
+                Err(told) => outlet.fail(told),
+            }
+        }
         Ok(()) => outlet.complete(),
         Err(Stop::Failed(exception)) => {
             let ended = if tells_of_broken_part(&exception) {
@@ -107,7 +115,7 @@ pub(crate) fn run(
             } else {
                 outlet.on_failure
             };
-            let told = before_failure(ended).err().unwrap_or(exception);
+            let told = before_end(ended).err().unwrap_or(exception);
             outlet.fail(told);
         }
         Err(Stop::ClientGone) => {}

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -25,7 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::chdb::{Counts, Engine};
 use crate::compression::{self, Gzip, native_frame};
-use crate::dedup_log::lasting_orphan;
+use crate::dedup_log::{Looked, lasting_orphan};
 use crate::exception::{Code, Exception};
 use crate::execute::{Answer, Ended, Head, Job, run};
 use crate::format::media_type;
@@ -59,6 +59,8 @@ pub(crate) struct Facade {
     pub(crate) bodies: Arc<Semaphore>,
     /// Where the engine keeps its files.
     pub(crate) engine_folder: PathBuf,
+    /// Parts of tables that were looked at.
+    looked: Mutex<Looked>,
     /// Set when the store has to end and be started anew.
     pub(crate) unsound: Arc<Unsound>,
 }
@@ -105,6 +107,7 @@ impl Facade {
             turns: Arc::new(Semaphore::new(limits.concurrent_statements)),
             bodies: Arc::new(Semaphore::new(limits.all_bodies_bytes / BODY_UNIT)),
             engine_folder,
+            looked: Mutex::default(),
             unsound: Arc::default(),
             limits,
         }
@@ -263,7 +266,8 @@ impl Facade {
     /// Also when a part is met that the disk did not take: libchdb 26.7.3 acknowledges an INSERT,
     /// or a merge, whose `write` calls all fail, as on a disk that breaks or a quota that is used
     /// up. The next start takes the part out, with the token of its INSERT, and falls back on the
-    /// parts that were merged, which the engine keeps for eight minutes only; so at once.
+    /// parts that were merged, which the engine keeps for eight minutes only; so at once. New parts
+    /// are therefore looked at before the INSERT is acknowledged.
     ///
     /// # Errors
     /// What a client is then told in place of the engine's own words: those may read like a
@@ -272,6 +276,21 @@ impl Facade {
     fn look_after(&self, ended: Ended) -> Result<(), Exception> {
         match ended {
             Ended::Plainly => return Ok(()),
+            Ended::WithRowsIn => {
+                let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+                match looked.finds_empty(&self.engine_folder) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        tracing::error!("the disk did not take a part of a table");
+                        self.unsound.set();
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "cannot look at the new parts of tables");
+                        self.unsound.set();
+                    }
+                }
+                return self.unsound.check();
+            }
             Ended::OnBrokenPart => {
                 tracing::error!("a part of a table is not on disk as it was written");
                 self.unsound.set();

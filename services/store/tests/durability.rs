@@ -213,6 +213,28 @@ async fn rows_that_the_disk_did_not_take_can_be_sent_again_after_the_next_start(
     assert_eq!(number(&client, "SELECT uniqExact(id) FROM messages").await, 2 * BATCH);
 }
 
+#[tokio::test]
+async fn an_insert_that_the_disk_did_not_take_is_not_acknowledged() {
+    if !has_library("a disk that breaks") {
+        return;
+    }
+    let data = fresh_folder("broken-disk");
+    let mut store = Store::start_on_disk_that_will_break(&data);
+    let client = database(&store, "zhili").await;
+    create(&client, "tuple()").await;
+    assert!(insert(&client, "first", batch(0)).await);
+
+    store.break_disk();
+    assert!(!insert(&client, "second", batch(1)).await);
+    assert_eq!(store.wait().code(), Some(75));
+
+    let store = Store::start(&data);
+    let client = store.client("zhili");
+    assert_eq!(number(&client, "SELECT count() FROM messages").await, BATCH);
+    assert!(insert(&client, "second", batch(1)).await);
+    assert_eq!(number(&client, "SELECT uniqExact(id) FROM messages").await, 2 * BATCH);
+}
+
 /// The folder of the one table that has a deduplication log.
 fn table_folder(data: &Path) -> PathBuf {
     let folders =

@@ -47,7 +47,10 @@ pub fn fresh_folder(name: &str) -> PathBuf {
 
 /// The program with a data folder and the key in its environment.
 pub fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zhili-store"));
+    with_settings(Command::new(env!("CARGO_BIN_EXE_zhili-store")), data)
+}
+
+fn with_settings(mut command: Command, data: &Path) -> Command {
     command
         .arg("--data")
         .arg(data)
@@ -70,6 +73,13 @@ impl Store {
     /// Starts a store on `data` and waits until it answers.
     pub fn start(data: &Path) -> Self {
         Self::spawn(&mut command(data))
+    }
+
+    /// Starts a store whose writes fail from [`Store::break_disk`] on, instead of ending it.
+    pub fn start_on_disk_that_will_break(data: &Path) -> Self {
+        let mut program = Command::new("env");
+        program.args(["--ignore-signal=XFSZ", env!("CARGO_BIN_EXE_zhili-store")]);
+        Self::spawn(&mut with_settings(program, data))
     }
 
     /// Starts what `command` says and waits for its line.
@@ -108,6 +118,13 @@ impl Store {
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// From here on every `write` to a file fails.
+    pub fn break_disk(&self) {
+        let nothing = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, nothing).unwrap();
     }
 
     /// Kills the process as a power cut of its memory would.
