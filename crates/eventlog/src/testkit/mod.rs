@@ -2,3 +2,5 @@
 
 pub mod fused;
 pub mod kafka_server;
+pub mod seeds;
+pub mod simulated;
