@@ -1,5 +1,11 @@
 //! Every crash point of the sink in a small model: a log of a few records, tables that remember
 //! tokens, and a fault at any step, in which an INSERT may be lost, land in part, or land late.
+#![allow(clippy::unwrap_used)]
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use zhili_eventlog::testkit::seeds::each_seed;
 
 mod model;
 
@@ -57,6 +63,27 @@ fn two_faults_at_any_steps_neither_lose_nor_double_a_row() {
             }
         }
     }
+}
+
+#[test]
+fn many_faults_neither_lose_nor_double_a_row() {
+    each_seed("sink", 2_000, |seed| {
+        let mut random = StdRng::seed_from_u64(seed);
+        let trouble = [0.05, 0.2, 0.4].choose(&mut random).copied().unwrap();
+        // The sink writes a block under three tokens at most, then waits for a person.
+        let mut orphans = 0;
+        let mut plan = Vec::new();
+        for step in 0..60 {
+            if random.random_bool(trouble) {
+                let fault = *faults(20).choose(&mut random).unwrap();
+                orphans += u32::from(matches!(fault, Fault::CrashOrphan | Fault::ErrorOrphan));
+                if orphans < 3 {
+                    plan.push((step, fault));
+                }
+            }
+        }
+        Run::new(Tokens::Honoured, &plan).assert_exactly_once();
+    });
 }
 
 #[test]

@@ -2,17 +2,20 @@
 //! is refused or left in the dark at every boundary of its appends, commits and sends, and
 //! whatever happens, people are paged as they must be.
 
-mod log;
 mod process;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 use zhili_eventlog::runner::{Bundles, Entry, Fold, Outputs, publish_bundle};
+use zhili_eventlog::testkit::seeds::each_seed;
+use zhili_eventlog::testkit::simulated::{self, Fault, Faults, Operation, START_MS, ages};
 use zhili_eventlog::{NewRecord, Record, TopicPartition, topics};
 use zhili_incident::{Incident, LEASE_MS, Outcome, PageState, Partition};
 use zhili_proto::escalation::v1 as pb;
@@ -21,15 +24,13 @@ use zhili_proto::escalation::v1::log_entry::Entry as Wire;
 
 use crate::convert;
 use crate::fold::Incidents;
-use process::{Process, SESSION};
-use world::{Fault, Operation, START, World, place};
+use process::Process;
+use world::{World, place};
 
 /// From the start to the first signal: the configuration is in force by then, whatever happens.
 const SETTLED_MS: i64 = 20_000;
 /// How long a world is followed.
 const LENGTH_MS: i64 = SETTLED_MS + 180_000;
-/// Until a process that died is started again.
-const RESTART: Duration = Duration::from_millis(50);
 
 /// Whoever watches the floor and a robot that takes one message a second, then the managers,
 /// then the desk.
@@ -74,7 +75,7 @@ fn signal(conversation: &str) -> Wire {
         category: "regulator".into(),
         severity: pb::incident::Severity::High.into(),
         event_id: format!("e-{conversation}"),
-        effective_ms: START,
+        effective_ms: START_MS,
         probability: 0.97,
         excerpt: "我要打12315投诉你们".into(),
         ..pb::Signal::default()
@@ -102,46 +103,36 @@ fn incident_of(conversation: &str) -> String {
     let NewRecord { value, .. } = record(signal(conversation));
     let Ok(Entry::Input(entry)) = convert::entry(value.as_deref()) else { panic!("no signal") };
     let mut partition = Partition::new();
-    partition.apply(START, entry, &mut Vec::new());
+    partition.apply(START_MS, entry, &mut Vec::new());
     partition.incidents().next().unwrap().incident_id.to_string()
 }
 
 /// Lets a world go on to its end. Whenever a process dies or stalls, another one takes over.
 async fn live(world: &Arc<World>) {
-    let outside = Process::immortal(world);
+    let outside = simulated::Process::immortal(world);
     let bundle = Bytes::from_static(CONFIG.as_bytes());
-    publish_bundle(&outside, "acme", bundle, "test", START).await.unwrap();
+    publish_bundle(&outside, "acme", bundle, "test", START_MS).await.unwrap();
     let people = Arc::clone(world);
     tokio::spawn(async move {
         for (after_ms, entry) in inputs(incident_of) {
-            people.until(START + SETTLED_MS + after_ms).await;
+            people.until(START_MS + SETTLED_MS + after_ms).await;
             people.store(vec![record(entry)]);
         }
     });
-    let ages = async {
-        for number in 1.. {
-            let faults = world.lock().struck.len();
-            let process = Process::start(world, number).await;
-            process.gone().await;
-            world.expose();
-            let stalled = world.lock().struck[faults..].iter().any(|it| it.1 == Fault::Stalls);
-            tokio::time::sleep(if stalled { SESSION } else { RESTART }).await;
-        }
-    };
     tokio::select! {
-        () = ages => {}
-        () = world.until(START + LENGTH_MS) => {}
+        () = ages(world, |process| Process::start(world, process), || world.expose()) => {}
+        () = world.until(START_MS + LENGTH_MS) => {}
     }
 }
 
 /// A world with these faults, after its end.
-fn world(faults: BTreeMap<usize, Fault>) -> (Arc<World>, Vec<NewRecord>, Incidents) {
+fn world(faults: Faults) -> Ended {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let world = World::new(faults);
         live(&world).await;
-        let bundles = Bundles::read(&Process::immortal(&world)).await.unwrap();
+        let bundles = Bundles::read(&simulated::Process::immortal(&world)).await.unwrap();
         let (outputs, fold) = replay(&world.records(&place()), &bundles);
         (world, outputs, fold)
     })
@@ -171,42 +162,50 @@ fn replay(records: &[Record], bundles: &Bundles) -> (Vec<NewRecord>, Incidents) 
 }
 
 /// All pages of an incident, by destination and whether it is a fallback's.
-fn pages(fold: &Incidents) -> BTreeMap<String, (Incident, zhili_incident::Page)> {
+fn pages(fold: &Incidents) -> Pages {
     let incidents = fold.partition().incidents();
     let pages = incidents.flat_map(|it| it.pages.iter().map(move |page| (it, page)));
     pages.map(|(it, page)| (page.page_id.to_string(), (it.clone(), page.clone()))).collect()
 }
 
-/// What must hold after every fault.
-fn check(faults: BTreeMap<usize, Fault>, expected: &BTreeSet<String>) -> Arc<World> {
+/// What must hold after each of these faults.
+fn check(mut faults: BTreeMap<usize, Fault>, expected: &BTreeSet<String>) {
     let case = format!("{faults:?}");
     let planned = faults.len();
-    let (world, told_again, fold) = world(faults);
-    let struck = world.lock().struck.clone();
+    let ended = world(Box::new(move |number, _| faults.remove(&number)));
+    let struck = ended.0.struck();
     assert_eq!(struck.len(), planned, "{case}: not all of them came to pass");
     let case = format!("{case} {struck:?}");
+    let (world, pages) = examine(&ended, &case);
+    let ids: BTreeSet<String> = pages.keys().cloned().collect();
+    assert_eq!(ids, *expected, "{case}: other pages than without faults");
+    // Whatever happened to the others, somebody has been told in time of each incident.
+    let reached = world.accepted("floor");
+    for conversation in ["c1", "c2", "c3"] {
+        assert!(reached.contains(&incident_of(conversation)), "{case}: nobody knows of it");
+    }
+    assert!(world.accepted("desk").contains(&incident_of("c1")), "{case}: no fallback");
+}
 
+type Ended = (Arc<World>, Vec<NewRecord>, Incidents);
+type Pages = BTreeMap<String, (Incident, zhili_incident::Page)>;
+
+/// What must hold of every world, whatever happened in it.
+fn examine<'w>((world, told_again, fold): &'w Ended, case: &str) -> (&'w World, Pages) {
     let told = world.records(&TopicPartition::new(topics::INCIDENTS, 0));
     let same = |a: &Record, b: &NewRecord| (&a.key, &a.value) == (&b.key, &b.value);
     let equal = told.len() == told_again.len()
-        && told.iter().zip(&told_again).all(|(one, again)| same(one, again));
+        && told.iter().zip(told_again).all(|(one, again)| same(one, again));
     assert!(equal, "{case}: live and replay differ");
 
-    let pages = pages(&fold);
-    let ids: BTreeSet<String> = pages.keys().cloned().collect();
-    assert_eq!(ids, *expected, "{case}: other pages than without faults");
-    check_ends(&world, &pages, &told, &case);
-    check_copies(&world, &pages, &case);
-    world
+    let pages = pages(fold);
+    check_ends(world, &pages, &told, case);
+    check_copies(world, &pages, case);
+    (world, pages)
 }
 
 /// No page is lost: each has arrived, has visibly failed, or was no longer needed.
-fn check_ends(
-    world: &World,
-    pages: &BTreeMap<String, (Incident, zhili_incident::Page)>,
-    told: &[Record],
-    case: &str,
-) {
+fn check_ends(world: &World, pages: &Pages, told: &[Record], case: &str) {
     let events: Vec<pb::IncidentEvent> = told
         .iter()
         .map(|record| pb::IncidentEvent::decode(record.value.as_deref().unwrap()).unwrap())
@@ -231,21 +230,11 @@ fn check_ends(
             ref open => panic!("{about}: {open:?}"),
         }
     }
-    // Whatever happened to the others, somebody has been told in time of each incident.
-    let reached = world.accepted("floor");
-    for conversation in ["c1", "c2", "c3"] {
-        assert!(reached.contains(&incident_of(conversation)), "{case}: nobody knows of it");
-    }
-    assert!(world.accepted("desk").contains(&incident_of("c1")), "{case}: no fallback");
 }
 
 /// No page comes more often than it must, and nothing but what was on its way leaves after an
 /// answer.
-fn check_copies(
-    world: &World,
-    pages: &BTreeMap<String, (Incident, zhili_incident::Page)>,
-    case: &str,
-) {
+fn check_copies(world: &World, pages: &Pages, case: &str) {
     let claims = world.claims();
     let stops = stops(world);
     let state = world.lock();
@@ -289,7 +278,7 @@ fn stops(world: &World) -> BTreeMap<String, usize> {
 
 /// The pages of a world without faults, and the operations that can go wrong.
 fn clean() -> (BTreeSet<String>, Vec<Operation>) {
-    let (world, _, fold) = world(BTreeMap::new());
+    let (world, _, fold) = world(Box::new(|_, _| None));
     let pages = pages(&fold);
     let ends: BTreeSet<String> = pages
         .values()
@@ -315,7 +304,7 @@ fn clean() -> (BTreeSet<String>, Vec<Operation>) {
     assert_eq!(ends.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     let expected = world.copies();
     assert!(expected.len() == 8 && expected.values().sum::<usize>() == 10, "{expected:?}");
-    let operations = world.lock().operations.clone();
+    let operations = world.operations();
     (pages.into_keys().collect(), operations)
 }
 
@@ -359,4 +348,32 @@ fn two_faults_close_together_lose_no_page_and_repeat_none_beyond_its_bound() {
     }
     cases.retain(|case| case.keys().all(|number| *number < operations.len()));
     check_all(&cases, &expected);
+}
+
+/// From the start until nothing goes wrong any more, in a world of many faults.
+const TROUBLE_MS: i64 = SETTLED_MS + 100_000;
+
+#[test]
+fn many_faults_lose_no_page_and_repeat_none_beyond_its_bound() {
+    each_seed("pages", 20, |seed| {
+        let mut random = StdRng::seed_from_u64(seed);
+        let trouble = [0.01, 0.05, 0.15].choose(&mut random).copied().unwrap();
+        let begun = tokio::time::Instant::now;
+        let mut since = None;
+        let ended = world(Box::new(move |_, operation| {
+            let after = begun() - *since.get_or_insert_with(begun);
+            let strikes = (SETTLED_MS..TROUBLE_MS).contains(&(after.as_millis() as i64));
+            let struck = strikes && random.random_bool(trouble);
+            struck.then(|| *operation.faults().choose(&mut random).unwrap())
+        }));
+        let (world, pages) = examine(&ended, &format!("{:?}", ended.0.struck()));
+        // Each destination may have failed for good; not all of them.
+        for conversation in ["c1", "c2", "c3"] {
+            let incident = incident_of(conversation);
+            let known = ["floor", "robot", "managers", "desk"]
+                .iter()
+                .any(|destination| world.accepted(destination).contains(&incident));
+            assert!(known, "nobody knows of {conversation}: {pages:?}");
+        }
+    });
 }

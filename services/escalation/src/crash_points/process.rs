@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_group};
+use zhili_eventlog::testkit::simulated::{self, Fault, Operation};
 use zhili_eventlog::{EventLog, Membership, TopicPartition, topics};
 use zhili_incident::{Outcome, State};
 
-use super::world::{Fault, Operation, Received, World};
+use super::world::{Received, World};
 use crate::attempts::{Attempts, Limits};
 use crate::channel::{Courier, Send, Sent};
 use crate::fold::Incidents;
@@ -21,12 +21,6 @@ use crate::metrics::Metrics;
 use crate::owner::{Owner, Pager};
 use crate::reach::Reach;
 
-/// Longer than a lease, shorter than a session.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Until another process takes over from one that stands still.
-pub(super) const SESSION: Duration = Duration::from_secs(10);
-/// Until one that stood still for longer goes on.
-const STALL: Duration = Duration::from_secs(15);
 /// Until a receiver's answer, usually.
 const ANSWER: Duration = Duration::from_millis(20);
 /// Until an attempt without an answer is given up.
@@ -34,60 +28,26 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 /// Small, so that restarts find snapshots of all ages.
 const SNAPSHOT_RECORDS: u64 = 12;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Running,
-    StandingStill,
-    Dead,
-}
-
-/// Cheap to clone: every clone is the same process.
+/// One that is simulated, and what it sends to.
 #[derive(Clone)]
 pub(super) struct Process {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
+    simulated: simulated::Process,
     world: Arc<World>,
-    number: usize,
-    /// Beyond faults: what people and other services do is not what is tried here.
-    immortal: bool,
-    life: watch::Sender<Life>,
-    /// Told when it dies or stalls: somebody else has to take over.
-    gone: CancellationToken,
-    /// What it owns, and in which ownership.
-    owned: watch::Sender<Option<(CancellationToken, u64)>>,
 }
 
 impl Process {
-    fn new(world: &Arc<World>, number: usize, immortal: bool) -> Self {
-        let inner = Inner {
-            world: Arc::clone(world),
-            number,
-            immortal,
-            life: watch::Sender::new(Life::Running),
-            gone: CancellationToken::new(),
-            owned: watch::Sender::new(None),
-        };
-        Self { inner: Arc::new(inner) }
-    }
-
-    /// Somebody whom nothing happens to.
-    pub(super) fn immortal(world: &Arc<World>) -> Self {
-        Self::new(world, 0, true)
-    }
-
     /// Starts the service.
-    pub(super) async fn start(world: &Arc<World>, number: usize) -> Self {
-        let process = Self::new(world, number, false);
-        let log: Arc<dyn EventLog> = Arc::new(process.clone());
+    pub(super) async fn start(world: &Arc<World>, simulated: simulated::Process) {
+        let number = simulated.number();
+        let log: Arc<dyn EventLog> = Arc::new(simulated.clone());
+        let process = Self { simulated, world: Arc::clone(world) };
         let shutdown = CancellationToken::new();
         let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
         let pager = Pager {
             log: Arc::clone(&log),
             clock: world.clock(),
             name: Arc::from(format!("p{number}")),
-            courier: process.clone(),
+            courier: process,
             links: Links::default(),
             metrics: Metrics::register(&mut Registry::default()),
             reach: Reach::new(Arc::clone(&bundles)),
@@ -112,81 +72,6 @@ impl Process {
         options.snapshot_records = SNAPSHOT_RECORDS;
         let progress = Progress::default();
         tokio::spawn(run_group(log, membership, make, bundles, options, progress, shutdown));
-        process
-    }
-
-    pub(super) fn world(&self) -> &Arc<World> {
-        &self.inner.world
-    }
-
-    /// Waits until it is dead or others take it for dead.
-    pub(super) async fn gone(&self) {
-        self.inner.gone.cancelled().await;
-    }
-
-    /// Waits for as long as the process stands still; for ever if it is dead.
-    pub(super) async fn alive(&self) {
-        let mut life = self.inner.life.subscribe();
-        // The sender is kept by this process.
-        let _ = life.wait_for(|life| *life == Life::Running).await;
-    }
-
-    /// Comes to an operation, and says what goes wrong with it, if that is for the operation
-    /// itself to do.
-    pub(super) async fn operate(&self, operation: Operation) -> Option<Fault> {
-        self.alive().await;
-        if self.inner.immortal {
-            return None;
-        }
-        let fault = self.world().next(operation)?;
-        match fault {
-            Fault::DiesBefore => self.die().await,
-            Fault::Pauses => self.stand_still(PAUSE),
-            Fault::Stalls => {
-                self.stand_still(STALL);
-                self.inner.gone.cancel();
-            }
-            Fault::DiesAfter | Fault::Refused | Fault::Lost | Fault::Unheard => {}
-        }
-        self.alive().await;
-        Some(fault)
-    }
-
-    /// Hears that an operation is done, unless it dies first.
-    pub(super) async fn survive(&self, fault: Option<Fault>) {
-        if fault == Some(Fault::DiesAfter) {
-            self.die().await;
-        }
-        self.alive().await;
-    }
-
-    async fn die(&self) {
-        self.inner.life.send_replace(Life::Dead);
-        self.inner.gone.cancel();
-        std::future::pending::<()>().await;
-    }
-
-    fn stand_still(&self, long: Duration) {
-        self.inner.life.send_replace(Life::StandingStill);
-        let process = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(long).await;
-            process.inner.life.send_replace(Life::Running);
-        });
-    }
-
-    /// Owns the partition from now on.
-    pub(super) fn watch(&self, revoked: CancellationToken, epoch: u64) {
-        self.inner.owned.send_replace(Some((revoked, epoch)));
-    }
-
-    /// Waits until what it owns is taken from it, and says which ownership that was.
-    pub(super) async fn lost(&self) -> u64 {
-        let owned = self.inner.owned.borrow().clone();
-        let Some((revoked, epoch)) = owned else { std::future::pending().await };
-        revoked.cancelled().await;
-        self.inner.owned.send_replace(None);
-        epoch
     }
 }
 
@@ -224,25 +109,25 @@ impl Courier for Process {
         page: Send<'_>,
         started: impl FnOnce() -> bool + std::marker::Send,
     ) -> Option<Sent> {
-        self.operate(Operation::Ask).await;
+        self.simulated.operate(Operation::Ask).await;
         if !started() {
             return None;
         }
-        let asked_ms = self.world().now_ms();
-        let fault = self.operate(Operation::Request).await;
+        let asked_ms = self.world.now_ms();
+        let fault = self.simulated.operate(Operation::Request).await;
         let unanswered = || Sent::new(Outcome::Failed, "no answer within 8 s");
         match fault {
             Some(Fault::Refused) => return Some(Sent::new(Outcome::Failed, "no connection")),
             Some(Fault::Lost) => {
                 tokio::time::sleep(TIMEOUT).await;
-                self.alive().await;
+                self.simulated.alive().await;
                 return Some(unanswered());
             }
             _ => {}
         }
         let card = page.card;
         let (wait, mut answer) = {
-            let mut state = self.world().lock();
+            let mut state = self.world.lock();
             let same = state.received.iter().filter(|it| it.page_id == card.page_id);
             let nth = same.count() + 1;
             let (mut wait, mut answer) = receive(&card.conversation_id, &card.destination, nth);
@@ -260,16 +145,10 @@ impl Courier for Process {
             (wait, answer)
         };
         tokio::time::sleep(wait).await;
-        self.survive(fault).await;
+        self.simulated.survive(fault).await;
         Some(match answer.take() {
             Some(outcome) => Sent::new(outcome, "an answer"),
             None => unanswered(),
         })
-    }
-}
-
-impl std::fmt::Debug for Process {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "p{}", self.inner.number)
     }
 }

@@ -1,64 +1,14 @@
-//! What outlives every process: the log, the group that shares its partition out, what receivers
-//! saw, and the faults that are still to strike.
+//! What outlives every process: a simulated log, and what receivers saw.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use prost::Message;
-use tokio::sync::Notify;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use zhili_eventlog::{Clock, NewRecord, Position, Record, TopicPartition, topics};
+use zhili_eventlog::testkit::simulated::{self, Faults};
+use zhili_eventlog::{Record, TopicPartition, topics};
 use zhili_incident::Outcome;
 use zhili_proto::escalation::v1 as pb;
-
-/// 2026-01-01T00:00:00Z.
-pub(super) const START: i64 = 1_767_225_600_000;
-
-/// What a process does to the world outside of it; before and after each lies a boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    Append,
-    Commit,
-    /// Asks whether the lease still holds, right before a request.
-    Ask,
-    /// A request to a receiver, from the first byte to the answer.
-    Request,
-}
-
-/// What goes wrong with an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The process dies before it.
-    DiesBefore,
-    /// The process dies when it is done, before it hears so.
-    DiesAfter,
-    /// It is not done, and the process hears so.
-    Refused,
-    /// It is not done, and the process cannot tell.
-    Lost,
-    /// It is done, and the process cannot tell.
-    Unheard,
-    /// Before it the whole process stands still, for longer than a lease.
-    Pauses,
-    /// Before it the whole process stands still until another one has taken over.
-    Stalls,
-}
-
-impl Operation {
-    /// What can go wrong with it.
-    pub(super) fn faults(self) -> &'static [Fault] {
-        use Fault::{DiesAfter, DiesBefore, Lost, Pauses, Refused, Stalls, Unheard};
-        match self {
-            // It looks at a clock; what follows is an operation of its own.
-            Self::Ask => &[DiesBefore, Pauses, Stalls],
-            Self::Append | Self::Commit | Self::Request => {
-                &[DiesBefore, DiesAfter, Refused, Lost, Unheard, Pauses, Stalls]
-            }
-        }
-    }
-}
 
 /// One copy of one page at its receiver.
 #[derive(Debug, Clone)]
@@ -75,81 +25,33 @@ pub(super) struct Received {
 }
 
 pub(super) struct World {
-    started: Instant,
-    /// The log has grown.
-    pub(super) grown: Notify,
+    simulated: Arc<simulated::World>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) log: BTreeMap<TopicPartition, Vec<Record>>,
-    /// Position of the group.
-    pub(super) committed: Option<u64>,
-    /// Ownerships of the partition so far; only the last one counts.
-    pub(super) epoch: u64,
-    /// Cancelled when the last one ends.
-    pub(super) revoked: CancellationToken,
-    /// What processes have done so far.
-    pub(super) operations: Vec<Operation>,
-    /// By the number of the operation.
-    faults: BTreeMap<usize, Fault>,
-    /// Faults that struck, and what they struck.
-    pub(super) struck: Vec<(Operation, Fault)>,
     pub(super) received: Vec<Received>,
     /// Crashes and takeovers during which a page was claimed or under way.
     pub(super) exposed: BTreeMap<String, usize>,
 }
 
+/// As far as it is a log.
+impl Deref for World {
+    type Target = Arc<simulated::World>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.simulated
+    }
+}
+
 impl World {
-    pub(super) fn new(faults: BTreeMap<usize, Fault>) -> Arc<Self> {
-        let state = State { faults, ..State::default() };
-        Arc::new(Self { started: Instant::now(), grown: Notify::new(), state: Mutex::new(state) })
+    pub(super) fn new(faults: Faults) -> Arc<Self> {
+        Arc::new(Self { simulated: simulated::World::new(1, faults), state: Mutex::default() })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-
-    pub(super) fn now_ms(&self) -> i64 {
-        START + self.started.elapsed().as_millis() as i64
-    }
-
-    pub(super) fn clock(self: &Arc<Self>) -> Clock {
-        let world = Arc::clone(self);
-        Arc::new(move || world.now_ms())
-    }
-
-    pub(super) async fn until(&self, at_ms: i64) {
-        let since = Duration::from_millis((at_ms - START) as u64);
-        tokio::time::sleep_until(self.started + since).await;
-    }
-
-    /// The next operation of a process that is not beyond faults, and what strikes it.
-    pub(super) fn next(&self, operation: Operation) -> Option<Fault> {
-        let mut state = self.lock();
-        let number = state.operations.len();
-        state.operations.push(operation);
-        let fault = state.faults.remove(&number)?;
-        state.struck.push((operation, fault));
-        Some(fault)
-    }
-
-    /// Stores records, durably and at once.
-    pub(super) fn store(&self, records: Vec<NewRecord>) -> Vec<Position> {
-        let append_ms = self.now_ms();
-        let mut state = self.lock();
-        let positions = records.into_iter().map(|record| {
-            let NewRecord { partition, key, value, headers } = record;
-            let records = state.log.entry(partition.clone()).or_default();
-            let offset = records.len() as u64;
-            records.push(Record { offset, append_ms, key, value, headers });
-            Position { partition, offset }
-        });
-        let positions = positions.collect();
-        drop(state);
-        self.grown.notify_waiters();
-        positions
     }
 
     /// Notes that whatever is claimed and not settled now may be sent once more.
@@ -186,18 +88,12 @@ impl World {
         claims
     }
 
-    /// Everything in the partition, by offset.
+    /// Everything in the partition, in order.
     pub(super) fn entries(&self) -> Vec<pb::log_entry::Entry> {
-        let state = self.lock();
-        let values = state.log.get(&place()).into_iter().flatten();
-        let decode = |record: &Record| {
+        let decode = |record: Record| {
             pb::LogEntry::decode(record.value.as_deref().unwrap()).unwrap().entry.unwrap()
         };
-        values.map(decode).collect()
-    }
-
-    pub(super) fn records(&self, partition: &TopicPartition) -> Vec<Record> {
-        self.lock().log.get(partition).cloned().unwrap_or_default()
+        self.records(&place()).into_iter().map(decode).collect()
     }
 
     /// Page ids that were received, how often.
