@@ -399,23 +399,27 @@ async fn only_the_two_newest_snapshots_are_kept() {
     assert_eq!(kept, [false, false, true, true], "{manifests:?}");
 }
 
+/// Boundaries of a run of one record: two of the commit of what was folded, two of the commit of a
+/// snapshot's only chunk, two of the one that completes it.
+const BEFORE_CHUNK: i64 = 2;
+const BEFORE_MANIFEST: i64 = 4;
+
 #[tokio::test]
-async fn a_snapshot_that_could_not_be_saved_does_not_count_as_one_of_the_two() {
-    for refused in 2..4 {
+async fn a_snapshot_without_its_manifest_does_not_count_as_one_of_the_two() {
+    for (died, expected) in [(2, [3, 4]), (3, [1, 4])] {
         let bench = Bench::new().await;
-        for round in 1..=5 {
+        for round in 1..=4 {
             bench.put(10_000 + round, "add a 1").await;
-            let fuse = Fuse::never();
+            let dies = (2..=died).contains(&round);
+            let fuse = if dies { Fuse::at(BEFORE_MANIFEST) } else { Fuse::never() };
             let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
-            let log = log.refusing(move |new| {
-                &*new[0].partition.topic == topics::SNAPSHOTS && (2..=refused).contains(&round)
-            });
             bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
         }
         let manifests = manifests(&bench).await;
-        let kept: Vec<bool> = manifests.values().copied().collect();
-        let forgotten = 5 - refused as usize - 1;
-        assert_eq!(kept, [vec![false; forgotten], vec![true; 2]].concat(), "{manifests:?}");
+        let complete: Vec<&String> =
+            manifests.iter().filter_map(|(id, is_there)| is_there.then_some(id)).collect();
+        let expected = expected.map(|id| format!("sums/0/{id:020}/manifest"));
+        assert_eq!(complete, expected.iter().collect::<Vec<_>>(), "{manifests:?}");
     }
 }
 
@@ -510,14 +514,10 @@ async fn dead_letters_are_counted_by_whoever_wrote_them() {
 
 #[tokio::test]
 async fn it_is_known_since_when_no_snapshot_holds_what_was_folded() {
-    for (saved, since) in [(true, None), (false, Some(10_001))] {
+    for (fuse, since) in [(Fuse::never(), None), (Fuse::at(BEFORE_CHUNK), Some(10_001))] {
         let bench = Bench::new().await;
         bench.put(10_001, "add a 1").await;
-        let fuse = Fuse::never();
         let log = Fused::new(Arc::new(bench.log.clone()), Arc::clone(&fuse));
-        let refuses =
-            move |new: &[NewRecord]| !saved && &*new[0].partition.topic == topics::SNAPSHOTS;
-        let log = log.refusing(refuses);
         let progress = bench.run_on(log, &fuse, Sums::default(), bench.options(), 0).await;
         assert_eq!(progress.all().values().next().unwrap().unsaved_ms, since);
     }

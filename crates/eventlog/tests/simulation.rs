@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -20,7 +20,8 @@ use zhili_eventlog::runner::{
 use zhili_eventlog::testkit::seeds::each_seed;
 use zhili_eventlog::testkit::simulated::{Process, START_MS, World, ages};
 use zhili_eventlog::{EventLog, Membership, NewRecord, Record, TopicPartition, topics};
-use zhili_proto::log::v1::DeadLetter;
+use zhili_proto::log::v1::snapshot_chunk::Part;
+use zhili_proto::log::v1::{DeadLetter, SnapshotChunk};
 
 mod sums;
 
@@ -252,22 +253,46 @@ fn check(seed: u64) {
             offsets.dedup();
             assert_eq!(offsets.len(), poison + unwanted, "two dead letters of one record");
         }
-        if plan.forgets() {
-            forgotten(&world, &plan);
-        }
+        check_snapshots(&world, &plan);
     });
 }
 
-/// No snapshot that compaction keeps knows who was to be forgotten.
-fn forgotten(world: &World, plan: &Plan) {
+/// Of the snapshots that compaction keeps two are complete at most, none is older than those, and none
+/// knows who was to be forgotten.
+fn check_snapshots(world: &World, plan: &Plan) {
     for partition in 0..plan.partitions {
         let mut kept = BTreeMap::new();
         for record in world.records(&TopicPartition::new(topics::SNAPSHOTS, partition)) {
             kept.insert(record.key, record.value);
         }
-        for value in kept.into_values().flatten() {
-            let knows = value.windows(VICTIM.len()).any(|window| window == VICTIM.as_bytes());
-            assert!(!knows, "a snapshot still knows who was to be forgotten");
+        let mut snapshots = BTreeMap::<String, (BTreeSet<String>, Option<usize>)>::new();
+        for (key, value) in &kept {
+            let key = String::from_utf8(key.as_ref().unwrap().to_vec()).unwrap();
+            let (id, part) = key.rsplit_once('/').unwrap();
+            let Some(value) = value.as_ref().filter(|_| part != "hash") else { continue };
+            let snapshot = snapshots.entry(id.to_owned()).or_default();
+            match SnapshotChunk::decode(value.clone()).unwrap().part.unwrap() {
+                Part::Manifest(manifest) => snapshot.1 = Some(manifest.chunks.len()),
+                Part::Data(_) => {
+                    snapshot.0.insert(part.to_owned());
+                }
+            }
+        }
+        let complete = snapshots.values().filter(|it| it.1.is_some()).count();
+        assert!(complete <= 2, "{snapshots:?}");
+        for (chunks, count) in snapshots.values().filter_map(|it| Some((&it.0, it.1?))) {
+            assert_eq!(chunks.len(), count, "a manifest without its chunks: {snapshots:?}");
+        }
+        let oldest = snapshots.values().next();
+        assert!(
+            complete < 2 || oldest.is_none_or(|it| it.1.is_some()),
+            "remains that nobody forgot: {snapshots:?}"
+        );
+        if plan.forgets() {
+            for value in kept.into_values().flatten() {
+                let knows = value.windows(VICTIM.len()).any(|window| window == VICTIM.as_bytes());
+                assert!(!knows, "a snapshot still knows who was to be forgotten");
+            }
         }
     }
 }

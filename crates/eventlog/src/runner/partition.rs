@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 use zhili_proto::log::v1::DeadLetter;
 
-use super::snapshots::{Draft, Noted, Recreated, Snapshots, Unwritten, Written, note, read_note};
+use super::snapshots::{Draft, Made, Noted, Recreated, Snapshots, note, read_note};
 use super::{
     Bundles, Entry, Fold, HASH_EVERY, Marker, Observation, Observer, Outputs, Progress, RunError,
     RunnerOptions, Undecodable,
@@ -125,7 +125,7 @@ impl<F: Fold> PartitionRun<F> {
         let dead_letters_before = cursor.outputs.dead_letters();
         let mut snapshot_offset = cursor.offset;
         let mut snapshot_ms = (options.clock)();
-        let mut writing = None;
+        let mut saving: Option<Saving> = None;
         // What was asked of the log and has not come back yet.
         let mut tick_offset = None;
         let mut refused = false;
@@ -136,7 +136,12 @@ impl<F: Fold> PartitionRun<F> {
             progress.progressed_ms = snapshot_ms;
         });
         loop {
+            let chunk = match &mut saving {
+                Some(saving) => saving.next_chunk(&mut snapshots).await,
+                None => None,
+            };
             let wait = match cursor.fold.next_due() {
+                _ if chunk.is_some() => Duration::ZERO,
                 // The tick ends the wait when it can be read.
                 Some(due) if tick_offset.is_none() && !refused => {
                     let left = due.saturating_sub((options.clock)());
@@ -155,29 +160,34 @@ impl<F: Fold> PartitionRun<F> {
                     tracing::warn!(%partition, %error, "cannot read, trying again");
                     progress.update(&partition, |progress| progress.retries += 1);
                     backoff.pause(&revoked).await;
-                    continue;
+                    // A chunk does not wait for what cannot be read.
+                    Batch { next: cursor.offset, ..Batch::default() }
                 }
                 other => other?,
             };
             let caught_up = batch.caught_up;
             let mut append_ms = None;
-            if batch.next > cursor.offset {
-                let step = cursor.fold_batch(batch).await;
+            let moves = batch.next > cursor.offset;
+            if moves || chunk.is_some() {
+                let step = if moves { cursor.fold_batch(batch).await } else { cursor.rest() };
                 let mut outputs = step.outputs;
                 outputs.extend(step.notes);
+                outputs.extend(chunk);
                 let commit = Commit { outputs, offset: step.offset, metadata: String::new() };
                 commit_surely(&mut *handle, commit, &progress, &mut backoff).await?;
                 append_ms = step.append_ms;
-                progress.update(&partition, |progress| {
-                    progress.offset = step.offset;
-                    progress.append_ms = append_ms.unwrap_or(progress.append_ms);
-                    progress.records += step.records;
-                    progress.dead_letters = cursor.outputs.dead_letters() - dead_letters_before;
-                    progress.progressed_ms = (options.clock)();
-                    if step.records > 0 {
-                        progress.unsaved_ms.get_or_insert(progress.progressed_ms);
-                    }
-                });
+                if moves {
+                    progress.update(&partition, |progress| {
+                        progress.offset = step.offset;
+                        progress.append_ms = append_ms.unwrap_or(progress.append_ms);
+                        progress.records += step.records;
+                        progress.dead_letters = cursor.outputs.dead_letters() - dead_letters_before;
+                        progress.progressed_ms = (options.clock)();
+                        if step.records > 0 {
+                            progress.unsaved_ms.get_or_insert(progress.progressed_ms);
+                        }
+                    });
+                }
                 if let Some(error) = step.stopped {
                     return Err(error);
                 }
@@ -230,28 +240,27 @@ impl<F: Fold> PartitionRun<F> {
             let is_due = records >= options.snapshot_records
                 || (records > 0 && clock_ms - snapshot_ms >= options.snapshot_ms)
                 || cursor.forgot;
-            if writing.is_none()
+            if saving.is_none()
                 && is_due
                 && let Ok(turn) = Arc::clone(&writers).try_acquire_owned()
             {
-                writing = Some(write(Arc::clone(&log), cursor.draft(), Some(turn)));
+                saving = Some(Saving::begin(cursor.draft(), Some(turn), clock_ms));
                 snapshot_offset = cursor.offset;
                 snapshot_ms = clock_ms;
             }
-            if let Some(ended) = writing.take_if(|writing| writing.is_finished()) {
+            if let Some(written) = saving.take_if(Saving::is_written) {
                 let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
-                keep.complete(ended, snapshot_ms, &mut cursor, &progress, &mut backoff).await?;
+                keep.complete(written, &cursor, &progress, &mut backoff).await?;
             }
         }
         let mut keep = Keep { handle: &mut *handle, snapshots: &mut snapshots };
         // To its end: it may be the one after which none stays that knows somebody.
-        if let Some(writing) = writing {
-            keep.complete(writing, snapshot_ms, &mut cursor, &progress, &mut backoff).await?;
+        if let Some(saving) = saving {
+            keep.complete(saving, &cursor, &progress, &mut backoff).await?;
         }
         if cursor.offset > snapshot_offset || cursor.forgot {
-            let last = write(log, cursor.draft(), None);
-            let drafted_ms = (options.clock)();
-            keep.complete(last, drafted_ms, &mut cursor, &progress, &mut backoff).await?;
+            let last = Saving::begin(cursor.draft(), None, (options.clock)());
+            keep.complete(last, &cursor, &progress, &mut backoff).await?;
         }
         Ok(())
     }
@@ -338,6 +347,11 @@ impl<F: Fold> Cursor<F> {
         let draft = Draft::new(fold, partition, *offset, *now_ms, log_id);
         // Those before still know who was to be forgotten.
         if std::mem::take(forgot) { draft.alone() } else { draft }
+    }
+
+    /// What a batch without records comes to.
+    fn rest(&self) -> Step {
+        Step { offset: self.offset, ..Step::default() }
     }
 
     /// Folds a batch, or the part of it before a record that stops the partition.
@@ -506,15 +520,60 @@ async fn append_own(log: &dyn EventLog, partition: &TopicPartition, value: Bytes
     }
 }
 
-/// A snapshot that is being written beside the fold.
-type Writing = AbortOnDropHandle<Result<Written, Unwritten>>;
+/// A snapshot on its way into the log.
+struct Saving {
+    stage: Stage,
+    /// Clock time at which it was begun.
+    begun_ms: i64,
+    /// Given back when it is complete.
+    _turn: Option<OwnedSemaphorePermit>,
+}
 
-fn write(log: Arc<dyn EventLog>, draft: Draft, turn: Option<OwnedSemaphorePermit>) -> Writing {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let written = draft.write(&*log).await;
-        drop(turn);
-        written
-    }))
+enum Stage {
+    /// Its bytes are being made beside the fold.
+    Making(AbortOnDropHandle<Made>),
+    /// A chunk goes into each commit.
+    Writing(Made),
+}
+
+impl Saving {
+    fn begin(draft: Draft, turn: Option<OwnedSemaphorePermit>, begun_ms: i64) -> Self {
+        let made = tokio::task::spawn_blocking(move || draft.make());
+        Self { stage: Stage::Making(AbortOnDropHandle::new(made)), begun_ms, _turn: turn }
+    }
+
+    /// The next chunk to be committed, if there is one by now.
+    async fn next_chunk(&mut self, snapshots: &mut Snapshots) -> Option<NewRecord> {
+        if let Stage::Making(making) = &self.stage
+            && !making.is_finished()
+        {
+            return None;
+        }
+        self.made(snapshots).await?.next_chunk()
+    }
+
+    /// Waits for its bytes. None when the runtime shuts down.
+    async fn made(&mut self, snapshots: &mut Snapshots) -> Option<&mut Made> {
+        if let Stage::Making(making) = &mut self.stage {
+            let made = match making.await {
+                Ok(made) => made,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return None,
+                },
+            };
+            snapshots.begin(&made);
+            self.stage = Stage::Writing(made);
+        }
+        match &mut self.stage {
+            Stage::Writing(made) => Some(made),
+            Stage::Making(_) => None,
+        }
+    }
+
+    fn is_written(&mut self) -> bool {
+        matches!(&self.stage, Stage::Writing(made) if made.is_written())
+    }
 }
 
 /// Where a snapshot is completed.
@@ -524,39 +583,33 @@ struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    /// Makes a snapshot count once it is written, which was begun at `drafted_ms`.
+    /// Commits what is left of a snapshot, and makes it count.
     async fn complete<F: Fold>(
         &mut self,
-        writing: Writing,
-        drafted_ms: i64,
-        cursor: &mut Cursor<F>,
+        mut saving: Saving,
+        cursor: &Cursor<F>,
         progress: &Progress,
         backoff: &mut Backoff,
     ) -> Result<(), LogError> {
-        let written = match writing.await {
-            Ok(Ok(written)) => written,
-            Ok(Err(Unwritten { offset, chunks, is_alone, error })) => {
-                // The next one will do; without its manifest this one does not count.
-                tracing::warn!(partition = %self.handle.partition(), %error, "cannot save a snapshot");
-                self.snapshots.give_up(offset, chunks);
-                cursor.forgot |= is_alone;
-                return Ok(());
-            }
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime shuts down.
-                Err(_) => return Ok(()),
-            },
+        let mut commit = async |handle: &mut dyn PartitionHandle, outputs| {
+            let commit = Commit { outputs, offset: cursor.offset, metadata: String::new() };
+            commit_surely(handle, commit, progress, backoff).await
         };
-        let saved = written.offset();
-        let closing = self.snapshots.close(&written);
-        let outputs = closing.records.clone();
-        let commit = Commit { outputs, offset: cursor.offset, metadata: String::new() };
-        commit_surely(self.handle, commit, progress, backoff).await?;
-        self.snapshots.complete(written, &closing);
+        // The runtime shuts down.
+        if saving.made(self.snapshots).await.is_none() {
+            return Ok(());
+        }
+        while let Some(chunk) = saving.next_chunk(self.snapshots).await {
+            commit(self.handle, vec![chunk]).await?;
+        }
+        let Stage::Writing(made) = saving.stage else { return Ok(()) };
+        let saved = made.offset();
+        let closing = self.snapshots.close(&made);
+        commit(self.handle, closing.records.clone()).await?;
+        self.snapshots.complete(made, &closing);
         progress.update(self.handle.partition(), |progress| {
             // What came while it was written is not in it.
-            progress.unsaved_ms = (saved < cursor.offset).then_some(drafted_ms);
+            progress.unsaved_ms = (saved < cursor.offset).then_some(saving.begun_ms);
         });
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! Saved states of folds, kept in the log itself.
 //!
-//! Taken only at a committed offset. Chunks are appended first, the manifest last and under the
-//! owner's fence, so a snapshot is complete or does not count.
+//! Taken only at a committed offset. Chunks first, the manifest last, so a snapshot is complete or
+//! does not count. All of them go into the owner's commits: whoever is not the owner any more
+//! writes none, so nothing of a state comes after the snapshot that gave it up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use zhili_proto::log::v1::{SnapshotChunk, SnapshotManifest, snapshot_chunk};
 use super::{Fold, Frozen};
 use crate::{EventLog, LogError, NewRecord, ReadLimit, TopicPartition, topics};
 
-/// Leaves room for keys and headers below the record limit.
-const CHUNK_BYTES: usize = 900 << 10;
+/// What is folded waits for the commit that a chunk is in, so chunks are far below the record limit.
+const CHUNK_BYTES: usize = 256 << 10;
 /// Complete snapshots kept, newest first.
 const KEEP: usize = 2;
 const MANIFEST: &str = "manifest";
@@ -185,10 +186,9 @@ impl Snapshots {
     /// The records that complete a snapshot whose chunks are in the log: its manifest, with
     /// tombstones of what it makes unnecessary. They go into the owner's next commit; until that
     /// commit is [`completed`](Self::complete) the snapshot does not count.
-    pub(super) fn close(&mut self, written: &Written) -> Closing {
-        let Written { fold, input, manifest, keep } = written;
+    pub(super) fn close(&mut self, made: &Made) -> Closing {
+        let Made { fold, input, manifest, keep, .. } = made;
         let id = id_of(manifest.offset);
-        self.note_chunks(&id, manifest.chunks.len());
         let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Manifest(manifest.clone())) };
         let mut records = vec![NewRecord::new(
             place(input),
@@ -206,21 +206,18 @@ impl Snapshots {
         Closing { records, superseded }
     }
 
-    /// Some chunks of a snapshot may be in the log, though it will never be complete: they are
-    /// forgotten with those that the next one makes unnecessary.
-    pub(super) fn give_up(&mut self, offset: u64, chunks: usize) {
-        self.note_chunks(&id_of(offset), chunks);
-    }
-
-    fn note_chunks(&mut self, id: &str, chunks: usize) {
-        let snapshot = self.kept.entry(id.to_owned()).or_default();
-        snapshot.chunks = (0..chunks as u32).map(|number| (number, Bytes::new())).collect();
+    /// Chunks of a snapshot are about to be committed: until it is complete, they are forgotten with
+    /// those that the next one makes unnecessary.
+    pub(super) fn begin(&mut self, made: &Made) {
+        let snapshot = self.kept.entry(id_of(made.manifest.offset)).or_default();
+        let count = made.manifest.chunks.len() as u32;
+        snapshot.chunks = (0..count).map(|number| (number, Bytes::new())).collect();
     }
 
     /// The closing records were committed.
-    pub(super) fn complete(&mut self, written: Written, closing: &Closing) {
-        let id = id_of(written.manifest.offset);
-        self.kept.entry(id).or_default().manifest = Some(written.manifest);
+    pub(super) fn complete(&mut self, made: Made, closing: &Closing) {
+        let id = id_of(made.manifest.offset);
+        self.kept.entry(id).or_default().manifest = Some(made.manifest);
         for id in &closing.superseded {
             self.kept.remove(id);
         }
@@ -253,19 +250,35 @@ pub(super) struct Draft {
     manifest: SnapshotManifest,
 }
 
-/// A snapshot whose chunks are in the log.
+/// A snapshot whose bytes are there, on its way into the log.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct Made {
     fold: &'static str,
     input: TopicPartition,
     manifest: SnapshotManifest,
     keep: usize,
+    /// Not yet committed, with their numbers.
+    chunks: VecDeque<(usize, Bytes)>,
 }
 
-impl Written {
+impl Made {
     /// The position whose state it holds.
     pub(super) const fn offset(&self) -> u64 {
         self.manifest.offset
+    }
+
+    /// The next chunk, to be committed.
+    pub(super) fn next_chunk(&mut self) -> Option<NewRecord> {
+        let (number, data) = self.chunks.pop_front()?;
+        let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Data(data)) };
+        let id = id_of(self.manifest.offset);
+        let key = key(self.fold, self.input.partition, &id, &number.to_string());
+        Some(NewRecord::new(place(&self.input), key, Bytes::from(value.encode_to_vec())))
+    }
+
+    /// Whether only what completes it is left to be committed.
+    pub(super) fn is_written(&self) -> bool {
+        self.chunks.is_empty()
     }
 }
 
@@ -277,20 +290,9 @@ pub(super) struct Closing {
     superseded: Vec<String>,
 }
 
-/// A snapshot that could not be written.
-#[derive(Debug)]
-pub(super) struct Unwritten {
-    pub(super) offset: u64,
-    /// Of which some may be in the log.
-    pub(super) chunks: usize,
-    /// Those before it were to go.
-    pub(super) is_alone: bool,
-    pub(super) error: LogError,
-}
-
 impl Draft {
-    /// A snapshot of the state at `offset`. Costs the fold little time; the rest is to be
-    /// [written](Self::write) beside it.
+    /// A snapshot of the state at `offset`. Costs the fold little time; its bytes are to be
+    /// [made](Self::make) beside it.
     pub(super) fn new<F: Fold>(
         fold: &mut F,
         input: &TopicPartition,
@@ -308,42 +310,17 @@ impl Draft {
         Self { keep: 1, ..self }
     }
 
-    /// Makes the bytes and appends them, a chunk at a time: what else is appended meanwhile waits
-    /// for one of them at most.
-    pub(super) async fn write(self, log: &dyn EventLog) -> Result<Written, Unwritten> {
+    /// Makes the bytes. Takes time: belongs on a thread that may work.
+    pub(super) fn make(self) -> Made {
         let Self { fold, input, state, keep, mut manifest } = self;
-        let (offset, is_alone) = (manifest.offset, keep == 1);
-        let made = tokio::task::spawn_blocking(move || {
-            let state = Bytes::from(state());
-            let starts = (0..state.len().max(1)).step_by(CHUNK_BYTES);
-            let chunk = |from: usize| state.slice(from..state.len().min(from + CHUNK_BYTES));
-            let chunks: Vec<Bytes> = starts.map(chunk).collect();
-            let hash = |chunk: &Bytes| Bytes::copy_from_slice(&Sha256::digest(chunk));
-            let hashes = chunks.iter().map(hash).collect();
-            (chunks, hashes)
-        });
-        let (chunks, hashes): (Vec<Bytes>, Vec<Bytes>) = match made.await {
-            Ok(made) => made,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime shuts down.
-                Err(_) => {
-                    return Err(Unwritten { offset, chunks: 0, is_alone, error: LogError::Closed });
-                }
-            },
-        };
-        let id = id_of(offset);
-        let count = chunks.len();
-        for (number, data) in chunks.into_iter().enumerate() {
-            let value = SnapshotChunk { part: Some(snapshot_chunk::Part::Data(data)) };
-            let key = key(fold, input.partition, &id, &number.to_string());
-            let record = NewRecord::new(place(&input), key, Bytes::from(value.encode_to_vec()));
-            if let Some(Err(error)) = log.append(vec![record]).await.pop() {
-                return Err(Unwritten { offset, chunks: count, is_alone, error });
-            }
-        }
-        manifest.chunks = hashes;
-        Ok(Written { fold, input, manifest, keep })
+        let state = Bytes::from(state());
+        let starts = (0..state.len().max(1)).step_by(CHUNK_BYTES);
+        let chunk = |from: usize| state.slice(from..state.len().min(from + CHUNK_BYTES));
+        let chunks: Vec<Bytes> = starts.map(chunk).collect();
+        let hash = |chunk: &Bytes| Bytes::copy_from_slice(&Sha256::digest(chunk));
+        manifest.chunks = chunks.iter().map(hash).collect();
+        let chunks = chunks.into_iter().enumerate().collect();
+        Made { fold, input, manifest, keep, chunks }
     }
 }
 

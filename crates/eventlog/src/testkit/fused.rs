@@ -74,7 +74,6 @@ impl Fuse {
 pub struct Fused {
     log: Arc<dyn EventLog>,
     fuse: Arc<Fuse>,
-    refuse: Arc<Which>,
     dies_after: Arc<Which>,
     revokes: bool,
     endless: bool,
@@ -87,9 +86,7 @@ impl Fused {
     /// Puts a log behind a fuse.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, fuse: Arc<Fuse>) -> Self {
-        let none: Arc<Which> = Arc::new(|_| false);
-        let refuse = Arc::clone(&none);
-        Self { log, fuse, refuse, dies_after: none, revokes: false, endless: false }
+        Self { log, fuse, dies_after: Arc::new(|_| false), revokes: false, endless: false }
     }
 
     /// Blows the fuse when an append is stored that `which` says, before anybody hears of it.
@@ -108,12 +105,6 @@ impl Fused {
     #[must_use]
     pub fn endless(self) -> Self {
         Self { endless: true, ..self }
-    }
-
-    /// Refuses the appends that `which` says, as a full disk does; nothing of them is stored.
-    #[must_use]
-    pub fn refusing(self, which: impl Fn(&[NewRecord]) -> bool + Send + Sync + 'static) -> Self {
-        Self { refuse: Arc::new(which), ..self }
     }
 }
 
@@ -152,12 +143,7 @@ impl EventLog for Fused {
         if last {
             self.fuse.dying.cancel();
         }
-        let results = if (self.refuse)(&records) {
-            let refused = || LogError::Storage("the test says so".to_owned());
-            records.iter().map(|_| Err(refused())).collect()
-        } else {
-            self.log.append(records).await
-        };
+        let results = self.log.append(records).await;
         if last {
             self.fuse.blown.cancel();
         }
