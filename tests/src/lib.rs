@@ -12,6 +12,7 @@
 
 pub mod chaos;
 mod collector;
+pub mod conservation;
 mod program;
 pub mod python;
 pub mod samples;

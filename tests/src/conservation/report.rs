@@ -1,0 +1,100 @@
+//! What a run came to, as `target/chaos/report.json` has it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::oracle::Verdict;
+
+/// One run. The file is an array of them, the newest last.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// `embedded` or `kafka`.
+    pub log: String,
+    /// Traffic and faults follow from it.
+    pub seed: u64,
+    /// How long traffic and faults went on.
+    pub minutes: f64,
+    /// Acknowledged, again and conflicting ones and poison counted.
+    pub events: u64,
+    /// How often each kind of fault was injected.
+    pub faults: BTreeMap<String, u64>,
+    /// See [`Verdict::lost`].
+    pub lost: u64,
+    /// See [`Verdict::duplicate_rows`]; also rows of facts that stand for one record twice.
+    pub duplicate_rows: u64,
+    /// See [`Verdict::payload_differences`].
+    pub payload_differences: u64,
+    /// See [`Verdict::strays`].
+    pub strays: u64,
+    /// See [`Verdict::missed_pages`].
+    pub missed_pages: u64,
+    /// See [`Verdict::duplicate_incidents`].
+    pub duplicate_incidents: u64,
+    /// See [`Verdict::duplicate_pages`].
+    pub duplicate_pages: u64,
+    /// See [`Verdict::pages_over_bound`].
+    pub pages_over_bound: u64,
+    /// Processes that ended by themselves in another way than by saying that what they need is
+    /// not there.
+    pub crashes: u64,
+    /// Facts of the log that a replay of it does not give, and rows of tables that are not what
+    /// the log says.
+    pub differing_facts: u64,
+    /// Whether everything was read and ready in time after the last fault.
+    pub idle: bool,
+    /// Urgent events among the acknowledged.
+    pub urgent: u64,
+    /// Pages that arrived, copies not counted.
+    pub pages: u64,
+    /// Processes that ended by saying that what they need is not there, and were started again.
+    pub restarts: u64,
+    /// Seconds from the end of the last fault until everything was read and ready.
+    pub recovery_s: f64,
+    /// Most resident memory of each program, in MiB.
+    pub peak_mib: BTreeMap<String, u64>,
+    /// Some of the violations in words.
+    pub examples: Vec<String>,
+}
+
+impl Report {
+    /// Whether the run kept every promise.
+    pub fn is_clean(&self) -> bool {
+        self.idle
+            && self.crashes == 0
+            && self.differing_facts == 0
+            && self.lost + self.duplicate_rows + self.payload_differences + self.strays == 0
+            && self.missed_pages + self.duplicate_incidents + self.pages_over_bound == 0
+    }
+
+    /// Takes over what the oracle says.
+    pub fn judged(&mut self, verdict: Verdict) {
+        self.lost = verdict.lost;
+        self.duplicate_rows += verdict.duplicate_rows;
+        self.payload_differences = verdict.payload_differences;
+        self.strays = verdict.strays;
+        self.missed_pages = verdict.missed_pages;
+        self.duplicate_incidents = verdict.duplicate_incidents;
+        self.duplicate_pages = verdict.duplicate_pages;
+        self.pages_over_bound = verdict.pages_over_bound;
+        self.examples.extend(verdict.examples);
+    }
+
+    /// Appends the run to the array in a file.
+    ///
+    /// # Errors
+    /// When the file cannot be written or holds something else.
+    pub fn append_to(&self, file: &Path) -> std::io::Result<()> {
+        let mut runs: Vec<serde_json::Value> = match std::fs::read(file) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        runs.push(serde_json::to_value(self)?);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(file, serde_json::to_vec_pretty(&runs)?)
+    }
+}
