@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check chaos latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check chaos kills latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -15,7 +15,9 @@ help:
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
 	@echo "make check             deployment files, alerts and contracts, without running them"
-	@echo "make chaos             the kill matrix, 20 points each, and five minutes of kills under a flood"
+	@echo "make chaos             half an hour of every fault on each log, and what is left of what was acknowledged"
+	@echo "make chaos MINUTES=5 SEED=7 LOG=kafka"
+	@echo "make kills             the kill matrix, 20 points each, and five minutes of kills under a flood"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
@@ -64,8 +66,19 @@ test: setup kafka console
 check:
 	@ZHILI_BUILT=$(BUILT) sh deploy/check/check.sh
 
-# The kill matrix at its full length, on both logs; `make test` has a short one.
+# Seeded traffic and faults, judged by the conservation oracle; docs/reliability.md. Appends one object
+# a run to target/chaos/report.json.
+MINUTES ?= 30
+SEED ?= 1
+LOG ?= embedded kafka
 chaos: setup kafka
+	$(CARGO) build --release --bins $(SERVICES:%=--package %)
+	for log in $(LOG); do ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
+		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json || exit 1; done
+RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+
+# The kill matrix at its full length, on both logs; `make test` has a short one.
+kills: setup kafka
 	ZHILI_CHAOS_POINTS=20 ZHILI_CHAOS_SECONDS=300 $(CARGO) test --package zhili-tests --test end_to_end --test cluster -- \
 		killing dropping stands_still --nocapture --test-threads 1
 

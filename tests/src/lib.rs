@@ -13,6 +13,7 @@
 pub mod chaos;
 mod collector;
 pub mod conservation;
+pub mod machine;
 mod program;
 pub mod python;
 pub mod samples;

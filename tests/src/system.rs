@@ -283,7 +283,7 @@ impl Drop for System {
 }
 
 /// Processes whose parent is `parent`.
-fn children(parent: Pid) -> Vec<Pid> {
+pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes
         .filter_map(|process| {

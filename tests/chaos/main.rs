@@ -1,0 +1,55 @@
+//! The long run of the conservation oracle: `make chaos`. By itself:
+//! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] --report FILE`,
+//! where LOG is `embedded` or `kafka`. The programs are those of ZHILI_BIN and its folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use zhili_tests::conservation::plan::Home;
+use zhili_tests::machine::{Run, run};
+
+/// Above a million events in half an hour, with what faults cost.
+const RATE: u32 = 700;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(chaos())
+}
+
+async fn chaos() -> ExitCode {
+    let mut asked = Run {
+        home: Home::Embedded,
+        seed: 1,
+        length: Duration::from_secs(30 * 60),
+        rate: RATE,
+        disks: true,
+        only: Vec::new(),
+        words: PathBuf::new(),
+    };
+    let mut file = PathBuf::from("target/chaos/report.json");
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().expect("a value behind it");
+        match &*argument {
+            "embedded" => asked.home = Home::Embedded,
+            "kafka" => asked.home = Home::Kafka,
+            "--minutes" => {
+                let minutes: f64 = value().parse().expect("a number of minutes");
+                asked.length = Duration::from_secs_f64(minutes * 60.0);
+            }
+            "--seed" => asked.seed = value().parse().expect("a number"),
+            "--rate" => asked.rate = value().parse().expect("events a second"),
+            "--only" => asked.only.push(value()),
+            "--no-disks" => asked.disks = false,
+            "--report" => file = value().into(),
+            other => panic!("{other} is no argument of this"),
+        }
+    }
+    asked.words = file.with_file_name(format!("{}-{}", asked.home.name(), asked.seed));
+    let report = run(&asked).await;
+    report.append_to(&file).unwrap();
+    println!("{}", serde_json::to_string_pretty(&report).unwrap());
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,12 @@
+//! A machine that runs the system on either log and breaks everything that it stands on, while
+//! publishers go on; afterwards the oracle of [`crate::conservation`] judges.
+
+mod disk;
+mod evidence;
+mod process;
+mod proxy;
+mod publisher;
+mod run;
+mod stage;
+
+pub use run::{Run, run};

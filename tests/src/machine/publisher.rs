@@ -1,0 +1,112 @@
+//! Publishers that lose no event: each sends a batch until it is acknowledged, to one replica after
+//! the other.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::conservation::{Intent, Item, Ledger, Traffic};
+
+/// Publishers at a time.
+pub(crate) const PUBLISHERS: u32 = 8;
+/// Events in one request.
+const BATCH: usize = 50;
+/// Before a request is made again that got no answer or was refused for now.
+const RETRY: Duration = Duration::from_millis(200);
+/// Longer than the 15 s that ingest waits for its log.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What publishers share.
+pub(crate) struct Publishing {
+    /// Services that take events, as `http://HOST:PORT`.
+    pub(crate) ingest: Vec<String>,
+    /// Who may publish.
+    pub(crate) token: String,
+    /// Events a second of all together.
+    pub(crate) rate: u32,
+    /// Send as much as is taken.
+    pub(crate) unthrottled: AtomicBool,
+    /// No new batches.
+    pub(crate) ended: AtomicBool,
+    /// What was acknowledged.
+    pub(crate) ledger: Mutex<Ledger>,
+}
+
+impl Publishing {
+    /// Publishes as one of them until it is to end and its last batch was acknowledged.
+    pub(crate) async fn publish(self: Arc<Self>, seed: u64, number: u32) {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let mut traffic = Traffic::new(seed, number);
+        let interval = Duration::from_secs(1) * BATCH as u32 * PUBLISHERS / self.rate;
+        let mut due = Instant::now() + interval * number / PUBLISHERS;
+        while !self.ended.load(Ordering::SeqCst) {
+            if !self.unthrottled.load(Ordering::SeqCst) {
+                if Instant::now() < due {
+                    // Short, so that an overload begins at once.
+                    let at = due.min(Instant::now() + RETRY);
+                    tokio::time::sleep_until(at).await;
+                    continue;
+                }
+                due += interval;
+            }
+            let batch = traffic.batch(BATCH, now_ms());
+            let attempts = self.deliver(&http, &batch, number as usize).await;
+            let mut ledger = self.ledger.lock().unwrap();
+            for item in &batch {
+                ledger.settle(item, attempts);
+            }
+        }
+    }
+
+    /// Sends a batch until it is acknowledged; how often that took.
+    async fn deliver(&self, http: &reqwest::Client, batch: &[Item], first: usize) -> u32 {
+        let body: Vec<Value> = batch.iter().map(|item| item.event.json()).collect();
+        let body = bytes::Bytes::from(serde_json::to_vec(&body).unwrap());
+        for attempt in 0.. {
+            let replica = &self.ingest[(first + attempt as usize) % self.ingest.len()];
+            let request = http
+                .post(format!("{replica}/v1/events"))
+                .bearer_auth(&self.token)
+                .header("content-type", "application/json")
+                .body(body.clone());
+            let answered = async {
+                let response = request.send().await.ok()?;
+                let status = response.status().as_u16();
+                let answer: Value = response.json().await.ok()?;
+                Some((status, answer))
+            };
+            if let Some((status, answer)) = answered.await
+                && acknowledged(status, &answer, batch)
+            {
+                return attempt + 1;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        unreachable!("attempts do not end")
+    }
+}
+
+/// Whether the answer says what became of every event.
+///
+/// # Panics
+/// When an event is refused for good that should be taken: a fault must never look like a bad
+/// event. Also when one is taken that is too large.
+fn acknowledged(status: u16, answer: &Value, batch: &[Item]) -> bool {
+    let Some(results) = answer["results"].as_array().filter(|_| status == 200) else {
+        assert!(matches!(status, 408 | 429 | 500..), "{status}: {answer}");
+        return false;
+    };
+    assert_eq!(results.len(), batch.len(), "{answer}");
+    for (result, item) in results.iter().zip(batch) {
+        let taken = result.get("ack").is_some_and(|ack| !ack.is_null());
+        assert_eq!(taken, item.intent != Intent::Oversized, "{result}: {item:?}");
+    }
+    true
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}

@@ -1,0 +1,410 @@
+//! One run: traffic and faults, rest, judgement.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rustix::process::Signal;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use zhili_eventlog::{EventLog, LogError, NewRecord, TopicPartition, topics};
+use zhili_runtime::KafkaSettings;
+
+use super::evidence;
+use super::process::End;
+use super::proxy::Way;
+use super::publisher::{PUBLISHERS, Publishing, now_ms};
+use super::stage::{PARTITIONS, Stage};
+use crate::conservation::plan::{Action, Fault, Home, Part, Planned, menu, plan};
+use crate::conservation::{Disturbance, Judge, Ledger, Poison, Report};
+
+/// How often processes are looked after.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long everything may take to be read and ready after the last fault.
+const RECOVERY: Duration = Duration::from_secs(600);
+/// Between two replicas that leave or join in a storm.
+const STORM: Duration = Duration::from_secs(5);
+/// Each piece on a slow way takes this long.
+const LATE: Duration = Duration::from_millis(300);
+/// Bytes beyond which no file may grow on a dead disk: less than every file that is written to.
+const DEAD: u64 = 512;
+/// Records that are no events, each time.
+const POISON: usize = 5;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where the log is.
+    pub home: Home,
+    /// Traffic and faults follow from it.
+    pub seed: u64,
+    /// How long traffic and faults go on.
+    pub length: Duration,
+    /// Events a second.
+    pub rate: u32,
+    /// Whether disks are filled, where that is possible.
+    pub disks: bool,
+    /// Only these faults, if any are named: words of their names, such as `store` or `kill`.
+    pub only: Vec<String>,
+    /// Where the words of all processes go when something was wrong.
+    pub words: PathBuf,
+}
+
+/// A fault that is not over.
+struct Active {
+    planned: Planned,
+    began_ms: i64,
+    /// When a storm goes on.
+    next: Instant,
+    turn: usize,
+}
+
+struct Driver {
+    stage: Stage,
+    publishing: Arc<Publishing>,
+    random: StdRng,
+    active: Vec<Active>,
+    disturbances: Vec<Disturbance>,
+    injected: BTreeMap<String, u64>,
+    crashes: u64,
+    restarts: u64,
+    examples: Vec<String>,
+    background: JoinSet<()>,
+}
+
+/// Runs, and says what came of it.
+///
+/// # Panics
+/// When the system does not start at all.
+pub async fn run(run: &Run) -> Report {
+    let stage = Stage::start(run.home, run.disks).await;
+    let disks = stage.store_disk.is_some() && stage.log_disk.is_some();
+    let mut faults = menu(run.home, disks);
+    if !run.only.is_empty() {
+        let named = |fault: &Fault| run.only.iter().any(|it| fault.to_string().contains(it));
+        faults.retain(named);
+        assert!(!faults.is_empty(), "no fault is named {:?}", run.only);
+    }
+    let mut planned = plan(run.seed, &faults, run.length).into_iter().peekable();
+    let publishing = Arc::new(Publishing {
+        ingest: stage.ingest(),
+        token: stage.token.clone(),
+        rate: run.rate,
+        unthrottled: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+        ledger: Mutex::new(Ledger::default()),
+    });
+    let mut publishers = JoinSet::new();
+    for number in 0..PUBLISHERS {
+        publishers.spawn(Arc::clone(&publishing).publish(run.seed, number));
+    }
+    let mut driver = Driver {
+        stage,
+        publishing,
+        random: StdRng::seed_from_u64(run.seed),
+        active: Vec::new(),
+        disturbances: Vec::new(),
+        injected: BTreeMap::new(),
+        crashes: 0,
+        restarts: 0,
+        examples: Vec::new(),
+        background: JoinSet::new(),
+    };
+
+    let begun = Instant::now();
+    while begun.elapsed() < run.length {
+        while let Some(next) = planned.next_if(|next| next.at <= begun.elapsed()) {
+            eprintln!(
+                "{:>6.1} s  {} for {:?}",
+                begun.elapsed().as_secs_f64(),
+                next.fault,
+                next.lasts
+            );
+            driver.begin(next);
+        }
+        driver.go_on(begun.elapsed());
+        assert!(publishers.try_join_next().is_none(), "a publisher ended early");
+        tokio::time::sleep(LOOK).await;
+    }
+    driver.go_on(Duration::MAX);
+    driver.publishing.ended.store(true, Ordering::SeqCst);
+
+    let rested = Instant::now();
+    let idle = driver.rest(&mut publishers).await;
+    let recovery_s = rested.elapsed().as_secs_f64();
+    let report = driver.judge(run, idle, recovery_s).await;
+    if !report.is_clean() {
+        driver.stage.keep_words(&run.words);
+        eprintln!("words of all processes: {}", run.words.display());
+    }
+    report
+}
+
+impl Driver {
+    fn begin(&mut self, planned: Planned) {
+        let Fault { action, part } = planned.fault;
+        let part_is_here = self.stage.parts.contains_key(&part);
+        let process = self.stage.parts.get_mut(&part);
+        let way = match part {
+            Part::Broker => self.stage.broker_way.as_ref(),
+            _ => Some(&self.stage.store_way),
+        };
+        let disk = match part {
+            Part::Store => self.stage.store_disk.as_ref(),
+            _ => self.stage.log_disk.as_ref(),
+        };
+        let (process, way) = (process.filter(|_| part_is_here).unwrap(), way.unwrap());
+        let hit = match action {
+            Action::Kill => process.kill(),
+            Action::Stop => process.stop(),
+            Action::Pause => process.signal(Signal::STOP),
+            Action::DeadDisk => process.limit_files(Some(DEAD)),
+            Action::Cut => {
+                way.set(Way::Cut);
+                true
+            }
+            Action::Slow => {
+                way.set(Way::Slow(LATE));
+                true
+            }
+            Action::Errors => {
+                way.set(Way::Errors);
+                true
+            }
+            Action::Break => {
+                way.set(Way::Break);
+                true
+            }
+            Action::Silence => {
+                way.set(Way::Silence);
+                true
+            }
+            Action::FullDisk => {
+                disk.unwrap().fill();
+                true
+            }
+            Action::Overload => {
+                self.publishing.unthrottled.store(true, Ordering::SeqCst);
+                true
+            }
+            Action::Poison => {
+                self.poison();
+                true
+            }
+            Action::Storm => true,
+        };
+        // What is down already, by itself or for another reason, was not hit.
+        if hit {
+            *self.injected.entry(planned.fault.to_string()).or_default() += 1;
+        }
+        let (began_ms, next) = (now_ms(), Instant::now());
+        self.active.push(Active { planned, began_ms, next, turn: 0 });
+    }
+
+    /// Ends what is over, keeps storms going, starts what ended by itself.
+    fn go_on(&mut self, elapsed: Duration) {
+        let mut active = std::mem::take(&mut self.active);
+        active.retain_mut(|it| {
+            if it.planned.at + it.planned.lasts <= elapsed {
+                self.end(it);
+                return false;
+            }
+            if it.planned.fault.action == Action::Storm && Instant::now() >= it.next {
+                it.next += STORM;
+                self.toss(it.turn);
+                it.turn += 1;
+            }
+            true
+        });
+        self.active = active;
+        for process in self.stage.parts.values_mut() {
+            let Some(end) = process.supervise() else { continue };
+            let at_ms = now_ms();
+            self.disturbances.push(Disturbance { began_ms: at_ms, ended_ms: at_ms });
+            match end {
+                End::GaveUp => self.restarts += 1,
+                End::Crashed(status) => {
+                    eprintln!("          {} ended by itself: {status}", process.name);
+                    self.crashes += 1;
+                    self.examples.push(format!("{} ended by itself: {status}", process.name));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, active: &Active) {
+        let Fault { action, part } = active.planned.fault;
+        let process = self.stage.parts.get_mut(&part).unwrap();
+        match action {
+            Action::Kill => process.want(),
+            Action::Stop => {
+                if !process.stopped() {
+                    eprintln!("          {} had not ended yet", process.name);
+                }
+                process.want();
+            }
+            Action::Pause => {
+                process.signal(Signal::CONT);
+            }
+            Action::DeadDisk => {
+                process.limit_files(None);
+            }
+            Action::Cut | Action::Slow | Action::Errors | Action::Break | Action::Silence => {
+                let way = match part {
+                    Part::Broker => self.stage.broker_way.as_ref().unwrap(),
+                    _ => &self.stage.store_way,
+                };
+                way.set(Way::Open);
+            }
+            Action::FullDisk => {
+                let disk = match part {
+                    Part::Store => self.stage.store_disk.as_ref(),
+                    _ => self.stage.log_disk.as_ref(),
+                };
+                disk.unwrap().make_room();
+            }
+            Action::Overload => self.publishing.unthrottled.store(false, Ordering::SeqCst),
+            Action::Storm => {
+                for (part, process) in &mut self.stage.parts {
+                    if matches!(part, Part::Service(..)) && !process.runs() {
+                        process.want();
+                    }
+                }
+            }
+            Action::Poison => {}
+        }
+        // Pages do not pass the store.
+        if part != Part::Store && !matches!(action, Action::Poison | Action::Overload) {
+            let (began_ms, ended_ms) = (active.began_ms, now_ms());
+            self.disturbances.push(Disturbance { began_ms, ended_ms });
+        }
+    }
+
+    /// The next replica of a storm leaves, or the one that left comes back.
+    fn toss(&mut self, turn: usize) {
+        const MEMBERS: [&str; 3] = ["scoring", "escalation", "metrics"];
+        let part = Part::Service(MEMBERS[turn / 2 % MEMBERS.len()], 1);
+        let Some(process) = self.stage.parts.get_mut(&part) else { return };
+        if turn.is_multiple_of(2) {
+            process.stop();
+        } else {
+            process.stopped();
+            process.want();
+        }
+        let at_ms = now_ms();
+        self.disturbances.push(Disturbance { began_ms: at_ms, ended_ms: at_ms });
+    }
+
+    /// Publishes bytes that are no event straight into the topic of events.
+    fn poison(&mut self) {
+        let mut records = Vec::new();
+        for number in 0..POISON {
+            // The last is as large as the log takes them; no record of ours begins like this.
+            let length = if number + 1 == POISON { 1_000_000 } else { 8 + number * 40 };
+            let mut bytes = vec![0xff; length];
+            self.random.fill_bytes(&mut bytes[6..]);
+            let partition = self.random.random_range(0..PARTITIONS);
+            records.push((partition, bytes));
+        }
+        let settings = KafkaSettings {
+            brokers: self.stage.brokers(),
+            partitions: PARTITIONS,
+            replication: 1,
+            ..KafkaSettings::default()
+        };
+        let publishing = Arc::clone(&self.publishing);
+        self.background.spawn(async move {
+            // A broker that is away for another reason is not asked again.
+            let Ok(log) = settings.connect("poison").await else { return };
+            for (partition, bytes) in records {
+                let sha256 = Sha256::digest(&bytes);
+                let sha256 =
+                    sha256.iter().fold(String::new(), |text, it| format!("{text}{it:02x}"));
+                let length = bytes.len() as u64;
+                let at = TopicPartition::new(topics::EVENTS, partition);
+                let record = NewRecord::new(at, Bytes::from("poison"), Bytes::from(bytes));
+                let appended = log.append(vec![record]).await.remove(0);
+                let mut ledger = publishing.ledger.lock().unwrap();
+                match appended {
+                    Ok(position) => {
+                        let offset = position.offset;
+                        ledger.poisoned(Poison { partition, offset, sha256, length });
+                    }
+                    Err(LogError::TooLarge { .. }) => panic!("{length} bytes are too large"),
+                    Err(_) => ledger.perhaps_poisoned(sha256),
+                }
+            }
+        });
+    }
+
+    /// Waits until publishers have ended, everything was read and everybody is ready; false when
+    /// that does not come.
+    async fn rest(&mut self, publishers: &mut JoinSet<()>) -> bool {
+        let deadline = Instant::now() + RECOVERY;
+        let (mut calm, mut words) = (0, String::new());
+        while calm < 3 && Instant::now() < deadline {
+            self.go_on(Duration::MAX);
+            while let Some(ended) = publishers.try_join_next() {
+                ended.unwrap();
+            }
+            while let Some(ended) = self.background.try_join_next() {
+                ended.unwrap();
+            }
+            let complaints = self.stage.complaints().await;
+            let lag = evidence::lag(&self.stage).await;
+            let going = publishers.len() + self.background.len();
+            words = format!("{going} still publish, lag {lag:?}, {complaints:?}");
+            let done = going == 0 && complaints.is_empty() && lag == Ok(0);
+            // Once more: one part may have given another work after that one was asked.
+            calm = if done { calm + 1 } else { 0 };
+            tokio::time::sleep(LOOK).await;
+        }
+        if calm < 3 {
+            eprintln!("not at rest within {RECOVERY:?}: {words}\n{}", self.stage.said());
+            self.examples.push(format!("not at rest within {RECOVERY:?}: {words}"));
+        }
+        calm == 3
+    }
+
+    async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {
+        let ledger = std::mem::take(&mut *self.publishing.ledger.lock().unwrap());
+        let mut peak_mib: BTreeMap<String, u64> = BTreeMap::new();
+        for process in self.stage.parts.values() {
+            let most = peak_mib.entry(process.name.clone()).or_default();
+            *most = process.peak_mib.max(*most);
+        }
+        let mut report = Report {
+            log: run.home.name().to_owned(),
+            seed: run.seed,
+            minutes: run.length.as_secs_f64() / 60.0,
+            events: ledger.acknowledged(),
+            faults: std::mem::take(&mut self.injected),
+            crashes: self.crashes,
+            restarts: self.restarts,
+            idle,
+            recovery_s,
+            urgent: ledger.urgent() as u64,
+            peak_mib,
+            examples: std::mem::take(&mut self.examples),
+            ..Report::default()
+        };
+        if !idle {
+            // Whatever it would say of what is not there yet is not worth knowing.
+            return report;
+        }
+        let mut judge = Judge::new(&ledger);
+        let facts = evidence::collect(&self.stage, &mut judge).await;
+        report.judged(judge.verdict(&self.disturbances));
+        report.duplicate_rows += facts.duplicates;
+        report.differing_facts = facts.differing;
+        report.pages = facts.pages;
+        report.examples.extend(facts.examples);
+        report
+    }
+}

@@ -1,0 +1,307 @@
+//! The processes of a run, and the ways and disks between and below them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::disk::Disk;
+use super::process::{Process, command};
+use super::proxy::Proxy;
+use crate::conservation::plan::{Home, Part};
+use crate::{Receiver, eventually, free_ports, program};
+
+/// Services in the order of their ports.
+const SERVICES: [&str; 4] = ["ingest", "scoring", "escalation", "metrics"];
+const REPLICAS: u16 = 2;
+/// As `zhili up` has it.
+pub(crate) const PARTITIONS: u32 = 4;
+/// How long a start may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A system with every part a process of its own, reached over ways that can be broken.
+pub(crate) struct Stage {
+    // Fields are dropped in this order: processes before the disks that they write to.
+    pub(crate) parts: BTreeMap<Part, Process>,
+    pub(crate) store_way: Proxy,
+    pub(crate) broker_way: Option<Proxy>,
+    pub(crate) store_disk: Option<Disk>,
+    pub(crate) log_disk: Option<Disk>,
+    pub(crate) receiver: Receiver,
+    pub(crate) http: reqwest::Client,
+    pub(crate) token: String,
+    pub(crate) home: Home,
+    /// Ports of the first and of the second replicas.
+    bases: [u16; 2],
+    broker_port: u16,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts everything on folders of its own, with disks of their own if `disks`, and waits until
+    /// it is ready.
+    pub(crate) async fn start(home: Home, disks: bool) -> Self {
+        let folder = tempfile::Builder::new().prefix("zhili-chaos-").tempdir().unwrap();
+        let path = folder.path();
+        for name in ["words", "store", "log"] {
+            std::fs::create_dir(path.join(name)).unwrap();
+        }
+        let mount = |name: &str| match Disk::mount(&path.join(name)) {
+            Ok(disk) => Some(disk),
+            Err(why) => {
+                eprintln!("no disk of its own, so none is filled: {why}");
+                None
+            }
+        };
+        let (store_disk, log_disk) =
+            if disks { (mount("store"), mount("log")) } else { (None, None) };
+        let (bases, ways) = ([free_ports(), free_ports()], free_ports());
+        let token = token(&path.join("log"));
+        let receiver = Receiver::start().await;
+        let store_way = Proxy::start(ways, bases[0] + 4).await;
+        let broker_port = ways + 1;
+        let broker_way = match home {
+            Home::Embedded => None,
+            Home::Kafka => Some(Proxy::start(broker_port, ways + 2).await),
+        };
+        let mut stage = Self {
+            parts: BTreeMap::new(),
+            store_way,
+            broker_way,
+            store_disk,
+            log_disk,
+            receiver,
+            http: reqwest::Client::builder().timeout(Duration::from_secs(120)).build().unwrap(),
+            token,
+            home,
+            bases,
+            broker_port,
+            folder,
+        };
+        stage.add_store();
+        match home {
+            Home::Embedded => stage.add_everything(ways),
+            Home::Kafka => stage.add_cluster(ways).await,
+        }
+        stage.until_ready(PATIENCE).await;
+        stage
+    }
+
+    fn add(&mut self, part: Part, process: Process) {
+        self.parts.entry(part).or_insert(process).want();
+    }
+
+    fn words(&self, name: &str) -> PathBuf {
+        self.folder.path().join("words").join(format!("{name}.log"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn add_store(&mut self) {
+        let data = self.path("store").join("data");
+        let key = self.path("log").join("token");
+        let listen = format!("127.0.0.1:{}", self.bases[0] + 4);
+        let parent = std::process::id();
+        let store = Process::new("store", self.words("store"), move || {
+            // The shell becomes the store, so that its parent is this process.
+            let mut command = command(program());
+            command.args(["store", "--listen", &listen, "--data"]).arg(&data);
+            command.arg("--key-file").arg(&key);
+            command.args(["--die-with-parent", &parent.to_string()]);
+            command
+        });
+        self.add(Part::Store, store);
+    }
+
+    fn add_everything(&mut self, way: u16) {
+        let data = self.path("log");
+        let base = self.bases[0].to_string();
+        let (token, (webhook, secret)) = (self.token.clone(), self.receiver.target());
+        let up = Process::new("zhili up", self.words("up"), move || {
+            let mut command = command(program());
+            command
+                .args(["up", "--log", "warn", "--port-base", &base, "--data"])
+                .arg(&data)
+                .args(["--clickhouse-url", &format!("http://127.0.0.1:{way}")])
+                .args(["--webhook", &webhook, "--webhook-secret", "env:ZHILI_TEST_WEBHOOK_SECRET"])
+                .env("ZHILI_TEST_WEBHOOK_SECRET", &secret)
+                .env("ZHILI_CLICKHOUSE_PASSWORD", &token);
+            command
+        });
+        self.add(Part::Everything, up);
+    }
+
+    async fn add_cluster(&mut self, ways: u16) {
+        let data = self.path("log").join("kafka");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/run.sh");
+        let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.broker_port);
+        let (port, controller) = (ways + 2, ways + 3);
+        let broker = Process::new("broker", self.words("broker"), move || {
+            let mut command = command(&script);
+            command.args(["--tied", "--keep"]).arg(&data);
+            command.args([&port.to_string(), &controller.to_string(), &advertised]);
+            command
+        });
+        self.add(Part::Broker, broker.within("java"));
+        eventually("the broker accepts connections", PATIENCE, async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        let made = command(program())
+            .args(["topics", "apply", "--replication", "1", "--kafka", &self.brokers()])
+            .args(["--partitions", &PARTITIONS.to_string()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let data = self.path("log");
+        std::fs::write(data.join("pseudonym.key"), [7; 32]).unwrap();
+        std::fs::write(data.join("receipt.key"), [8; 32]).unwrap();
+        let bin = program().parent().unwrap().to_owned();
+        for replica in 0..REPLICAS {
+            for service in SERVICES {
+                let name = format!("{service}-{replica}");
+                let file = data.join(format!("{name}.toml"));
+                std::fs::write(&file, self.settings(service, replica, ways)).unwrap();
+                let binary = bin.join(format!("zhili-{service}"));
+                assert!(binary.is_file(), "{} is not built", binary.display());
+                let process = Process::new(service, self.words(&name), move || {
+                    let mut command = command(&binary);
+                    command.arg("--config").arg(&file).arg("--tied");
+                    command
+                });
+                self.add(Part::Service(service, replica), process);
+            }
+        }
+    }
+
+    fn settings(&self, service: &str, replica: u16, store: u16) -> String {
+        let data = self.path("log");
+        let data = data.display();
+        let listen = self.address(service, replica).replace("http://", "");
+        let mut text = match service {
+            "ingest" => format!("pseudonym_key = \"{data}/pseudonym.key\"\n[ingest]\n"),
+            name => format!("[{name}]\nmember = \"{name}-{replica}\"\n"),
+        };
+        text += &format!("listen = \"{listen}\"\n");
+        if service == "escalation" {
+            let (url, secret) = self.receiver.target();
+            text += "allow_private_destinations = true\n[escalation.default_webhook]\n";
+            text += &format!("url = \"{url}\"\nsecret = \"{secret}\"\nallow_private = true\n");
+        }
+        if service == "metrics" {
+            text += &format!("receipt_key = \"{data}/receipt.key\"\n[clickhouse]\n");
+            text += &format!("url = \"http://127.0.0.1:{store}\"\n");
+            text += &format!("password_file = \"{data}/token\"\n");
+        }
+        text += &format!("[auth]\ntokens = \"{data}/tokens.json\"\n");
+        // Short, so that a replica that stays away is replaced while the run goes on.
+        text += &format!(
+            "[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\nreplication = 1\n\
+             session_timeout_ms = 6000\ntransaction_timeout_ms = 10000\n",
+            self.brokers()
+        );
+        text + "[runtime.telemetry]\nfilter = \"warn\"\n"
+    }
+
+    /// Where the broker is found, over the way that can be broken.
+    pub(crate) fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.broker_port)
+    }
+
+    pub(crate) fn address(&self, service: &str, replica: u16) -> String {
+        let place = SERVICES.iter().position(|name| *name == service).unwrap() as u16;
+        format!("http://127.0.0.1:{}", self.bases[usize::from(replica)] + place)
+    }
+
+    /// The store itself, whatever the way to it is like.
+    pub(crate) fn store(&self) -> String {
+        format!("http://127.0.0.1:{}", self.bases[0] + 4)
+    }
+
+    fn replicas(&self) -> u16 {
+        if self.home == Home::Kafka { REPLICAS } else { 1 }
+    }
+
+    /// Where events are taken.
+    pub(crate) fn ingest(&self) -> Vec<String> {
+        (0..self.replicas()).map(|replica| self.address("ingest", replica)).collect()
+    }
+
+    /// What is not ready, in its own words.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let mut asked = vec![("store".to_owned(), format!("{}/ping", self.store()))];
+        for replica in 0..self.replicas() {
+            for service in SERVICES {
+                let name = format!("{service}-{replica}");
+                asked.push((name, format!("{}/readyz", self.address(service, replica))));
+            }
+        }
+        let mut complaints = Vec::new();
+        for (name, url) in asked {
+            let request = self.http.get(url).timeout(Duration::from_secs(5));
+            match request.send().await {
+                Ok(response) if response.status().is_success() => {}
+                Ok(response) => {
+                    let words = response.text().await.unwrap_or_default();
+                    complaints.push(format!("{name}: {}", words.trim()));
+                }
+                Err(_) => complaints.push(format!("{name}: it does not answer")),
+            }
+        }
+        complaints
+    }
+
+    async fn until_ready(&mut self, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let complaints = self.complaints().await;
+            if complaints.is_empty() {
+                return;
+            }
+            for process in self.parts.values_mut() {
+                process.supervise();
+            }
+            let late = tokio::time::Instant::now() > deadline;
+            assert!(!late, "not ready within {patience:?}: {complaints:?}\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The last lines of every part.
+    pub(crate) fn said(&self) -> String {
+        let mut text = String::new();
+        for file in std::fs::read_dir(self.path("words")).unwrap().map(|file| file.unwrap()) {
+            let words = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let lines: Vec<&str> = words.lines().collect();
+            let last = lines[lines.len().saturating_sub(12)..].join("\n");
+            text += &format!("-- {}\n{last}\n", file.path().display());
+        }
+        text
+    }
+
+    /// Keeps the folder with everything in it, for whoever wants to know; where that is.
+    pub(crate) fn keep_words(&self, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for file in std::fs::read_dir(self.path("words")).unwrap().map(|file| file.unwrap()) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+/// A token with every right that a run needs, which the folder knows.
+fn token(data: &Path) -> String {
+    let roles = ["admin", "supervisor", "qa"].into_iter().flat_map(|role| ["--role", role]);
+    let made = command(program())
+        .args(["token", "create", "chaos", "--data"])
+        .arg(data)
+        .args(roles)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    std::fs::write(data.join("token"), &token).unwrap();
+    token
+}
