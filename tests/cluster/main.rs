@@ -2,6 +2,7 @@
 //! process at any time loses and doubles nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
+mod conservation;
 mod rights;
 mod stalls;
 mod system;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tempfile::TempDir;
 use zhili_eventlog::kafka::KafkaLog;
-use zhili_eventlog::testkit::kafka_server::{KafkaServer, skip_or_fail};
+use zhili_eventlog::testkit::kafka_server::{KafkaServer, StartError, skip_or_fail};
 use zhili_eventlog::{EventLog, ReadLimit, TopicPartition};
 use zhili_runtime::standalone::GROUPS;
 use zhili_runtime::{KafkaSettings, KafkaTls};
@@ -65,9 +65,7 @@ impl System {
             }
         };
         prepare(&broker);
-        if let Err(why) = fetched_libchdb() {
-            assert!(std::env::var("CI").is_err(), "tests that need the store cannot run: {why}");
-            eprintln!("skipped: tests that need the store: {why}");
+        if !has_store() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -414,6 +412,26 @@ fn output(folder: &Path, name: &str) -> File {
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether the store can run; where it cannot, after a line that says why.
+fn has_store() -> bool {
+    let Err(why) = fetched_libchdb() else { return true };
+    assert!(std::env::var("CI").is_err(), "tests that need the store cannot run: {why}");
+    eprintln!("skipped: tests that need the store: {why}");
+    false
+}
+
+/// Whether Kafka and the store can run, and all programs are up to date.
+pub(crate) fn is_possible() -> bool {
+    let fetched = Command::new(repository().join("deploy/kafka/fetch.sh")).output().unwrap();
+    if !fetched.status.success() {
+        let why = String::from_utf8_lossy(&fetched.stderr).trim().to_owned();
+        skip_or_fail(&StartError::Unavailable(why));
+        return false;
+    }
+    drop(command("zhili"));
+    has_store()
 }
 
 fn fetched_libchdb() -> Result<(), String> {

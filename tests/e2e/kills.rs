@@ -8,7 +8,7 @@ use serde_json::Value;
 use zhili_tests::chaos::{self, Victim};
 use zhili_tests::{Options, Receiver, System, eventually, has_library, samples};
 
-/// Points where `ZHILI_CHAOS_POINTS` does not say; `make chaos` takes 20.
+/// Points where `ZHILI_CHAOS_POINTS` does not say; `make kills` takes 20.
 const POINTS: usize = 3;
 /// How long the last page may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@
 
 mod access;
 mod clients;
+mod conservation;
 mod console;
 mod erasure;
 mod kills;
