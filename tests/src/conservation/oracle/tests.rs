@@ -205,7 +205,9 @@ fn a_copy_is_within_the_bound_only_with_a_disturbance_in_between() {
     let bench = Bench::new();
     let judged = |copies: &[i64], disturbances: &[Disturbance]| {
         let mut judge = bench.kept();
-        copies.iter().for_each(|at_ms| judge.page(arrival(*at_ms)));
+        for at_ms in copies {
+            judge.page(arrival(*at_ms));
+        }
         let verdict = judge.verdict(disturbances);
         (verdict.duplicate_pages, verdict.pages_over_bound)
     };
