@@ -63,7 +63,7 @@ pub(crate) struct Facts {
 
 /// Tells the judge everything.
 pub(crate) async fn collect(stage: &Stage, judge: &mut Judge<'_>) -> Facts {
-    let tables = Tables::new(stage.http.clone(), stage.store(), stage.token.clone());
+    let tables = stage.tables();
     let mut facts = Facts::default();
     // The table itself and not the view, which would hide a second row.
     let mut rows = 0;

@@ -12,6 +12,9 @@ use crate::system::children;
 /// Between the end of a program and its next start.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// How long a program may take to end that was told to, on a busy machine: they promise 30 s.
+const DRAIN: Duration = Duration::from_secs(45);
+
 /// How a program ended that nobody told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -19,6 +22,8 @@ pub(crate) enum End {
     GaveUp,
     /// In another way.
     Crashed(ExitStatus),
+    /// It was told to stop, did not within the time for that, and was killed.
+    Stuck,
 }
 
 /// A program under supervision. Killed when dropped.
@@ -30,6 +35,8 @@ pub(crate) struct Process {
     /// Whether it is to run.
     wanted: bool,
     not_before: Instant,
+    /// Told to stop; killed if it has not by then.
+    leaves_by: Option<Instant>,
     /// The program is a child of what was started, of this name.
     inner: Option<&'static str>,
     /// Most resident memory, MiB.
@@ -50,6 +57,7 @@ impl Process {
             child: None,
             wanted: false,
             not_before: Instant::now(),
+            leaves_by: None,
             inner: None,
             peak_mib: 0,
         }
@@ -81,20 +89,29 @@ impl Process {
 
     /// Looks whether it ended by itself, and starts it again if so.
     pub(crate) fn supervise(&mut self) -> Option<End> {
-        if let Some(child) = &mut self.child {
-            let pid = child.id();
-            if let Some(status) = child.try_wait().unwrap() {
-                self.child = None;
-                self.not_before = Instant::now() + PAUSE;
-                return self.wanted.then(|| match status.code() {
-                    Some(69 | 74 | 75) => End::GaveUp,
-                    _ => End::Crashed(status),
-                });
+        let pid = self.pid();
+        let Some(child) = &mut self.child else {
+            if self.wanted && Instant::now() >= self.not_before {
+                self.start();
             }
-            self.peak_mib = self.peak_mib.max(peak_mib(pid));
-        } else if self.wanted && Instant::now() >= self.not_before {
-            self.start();
+            return None;
+        };
+        if let Some(status) = child.try_wait().unwrap() {
+            self.child = None;
+            self.not_before = Instant::now() + PAUSE;
+            let told_to = self.leaves_by.take().is_some();
+            return (self.wanted && !told_to).then(|| match status.code() {
+                Some(69 | 74 | 75) => End::GaveUp,
+                _ => End::Crashed(status),
+            });
         }
+        if self.leaves_by.is_some_and(|by| Instant::now() > by) {
+            let wanted = self.wanted;
+            self.kill();
+            self.wanted = wanted;
+            return Some(End::Stuck);
+        }
+        self.peak_mib = self.peak_mib.max(pid.map_or(0, peak_mib));
         None
     }
 
@@ -108,11 +125,6 @@ impl Process {
         children(outer).into_iter().find(is_it)
     }
 
-    /// Whether it runs; one that stands still does.
-    pub(crate) fn runs(&self) -> bool {
-        self.child.is_some()
-    }
-
     /// Sends a signal; false where there is nobody to take it.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.pid().is_some_and(|pid| kill_process(pid, signal).is_ok())
@@ -121,6 +133,7 @@ impl Process {
     /// SIGKILL, and waits until it is gone; it stays away until it is wanted again.
     pub(crate) fn kill(&mut self) -> bool {
         self.wanted = false;
+        self.leaves_by = None;
         let hit = self.signal(Signal::KILL);
         if let Some(mut child) = self.child.take() {
             if self.inner.is_none() || !hit {
@@ -131,21 +144,12 @@ impl Process {
         hit
     }
 
-    /// SIGTERM; it stays away until it is wanted again. It is not waited for.
+    /// SIGTERM; it stays away until it is wanted again, and has [`DRAIN`] to go.
     pub(crate) fn stop(&mut self) -> bool {
         self.wanted = false;
-        self.signal(Signal::TERM)
-    }
-
-    /// Kills what was told to stop and has not.
-    pub(crate) fn stopped(&mut self) -> bool {
-        let Some(child) = &mut self.child else { return true };
-        let ended = child.try_wait().unwrap().is_some();
-        if !ended {
-            self.kill();
-        }
-        self.child = None;
-        ended
+        let hit = self.signal(Signal::TERM);
+        self.leaves_by = hit.then(|| Instant::now() + DRAIN);
+        hit
     }
 
     /// From now on no file grows beyond some bytes, or every one as it likes.
@@ -161,8 +165,9 @@ impl Drop for Process {
     }
 }
 
-fn peak_mib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+fn peak_mib(pid: Pid) -> u64 {
+    let file = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(file).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) / 1_024

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use zhili_eventlog::{EventLog, LogError, NewRecord, TopicPartition, topics};
 use zhili_runtime::KafkaSettings;
 
@@ -28,6 +28,8 @@ use crate::conservation::{Disturbance, Judge, Ledger, Poison, Report};
 const LOOK: Duration = Duration::from_millis(50);
 /// How long everything may take to be read and ready after the last fault.
 const RECOVERY: Duration = Duration::from_secs(600);
+/// How often young rows are looked at: several times in the minute for which they are young.
+const WATCH: Duration = Duration::from_secs(10);
 /// Between two replicas that leave or join in a storm.
 const STORM: Duration = Duration::from_secs(5);
 /// Each piece on a slow way takes this long.
@@ -76,6 +78,8 @@ struct Driver {
     restarts: u64,
     examples: Vec<String>,
     background: JoinSet<()>,
+    /// Most rows that were seen twice at a time, while merges had not removed them.
+    young_duplicates: Arc<AtomicU64>,
 }
 
 /// Runs, and says what came of it.
@@ -115,7 +119,20 @@ pub async fn run(run: &Run) -> Report {
         restarts: 0,
         examples: Vec::new(),
         background: JoinSet::new(),
+        young_duplicates: Arc::default(),
     };
+    let tables = driver.stage.tables();
+    let seen = Arc::clone(&driver.young_duplicates);
+    let watching = tokio::spawn(async move {
+        let mut beat = tokio::time::interval(WATCH);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            if let Some(now) = tables.young_duplicates().await {
+                seen.fetch_max(now, Ordering::SeqCst);
+            }
+        }
+    });
 
     let begun = Instant::now();
     while begun.elapsed() < run.length {
@@ -138,6 +155,7 @@ pub async fn run(run: &Run) -> Report {
     let rested = Instant::now();
     let idle = driver.rest(&mut publishers).await;
     let recovery_s = rested.elapsed().as_secs_f64();
+    watching.abort();
     let report = driver.judge(run, idle, recovery_s).await;
     if !report.is_clean() {
         driver.stage.keep_words(&run.words);
@@ -223,12 +241,20 @@ impl Driver {
             true
         });
         self.active = active;
-        for process in self.stage.parts.values_mut() {
+        let disk_of_broker = Fault { action: Action::FullDisk, part: Part::Broker };
+        let full = self.active.iter().any(|it| it.planned.fault == disk_of_broker);
+        for (part, process) in &mut self.stage.parts {
             let Some(end) = process.supervise() else { continue };
             let at_ms = now_ms();
             self.disturbances.push(Disturbance { began_ms: at_ms, ended_ms: at_ms });
             match end {
                 End::GaveUp => self.restarts += 1,
+                // Kafka ends when the only disk that it has fails it.
+                End::Crashed(_) if full && *part == Part::Broker => self.restarts += 1,
+                End::Stuck => {
+                    self.crashes += 1;
+                    self.examples.push(format!("{} did not end when told to", process.name));
+                }
                 End::Crashed(status) => {
                     eprintln!("          {} ended by itself: {status}", process.name);
                     self.crashes += 1;
@@ -242,13 +268,7 @@ impl Driver {
         let Fault { action, part } = active.planned.fault;
         let process = self.stage.parts.get_mut(&part).unwrap();
         match action {
-            Action::Kill => process.want(),
-            Action::Stop => {
-                if !process.stopped() {
-                    eprintln!("          {} had not ended yet", process.name);
-                }
-                process.want();
-            }
+            Action::Kill | Action::Stop => process.want(),
             Action::Pause => {
                 process.signal(Signal::CONT);
             }
@@ -272,7 +292,7 @@ impl Driver {
             Action::Overload => self.publishing.unthrottled.store(false, Ordering::SeqCst),
             Action::Storm => {
                 for (part, process) in &mut self.stage.parts {
-                    if matches!(part, Part::Service(..)) && !process.runs() {
+                    if matches!(part, Part::Service(..)) {
                         process.want();
                     }
                 }
@@ -294,7 +314,6 @@ impl Driver {
         if turn.is_multiple_of(2) {
             process.stop();
         } else {
-            process.stopped();
             process.want();
         }
         let at_ms = now_ms();
@@ -401,7 +420,8 @@ impl Driver {
         let mut judge = Judge::new(&ledger);
         let facts = evidence::collect(&self.stage, &mut judge).await;
         report.judged(judge.verdict(&self.disturbances));
-        report.duplicate_rows += facts.duplicates;
+        // Those that are still there were seen while they were young.
+        report.duplicate_rows += facts.duplicates.max(self.young_duplicates.load(Ordering::SeqCst));
         report.differing_facts = facts.differing;
         report.pages = facts.pages;
         report.examples.extend(facts.examples);

@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::process::{Process, command};
 use super::proxy::Proxy;
 use crate::conservation::plan::{Home, Part};
-use crate::{Receiver, eventually, free_ports, program};
+use crate::{Receiver, Tables, eventually, free_ports, program};
 
 /// Services in the order of their ports.
 const SERVICES: [&str; 4] = ["ingest", "scoring", "escalation", "metrics"];
@@ -219,6 +219,11 @@ impl Stage {
     /// The store itself, whatever the way to it is like.
     pub(crate) fn store(&self) -> String {
         format!("http://127.0.0.1:{}", self.bases[0] + 4)
+    }
+
+    /// What it holds.
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::new(self.http.clone(), self.store(), self.token.clone())
     }
 
     fn replicas(&self) -> u16 {
