@@ -1,6 +1,7 @@
 //! The tables, asked over ClickHouse's HTTP interface.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ pub struct Tables {
     http: reqwest::Client,
     url: String,
     key: String,
+    patience: Duration,
 }
 
 /// Where a row came from; differs between two runs that mean the same.
@@ -22,7 +24,14 @@ const RECORD: &str = "(log_id, log_topic, log_partition, log_offset, log_index)"
 impl Tables {
     /// Of the store at `url`, with its key.
     pub fn new(http: reqwest::Client, url: String, key: String) -> Self {
-        Self { http, url, key }
+        Self { http, url, key, patience: Duration::ZERO }
+    }
+
+    /// Asks again for so long when there is no answer: a store that meets a part that its disk did
+    /// not take ends, and is started again.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs a query; its rows as JSON objects.
@@ -48,7 +57,14 @@ impl Tables {
     }
 
     async fn text(&self, sql: &str) -> String {
-        self.answer(sql).await.unwrap_or_else(|why| panic!("{sql}: {why}"))
+        let begun = Instant::now();
+        loop {
+            match self.answer(sql).await {
+                Ok(text) => return text,
+                Err(why) => assert!(begun.elapsed() < self.patience, "{sql}: {why}"),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn answer(&self, sql: &str) -> Result<String, String> {

@@ -418,7 +418,20 @@ impl Driver {
             return report;
         }
         let mut judge = Judge::new(&ledger);
+        // What ends while it is asked is started again.
+        let mut parts = std::mem::take(&mut self.stage.parts);
+        let keeping = tokio::spawn(async move {
+            loop {
+                for process in parts.values_mut() {
+                    process.supervise();
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
         let facts = evidence::collect(&self.stage, &mut judge).await;
+        keeping.abort();
+        // Ends them, before what they write to goes.
+        keeping.await.ok();
         report.judged(judge.verdict(&self.disturbances));
         // Those that are still there were seen while they were young.
         report.duplicate_rows += facts.duplicates.max(self.young_duplicates.load(Ordering::SeqCst));
