@@ -1,5 +1,8 @@
 //! The words in front of a number that say what it is.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::fold::{Unit, is_letter};
 
 /// What a cue announces.
@@ -97,7 +100,8 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
         context.cue = Some(cue);
         let named = match cue {
             Cue::Reference => {
-                word.ends_with(['号', '號', '码', '碼'])
+                // A code to confirm has no eleven digits: 验证码 138... 收不到.
+                word.ends_with(['号', '號', '码', '碼']) && word != "验证码"
                     || word.ends_with("id")
                     || word == "orderno"
                     || names(rest, true)
@@ -132,11 +136,15 @@ pub(crate) fn before(units: &[Unit], start: usize) -> Context {
 fn nearest(window: &[char]) -> Option<(Cue, &'static str, &[char])> {
     let found = (0..window.len()).rev().find_map(|at| cue_at(window, at).map(|cue| (at, cue)));
     let (at, (cue, word, rest)) = found?;
-    // 积分卡 is no 卡: a cue within a longer one is that.
+    // 积分卡 is no 卡: a cue within a longer one is that, as is one that a longer one runs into:
+    // 会员卡号 is no 卡号.
     let end = window.len() - rest.len();
     (at.saturating_sub(LONGEST_PREFIX)..at)
         .filter_map(|at| cue_at(window, at))
-        .find(|(_, _, rest)| window.len() - rest.len() >= end)
+        .find(|(_, _, rest)| {
+            let past = window.len() - rest.len();
+            past >= end || past > at
+        })
         .or(Some((cue, word, rest)))
 }
 
@@ -146,7 +154,8 @@ const LONGEST_PREFIX: usize = 5;
 /// The longest cue that begins at `at`, its word, and what follows it.
 fn cue_at(window: &[char], at: usize) -> Option<(Cue, &'static str, &[char])> {
     let tail = &window[at..];
-    let (word, cue) = CUES
+    let (word, cue) = BY_FIRST
+        .get(tail.first()?)?
         .iter()
         .filter(|(word, _)| begins_with(tail, word))
         .filter(|(word, _)| {
@@ -185,6 +194,16 @@ fn names(rest: &[char], by_colon: bool) -> bool {
         })
 }
 
+/// [`CUES`] by their first character: a look-up in place of a walk at every character in front of
+/// every number.
+static BY_FIRST: LazyLock<HashMap<char, Vec<(&str, Cue)>>> = LazyLock::new(|| {
+    let mut by_first: HashMap<char, Vec<(&str, Cue)>> = HashMap::new();
+    for &(word, cue) in CUES {
+        by_first.entry(word.chars().next().unwrap_or_default()).or_default().push((word, cue));
+    }
+    by_first
+});
+
 const FILLER_WORDS: [&str; 12] =
     ["no", "nr", "number", "num", "id", "code", "is", "was", "at", "on", "my", "the"];
 
@@ -209,9 +228,9 @@ const CUES: &[(&str, Cue)] = &[
     ("mastercard", Cue::Card), ("amex", Cue::Card), ("unionpay", Cue::Card),
     ("account", Cue::Card), ("卡", Cue::Card), ("退到", Cue::Card), ("refund to", Cue::Card),
 
-    ("身份证", Cue::Id), ("身份證", Cue::Id), ("身分證", Cue::Id), ("证件", Cue::Id),
+    ("身份证", Cue::Id), ("身份證", Cue::Id), ("身分證", Cue::Id), ("证件", Cue::Id), ("居住证", Cue::Id), ("sfz", Cue::Id),
     ("證件", Cue::Id), ("id card", Cue::Id), ("id number", Cue::Id), ("identity", Cue::Id),
-    ("aadhaar", Cue::Id),
+    ("aadhaar", Cue::Id), ("aadhar", Cue::Id), ("mykad", Cue::Id),
 
     ("ssn", Cue::Social), ("social security", Cue::Social), ("social", Cue::Social),
     ("itin", Cue::Social), ("sin", Cue::Social), ("tax id", Cue::Social),
@@ -241,6 +260,11 @@ const CUES: &[(&str, Cue)] = &[
     ("imei", Cue::Reference), ("sku", Cue::Reference), ("item", Cue::Reference),
     ("transaction", Cue::Reference), ("txn", Cue::Reference), ("case", Cue::Reference),
     ("policy", Cue::Reference), ("timestamp", Cue::Reference), ("barcode", Cue::Reference),
+
+
+    ("手提", Cue::Phone), ("市話", Cue::Phone), ("市话", Cue::Phone), ("室內電話", Cue::Phone), ("固網", Cue::Phone), ("收货号码", Cue::Phone), ("收货号", Cue::Phone), ("客户号码", Cue::Phone), ("用户号码", Cue::Phone), ("销户号码", Cue::Phone), ("sj", Cue::Phone), ("sjh", Cue::Phone), ("dh", Cue::Phone), ("dianhua", Cue::Phone), ("shouji", Cue::Phone), ("callback", Cue::Phone), ("zelle", Cue::Phone), ("venmo", Cue::Phone), ("porting", Cue::Phone), ("upi", Cue::Phone), ("recharge", Cue::Phone), ("jio", Cue::Phone), ("airtel", Cue::Phone), ("celular", Cue::Phone), ("hotspot", Cue::Phone), ("主叫", Cue::Phone), ("被叫", Cue::Phone), ("呼转", Cue::Phone), ("移动电话", Cue::Phone), ("行動電話", Cue::Phone), ("我家", Cue::Phone), ("座機", Cue::Phone), ("call back", Cue::Phone), ("my no", Cue::Phone), ("my num", Cue::Phone),
+    ("tin", Cue::Social), ("taxpayer", Cue::Social), ("tfn", Cue::Social), ("tax file", Cue::Social), ("soc sec", Cue::Social), ("social insurance", Cue::Social), ("ssn/itin", Cue::Social),
+    ("合同", Cue::Reference), ("防伪", Cue::Reference), ("卡密", Cue::Reference), ("卡密码", Cue::Reference), ("e卡卡号", Cue::Reference), ("执照", Cue::Reference), ("许可证", Cue::Reference), ("借据", Cue::Reference), ("户号", Cue::Reference), ("智能卡", Cue::Reference), ("储值卡", Cue::Reference), ("充值卡", Cue::Reference), ("京东卡", Cue::Reference), ("e卡", Cue::Reference), ("沃尔玛卡", Cue::Reference), ("超市卡", Cue::Reference), ("加油卡", Cue::Reference), ("油卡", Cue::Reference), ("公交卡", Cue::Reference), ("市民卡", Cue::Reference), ("一卡通", Cue::Reference), ("门禁卡", Cue::Reference), ("etc卡", Cue::Reference), ("sim卡", Cue::Reference), ("物联网卡", Cue::Reference), ("流量卡", Cue::Reference), ("饭卡", Cue::Reference), ("学生卡", Cue::Reference), ("健身卡", Cue::Reference), ("医保卡", Cue::Reference), ("就诊卡", Cue::Reference), ("贵宾卡", Cue::Reference), ("优惠卡", Cue::Reference), ("提货卡", Cue::Reference), ("代金卡", Cue::Reference), ("八達通", Cue::Reference), ("八达通", Cue::Reference), ("悠遊卡", Cue::Reference), ("mpan", Cue::Reference), ("meter", Cue::Reference), ("rma", Cue::Reference), ("iccid", Cue::Reference), ("voucher", Cue::Reference), ("sim card", Cue::Reference), ("license key", Cue::Reference),
 
     ("运单", Cue::Parcel), ("運單", Cue::Parcel), ("快递", Cue::Parcel), ("快遞", Cue::Parcel),
     ("物流", Cue::Parcel), ("包裹", Cue::Parcel), ("parcel", Cue::Parcel),

@@ -29,11 +29,67 @@ const PAPERS: &[&str] = &[
     "driver's licence",
     "driving license",
     "海员证",
+    "回鄉卡",
+    "臺胞證",
+    "臺胞证",
+    "永久居留证",
+    "永久居留證",
+    "永居证",
+    "永久居民",
+    "出生证",
+    "出生證",
+    "出生医学证明",
+    "军官证",
+    "士兵证",
+    "居留卡",
+    "dl",
+    "dl#",
+    "海員證",
+    "證件號",
+    "证件号",
+    "证件号码",
+    "green card",
+    "alien number",
+    "a-number",
+    "visa number",
+    "license number",
+    "my license",
+    "license no",
+    "license #",
+    "state id",
+    "military id",
 ];
 
-const BRITISH: &[&str] = &["ni number", "national insurance number", "national insurance", "nino"];
+const BRITISH: &[&str] = &[
+    "ni number",
+    "national insurance number",
+    "national insurance",
+    "nino",
+    "ni",
+    "ni no",
+    "nat ins",
+    "insurance number",
+    "insurance no",
+];
 
-const IDENTITY: &[&str] = &["身份证", "身份證", "身分證", "字號", "nric", "id", "證號碼", "证号"];
+const IDENTITY: &[&str] = &[
+    "身份证",
+    "身份證",
+    "身分證",
+    "字號",
+    "nric",
+    "id",
+    "證號碼",
+    "证号",
+    "fin",
+    "ic",
+    "ic number",
+    "mykad",
+    "居留證",
+    "統一證號",
+    "澳门身份证",
+    "澳門身份證",
+];
 
 /// How far a paper may be named in front of its number, in units.
 const REACH: usize = 24;
@@ -63,8 +119,14 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(Kind, usize, usize)> {
 }
 
 fn number(view: View<'_>, at: usize) -> Option<(Kind, usize)> {
-    if let Some(end) = hong_kong(view, at) {
+    if let Some(end) = hong_kong(view, at).or_else(|| malaysian(view, at)) {
         return Some((Kind::IdCard, end));
+    }
+    if let Some(end) = bank_account(view, at) {
+        return Some((Kind::BankCard, end));
+    }
+    if let Some(end) = spaced_insurance(view, at).or_else(|| taxpayer(view, at)) {
+        return Some((Kind::SocialSecurity, end));
     }
     let end = view.skip(at, LONGEST, |ch| ch.is_ascii_alphanumeric());
     let digits = (at..end).filter(|&i| view.at(i).is_ascii_digit()).count();
@@ -86,12 +148,130 @@ fn number(view: View<'_>, at: usize) -> Option<(Kind, usize)> {
     paper(view, at, end).map(|end| (Kind::Document, end))
 }
 
-/// `A123456(3)`.
+/// How long the international account numbers of a country are (ISO 13616, the registry of SWIFT).
+const ACCOUNTS: &[(&str, usize)] = &[
+    ("ad", 24),
+    ("ae", 23),
+    ("at", 20),
+    ("be", 16),
+    ("bg", 22),
+    ("br", 29),
+    ("ch", 21),
+    ("cy", 28),
+    ("cz", 24),
+    ("de", 22),
+    ("dk", 18),
+    ("ee", 20),
+    ("eg", 29),
+    ("es", 24),
+    ("fi", 18),
+    ("fr", 27),
+    ("gb", 22),
+    ("gr", 27),
+    ("hr", 21),
+    ("hu", 28),
+    ("ie", 22),
+    ("il", 23),
+    ("is", 26),
+    ("it", 27),
+    ("kw", 30),
+    ("kz", 20),
+    ("li", 21),
+    ("lt", 20),
+    ("lu", 20),
+    ("lv", 21),
+    ("mc", 27),
+    ("mt", 31),
+    ("nl", 18),
+    ("no", 15),
+    ("pk", 24),
+    ("pl", 28),
+    ("pt", 25),
+    ("qa", 29),
+    ("ro", 24),
+    ("sa", 24),
+    ("se", 24),
+    ("si", 19),
+    ("sk", 24),
+    ("tr", 26),
+    ("ua", 29),
+];
+
+/// The end of an international account number, in one word or in fours, whose check digits are
+/// right (ISO 13616, ISO/IEC 7064 MOD 97-10): one word in 97 of that form is right by chance.
+fn bank_account(view: View<'_>, at: usize) -> Option<usize> {
+    // A pseudonym begins with a letter and a bar.
+    let bar = view.before(at) == '_';
+    if bar || !view.at(at + 2).is_ascii_digit() || !view.at(at + 3).is_ascii_digit() {
+        return None;
+    }
+    let &(_, length) = ACCOUNTS.iter().find(|(country, _)| view.starts(at, country))?;
+    let (mut end, mut size) = (at, 0);
+    while size < length {
+        if view.at(end).is_ascii_alphanumeric() {
+            size += 1;
+        } else if view.at(end) != ' ' || size % 4 != 0 {
+            return None;
+        }
+        end += 1;
+    }
+    let whole = !view.at(end).is_ascii_alphanumeric();
+    (whole && is_account(view, at, end)).then_some(end)
+}
+
+/// Whether the letters and digits of `start..end`, the first four at the end, leave 1 of 97.
+fn is_account(view: View<'_>, start: usize, end: usize) -> bool {
+    let characters = || (start..end).map(|i| view.at(i)).filter(char::is_ascii_alphanumeric);
+    let rest = characters().skip(4).chain(characters().take(4)).fold(0, |rest, ch| {
+        let value = ch.to_digit(36).unwrap_or(0);
+        (rest * if value > 9 { 100 } else { 10 } + value) % 97
+    });
+    rest == 1
+}
+
+/// `QQ 12 34 56 C`: nothing but a national insurance number is grouped like that.
+fn spaced_insurance(view: View<'_>, at: usize) -> Option<usize> {
+    let letters = view.skip(at, 3, |ch| ch.is_ascii_alphabetic()) - at;
+    let spaced = [2, 5, 8, 11].iter().all(|&gap| view.at(at + gap) == ' ');
+    let digits = [3, 4, 6, 7, 9, 10].iter().all(|&i| view.at(at + i).is_ascii_digit());
+    let ends = ('a'..='d').contains(&view.at(at + 12)) && !view.at(at + 13).is_ascii_alphanumeric();
+    (letters == 2 && spaced && digits && ends).then_some(at + 13)
+}
+
+const TAXPAYERS: &[&str] =
+    &["pan", "pan card", "pan no", "pan number", "pps", "ppsn", "pps number"];
+
+/// Of India five letters, four digits and a letter, of Ireland seven digits and one letter or two.
+fn taxpayer(view: View<'_>, at: usize) -> Option<usize> {
+    let end = view.skip(at, 11, |ch| ch.is_ascii_alphanumeric());
+    let is = |i: usize, digit: bool| {
+        let ch = view.at(at + i);
+        if digit { ch.is_ascii_digit() } else { ch.is_ascii_alphabetic() }
+    };
+    let indian = end - at == 10 && (0..10).all(|i| is(i, (5..9).contains(&i)));
+    let irish = matches!(end - at, 8 | 9) && (0..end - at).all(|i| is(i, i < 7));
+    ((indian || irish) && named(view, at, TAXPAYERS).is_some()).then_some(end)
+}
+
+/// `900101-14-5678`, behind what names it.
+fn malaysian(view: View<'_>, at: usize) -> Option<usize> {
+    let part = |from: usize, length: usize| {
+        (view.skip(from, length + 1, |ch| ch.is_ascii_digit()) == from + length)
+            .then_some(from + length)
+    };
+    let birth = part(at, 6).filter(|&end| view.at(end) == '-')?;
+    let place = part(birth + 1, 2).filter(|&end| view.at(end) == '-')?;
+    let end = part(place + 1, 4)?;
+    named(view, at, &["ic", "ic number", "ic no", "nric", "mykad"]).map(|_| end)
+}
+
+/// `A123456(3)`, and `1234567(8)` of Macau.
 fn hong_kong(view: View<'_>, at: usize) -> Option<usize> {
     let digits = view.skip(at, 2, |ch| ch.is_ascii_alphabetic());
-    let bracket = view.skip(digits, 7, |ch| ch.is_ascii_digit());
-    let fits = digits > at
-        && bracket - digits == 6
+    let bracket = view.skip(digits, 8, |ch| ch.is_ascii_digit());
+    let size = bracket - digits;
+    let fits = (digits > at && size == 6
+        || digits == at && size == 7 && named(view, at, IDENTITY).is_some())
         && view.at(bracket) == '('
         && (view.at(bracket + 1).is_ascii_digit() || view.at(bracket + 1) == 'a')
         && view.at(bracket + 2) == ')';
@@ -105,7 +285,8 @@ fn lettered_identity(view: View<'_>, at: usize, end: usize) -> Option<usize> {
     if !letter.is_ascii_alphabetic() {
         return None;
     }
-    let cued = named(view, at, IDENTITY).is_some();
+    // `member id W187430418` is no identity.
+    let cued = named(view, at, IDENTITY).is_some() && !cues::before(view.0, at).names_reference();
     match (end - at, digits) {
         (10, 9) if matches!(view.at(at + 1), '1' | '2') => {
             // One order number in ten of this shape passes the check.
@@ -179,5 +360,9 @@ fn paper(view: View<'_>, at: usize, word: usize) -> Option<usize> {
 /// The unit behind the nearest of `words` in front of `at`, no digit or token between.
 fn named(view: View<'_>, at: usize, words: &[&str]) -> Option<usize> {
     let floor = view.skip_back(at, REACH, |ch| !ch.is_ascii_digit() && ch != ']');
-    (floor..=at).rev().find(|&end| view.before_any(end, words).is_some())
+    (floor..=at).rev().find(|&end| {
+        // `ni` is none of `nice`.
+        let cut = view.before(end).is_ascii_alphabetic() && view.at(end).is_ascii_alphabetic();
+        !cut && view.before_any(end, words).is_some()
+    })
 }

@@ -36,8 +36,14 @@ pub(crate) fn units(text: &str) -> Vec<Unit> {
             units.push(Unit { ch: TAKEN, start, end: past_token });
             continue;
         }
+        let end = start + ch.len_utf8();
         if let Some(folded) = fold(ch) {
-            units.push(Unit { ch: folded, start, end: start + ch.len_utf8() });
+            units.push(Unit { ch: folded, start, end });
+        } else if matches!(ch, '\u{fe0f}' | '\u{20e3}')
+            && let Some(last) = units.last_mut()
+        {
+            // The frame of a key belongs to its digit.
+            last.end = end;
         }
     }
     units
@@ -71,6 +77,8 @@ fn fold(ch: char) -> Option<char> {
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | 'ー' => '-',
         '·' | '•' | '・' | '\u{2024}' => '.',
         '｡' => '。',
+        '\u{2236}' | '\u{fe55}' | '\u{a789}' => ':',
+        'ⅴ' | 'ᴠ' | 'Ⅴ' => 'v',
         '\u{fe6b}' => '@',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(ch as u32 - 0xfee0).unwrap_or(ch),
         // Digits in circles, brackets and with full stops.

@@ -1,7 +1,7 @@
 //! Ids of messengers, found after what announces them: 微信号, v信, 加V, QQ, `skype`.
 
 use crate::fold::Unit;
-use crate::view::View;
+use crate::view::{View, is_han};
 
 /// Names of WeChat as people write it to get past filters; an id may follow at once.
 const WECHAT: &[&str] = &[
@@ -43,13 +43,67 @@ const WECHAT: &[&str] = &[
     "v号",
     "v.x",
     "微 信",
+    "維信",
+    "徵信",
+    "溦信",
+    "微伩",
+    "微芯",
+    "微xin",
+    "徽❤",
+    "維❤",
+    "维❤",
+    "企微",
+    "企业微信号",
+    "微信小号",
+    "微信大号",
+    "wechat号",
+    "微性",
+    "薇芯",
+    "v芯",
+    "vx同号",
+    "围信",
+    "卫信",
+    "魏信",
+    "v-x",
+    "v_x",
+    "w.x",
+    "w-x",
+    "ⅴx",
+    "ᴠx",
+    "绿色软件",
+    "绿泡泡",
+    "微.信",
+    "微/信",
+    "微*信",
+    "薇",
+    "溦",
+    "w x",
 ];
 
 /// The same in one letter, which needs `加`, `+` or a colon beside it.
-const SHORT: &[&str] = &["v", "w", "微", "薇", "威", "微我", "q"];
+const SHORT: &[&str] = &["v", "w", "微", "薇", "威", "微我", "q", "葳", "围", "wei", "卫"];
 
 /// What asks to add somebody.
-const ADDED: &[&str] = &["加", "+", "加我", "加个", "加下", "加一下"];
+const ADDED: &[&str] = &[
+    "加",
+    "+",
+    "加我",
+    "加个",
+    "加下",
+    "加一下",
+    "十",
+    "家",
+    "嘉",
+    "佳",
+    "茄",
+    "伽",
+    "咖",
+    "私",
+    "可",
+    "联系",
+    "我",
+    "我的",
+];
 
 /// Names of QQ, whose ids are numbers.
 const QQ: &[&str] = &[
@@ -68,6 +122,26 @@ const QQ: &[&str] = &[
     "扣号",
     "叩叩",
     "鹅号",
+    "口口",
+    "蔻蔻",
+    "加扣",
+    "企鹅qq",
+    "q+",
+    "🐧",
+    "🐧号",
+];
+
+/// Short for QQ, but for other things too: what follows has to be long.
+const LOOSE: &[&str] = &["q", "扣", "鹅"];
+
+/// Digits behind one of [`LOOSE`] at least; 扣12306的退票费 takes off a fee.
+const LOOSE_DIGITS: usize = 6;
+
+/// What a word begins with that is a device, a program or a fault rather than somebody.
+const THINGS: &[&str] = &[
+    "iphone", "ipad", "ipod", "android", "windows", "macos", "macbook", "error", "err_", "code",
+    "version", "http", "www", "usb", "wifi", "type-c", "rtx", "gtx", "appid", "bug", "galaxy",
+    "mate", "huawei", "xiaomi", "redmi", "oppo", "vivo", "app", "sdk", "api", "pro", "max", "svip",
 ];
 
 /// Other networks, whose ids are words of letters and digits or begin with an at sign.
@@ -96,6 +170,53 @@ const NETWORKS: &[&str] = &[
     "陌陌号",
     "旺旺号",
     "支付宝",
+    "tg",
+    "纸飞机",
+    "电报",
+    "賴",
+    "赖id",
+    "飞书",
+    "快手",
+    "小红书",
+    "小红书id",
+    "抖音id",
+    "快手id",
+    "b站",
+    "微博",
+    "闲鱼",
+    "闲鱼号",
+    "旺旺",
+    "淘宝旺旺",
+    "yy",
+    "yy号",
+    "陌陌",
+    "探探",
+    "steam",
+    "dc",
+    "signal",
+    "zalo",
+    "kakao",
+    "kakaotalk",
+    "psn",
+    "gamertag",
+    "epic",
+    "riot",
+    "roblox",
+    "battletag",
+    "venmo",
+    "snap",
+    "viber",
+    "飞机号",
+    "steam id",
+    "kakao id",
+    "psn id",
+    "riot id",
+    "battle tag",
+    "x handle",
+    "cash app",
+    "tele",
+    "my line",
+    "加line",
 ];
 
 /// What may stand between the name of a network and an id.
@@ -152,6 +273,32 @@ const FILLERS: &[&str] = &[
     "username",
     "name",
     "number",
+    "联系",
+    "找",
+    "找我",
+    "上",
+    "添加",
+    "用户名",
+    "名片",
+    "呢",
+    "的话",
+    "登录的",
+    "绑定",
+    "充到",
+    "[",
+    "】",
+    "「",
+    "【",
+    "还是",
+    "tag",
+    "係",
+    "叫",
+    "这个",
+    "联系方式",
+    "加我",
+    "请加",
+    "可以加",
+    "外加我",
 ];
 
 /// Furthest that a name stands in front of its id, in units.
@@ -176,7 +323,10 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < view.len() {
-        let begins = (view.at(at).is_ascii_alphanumeric() && !is_id_part(view.before(at)))
+        // 微信-abc_123: the bar is none of it.
+        let barred = view.before(at) == '-' && at >= 2 && is_han(view.before(at - 1));
+        let begins = (view.at(at).is_ascii_alphanumeric()
+            && (barred || !is_id_part(view.before(at))))
             || view.at(at) == '@'
             || view.at(at).is_ascii_digit() && view.before(at) == 'q';
         if !begins {
@@ -233,9 +383,15 @@ fn announced(view: View<'_>, start: usize) -> Option<Network> {
                 !view.starts(first, "line") || at < start && view.at(at) != ' ' || at - first > 4;
             return sure.then_some(Network::Other);
         }
+        if let Some(first) = view.before_any(at, LOOSE)
+            && !view.before(first).is_ascii_alphanumeric()
+            && view.skip(start, 12, |ch| ch.is_ascii_digit()) >= start + LOOSE_DIGITS
+        {
+            return Some(Network::Qq);
+        }
         if let Some(first) = view.before_any(at, SHORT) {
             let added = view.before_any(skip_blanks(view, first), ADDED);
-            let named = matches!(view.at(at), ':' | '号');
+            let named = matches!(view.at(at), ':' | '号' | '我');
             let network = if view.at(first) == 'q' { Network::Qq } else { Network::WeChat };
             return (added.is_some() || named).then_some(network);
         }
@@ -246,16 +402,34 @@ fn announced(view: View<'_>, start: usize) -> Option<Network> {
     }
 }
 
-/// A network named behind the id: `加 abc_123 这个微信`.
+/// A network named behind the id: `加 abc_123 这个微信`, `abc_123 是我微信`, `abc_123 on wechat`.
 fn named_behind(view: View<'_>, end: usize) -> Option<Network> {
-    let end = view.skip(end, 1, |ch| ch == ' ');
-    view.after_any(end, &["这个微信", "的微信", "这微信"]).map(|_| Network::WeChat)
+    let mut at = view.skip(end, 3, |ch| matches!(ch, ' ' | ',' | '(' | '是' | '/' | '@'));
+    if let Some(past) =
+        view.after_any(at, &["这个", "这", "我的", "我", "加我", "加我的", "on ", "的"])
+    {
+        at = view.skip(past, 1, |ch| ch == ' ');
+    }
+    let (past, network) = view
+        .after_any(at, WECHAT)
+        .map(|past| (past, Network::WeChat))
+        .or_else(|| view.after_any(at, QQ).map(|past| (past, Network::Qq)))?;
+    // 微信支付, 微信红包: WeChat as a means of payment names nobody.
+    let ends = !is_han(view.at(past)) && !is_id_part(view.at(past));
+    (ends || matches!(view.at(past), '号' | '吗' | '加' | '是')).then_some(network)
 }
 
-/// An id written onto the letters for WeChat behind 加: `加wxred_book_01`.
+/// An id written onto the letters for WeChat: `wxred_book_01`, and behind 加 onto one of them.
 fn glued(view: View<'_>, at: usize, end: usize) -> Option<(usize, usize)> {
-    view.before_any(skip_blanks(view, at), &["加", "+", "加我"])?;
-    let start = at + if view.starts(at, "wx") || view.starts(at, "vx") { 2 } else { return None };
+    let named =
+        (view.starts(at, "wx") || view.starts(at, "vx")) && !matches!(view.before(at), '/' | '.');
+    let added = || view.before_any(skip_blanks(view, at), ADDED).is_some();
+    let start = at
+        + match view.at(at) {
+            _ if named => 2,
+            'v' | 'w' if added() => 1,
+            _ => return None,
+        };
     id_end(view, start, end, Network::WeChat).map(|end| (start, end))
 }
 
@@ -265,6 +439,11 @@ fn skip_blanks(view: View<'_>, end: usize) -> usize {
 
 /// Where the id from `start` ends, if it is one of that network.
 fn id_end(view: View<'_>, start: usize, end: usize, network: Network) -> Option<usize> {
+    if view.after_any(start, &["id:", "id "]).is_some()
+        || THINGS.iter().any(|word| view.starts(start, word))
+    {
+        return None;
+    }
     if network == Network::Other {
         return foreign_end(view, start);
     }
@@ -277,7 +456,21 @@ fn id_end(view: View<'_>, start: usize, end: usize, network: Network) -> Option<
     // `wx小程序`, `微信pay`: a word without a digit is an id only where one is called so.
     let called = matches!(view.before(start), ':' | '号' | '是')
         && view
-            .before_any(start - 1, &["微信号", "微信", "wechat id", "微信id", "微信号就"])
+            .before_any(
+                start - 1,
+                &[
+                    "微信号",
+                    "微信",
+                    "wechat id",
+                    "微信id",
+                    "微信号就",
+                    "wx号",
+                    "vx号",
+                    "v信号",
+                    "my wechat",
+                    "wechat",
+                ],
+            )
             .is_some();
     let first = view.at(start).is_ascii_alphabetic();
     (LETTERS.contains(&(end - start)) && (marked || called) && first).then_some(end)
@@ -290,7 +483,7 @@ fn number_end(view: View<'_>, start: usize, end: usize, network: Network) -> Opt
     if digits != end - start {
         return None;
     }
-    while digits >= 2 && view.at(end) == ' ' && view.at(end + 1).is_ascii_digit() && digits <= 10 {
+    while view.at(end) == ' ' && view.at(end + 1).is_ascii_digit() && digits <= 10 {
         let next = view.skip(end + 1, 13, |ch| ch.is_ascii_digit());
         digits += next - end - 1;
         end = next;
@@ -311,5 +504,7 @@ fn foreign_end(view: View<'_>, start: usize) -> Option<usize> {
         || (start..end)
             .any(|i| view.at(i).is_ascii_digit() || matches!(view.at(i), '_' | '.' | '#'));
     let lettered = (start..end).any(|i| view.at(i).is_ascii_alphabetic());
-    (marked && lettered && (end - from) >= 5).then_some(end)
+    // 3.5mm and 2格 measure.
+    let named = view.at(from).is_ascii_alphabetic();
+    (marked && lettered && named && (end - from) >= 5).then_some(end)
 }

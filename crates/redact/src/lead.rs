@@ -5,7 +5,7 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Finding, Kind, find};
+use crate::{Finding, Kind, cues, find, fold};
 
 /// Bytes of what an author wrote before that are kept: a cue and the first part of a number.
 const KEPT: usize = 96;
@@ -18,20 +18,32 @@ const SHORTEST_REST: usize = 3;
 
 /// Words that announce the rest of a number.
 const SEQUELS: &[&str] = &[
+    "last four are",
+    "and the rest",
+    "last part is",
+    "the rest is",
+    "and then",
+    "rest is",
     "后面的是",
-    "后面是",
-    "后面",
     "后四位是",
+    "then",
+    "后八位是",
+    "后半部分",
+    "后面是",
     "后四位",
     "后几位",
     "然后是",
+    "剩下的",
+    "后八位",
+    "后半段",
+    "后一半",
+    "后面接",
+    "接下来",
+    "后面",
     "然后",
     "接着",
-    "剩下的",
-    "and the rest",
-    "and then",
-    "rest is",
-    "then",
+    "还有",
+    "再来",
 ];
 
 /// The end of what one author wrote shortly before, as far as it may be the first part of
@@ -110,12 +122,18 @@ pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
     let skipped = begin + sequel.map_or(0, |word| word.len());
     let rest = text[skipped..].trim_start();
     let skipped = text.len() - rest.len();
+    if lead.0.back().is_some_and(|last| names_reference(last)) {
+        found.retain(|finding| finding.kind != Kind::BankCard || finding.bytes.start > skipped);
+    }
     let mut before = String::new();
     for message in lead.0.iter().rev() {
         before.insert_str(0, message);
         for joint in ["", " "] {
-            let joined = format!("{before}{joint}{rest}");
-            let start = before.len() + joint.len();
+            // Nobody breaks an order number in two: digits and nothing else in both messages, as
+            // many as a card has, are one whatever the check digit says.
+            let cue = if is_card_length(&before, rest) { CARD_CUE } else { "" };
+            let joined = format!("{cue}{before}{joint}{rest}");
+            let start = cue.len() + before.len() + joint.len();
             let run_on = find(&joined).into_iter().filter(|finding| finding.bytes.end > start);
             let run_on = run_on.filter(|finding| {
                 finding.bytes.start < start || finding.bytes.start < start + 12 && !joint.is_empty()
@@ -135,6 +153,26 @@ pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
     }
     before.zeroize();
     disjoint(found)
+}
+
+/// Whether `message` ends with what names the number that follows an order's or the like:
+/// 保单号, then the number alone.
+fn names_reference(message: &str) -> bool {
+    let units = fold::units(message);
+    cues::before(&units, units.len()).touches_reference()
+}
+
+/// What makes a number of a card's length that of a card.
+const CARD_CUE: &str = "card ";
+
+/// Whether `before` and `rest` are digits in groups and together as long as a card number.
+fn is_card_length(before: &str, rest: &str) -> bool {
+    let digits = |text: &str| {
+        let grouped = text.chars().all(|ch| ch.is_ascii_digit() || matches!(ch, ' ' | '-'));
+        if grouped { text.bytes().filter(u8::is_ascii_digit).count() } else { 0 }
+    };
+    let (first, second) = (digits(before), digits(rest));
+    first >= 4 && second >= 4 && (16..=19).contains(&(first + second))
 }
 
 /// Findings left to right; of two that overlap the longer one.

@@ -298,10 +298,11 @@ fn find_once(text: &str) -> Vec<Finding> {
         found.take(Kind::Email, email::find);
     }
     if survey.letters + survey.digits + survey.numerals > 3 {
-        found.take(Kind::Handle, handle::find);
+        // Papers first: QQ 12 34 56 C is one, although ids of QQ are numbers.
         for (kind, start, end) in document::find(&found.units) {
             found.add(kind, start, end);
         }
+        found.take(Kind::Handle, handle::find);
     }
     if survey.letters > 0 && survey.digits > 0 {
         found.take(Kind::Plate, plate::find);

@@ -20,10 +20,10 @@ pub(crate) const FEWEST_DIGITS: usize = 7;
 const MOST_DIGITS: usize = 20;
 
 /// Words that are written onto the end of a number and make no code of it.
-const SEQUELS: [&str; 27] = [
+const SEQUELS: [&str; 37] = [
     "v", "vx", "wx", "vv", "weixin", "wechat", "qq", "tel", "phone", "mobile", "whatsapp", "thx",
     "thanks", "thank", "tks", "ty", "pls", "plz", "please", "ok", "call", "and", "or", "is", "my",
-    "me", "asap",
+    "me", "asap", "ya", "hh", "hhh", "ha", "haha", "la", "cell", "u", "x", "ext",
 ];
 
 /// Letters of the longest of [`SEQUELS`].
@@ -66,9 +66,17 @@ impl Joint {
             '-' => Self::HYPHEN,
             '.' | '。' => Self::DOT,
             '(' | ')' => Self::BRACKET,
-            '/' | ',' | '_' | '~' | '*' | '\u{2600}'..='\u{27bf}' | '\u{1f300}'..='\u{1faff}' => {
-                Self::OTHER
-            }
+            '/'
+            | ','
+            | '_'
+            | '~'
+            | '*'
+            | '+'
+            | '|'
+            | '='
+            | '…'
+            | '\u{2600}'..='\u{27bf}'
+            | '\u{1f300}'..='\u{1faff}' => Self::OTHER,
             _ => return None,
         })
     }
@@ -389,6 +397,7 @@ fn runs(units: &[Unit]) -> Vec<Run> {
         let ch = units[at].ch;
         if ch.is_ascii_digit() {
             let length = run_length(units[at..].iter(), |ch| ch.is_ascii_digit());
+            let length = own_length(units, at, length);
             let link = if place == Place::Text { 0 } else { links };
             runs.push(Run { start: at, end: at + length, place, link });
             at += length;
@@ -412,6 +421,22 @@ fn runs(units: &[Unit]) -> Vec<Run> {
         at += 1;
     }
     runs
+}
+
+/// How much of the `length` digits at `at` is a number of its own: a circled digit or the minutes
+/// of an hour in front of a mobile are none of it: ①138..., 18:30 138... without the blank.
+fn own_length(units: &[Unit], at: usize, length: usize) -> usize {
+    let is_mobile = |from: usize| {
+        length == from + 11
+            && units[at + from].ch == '1'
+            && matches!(units[at + from + 1].ch, '3'..='9')
+    };
+    let is_circled = |unit: &Unit| unit.end - unit.start == 3;
+    if is_mobile(1) && is_circled(&units[at]) && !is_circled(&units[at + 1]) {
+        return 1;
+    }
+    let minutes = at >= 2 && units[at - 1].ch == ':' && units[at - 2].ch.is_ascii_digit();
+    if is_mobile(2) && minutes && units[at].ch <= '5' { 2 } else { length }
 }
 
 /// Whether a link, or the path of one, is over: at blanks, line breaks and what RFC 3986 lets no

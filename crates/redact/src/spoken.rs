@@ -30,6 +30,17 @@ pub(crate) fn numeral(ch: char) -> Option<char> {
     })
 }
 
+/// The digit that pilots and soldiers call so, and what sounds like 幺.
+fn called(ch: char) -> Option<char> {
+    Some(match ch {
+        '洞' | 'o' | 'O' => '0',
+        '腰' | '妖' => '1',
+        '拐' => '7',
+        '勾' => '9',
+        _ => return None,
+    })
+}
+
 /// Rewrites whatever stands for digits.
 pub(crate) fn read(units: &mut Vec<Unit>, survey: Survey) {
     if survey.numerals > 0 && survey.numerals + survey.digits >= FEWEST_DIGITS {
@@ -41,15 +52,17 @@ pub(crate) fn read(units: &mut Vec<Unit>, survey: Survey) {
     if survey.letters > 0 && survey.digits >= 4 {
         read_lookalikes(units);
     }
-    // Seven times `one`.
-    if survey.letters >= 3 * FEWEST_DIGITS {
+    // Seven times `yi`.
+    if survey.letters >= 2 * FEWEST_DIGITS {
         read_words(units);
     }
 }
 
 /// Rewrites the numerals of every number of seven digits or more.
 fn read_numerals(units: &mut [Unit]) {
-    let digit = |ch: char| if ch.is_ascii_digit() { Some(ch) } else { numeral(ch) };
+    let digit = |ch: char| {
+        if ch.is_ascii_digit() { Some(ch) } else { numeral(ch).or_else(|| called(ch)) }
+    };
     let mut at = 0;
     while at < units.len() {
         if digit(units[at].ch).is_none() {
@@ -57,13 +70,16 @@ fn read_numerals(units: &mut [Unit]) {
             continue;
         }
         let (mut end, mut count, mut spoken, mut written) = (at, 0, false, 0);
+        // How many are words of their own otherwise.
+        let mut doubtful = 0;
         while let Some(unit) = units.get(end) {
             if digit(unit.ch).is_some() {
+                doubtful += usize::from(called(unit.ch).is_some());
                 count += 1;
                 spoken |= !unit.ch.is_ascii_digit();
                 written += usize::from(unit.ch.is_ascii_digit());
                 end += 1;
-            } else if matches!(unit.ch, ' ' | ',' | '-' | '.')
+            } else if matches!(unit.ch, ' ' | ',' | '-' | '.' | '、' | '杠')
                 && units.get(end + GAP).is_some_and(|next| digit(next.ch).is_some())
             {
                 end += GAP;
@@ -76,9 +92,13 @@ fn read_numerals(units: &mut [Unit]) {
         let amount = units.get(end).is_some_and(|unit| counts(unit.ch))
             || at.checked_sub(1).is_some_and(|before| counts(units[before].ch));
         // A number in digits is whole without the numeral beside it.
-        if spoken && !amount && count >= FEWEST_DIGITS && written < WHOLE {
+        let enough = if doubtful > 0 { WHOLE } else { FEWEST_DIGITS };
+        if spoken && !amount && count >= enough && written < WHOLE {
             for unit in &mut units[at..end] {
-                unit.ch = numeral(unit.ch).unwrap_or(unit.ch);
+                unit.ch = digit(unit.ch).unwrap_or(unit.ch);
+                if matches!(unit.ch, '、' | '杠') {
+                    unit.ch = '-';
+                }
             }
         }
         at = end.max(at + 1);
@@ -121,7 +141,8 @@ fn read_lookalikes(units: &mut [Unit]) {
     }
 }
 
-const WORDS: [(&str, char); 11] = [
+/// The digits in English, and as they are written in letters for Chinese.
+const WORDS: [(&str, char); 22] = [
     ("zero", '0'),
     ("oh", '0'),
     ("one", '1'),
@@ -133,6 +154,17 @@ const WORDS: [(&str, char); 11] = [
     ("seven", '7'),
     ("eight", '8'),
     ("nine", '9'),
+    ("ling", '0'),
+    ("yi", '1'),
+    ("yao", '1'),
+    ("er", '2'),
+    ("san", '3'),
+    ("si", '4'),
+    ("wu", '5'),
+    ("liu", '6'),
+    ("qi", '7'),
+    ("ba", '8'),
+    ("jiu", '9'),
 ];
 
 /// Replaces every run of seven or more English digit words by one unit for each word.
@@ -172,16 +204,18 @@ fn word_runs(view: View<'_>) -> Vec<Vec<(usize, usize, char)>> {
     let mut run: Vec<(usize, usize, char)> = Vec::new();
     let mut at = 0;
     while at <= view.len() {
-        let word = (!view.before(at).is_ascii_alphabetic())
-            .then(|| {
-                WORDS.iter().find_map(|&(word, digit)| {
-                    view.after_any(at, &[word]).map(|end| (at, end, digit))
-                })
-            })
-            .flatten();
-        if let Some(word) = word {
+        let opens = !view.before(at).is_ascii_alphabetic();
+        if let Some((word, times)) = opens.then(|| digit_word(view, at)).flatten() {
+            let (first, end, digit) = word;
             run.push(word);
-            let end = word.1;
+            // One more for `double`, two for `triple`, each with a character of its own.
+            for i in 1..times {
+                let split = first + i;
+                if let Some(last) = run.last_mut() {
+                    last.1 = split;
+                }
+                run.push((split, end, digit));
+            }
             at = view.skip(end, 2, |ch| matches!(ch, ' ' | '-' | ','));
             if at > end {
                 continue;
@@ -194,6 +228,17 @@ fn word_runs(view: View<'_>) -> Vec<Vec<(usize, usize, char)>> {
         at += 1;
     }
     runs
+}
+
+/// The digit word at `at`, and how often it counts: `seven`, `double seven`.
+fn digit_word(view: View<'_>, at: usize) -> Option<((usize, usize, char), usize)> {
+    let (start, times) = [("double ", 2), ("triple ", 3)]
+        .into_iter()
+        .find(|(word, _)| view.starts(at, word))
+        .map_or((at, 1), |(word, times)| (at + word.len(), times));
+    WORDS.iter().find_map(|&(word, digit)| {
+        view.after_any(start, &[word]).map(|end| ((at, end, digit), times))
+    })
 }
 
 /// How an at sign is written out, and a dot.

@@ -44,11 +44,12 @@ impl View<'_> {
 
     /// The longest of `words` at `at`, as the unit behind it. Words of letters end at letters only.
     pub(crate) fn after_any(self, at: usize, words: &[&str]) -> Option<usize> {
-        let first = self.at(at);
+        // Most words are told apart by their first character.
+        let mut bytes = [0; 4];
+        let first = self.at(at).encode_utf8(&mut bytes).as_bytes();
         let mut longest = None;
-        for word in words {
-            // Most words are told apart by their first character.
-            if !word.starts_with(first) || !self.starts(at, word) {
+        for word in words.iter().filter(|word| word.as_bytes().starts_with(first)) {
+            if !self.starts(at, word) {
                 continue;
             }
             let end = at + word.chars().count();
@@ -64,10 +65,11 @@ impl View<'_> {
     /// The longest of `words` that ends in front of `end`, as its first unit. Words of letters
     /// begin behind letters only.
     pub(crate) fn before_any(self, end: usize, words: &[&str]) -> Option<usize> {
-        let last = self.before(end);
+        let mut bytes = [0; 4];
+        let last = self.before(end).encode_utf8(&mut bytes).as_bytes();
         let mut longest: Option<usize> = None;
-        for word in words {
-            if !word.ends_with(last) || !self.ends(end, word) {
+        for word in words.iter().filter(|word| word.as_bytes().ends_with(last)) {
+            if !self.ends(end, word) {
                 continue;
             }
             let start = end - word.chars().count();

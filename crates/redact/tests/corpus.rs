@@ -26,7 +26,10 @@ struct Line {
 
 struct Half {
     name: &'static str,
+    /// Lines that fell into this half by their hash.
     files: [&'static str; 3],
+    /// Lines written later, by who mends the rules.
+    more: &'static [&'static str],
 }
 
 const TUNE: Half = Half {
@@ -35,6 +38,11 @@ const TUNE: Half = Half {
         include_str!("corpus/tune/zh.txt"),
         include_str!("corpus/tune/en.txt"),
         include_str!("corpus/tune/split.txt"),
+    ],
+    more: &[
+        include_str!("corpus/tune/more_zh.txt"),
+        include_str!("corpus/tune/more_en.txt"),
+        include_str!("corpus/tune/more_split.txt"),
     ],
 };
 
@@ -45,11 +53,12 @@ const HELD: Half = Half {
         include_str!("corpus/held/en.txt"),
         include_str!("corpus/held/split.txt"),
     ],
+    more: &[],
 };
 
 impl Half {
     fn lines(&self) -> impl Iterator<Item = Line> {
-        self.files.into_iter().flat_map(str::lines).map(Line::parse)
+        self.files.iter().chain(self.more).copied().flat_map(str::lines).map(Line::parse)
     }
 }
 
@@ -186,15 +195,12 @@ impl Totals {
 }
 
 /// Lines of the tune half with a mark that is not masked, and why.
-const KNOWN_MISSES: [&str; 5] = [
+const KNOWN_MISSES: [&str; 3] = [
     // Without a cue a blank inside a plate makes too much of a province and a size.
     "⟦plate:豫C 1234 5⟧",
     // The middle of a number in three parts is in the log before the third part tells.
     "160 ‖ ⟦phone:0012⟧ ‖ ⟦phone:3456⟧",
     "一五四 ‖ ⟦phone:一二三四⟧ ‖ ⟦phone:五六七八⟧",
-    // No cue, and the Luhn digit is wrong: any number of that length.
-    "6222 0212 ‖ ⟦card:0000 3456 789⟧",
-    "622202 ‖ ⟦card:1200001234567⟧",
 ];
 
 /// Harmless lines of the tune half that are touched, and why.
@@ -227,7 +233,7 @@ fn the_held_half_keeps_its_totals() {
 
 /// Marks masked of a thousand, at least; harmless lines and characters outside marks touched of a
 /// thousand, at most.
-const HELD_RECALL: usize = 950;
+const HELD_RECALL: usize = 970;
 const HELD_TOUCHED: usize = 6;
 const HELD_EXCESS: usize = 5;
 

@@ -7,15 +7,16 @@ use crate::view::{View, is_han};
 
 /// What a number of an address is followed by, the longest first where one begins another.
 const LEVELS: &[&str] = &[
-    "号院", "号巷", "号楼", "號樓", "号", "號", "弄", "栋", "棟", "幢", "座", "单元", "單元", "室",
-    "户", "戶", "楼", "樓", "层", "層", "门", "門", "组", "組", "巷", "院", "房", "街坊",
+    "号楼", "號樓", "#楼", "#", "支弄", "塔", "舍", "小区", "街坊", "号院", "号巷", "号", "號",
+    "弄", "栋", "棟", "幢", "座", "单元", "單元", "室", "户", "戶", "楼", "樓", "层", "層", "门",
+    "門", "组", "組", "巷", "院", "房",
 ];
 
 /// Numbers of a part of an estate; never the only number of an address.
 const PARTS: &[&str] = &["期", "区", "區", "段"];
 
 /// Levels that an address may begin with.
-const FIRST: &str = "号號弄栋棟幢座组組巷期区區单單";
+const FIRST: &str = "号號弄栋棟幢座组組巷期区區单單#楼樓塔室";
 
 /// Names of estates and buildings end with one of these.
 const PREMISES: &[&str] = &[
@@ -61,6 +62,38 @@ const PREMISES: &[&str] = &[
     "村",
     "庄",
     "soho",
+    "名都",
+    "公馆",
+    "公館",
+    "壹号院",
+    "名邸",
+    "首府",
+    "世家",
+    "豪庭",
+    "天地",
+    "邨",
+    "樓",
+    "山庄",
+    "社区",
+    "工业园",
+    "软件园",
+    "小学",
+    "中学",
+    "大学",
+    "医院",
+    "工厂",
+    "都会",
+    "时代",
+    "印象",
+    "尚品",
+    "郡",
+    "墅",
+    "邸",
+    "岸",
+    "洲",
+    "港",
+    "峰",
+    "台",
 ];
 
 /// Provinces and their like, and what stands for one in an address.
@@ -120,13 +153,14 @@ const CITIES: &str = "石家唐山秦皇邯郸邢台保定张家承德沧州廊�
 中山潮州揭阳云浮南宁柳州桂林梧州北海防城钦州贵港玉林百色贺州河池来宾崇左海口三亚儋州成都自贡攀枝泸州德阳绵阳广元遂宁内江\
 乐山南充眉山宜宾广安达州雅安巴中资阳贵阳六盘遵义安顺毕节铜仁兴义凯里都匀昆明曲靖玉溪保山昭通丽江普洱临沧大理楚雄拉萨\
 西安铜川宝鸡咸阳渭南延安汉中榆林安康商洛兰州嘉峪金昌白银天水武威张掖平凉酒泉庆阳定西陇南西宁海东银川石嘴吴忠固原中卫\
-乌鲁克拉吐鲁哈密台中台南基隆新竹嘉義桃園";
+乌鲁克拉吐鲁哈密台中台南基隆新竹嘉義桃園彰化宜蘭花蓮屏東苗栗雲林台東馬鞍";
 
 /// Words in front of an address that are no part of it; an address begins behind the last.
 const CUTS: &[&str] = &[
     "地址", "住在", "寄到", "送到", "寄给", "寄去", "地点", "位置", "门牌", "我家", "家住", "上门",
     "改派", "报修", "宽带", "收货", "导航", "单位", "公司", "对应", "就是", "应该", "在", "到",
     "是", "为", "成", "住", "寄", "送", "去", "放", "给", "往", "修", "：", "把", "了", "我", "的",
+    "係", "业主", "这里", "这边", "家里", "我们",
 ];
 
 /// Names of roads and places that hold a word of [`CUTS`].
@@ -152,6 +186,39 @@ const SHOPS: &[&str] = &[
     "服务中心",
     "維修點",
     "門市",
+    "专卖店",
+    "线下店",
+    "维修点",
+    "体验馆",
+    "门市部",
+];
+
+/// What the public comes to, when it is announced as that: people give their address with the name
+/// of one in it, too.
+const PUBLIC: &[&str] = &[
+    "支行",
+    "分行",
+    "驿站",
+    "提车点",
+    "酒店",
+    "医院",
+    "4s店",
+    "车管所",
+    "总部",
+    "仓库",
+    "派出所",
+    "银行",
+    "学校地址在",
+    "展厅",
+    "机场",
+    "车站",
+    "饭店",
+    "餐厅",
+    "影城",
+    "商场",
+    "店里",
+    "门市:",
+    "店:",
 ];
 
 /// Units to the left of the first number that may belong to the address.
@@ -199,10 +266,13 @@ fn level(view: View<'_>, at: usize) -> Option<Level> {
     if latin && (is_number(before) || before == '.') {
         return None;
     }
+    if let Some(end) = hyphened(view, at) {
+        return Some(Level { end, unit: '#' });
+    }
     let mut end = if latin {
         view.skip(at, 8, is_number)
     } else if is_numeral(view.at(at)) && !is_numeral(before) {
-        view.skip(at, 5, is_numeral)
+        view.skip(at, 8, is_numeral)
     } else {
         return None;
     };
@@ -228,11 +298,39 @@ fn level(view: View<'_>, at: usize) -> Option<Level> {
     if unit == '弄' && !latin {
         return None;
     }
-    (digits || matches!(unit, '座' | '栋' | '棟' | '幢')).then_some(Level { end: past, unit })
+    // 楼上 and 楼下 are beside a room, not in it.
+    if matches!(unit, '楼' | '樓') && matches!(view.at(past), '上' | '下' | '道') && past == end + 1
+    {
+        return None;
+    }
+    (digits || matches!(unit, '座' | '栋' | '棟' | '幢' | '塔' | '室' | '区' | '區'))
+        .then_some(Level { end: past, unit })
+}
+
+/// `8-1-602` and `12#-2-903` behind what says that a home follows, or an estate.
+fn hyphened(view: View<'_>, at: usize) -> Option<usize> {
+    let digits = |from: usize, most: usize| view.skip(from, most + 1, |ch| ch.is_ascii_digit());
+    let building = digits(at, 2);
+    let entrance = building + 1 + usize::from(view.at(building) == '#');
+    let room = digits(entrance, 2) + 1;
+    let end = digits(room, 4);
+    let fits = (1..=2).contains(&(building - at))
+        && view.at(entrance - 1) == '-'
+        && (2..=3).contains(&(room - entrance))
+        && view.at(room - 1) == '-'
+        && (3..=4).contains(&(end - room))
+        && !view.at(end).is_ascii_alphanumeric()
+        && view.at(end) != '-';
+    let front = view.skip_back(at, 2, |ch| matches!(ch, ':' | ' ' | '是'));
+    let cued = || {
+        view.before_any(front, &["门牌号", "门牌", "房号", "房间", "地址", "住址", "我家"])
+            .is_some()
+    };
+    (fits && (cued() || is_han(view.before(at)) && ends_with_premises(view, at))).then_some(end)
 }
 
 fn is_numeral(ch: char) -> bool {
-    ch == '十' || ch == '百' || numeral(ch).is_some()
+    matches!(ch, '十' | '百' | '千') || numeral(ch).is_some()
 }
 
 fn address(view: View<'_>, floor: usize, number: usize, first: Level) -> Option<(usize, usize)> {
@@ -243,15 +341,35 @@ fn address(view: View<'_>, floor: usize, number: usize, first: Level) -> Option<
     if is_shop(view, start, end) {
         return None;
     }
+    // 3号色 and 8号线 are none of a place.
+    if levels == 1 && "色线線仓机柜口车厅台字钢球票床".contains(view.at(end)) {
+        return None;
+    }
     let length = name - start;
     let placed = has_place(view, start, name);
     let road = length >= 2 && ends_with_road(view, start, name);
     let estate = length >= 3 && ends_with_premises(view, name);
-    let partial = matches!(first.unit, '期' | '区' | '區' | '单' | '單');
+    let partial =
+        matches!(first.unit, '期' | '区' | '區' | '单' | '單' | '楼' | '樓' | '室' | '塔' | '#');
     if (placed || road) && length >= 3 && !(partial && levels < 2) || estate && levels >= 2 {
         return Some((start, end));
     }
-    (levels >= 3).then_some((number, end))
+    // 興平樓1815室: a room of a building.
+    if estate && first.unit == '室' && first.end - number >= 4 {
+        return Some((start, end));
+    }
+    if levels >= 3 {
+        // What stands in front of a building, its entrance and a room names the estate.
+        let named = (2..=8).contains(&length) && !is_han(view.before(start));
+        return Some((if named || estate { start } else { number }, end));
+    }
+    if hyphened(view, number) == Some(first.end) {
+        return Some((if estate { start } else { number }, end));
+    }
+    // 2单元1103, 12栋305室: a home among others, wherever.
+    let rooms = (end.saturating_sub(5)..end).filter(|&i| view.at(i).is_ascii_digit()).count();
+    let house = matches!(first.unit, '栋' | '棟' | '幢' | '单' | '單') && levels == 2;
+    (house && rooms >= 3 && end - number >= 6).then_some((number, end))
 }
 
 /// The first unit to the left that may belong: Chinese characters, and blanks behind a district.
@@ -260,8 +378,12 @@ fn left(view: View<'_>, floor: usize, number: usize) -> usize {
     let mut start = view.skip_back(number, 1, |ch| ch == ' ').max(floor);
     while start > floor {
         let ch = view.before(start);
-        let place =
-            ch == ' ' && start >= 2 && "省市区區县縣镇鎮街道".contains(view.before(start - 1));
+        let place = matches!(ch, ' ' | ',' | '-' | '/' | '\n')
+            && start >= 3
+            && (ch == ' ' || floor + 2 < start)
+            && ("省市区區县縣镇鎮街道".contains(view.before(start - 1))
+                || PROVINCES.iter().any(|place| view.ends(start - 1, place))
+                || is_city(view, start - 3, start));
         if !is_han(ch) && !place {
             break;
         }
@@ -278,11 +400,36 @@ fn right(view: View<'_>, first: Level) -> (usize, usize) {
         if unit == '号' || unit == '號' {
             here = view.skip(here, 1, |ch| "甲乙丙丁".contains(ch));
         }
-        let blank = view.skip(here, 1, |ch| ch == ' ');
-        let prefix =
-            view.skip(blank, 1, |ch| matches!(ch, '附' | '第' | '东' | '西' | '南' | '北' | '中'));
+        let here = bracketed(view, here).unwrap_or(here);
+        let here = if matches!(unit, '号' | '號') && view.starts(here, "自编") {
+            here + 2
+        } else {
+            here
+        };
+        // 5号楼，2单元，901.
+        let blank = view.skip(here, 1, |ch| {
+            ch == ' ' || ch == ',' && (level(view, here + 1).is_some() || unit == '单')
+        });
+        let prefix = view.skip(blank, 1, |ch| "附第东西南北中之".contains(ch));
         if let Some(next) = level(view, prefix).or_else(|| level(view, blank)) {
             (end, unit) = (next.end, next.unit);
+            levels += 1;
+            continue;
+        }
+        // 8樓之3.
+        if matches!(unit, '樓' | '楼' | '号' | '號') && view.at(blank) == '之' {
+            let past = view.skip(blank + 1, 3, |ch| ch.is_ascii_digit());
+            if past > blank + 1 {
+                end = past;
+                continue;
+            }
+        }
+        // 乙单元.
+        let stem = view.skip(here, 1, |ch| "甲乙丙丁".contains(ch));
+        if stem > here
+            && let Some(past) = view.after_any(stem, &["单元", "單元", "座", "栋"])
+        {
+            (end, unit) = (past, '单');
             levels += 1;
             continue;
         }
@@ -308,6 +455,19 @@ fn right(view: View<'_>, first: Level) -> (usize, usize) {
         unit = '楼';
     }
     (end, levels)
+}
+
+/// Behind a building or place in brackets with a number behind it:
+/// 1600号（陆家嘴商务广场）12楼.
+fn bracketed(view: View<'_>, at: usize) -> Option<usize> {
+    let at = view.skip(at, 1, |ch| ch == ' ');
+    if view.at(at) != '(' {
+        return None;
+    }
+    let close = view.skip(at + 1, 14, is_han);
+    let past = close + 1;
+    let follows = level(view, past).is_some() || view.at(past).is_ascii_digit();
+    (close > at + 1 && view.at(close) == ')' && follows).then_some(past)
 }
 
 /// A room without a word: `2栋906`, `号8-801`, `19楼A`.
@@ -354,8 +514,11 @@ fn premises(view: View<'_>, at: usize) -> Option<usize> {
 /// Where the names of places begin within `left..name`.
 fn begin(view: View<'_>, left: usize, name: usize) -> usize {
     let known = (left..name).find(|&at| {
-        PROVINCES.iter().any(|place| view.starts(at, place) && at + 2 < name)
-            || is_city(view, at, name)
+        PROVINCES.iter().any(|place| {
+            let past = at + place.chars().count();
+            let road = view.skip(past, 1, |ch| "东西南北中東".contains(ch));
+            view.starts(at, place) && past < name && !"路街道".contains(view.at(road))
+        }) || is_city(view, at, name)
     });
     if let Some(at) = known {
         return at;
@@ -384,7 +547,9 @@ fn is_city(view: View<'_>, at: usize, name: usize) -> bool {
         }
         false
     };
-    at + 2 < name && listed()
+    // 四平路 and 北京东路 are roads of other cities.
+    let road = view.skip(at + 2, 1, |ch| "东西南北中東".contains(ch));
+    at + 2 < name && !"路街道弄巷".contains(view.at(road)) && listed()
 }
 
 /// Whether a district or the like stands in `start..name`.
@@ -407,7 +572,10 @@ fn ends_with_road(view: View<'_>, start: usize, name: usize) -> bool {
             .iter()
             .any(|word| view.ends(name, word)),
         '街' | '村' | '庄' | '弄' | '巷' | '屯' | '寨' => long,
-        '道' => view.ends(name, "大道"),
+        '道' => {
+            view.ends(name, "大道")
+                || long && matches!(view.at(view.skip(name, 6, |ch| ch.is_ascii_digit())), '號')
+        }
         '同' => view.ends(name, "胡同"),
         '段' => (start..name).any(|i| matches!(view.at(i), '路' | '街')),
         _ => false,
@@ -423,5 +591,11 @@ fn ends_with_premises(view: View<'_>, name: usize) -> bool {
 fn is_shop(view: View<'_>, start: usize, end: usize) -> bool {
     let from = view.skip_back(start, 12, |ch| is_han(ch) || matches!(ch, ':' | ' '));
     (from..end).any(|at| SHOPS.iter().any(|word| view.starts(at, word)))
-        || view.after_any(end, &["那家", "这家", "那个店", "的店", "店", "那间"]).is_some()
+        || (from..start).any(|at| PUBLIC.iter().any(|word| view.starts(at, word)))
+        || view
+            .after_any(
+                end,
+                &["那家", "这家", "那个店", "的店", "店", "那间", "的门店", "门店", "展厅", "仓库"],
+            )
+            .is_some()
 }

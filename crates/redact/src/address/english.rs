@@ -58,15 +58,36 @@ const STREETS: &[&str] = &[
     "ridge",
     "bay",
     "state",
+    "approach",
+    "vale",
+    "mount",
+    "meadow",
+    "meadows",
+    "fields",
+    "point",
+    "crossing",
 ];
 
 /// Words in front of the number that are part of the address.
-const UNITS: &[&str] =
-    &["flat", "apartment", "apt", "unit", "suite", "ste", "room", "floor", "no", "number"];
+const UNITS: &[&str] = &[
+    "flat",
+    "apartment",
+    "apt",
+    "unit",
+    "suite",
+    "ste",
+    "room",
+    "floor",
+    "no",
+    "number",
+    "block",
+    "building",
+    "blk",
+];
 
 /// Words behind the street that name a part of the house.
 const INNER: &[&str] =
-    &["apt", "apartment", "unit", "ste", "suite", "floor", "fl", "flat", "room", "#"];
+    &["apt", "apartment", "unit", "ste", "suite", "floor", "fl", "flat", "room", "#", "singapore"];
 
 /// Directions behind the name of a street.
 const WAYS: &[&str] =
@@ -83,6 +104,11 @@ const SHOPS: &[&str] = &[
     "office hours",
     "warehouse",
     "restaurant",
+    "hotel",
+    "pickup point",
+    "pick up point",
+    "returns center",
+    "returns centre",
 ];
 
 /// Words of the name of a street at most.
@@ -146,12 +172,74 @@ fn house(view: View<'_>, at: usize) -> Option<usize> {
         return None;
     }
     let first = end + 1;
+    if view.starts(first, "broadway") && is_capital(view, first) {
+        return Some(first + "broadway".len());
+    }
     if view.after_any(first, &["rue", "via", "calle", "rua", "avenida"]).is_some()
         && is_capital(view, first)
     {
         return Some(foreign_street(view, first));
     }
-    named_street(view, first)
+    named_street(view, first).or_else(|| small_street(view, at, first))
+}
+
+/// Kinds of streets that are no other words of everyday.
+const PLAIN_STREETS: &[&str] =
+    &["street", "road", "avenue", "lane", "drive", "boulevard", "st", "rd", "ave", "blvd", "court"];
+
+/// What says in front of a street in small letters that it is an address.
+const HOME: &[&str] = &[
+    "address",
+    "live at",
+    "live on",
+    "lives at",
+    "living at",
+    "ship to",
+    "deliver to",
+    "moved to",
+];
+
+/// The end of `23 oak street` where an address is announced, or a room or state follows:
+/// people in a hurry write no capitals.
+fn small_street(view: View<'_>, number: usize, first: usize) -> Option<usize> {
+    let mut here = first;
+    for _ in 0..3 {
+        let past = word(view, here);
+        let is_word = past > here && (here..past).all(|i| view.exact(i).is_ascii_lowercase());
+        if !is_word || view.at(past) != ' ' {
+            return None;
+        }
+        here = past + 1;
+        let end = word(view, here);
+        let kind =
+            PLAIN_STREETS.iter().any(|kind| kind.len() == end - here && view.starts(here, kind));
+        if kind {
+            let from = view.skip_back(number, 20, |ch| !matches!(ch, '.' | '!' | '?' | '\n'));
+            let announced = (from..number).any(|i| view.after_any(i, HOME).is_some());
+            let goes_on =
+                view.after_any(end, &[", apt", " apt", ", unit", " unit", ", #", " #"]).is_some();
+            return (announced || goes_on).then(|| small_place(view, end));
+        }
+    }
+    None
+}
+
+/// The end of ` san francisco ca 94103` behind a street in small letters: words up to a post code.
+fn small_place(view: View<'_>, street: usize) -> usize {
+    let mut here = street;
+    for _ in 0..7 {
+        let gap = view.skip(here, 2, |ch| matches!(ch, ' ' | ','));
+        let past = word(view, gap);
+        if gap == here || past == gap {
+            break;
+        }
+        let digits = view.skip(gap, 6, |ch| ch.is_ascii_digit()) - gap;
+        if digits == 5 && past == gap + 5 {
+            return past;
+        }
+        here = past;
+    }
+    street
 }
 
 /// The end of a street of one to four capitalised words and its kind at `first`: `Main Street`,
@@ -169,6 +257,21 @@ fn named_street(view: View<'_>, first: usize) -> Option<usize> {
             let end = if is_street(view, more) { word(view, more) } else { past };
             // The dot of `Blvd.,` belongs to the word, that of a sentence does not.
             let dotted = view.at(end) == '.' && matches!(view.at(end + 1), ',' | ' ');
+            // `Station Road`, and `County Road 12`.
+            let numbered = || {
+                let end = view.skip(end + 1, 3, |ch| ch.is_ascii_digit());
+                matches!(view.at(end), ',' | '\0' | ' ' | '#').then_some(end)
+            };
+            if view.at(end) == ' '
+                && view.at(end + 1).is_ascii_digit()
+                && view.after_any(here, &["road", "highway", "hwy", "avenue", "route"]).is_some()
+                && let Some(end) = numbered()
+            {
+                return Some(end);
+            }
+            if is_doubtful(view, here, end) {
+                return None;
+            }
             return Some(directed(view, end + usize::from(dotted)));
         }
         if view.starts(here, "the ") && is_street(view, past + 1) {
@@ -185,6 +288,27 @@ fn named_street(view: View<'_>, first: usize) -> Option<usize> {
         here = end + 1;
     }
     None
+}
+
+/// Words of [`STREETS`] that name things more often than streets: `3 Day Park ticket`.
+const DOUBTFUL: &[&str] = &[
+    "park", "way", "view", "square", "place", "row", "common", "gate", "hill", "bay", "green",
+    "state", "loop", "circle", "rise", "walk", "heights", "court", "point", "mount", "fields",
+    "trail", "plaza",
+];
+
+/// Whether the clause goes on behind a doubtful kind of street.
+fn is_doubtful(view: View<'_>, at: usize, end: usize) -> bool {
+    let listed = view.after_any(at, DOUBTFUL).is_some();
+    let goes_on = view.at(end) == ' ' && view.exact(end + 1).is_ascii_lowercase();
+    listed
+        && goes_on
+        && view
+            .after_any(
+                end,
+                &[" in", " is", " at", " and", " please", " not", " today", " by", " for"],
+            )
+            .is_none()
 }
 
 /// Whether the word at `at` is a kind of street with a capital.
@@ -221,7 +345,8 @@ fn foreign_street(view: View<'_>, at: usize) -> usize {
 
 /// `PO Box 1234`, `Rural Route 2 Box 15`.
 fn box_end(view: View<'_>, at: usize) -> Option<usize> {
-    let past = view.after_any(at, &["po box", "p.o. box", "p.o.box", "p o box", "rural route"])?;
+    let past = view
+        .after_any(at, &["po box", "p.o. box", "p.o.box", "p o box", "rural route", "rr", "hc"])?;
     let past = view.skip(past, 1, |ch| ch == ' ');
     let end = view.skip(past, 6, |ch| ch.is_ascii_digit());
     if end == past {
@@ -230,6 +355,10 @@ fn box_end(view: View<'_>, at: usize) -> Option<usize> {
     let boxed = view
         .after_any(end, &[" box"])
         .map(|past| view.skip(past, 7, |ch| ch == ' ' || ch.is_ascii_digit()));
+    // `RR 2` alone may be anything.
+    if boxed.is_none() && matches!(view.at(at), 'r' | 'h') {
+        return None;
+    }
     Some(boxed.map_or(end, |past| view.skip_back(past, 1, |ch| ch == ' ')))
 }
 
@@ -237,7 +366,7 @@ fn box_end(view: View<'_>, at: usize) -> Option<usize> {
 fn postcode_after_cue(view: View<'_>, at: usize) -> Option<usize> {
     let filler = view.skip_back(at, 5, |ch| matches!(ch, ' ' | ':' | 'i' | 's'));
     view.before_any(filler, &["postcode", "post code", "postal code"])?;
-    postcode(view, at)
+    postcode(view, at).or_else(|| canadian(view, at))
 }
 
 /// `SW1A 1AA`, `M1 1AE`.
@@ -284,6 +413,11 @@ fn tail(view: View<'_>, street: usize) -> usize {
 
 /// `Apt 21B`, `#1804`, `Floor 12`.
 fn inner(view: View<'_>, at: usize) -> Option<usize> {
+    // `4th Floor`.
+    let ordinal = view.skip(at, 4, |ch| ch.is_ascii_alphanumeric());
+    if view.at(at).is_ascii_digit() && view.starts(ordinal, " floor") {
+        return Some(ordinal + " floor".len());
+    }
     let past = view.after_any(at, INNER)?;
     let past = view.skip(past, 2, |ch| matches!(ch, '.' | ' ' | '#'));
     let end = word(view, past);
@@ -298,18 +432,13 @@ fn code(view: View<'_>, at: usize) -> Option<usize> {
     if let Some(end) = postcode(view, at) {
         return Some(end);
     }
-    let canadian = (0..3).all(|i| view.at(at + i).is_ascii_alphanumeric())
-        && view.at(at).is_ascii_alphabetic()
-        && view.at(at + 1).is_ascii_digit()
-        && view.at(at + 3) == ' '
-        && view.at(at + 4).is_ascii_digit()
-        && view.at(at + 5).is_ascii_alphabetic()
-        && view.at(at + 6).is_ascii_digit();
-    if canadian {
-        return Some(at + 7);
+    if let Some(end) = canadian(view, at) {
+        return Some(end);
     }
-    let digits = view.skip(at, 6, |ch| ch.is_ascii_digit());
-    if matches!(digits - at, 4 | 5) && !view.at(digits).is_ascii_alphanumeric() {
+    let digits = view.skip(at, 7, |ch| ch.is_ascii_digit());
+    // `07700 900123` is a telephone number.
+    let goes_on = view.at(digits) == ' ' && view.at(digits + 1).is_ascii_digit();
+    if matches!(digits - at, 4..=6) && !view.at(digits).is_ascii_alphanumeric() && !goes_on {
         let plus = view.at(digits) == '-' && view.at(digits + 1).is_ascii_digit();
         return Some(if plus {
             view.skip(digits + 1, 4, |ch| ch.is_ascii_digit())
@@ -318,6 +447,16 @@ fn code(view: View<'_>, at: usize) -> Option<usize> {
         });
     }
     None
+}
+
+/// `K1A 0B1`.
+fn canadian(view: View<'_>, at: usize) -> Option<usize> {
+    let fits = (0..7).all(|i| match i {
+        0 | 2 | 5 => view.at(at + i).is_ascii_alphabetic(),
+        3 => view.at(at + i) == ' ',
+        _ => view.at(at + i).is_ascii_digit(),
+    });
+    fits.then_some(at + 7)
 }
 
 /// Two or three capitals.
@@ -360,18 +499,38 @@ fn before_code(view: View<'_>, at: usize) -> Option<usize> {
     (is_state(view, end + 1) || code(view, end + 1).is_some()).then_some(end)
 }
 
-/// The flat in front of the house: `Flat 3, 27 Station Road`, `2B, 61 Queen's Gate`.
+/// What stands in front of the house: `Flat 3, 27 Station Road`, `Room 1203, 12/F, 68 Mody Road`,
+/// `No. 969 West Wenyi Road`, `2B, 61 Queen's Gate`.
 fn lead(view: View<'_>, at: usize) -> usize {
+    let mut first = at;
+    if let Some(start) =
+        view.before_any(at, &["no. ", "no.", "block ", "blk ", "unit ", "flat ", "building "])
+    {
+        first = start;
+    }
+    for _ in 0..4 {
+        let Some(start) = part_before(view, first) else { break };
+        first = start;
+    }
+    first
+}
+
+/// The part of a house with a number in it that ends with a comma in front of `at`.
+fn part_before(view: View<'_>, at: usize) -> Option<usize> {
     if !view.ends(at, ", ") {
-        return at;
+        return None;
     }
     let end = at - 2;
-    let start = view.skip_back(end, 5, |ch| ch.is_ascii_alphanumeric());
+    let start = view.skip_back(end, 5, |ch| ch.is_ascii_alphanumeric() || ch == '/');
     if start == end || !(start..end).any(|i| view.at(i).is_ascii_digit()) {
-        return at;
+        return None;
     }
     let named = view.skip_back(start, 1, |ch| ch == ' ');
-    view.before_any(named, UNITS).unwrap_or(if end - start <= 3 { start } else { at })
+    let named = view.before_any(named, UNITS);
+    let lettered = (start..end).any(|i| !view.at(i).is_ascii_digit());
+    let alone = !view.before(start).is_ascii_alphanumeric()
+        && !matches!(view.before(start), '-' | '.' | '#');
+    named.or_else(|| (alone && end - start <= if lettered { 4 } else { 3 }).then_some(start))
 }
 
 /// Whether the address is spoken of as that of a shop.

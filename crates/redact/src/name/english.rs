@@ -1,7 +1,7 @@
 //! English names after what announces them.
 
 use crate::Kind;
-use crate::fold::Unit;
+use crate::fold::{Unit, is_letter};
 use crate::view::View;
 
 /// What a name follows for sure: one word of it is enough.
@@ -40,6 +40,58 @@ const FIELDS: &[&str] = &[
     "name on file is",
     "customer name",
     "i am called",
+    "name -",
+    "name's",
+    "name on card",
+    "name as on card",
+    "name on my card",
+    "name as per passport",
+    "cardholder's name",
+    "guest name is",
+    "lead guest",
+    "booking name",
+    "reservation name",
+    "traveller name",
+    "traveler name",
+    "policyholder name",
+    "member name",
+    "billing name",
+    "payee name",
+    "parent name",
+    "student name",
+    "middle name",
+    "maiden name",
+    "family name",
+    "given name",
+    "last name is",
+    "first name is",
+    "surname is",
+    "first:",
+    "last:",
+    "last name spelled",
+    "name spelled",
+    "correct the name to",
+    "change the name to",
+    "name should be",
+    "name should read",
+    "in the name of",
+    "under the name of",
+    "name was",
+    "the name on it is",
+    "account holder's name",
+    "legal name",
+    "preferred name",
+    "emergency contact",
+    "next of kin",
+    "signed for by",
+    "technician's name was",
+    "agent's name is",
+    "agent's name was",
+    "driver's name is",
+    "pax name",
+    "my names",
+    "his name is",
+    "her name is",
 ];
 
 /// What a name follows now and then: it takes two capitalised words, none of them a common one.
@@ -73,7 +125,6 @@ const HINTS: &[&str] = &[
     "father",
     "brother",
     "sister",
-    "thank you",
     "mr",
     "ms",
     "mrs",
@@ -81,10 +132,156 @@ const HINTS: &[&str] = &[
     "name was",
     "passenger is",
     "cardholder is",
+    "in the name of",
+    "in my husband's name,",
+    "in my wife's name,",
+    "guest",
+    "lead guest",
+    "checked in as",
+    "passengers are",
+    "passengers",
+    "traveller",
+    "traveler",
+    "on behalf of",
+    "policyholder",
+    "policy holder",
+    "policyholder is",
+    "named driver",
+    "driver",
+    "driver is",
+    "driver was",
+    "claimant",
+    "beneficiary",
+    "beneficiary is",
+    "member",
+    "subscriber",
+    "customer",
+    "client",
+    "user",
+    "billed to",
+    "shipped to",
+    "ship it to",
+    "send it to",
+    "deliver it to",
+    "addressed to",
+    "parcel for",
+    "package for",
+    "delivery for",
+    "signed for by",
+    "received by",
+    "attention",
+    "contact",
+    "payee",
+    "transfer to",
+    "money to",
+    "payment to",
+    "prof",
+    "rep called",
+    "rep named",
+    "chatting with",
+    "chat with",
+    "transferred by",
+    "supervisor",
+    "the manager",
+    "manager",
+    "manager was",
+    "technician",
+    "engineer",
+    "plumber",
+    "the driver was",
+    "courier",
+    "nurse",
+    "doctor",
+    "landlord",
+    "landlady",
+    "neighbour",
+    "neighbor",
+    "friend",
+    "roommate",
+    "boss",
+    "referred by",
+    "referral from",
+    "employee",
+    "accountant",
+    "assistant",
+    "admin",
+    "admin user",
+    "owner is",
+    "owner",
+    "tenant",
+    "applicant",
+    "co-applicant",
+    "borrower",
+    "guarantor",
+    "nominee",
+    "student",
+    "teacher",
+    "parent",
+    "partner",
+    "fiance",
+    "aunt",
+    "uncle",
+    "cousin",
+    "mum",
+    "mom",
+    "dad",
+    "should say",
+    "should be",
+    "i'm calling for",
+    "calling for",
+    "patient is",
+    "im",
+    "driver's name was",
+    "technician's name was",
+    "it's under",
+    "is under",
+    "be under",
+    "booking under",
+    "reservation under",
+    "account under",
+    "cc",
+    "talking to",
+    "talked with",
+    "name",
+    "from:",
+    "to:",
+    "sent by",
+    "speak to",
+    "speak with",
+    "ask for",
+    "signed",
+    "signed,",
+    "pax",
 ];
 
-/// The same, with a comma between: how letters end.
-const CLOSINGS: &[&str] = &["regards", "sincerely", "best", "thanks", "cheers", "yours"];
+/// The same, where the clause ends behind the name: `Dear Ms Prince,`, `Thank you Steve Rogers.`
+const GREETINGS: &[&str] = &[
+    "hi",
+    "hello",
+    "dear",
+    "good morning",
+    "good afternoon",
+    "good evening",
+    "thanks",
+    "thank you",
+];
+
+/// The same, with a comma or line break between: how letters end.
+const CLOSINGS: &[&str] = &[
+    "regards",
+    "sincerely",
+    "best",
+    "thanks",
+    "cheers",
+    "yours",
+    "truly",
+    "faithfully",
+    "thx",
+    "wishes",
+    "love",
+    "respectfully",
+    "signed",
+];
 
 /// The same, where the speaker says so behind the name.
 const SPEAKING: &[&str] = &["this is", "it's", "it is"];
@@ -204,12 +401,299 @@ const WORDS: &[&str] = &[
     "friday",
     "saturday",
     "sunday",
-    "and",
     "looking",
     "waiting",
     "account",
     "new",
     "united",
+    "accounts",
+    "payable",
+    "receivable",
+    "warehouse",
+    "front",
+    "back",
+    "side",
+    "desk",
+    "door",
+    "porch",
+    "patio",
+    "garage",
+    "locker",
+    "reception",
+    "lobby",
+    "mailroom",
+    "parcel",
+    "package",
+    "postal",
+    "puerto",
+    "hong",
+    "kong",
+    "south",
+    "north",
+    "east",
+    "york",
+    "zealand",
+    "korea",
+    "africa",
+    "states",
+    "kingdom",
+    "los",
+    "angeles",
+    "san",
+    "santa",
+    "saint",
+    "costa",
+    "las",
+    "vegas",
+    "delta",
+    "airlines",
+    "airways",
+    "airline",
+    "southwest",
+    "american",
+    "british",
+    "best",
+    "buy",
+    "chase",
+    "home",
+    "depot",
+    "target",
+    "walmart",
+    "microsoft",
+    "windows",
+    "chrome",
+    "iphone",
+    "samsung",
+    "level",
+    "tier",
+    "two",
+    "one",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "people",
+    "persons",
+    "person",
+    "small",
+    "business",
+    "corp",
+    "inc",
+    "llc",
+    "ltd",
+    "co",
+    "company",
+    "group",
+    "gold",
+    "silver",
+    "platinum",
+    "diamond",
+    "elite",
+    "status",
+    "plus",
+    "premium",
+    "prime",
+    "basic",
+    "standard",
+    "plan",
+    "family",
+    "unlimited",
+    "really",
+    "pretty",
+    "currently",
+    "extremely",
+    "totally",
+    "absolutely",
+    "completely",
+    "quite",
+    "super",
+    "always",
+    "never",
+    "ever",
+    "again",
+    "once",
+    "upset",
+    "angry",
+    "frustrated",
+    "disappointed",
+    "furious",
+    "annoyed",
+    "sure",
+    "overseas",
+    "abroad",
+    "done",
+    "trying",
+    "moving",
+    "calling",
+    "using",
+    "writing",
+    "having",
+    "getting",
+    "going",
+    "called",
+    "left",
+    "said",
+    "told",
+    "asked",
+    "delivered",
+    "cancelled",
+    "canceled",
+    "arrived",
+    "yesterday",
+    "today",
+    "tomorrow",
+    "tonight",
+    "morning",
+    "afternoon",
+    "evening",
+    "night",
+    "delivery",
+    "date",
+    "time",
+    "refund",
+    "return",
+    "request",
+    "rights",
+    "policy",
+    "terms",
+    "update",
+    "virtual",
+    "assistant",
+    "technical",
+    "billing",
+    "claims",
+    "sales",
+    "claim",
+    "help",
+    "chat",
+    "bot",
+    "representative",
+    "rep",
+    "agent",
+    "supervisor",
+    "weekend",
+    "week",
+    "month",
+    "year",
+    "christmas",
+    "black",
+    "cyber",
+    "eve",
+    "hotel",
+    "plaza",
+    "grand",
+    "inn",
+    "resort",
+    "house",
+    "street",
+    "road",
+    "avenue",
+    "market",
+    "clean",
+    "magic",
+    "price",
+    "lego",
+    "deluxe",
+    "pro",
+    "ultra",
+    "mini",
+    "pods",
+    "address",
+    "phone",
+    "email",
+    "id",
+    "code",
+    "pin",
+    "password",
+    "login",
+    "username",
+    "good",
+    "great",
+    "fine",
+    "okay",
+    "ok",
+    "yes",
+    "right",
+    "well",
+    "usd",
+    "only",
+    "free",
+    "trial",
+    "access",
+    "admin",
+    "printer",
+    "xbox",
+    "playstation",
+    "game",
+    "near",
+    "outside",
+    "inside",
+    "around",
+    "between",
+    "until",
+    "mr",
+    "mrs",
+    "ms",
+    "dr",
+    "gmt",
+    "est",
+    "pst",
+    "pm",
+    "am",
+    "january",
+    "february",
+    "march",
+    "july",
+    "september",
+    "october",
+    "november",
+    "december",
+    "english",
+    "spanish",
+    "french",
+    "chinese",
+    "german",
+    "details",
+    "info",
+    "information",
+    "line",
+    "app",
+    "web",
+    "website",
+    "site",
+    "valued",
+    "guest",
+    "member",
+    "client",
+    "user",
+    "passenger",
+    "driver",
+    "broken",
+    "lost",
+    "stolen",
+    "late",
+    "pregnant",
+    "married",
+    "sick",
+    "don't",
+    "won't",
+    "can't",
+    "didn't",
+    "isn't",
+    "wasn't",
+    "doesn't",
+    "hasn't",
+    "haven't",
+    "me",
+    "us",
+    "them",
+    "him",
+    "last",
+    "first",
 ];
 
 /// What stands between a cue and its name.
@@ -227,12 +711,22 @@ pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
         }
         let name = view
             .after_any(at, FIELDS)
+            .filter(|_| !names_thing(view, at))
             .and_then(|past| after(view, past, true, may_be_small(view, at)))
-            .or_else(|| hinted(view, at));
+            .or_else(|| hinted(view, at))
+            .or_else(|| on_ticket(view, at).map(|end| (at, end)));
         match name {
             Some((start, end)) => {
                 found.push((start, end));
                 at = end;
+                // `passengers are Jay Pritchett and Gloria Pritchett`.
+                if let Some(second) = view.after_any(end, &[" and ", " & "]) {
+                    let (past, count) = words(view, second, false);
+                    if count >= 2 {
+                        found.push((second, past));
+                        at = past;
+                    }
+                }
             }
             None => at = view.skip(at, 30, |ch| ch.is_ascii_alphabetic()).max(at + 1),
         }
@@ -240,23 +734,113 @@ pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
     found
 }
 
+/// What has a name and is nobody.
+const THINGS: &[&str] = &[
+    "company ",
+    "business ",
+    "hotel ",
+    "workspace ",
+    "brand ",
+    "product ",
+    "domain ",
+    "host ",
+    "file ",
+    "store ",
+    "project ",
+    "team ",
+    "school ",
+    "bank ",
+    "city ",
+    "app ",
+    "device ",
+    "network ",
+    "plan ",
+    "model ",
+    "item ",
+    "shop ",
+    "restaurant ",
+    "airline ",
+    "street ",
+    "display ",
+    "game ",
+    "server ",
+    "organization ",
+    "organisation ",
+    "building ",
+    "event ",
+    "folder ",
+    "column ",
+    "field ",
+];
+
+/// `MOLEN/GERALD MR`: how tickets write names.
+fn on_ticket(view: View<'_>, at: usize) -> Option<usize> {
+    let capitals = |from: usize| {
+        let end = view.skip(from, 24, |ch| ch.is_ascii_alphabetic());
+        (end >= from + 2 && (from..end).all(|i| view.exact(i).is_ascii_uppercase())).then_some(end)
+    };
+    let family = capitals(at).filter(|&end| view.at(end) == '/')?;
+    let given = capitals(family + 1)?;
+    view.after_any(given, &[" mr", " mrs", " ms", " miss", " mstr", " chd"])
+}
+
+/// Whether the field at `at` names a company, a file or the like.
+fn names_thing(view: View<'_>, at: usize) -> bool {
+    view.before_any(at, THINGS).is_some()
+}
+
 /// A name of two words or more behind a hint at `at`.
 fn hinted(view: View<'_>, at: usize) -> Option<(usize, usize)> {
+    if names_thing(view, at) {
+        return None;
+    }
     if let Some(past) = view.after_any(at, HINTS) {
         // `Mr. John Watson`.
         let past = view.skip(past, 1, |ch| ch == '.');
         return after(view, past, false, false);
     }
     if let Some(past) = view.after_any(at, CLOSINGS) {
-        return if view.at(past) == ',' { after(view, past, false, false) } else { None };
+        let parted = matches!(view.at(past), ',' | '\n');
+        if let Some(name) = parted.then(|| after(view, past, false, false)).flatten() {
+            return Some(name);
+        }
+    }
+    if let Some(past) = view.after_any(at, GREETINGS) {
+        let name = after(view, past, false, false)?;
+        return ends_clause(view, name.1).then_some(name);
     }
     let name = after(view, view.after_any(at, SPEAKING)?, false, false)?;
-    view.after_any(name.1, &[" speaking", " here", " calling", " from"]).map(|_| name)
+    let greeted =
+        view.before_any(at, &["hi, ", "hi ", "hello, ", "hello ", "hey, ", "hey "]).is_some();
+    if greeted && ends_clause(view, name.1) {
+        return Some(name);
+    }
+    let says =
+        [" speaking", " here", " calling", " from", " again", ", account", ", booking", ", i"];
+    view.after_any(name.1, &says).map(|_| name)
+}
+
+/// Whether nothing of the same clause follows.
+fn ends_clause(view: View<'_>, end: usize) -> bool {
+    matches!(view.at(end), '\0' | ',' | '!' | '.' | '\n' | ':' | ';' | '-')
 }
 
 /// People write their own name in small letters, too.
 fn may_be_small(view: View<'_>, at: usize) -> bool {
-    view.after_any(at, &["my name is", "my name's", "my full name is", "i am called"]).is_some()
+    view.after_any(
+        at,
+        &[
+            "my name is",
+            "my name's",
+            "my names",
+            "my full name is",
+            "i am called",
+            "name:",
+            "guest name",
+            "customer name",
+        ],
+    )
+    .is_some()
 }
 
 fn after(view: View<'_>, past: usize, sure: bool, small: bool) -> Option<(usize, usize)> {
@@ -269,7 +853,7 @@ fn after(view: View<'_>, past: usize, sure: bool, small: bool) -> Option<(usize,
     }
     let (end, words) = words(view, start, small);
     // A text in capitals throughout has no capitalised words.
-    let shouted = !sure && (start..end).all(|i| !view.exact(i).is_ascii_lowercase());
+    let shouted = !sure && (start..end).all(|i| !view.exact(i).is_lowercase());
     (!shouted && words >= if sure { 1 } else { 2 }).then_some((start, end))
 }
 
@@ -283,9 +867,16 @@ fn words(view: View<'_>, start: usize, small: bool) -> (usize, usize) {
         if words > 0 && view.at(end) != ' ' {
             break;
         }
-        let capital = view.exact(here).is_ascii_uppercase();
-        let past = view.skip(here, 20, |ch| ch.is_ascii_alphabetic() || matches!(ch, '\'' | '-'));
+        let capital = view.exact(here).is_uppercase();
+        let past = view.skip(here, 20, |ch| is_letter(ch) || matches!(ch, '\'' | '-'));
         let past = view.skip_back(past, past - here.min(past), |ch| matches!(ch, '\'' | '-'));
+        // `Mr. G. Molen`.
+        if capital && words == 0 && past == here + 1 && view.starts(past, ". ") {
+            let next = view.skip(past + 2, 20, is_letter);
+            if next > past + 3 && view.exact(past + 2).is_uppercase() {
+                return (next, 2);
+            }
+        }
         let common = WORDS.iter().any(|word| word.len() == past - here && view.starts(here, word));
         if past < here + 2 || common || !(capital || small) || view.at(past).is_ascii_digit() {
             break;
@@ -296,7 +887,8 @@ fn words(view: View<'_>, start: usize, small: bool) -> (usize, usize) {
     (end, words)
 }
 
-/// `Tom Hardy, 212-555-0199`: two capitalised words at the start of a line.
+/// `Tom Hardy, 212-555-0199`: two capitalised words that are a line of their own but for what
+/// follows.
 pub(super) fn find_beside(units: &[Unit], taken: &[(Kind, usize, usize)]) -> Vec<(usize, usize)> {
     let view = View(units);
     let beside = |&&(kind, ..): &&(Kind, usize, usize)| {
@@ -306,10 +898,9 @@ pub(super) fn find_beside(units: &[Unit], taken: &[(Kind, usize, usize)]) -> Vec
         .iter()
         .filter(beside)
         .filter_map(|&(_, first, _)| {
-            let past = view.skip_back(first, 2, |ch| matches!(ch, ' ' | ','));
-            let start = view.skip_back(past, 30, |ch| {
-                ch.is_ascii_alphabetic() || matches!(ch, '\'' | '-' | ' ')
-            });
+            let past = view.skip_back(first, 3, |ch| " ,-(\n|/".contains(ch));
+            let start =
+                view.skip_back(past, 30, |ch| is_letter(ch) || matches!(ch, '\'' | '-' | ' '));
             let opens = matches!(view.before(start), '\0' | '\n');
             let (end, count) = words(view, start, false);
             (opens && past < first && end == past && (2..=3).contains(&count))

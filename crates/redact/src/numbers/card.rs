@@ -20,13 +20,21 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
         return None;
     }
     let announced = context.cue == Some(Cue::Card);
-    let fits = |&digits: &usize| {
+    let grouped = |digits: usize| {
         reading.shape(0, digits).is_some_and(|(shape, joints)| {
-            is_grouping(shape.lengths(), announced)
-                && matches!(joints, Joint::NONE | Joint::BLANK | Joint::HYPHEN | Joint::DOT)
+            let even = matches!(
+                joints,
+                Joint::NONE | Joint::BLANK | Joint::HYPHEN | Joint::DOT | Joint::OTHER
+            );
+            even && is_grouping(shape.lengths(), announced)
                 && !(shape.is_single() && context.touches_reference())
-        }) && !reading.runs_into_letters(digits)
+        })
+    };
+    let fits = |&digits: &usize| {
+        grouped(digits)
+            && !reading.runs_into_letters(digits)
             && !reading.is_money(digits)
+            && (!context.is_reference() || !goes_on(reading, digits))
     };
     let longest = |certain: bool| {
         (13..=19).rev().filter(fits).find(|&digits| {
@@ -37,6 +45,12 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
     longest(true)
         .or_else(|| announced.then(|| longest(false)).flatten())
         .map(|digits| Found::new(Kind::BankCard, digits))
+}
+
+/// Whether another group of four follows, as in `tracking 9400 1234 5678 9012 3456 78`.
+fn goes_on(reading: &Reading<'_>, digits: usize) -> bool {
+    let mut after = reading.units[reading.end(digits)..].iter().map(|unit| unit.ch);
+    after.next() == Some(' ') && after.take(4).filter(char::is_ascii_digit).count() == 4
 }
 
 /// How people group the digits of a card; after a cue, anyhow.

@@ -37,7 +37,8 @@ pub(super) fn mobile(reading: &Reading<'_>, context: Context) -> Option<Found> {
         let joined = match joints {
             Joint::NONE => !reading.is_money(to),
             _ => {
-                is_mobile_grouping(reading, from, shape.lengths(), joints)
+                (is_mobile_grouping(reading, from, shape.lengths(), joints)
+                    || context.is_called() && joints.within(Joint::BLANK.and(Joint::HYPHEN)))
                     && !reading.continues_leftwards()
                     && !(reading.continues_code() && context.cue != Some(Cue::Phone))
             }
@@ -57,7 +58,10 @@ fn is_mobile_grouping(
     joints: Joint,
 ) -> bool {
     if joints.has(Joint::OTHER) || joints.has(Joint::BRACKET) {
-        return lengths == [3, 4, 4];
+        // `158,1599,1699` are prices.
+        let is_price = |from: usize| matches!(reading.number(from, from + 4) % 100, 0 | 99);
+        return lengths == [3, 4, 4] && !(is_price(from + 3) && is_price(from + 7))
+            || lengths.len() == 11;
     }
     match lengths {
         [3, 4, 4]
@@ -105,7 +109,8 @@ fn abroad(reading: &Reading<'_>, context: Context) -> Option<Found> {
         reading.shape(0, digits).is_some_and(|(shape, joints)| {
             let joined = !joints.has(Joint::OTHER);
             // Many zeros begin an article number too; groups or a cue make it a telephone.
-            let meant = !zeros || !shape.is_single() || context.is_called();
+            let chinese = matches!(reading.number(from, from + 3), 852 | 853) && digits == 13;
+            let meant = !zeros || !shape.is_single() || context.is_called() || chinese;
             // The rest after a bare country code in one or two groups.
             let whole = !bare
                 || matches!(
@@ -168,6 +173,9 @@ fn local(reading: &Reading<'_>, from: usize, area: usize, context: Context) -> O
         let (whole, all) = reading.shape(0, to)?;
         let fits = matches!(shape.lengths(), [8 | 7] | [4, 4] | [3, 4] | [4, 3] | [2, 2, 2, 2])
             && (whole.is_single() || reading.shape(0, area).is_some() || shape.is_single())
+            // 03 08 15 22 27 33 are numbers of a lottery.
+            && (shape.lengths().len() < 4
+                || reading.shape(0, area).is_some_and(|(area, _)| area.is_single()))
             && joints.is_plain()
             && (!all.has(Joint::OTHER) || all.within(Joint::OTHER))
             && no_reference(&whole, context)
@@ -183,6 +191,8 @@ fn taiwan(reading: &Reading<'_>, context: Context) -> Option<Found> {
     let kind = match (reading.digits[1], shape.lengths()) {
         (9, [10] | [4, 3, 3] | [4, 6] | [4, 2, 2, 2]) => Kind::Mobile,
         (2, [2, 4, 4] | [2, 8]) => Kind::Landline,
+        // Australia: `(03) 5550 0123`.
+        (3 | 7 | 8, [2, 4, 4]) if joints.has(Joint::BRACKET) => Kind::Phone,
         _ => return None,
     };
     let fits = !joints.has(Joint::OTHER)
@@ -229,10 +239,11 @@ fn north_american(reading: &Reading<'_>, context: Context) -> Option<Found> {
             [3, 3, 4] => called || !spaced || !is_round(reading.number(6, 10)),
             [1, 3, 3, 4] => true,
             [3, 7] => joints.has(Joint::BRACKET),
-            [10 | 11] | [1, 1, 1, 1, 1, 1, 1, ..] => called,
+            [10 | 11] | [1, 1, 1, 1, 1, 1, 1, ..] => called || joints.has(Joint::HYPHEN),
             _ => false,
         };
-        let fits = grouped && !joints.has(Joint::OTHER) && !reading.runs_into_letters(to);
+        let joined = called || !joints.has(Joint::OTHER);
+        let fits = grouped && joined && !reading.runs_into_letters(to);
         fits.then(|| Found::new(Kind::Phone, to))
     })
 }

@@ -4,6 +4,7 @@
 use super::{Found, Joint, Reading};
 use crate::Kind;
 use crate::cues::{Context, Cue};
+use crate::view::View;
 
 /// `987-65-4320` anywhere, nine digits in any grouping after a cue.
 pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
@@ -11,7 +12,7 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
     {
         return None;
     }
-    let announced = context.cue == Some(Cue::Social);
+    let announced = context.cue == Some(Cue::Social) || named_behind(reading);
     let (shape, joints) = reading.shape(0, 9)?;
     let grouped = match shape.lengths() {
         [3, 2, 4] => joints == Joint::HYPHEN || announced,
@@ -26,6 +27,13 @@ pub(super) fn find(reading: &Reading<'_>, context: Context) -> Option<Found> {
         && !reading.runs_into_letters(9)
         && !reading.is_money(9);
     fits.then(|| Found::new(Kind::SocialSecurity, 9))
+}
+
+/// `987654320 is my ssn`.
+fn named_behind(reading: &Reading<'_>) -> bool {
+    let view = View(reading.units);
+    let end = reading.end(9);
+    view.after_any(end, &[" is my ssn", " is my social", " (ssn)", " ssn", " is the ssn"]).is_some()
 }
 
 /// Twelve digits in fours after a cue of an identity.
