@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -100,7 +101,7 @@ fn place(partition: u32) -> TopicPartition {
 /// States as their owners saw them last.
 type Seen = Arc<Mutex<BTreeMap<TopicPartition, Vec<u8>>>>;
 
-async fn start(process: Process, plan: Arc<Plan>, seen: Seen) {
+fn start(process: Process, plan: Arc<Plan>, states: Seen) -> Ready<()> {
     let number = process.number();
     let world = Arc::clone(process.world());
     tokio::spawn(async move {
@@ -108,10 +109,10 @@ async fn start(process: Process, plan: Arc<Plan>, seen: Seen) {
         let shutdown = CancellationToken::new();
         let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
         let make = move |partition: &TopicPartition| {
-            let (seen, partition) = (Arc::clone(&seen), partition.clone());
+            let (states, partition) = (Arc::clone(&states), partition.clone());
             let observer = Box::new(move |fold: &Sums, what: &Observation<'_>| {
                 if what.caught_up {
-                    seen.lock().unwrap().insert(partition.clone(), fold.bytes());
+                    states.lock().unwrap().insert(partition.clone(), fold.bytes());
                 }
             });
             (Sums::default(), observer as _)
@@ -128,9 +129,10 @@ async fn start(process: Process, plan: Arc<Plan>, seen: Seen) {
         // Should it end, what is left undone shows.
         let _ = run_group(log, membership, make, bundles, options, progress, shutdown).await;
     });
+    ready(())
 }
 
-async fn live(world: &Arc<World>, plan: &Arc<Plan>, seen: &Seen) {
+async fn live(world: &Arc<World>, plan: &Arc<Plan>, states: &Seen) {
     let outside = Process::immortal(world);
     for (at_ms, partition, text) in plan.inputs.clone() {
         let world = Arc::clone(world);
@@ -152,7 +154,7 @@ async fn live(world: &Arc<World>, plan: &Arc<Plan>, seen: &Seen) {
         world.heal();
         world.until(START_MS + TROUBLE_MS + REST_MS).await;
     };
-    let begin = |process| start(process, Arc::clone(plan), Arc::clone(seen));
+    let begin = |process| start(process, Arc::clone(plan), Arc::clone(states));
     tokio::select! {
         biased;
         () = until_rest => {}
@@ -203,7 +205,7 @@ fn derived(world: &World, plan: &Plan, topic: &str, from: &TopicPartition) -> Ve
 fn check(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let plan = Arc::new(Plan::draw(&mut random));
-    let seen = Seen::default();
+    let states = Seen::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -218,7 +220,7 @@ fn check(seed: u64) {
                 struck.then(|| *operation.faults().choose(&mut random).unwrap())
             }),
         );
-        live(&world, &plan, &seen).await;
+        live(&world, &plan, &states).await;
         let bundles = Bundles::read(&Process::immortal(&world)).await.unwrap();
         for partition in (0..plan.partitions).map(place) {
             let records = world.records(&partition);
@@ -236,7 +238,8 @@ fn check(seed: u64) {
             assert_eq!(&facts, expected.get(topics::FACTS).unwrap_or(&Vec::new()));
             assert_eq!(fold.next_due(), None, "a timer that was due did not fire");
             assert_eq!(
-                seen.lock()
+                states
+                    .lock()
                     .unwrap()
                     .get(&partition)
                     .map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
