@@ -73,8 +73,8 @@ SEED ?= 1
 LOG ?= embedded kafka
 chaos: setup kafka
 	$(CARGO) build --release --bins $(SERVICES:%=--package %)
-	for log in $(LOG); do ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
-		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json || exit 1; done
+	status=0; for log in $(LOG); do ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
+		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json || status=1; done; exit $$status
 RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 
 # The kill matrix at its full length, on both logs; `make test` has a short one.

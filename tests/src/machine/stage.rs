@@ -287,7 +287,7 @@ impl Stage {
         text
     }
 
-    /// Keeps the folder with everything in it, for whoever wants to know; where that is.
+    /// Copies everything that any part has said into a folder.
     pub(crate) fn keep_words(&self, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for file in std::fs::read_dir(self.path("words")).unwrap().map(|file| file.unwrap()) {
