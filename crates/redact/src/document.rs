@@ -286,15 +286,16 @@ fn lettered_identity(view: View<'_>, at: usize, end: usize) -> Option<usize> {
         return None;
     }
     // `member id W187430418` is no identity.
-    let cued = named(view, at, IDENTITY).is_some() && !cues::before(view.0, at).names_reference();
+    let cued =
+        || named(view, at, IDENTITY).is_some() && !cues::before(view.0, at).names_reference();
     match (end - at, digits) {
         (10, 9) if matches!(view.at(at + 1), '1' | '2') => {
             // One order number in ten of this shape passes the check.
             let is_order = || cues::before(view.0, at).is_reference();
-            (cued || is_taiwanese(view, at) && !is_order()).then_some(end)
+            (is_taiwanese(view, at) && !is_order() || cued()).then_some(end)
         }
         (9, 7) if "stfgm".contains(letter) && view.before(end).is_ascii_alphabetic() => {
-            cued.then_some(end)
+            cued().then_some(end)
         }
         _ => None,
     }

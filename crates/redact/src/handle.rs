@@ -1,7 +1,9 @@
 //! Ids of messengers, found after what announces them: 微信号, v信, 加V, QQ, `skype`.
 
+use std::sync::LazyLock;
+
 use crate::fold::Unit;
-use crate::view::{View, is_han};
+use crate::view::{View, Words, is_han};
 
 /// Names of WeChat as people write it to get past filters; an id may follow at once.
 const WECHAT: &[&str] = &[
@@ -301,6 +303,11 @@ const FILLERS: &[&str] = &[
     "外加我",
 ];
 
+static WECHAT_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(WECHAT));
+static QQ_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(QQ));
+static NETWORKS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(NETWORKS));
+static FILLERS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(FILLERS));
+
 /// Furthest that a name stands in front of its id, in units.
 const REACH: usize = 16;
 
@@ -371,13 +378,13 @@ fn announced(view: View<'_>, start: usize) -> Option<Network> {
     let mut at = start;
     let floor = start.saturating_sub(REACH);
     loop {
-        if view.before_any(at, WECHAT).is_some() {
+        if view.before_any(at, WECHAT_INDEX.of(view.before(at))).is_some() {
             return Some(Network::WeChat);
         }
-        if view.before_any(at, QQ).is_some() {
+        if view.before_any(at, QQ_INDEX.of(view.before(at))).is_some() {
             return Some(Network::Qq);
         }
-        if let Some(first) = view.before_any(at, NETWORKS) {
+        if let Some(first) = view.before_any(at, NETWORKS_INDEX.of(view.before(at))) {
             // A line is busy more often than it is a messenger.
             let sure =
                 !view.starts(first, "line") || at < start && view.at(at) != ' ' || at - first > 4;
@@ -395,7 +402,7 @@ fn announced(view: View<'_>, start: usize) -> Option<Network> {
             let network = if view.at(first) == 'q' { Network::Qq } else { Network::WeChat };
             return (added.is_some() || named).then_some(network);
         }
-        at = view.before_any(at, FILLERS)?;
+        at = view.before_any(at, FILLERS_INDEX.of(view.before(at)))?;
         if at <= floor {
             return None;
         }

@@ -160,6 +160,9 @@ fn chinese(view: View<'_>, at: usize) -> Option<usize> {
 
 /// Capitals and digits after a cue, in one word or two.
 fn english(view: View<'_>, at: usize) -> Option<usize> {
+    if !view.at(at).is_ascii_alphanumeric() || view.before(at).is_ascii_alphanumeric() {
+        return None;
+    }
     // Behind a cue that is one and nothing else people write small letters, too.
     let small = view.at(at).is_ascii_alphanumeric()
         && view.before_any(view.skip_back(at, 4, |ch| " :is".contains(ch)), SURE_CUES).is_some();
@@ -167,7 +170,7 @@ fn english(view: View<'_>, at: usize) -> Option<usize> {
         let ch = view.exact(i);
         ch.is_ascii_uppercase() || ch.is_ascii_digit() || small && ch.is_ascii_lowercase()
     };
-    if !is_part(at) || view.before(at).is_ascii_alphanumeric() {
+    if !is_part(at) {
         return None;
     }
     let mut cue = at;

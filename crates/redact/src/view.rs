@@ -1,9 +1,40 @@
 //! Reading words in the units of a text, case aside. Every look is bounded by the word looked for.
 
+use std::collections::HashMap;
+
 use crate::fold::Unit;
 
 /// What stands beyond either end of a text, and is no character of any.
 const NOTHING: char = '\0';
+
+/// A long list of words by the character that tells most of them apart, so that a look at one
+/// place of a text does not walk through all of them.
+pub(crate) struct Words(HashMap<char, Vec<&'static str>>);
+
+impl Words {
+    pub(crate) fn by_first(words: &[&'static str]) -> Self {
+        Self::by(words, |word| word.chars().next())
+    }
+
+    pub(crate) fn by_last(words: &[&'static str]) -> Self {
+        Self::by(words, |word| word.chars().next_back())
+    }
+
+    fn by(words: &[&'static str], key: impl Fn(&str) -> Option<char>) -> Self {
+        let mut by_key: HashMap<char, Vec<&'static str>> = HashMap::new();
+        for word in words {
+            if let Some(ch) = key(word) {
+                by_key.entry(ch).or_default().push(word);
+            }
+        }
+        Self(by_key)
+    }
+
+    /// Those with `ch` as that character.
+    pub(crate) fn of(&self, ch: char) -> &[&'static str] {
+        self.0.get(&ch).map_or(&[], Vec::as_slice)
+    }
+}
 
 /// The units of a text as the characters that a reader sees.
 #[derive(Clone, Copy)]

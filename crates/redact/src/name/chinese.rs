@@ -1,8 +1,10 @@
 //! Chinese names: a surname and one or two characters, where something says that a name comes.
 
+use std::sync::LazyLock;
+
 use crate::Kind;
 use crate::fold::Unit;
-use crate::view::{View, is_han};
+use crate::view::{View, Words, is_han};
 
 /// Surnames of one character, from the frequent to the rare.
 const SURNAMES: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾萧田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈\
@@ -1266,6 +1268,16 @@ const WORDS: &[&str] = &[
     "席梦思",
 ];
 
+static FIELDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(FIELDS));
+static ROLES_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(ROLES));
+static HINTS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(HINTS));
+static LINKS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(LINKS));
+static GIVEN_TO_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(GIVEN_TO));
+static SEQUELS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(SEQUELS));
+static SURE_SEQUELS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(SURE_SEQUELS));
+static FILLERS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(FILLERS));
+static WORDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(WORDS));
+
 /// Characters that no given name has.
 const NOT_GIVEN: &str = "的了吗呢吧啊呀哦嘛我你您他她它们这那是不没在就也都要说和跟与或但被把给让请问用号码電电话机址单件包钱款退换货\
 什怎么几很太再还又才已以能会想去来到从对为向人名字写错误致信息填改下";
@@ -1423,14 +1435,19 @@ pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
 
 /// The name behind a field whose word ends with the character at `at`.
 fn field(view: View<'_>, at: usize) -> Option<(usize, usize)> {
-    let is_field = view.before_any(at + 1, FIELDS).is_some();
-    let role = || view.before_any(at + 1, ROLES).is_some() && !view.ends(at + 1, "日本人");
+    let is_field = view.before_any(at + 1, FIELDS_INDEX.of(view.before(at + 1))).is_some();
+    let role = || {
+        view.before_any(at + 1, ROLES_INDEX.of(view.before(at + 1))).is_some()
+            && !view.ends(at + 1, "日本人")
+    };
     if !is_field && !role() {
         return None;
     }
     let mut start = at + 1;
     let mut sure = false;
-    while let Some(past) = view.after_any(start, FILLERS).filter(|&past| past <= at + 14) {
+    while let Some(past) =
+        view.after_any(start, FILLERS_INDEX.of(view.at(start))).filter(|&past| past <= at + 14)
+    {
         sure |= matches!(view.at(start), ':' | '】' | '」');
         start = past;
     }
@@ -1461,8 +1478,9 @@ fn full_name(view: View<'_>, start: usize) -> Option<usize> {
     let end = family(view, start)? + 2;
     let over = !is_han(view.at(end)) && view.at(end) != '·';
     let goes_on = || {
-        view.after_any(end, SURE_SEQUELS).is_some()
-            || is_frequent(view.at(start)) && view.after_any(end, SEQUELS).is_some()
+        view.after_any(end, SURE_SEQUELS_INDEX.of(view.at(end))).is_some()
+            || is_frequent(view.at(start))
+                && view.after_any(end, SEQUELS_INDEX.of(view.at(end))).is_some()
     };
     (is_name(view, start, end) && (over || goes_on())).then_some(end)
 }
@@ -1470,21 +1488,23 @@ fn full_name(view: View<'_>, start: usize) -> Option<usize> {
 /// The name behind a hint that ends with the character at `at`.
 fn hint(view: View<'_>, at: usize) -> Option<(usize, usize)> {
     let start = at + 1;
-    if view.before_any(start, HINTS).is_some()
+    if view.before_any(start, HINTS_INDEX.of(view.before(start))).is_some()
         && let Some(end) = name_end(view, start, Doubt::Much)
     {
         return Some((start, end));
     }
-    view.before_any(start, LINKS)?;
+    view.before_any(start, LINKS_INDEX.of(view.before(start)))?;
     if let Some(end) = titled(view, start) {
         return Some((start, end));
     }
-    view.before_any(start, GIVEN_TO)?;
+    view.before_any(start, GIVEN_TO_INDEX.of(view.before(start)))?;
     // 用, 让 and 给 of one character stand in front of anything.
-    let sure = view.before_any(start, GIVEN_TO).is_some_and(|first| first + 2 <= start);
+    let sure = view
+        .before_any(start, GIVEN_TO_INDEX.of(view.before(start)))
+        .is_some_and(|first| first + 2 <= start);
     let end = full_name(view, start).filter(|&end| {
         let sought = matches!(view.before(start), '找' | '转') && is_frequent(view.at(start));
-        sure || sought || view.after_any(end, SURE_SEQUELS).is_some()
+        sure || sought || view.after_any(end, SURE_SEQUELS_INDEX.of(view.at(end))).is_some()
     })?;
     Some((start, end))
 }
@@ -1515,7 +1535,8 @@ fn receiver(view: View<'_>, at: usize) -> Option<usize> {
     }
     let end = view.skip_back(at, 1, |ch| matches!(ch, '(' | ' '));
     [2, 3].into_iter().filter_map(|length| end.checked_sub(length)).find(|&start| {
-        let opens = !is_han(view.before(start)) || view.before_any(start, LINKS).is_some();
+        let opens = !is_han(view.before(start))
+            || view.before_any(start, LINKS_INDEX.of(view.before(start))).is_some();
         opens && is_name(view, start, end)
     })
 }
@@ -1552,13 +1573,14 @@ fn name_end(view: View<'_>, start: usize, doubt: Doubt) -> Option<usize> {
     }
     let closed = |end: usize| {
         let next = view.at(end);
-        !is_han(next) || view.after_any(end, SEQUELS).is_some()
+        !is_han(next) || view.after_any(end, SEQUELS_INDEX.of(view.at(end))).is_some()
     };
     let ends: Vec<usize> = (surname + 1..=most).filter(|&end| is_name(view, start, end)).collect();
     if doubt == Doubt::Much {
         return ends.into_iter().rev().find(|&end| {
             let next = view.at(end);
-            !is_han(next) && next != '·' || view.after_any(end, SURE_SEQUELS).is_some()
+            !is_han(next) && next != '·'
+                || view.after_any(end, SURE_SEQUELS_INDEX.of(view.at(end))).is_some()
         });
     }
     // Four characters up to the end of a field are a name of its own kind: 古丽娜扎尔.
@@ -1596,7 +1618,7 @@ fn is_name(view: View<'_>, start: usize, end: usize) -> bool {
         surname < end
             && (surname..end).all(|i| is_given(view.at(i)))
             && view.after_any(surname, TITLES).is_none_or(|past| past < end)
-            && !WORDS.iter().any(|word| view.starts(start, word))
+            && !WORDS_INDEX.of(view.at(start)).iter().any(|word| view.starts(start, word))
     })
 }
 
@@ -1647,7 +1669,7 @@ pub(super) fn find_beside(units: &[Unit], taken: &[(Kind, usize, usize)]) -> Vec
             let Some(first) = past.checked_sub(length) else { continue };
             let opens =
                 matches!(view.before(first), '\0' | ' ' | ',' | ':' | '\n' | ']' | '。' | ';')
-                    || view.before_any(first, LINKS).is_some();
+                    || view.before_any(first, LINKS_INDEX.of(view.before(first))).is_some();
             let parted = matches!(kind, Kind::Address | Kind::BankCard);
             let alone = !parted || past < start;
             if opens && alone && is_name(view, first, past) && is_frequent_enough(view, first) {

@@ -1,8 +1,10 @@
 //! English names after what announces them.
 
+use std::sync::LazyLock;
+
 use crate::Kind;
 use crate::fold::{Unit, is_letter};
-use crate::view::View;
+use crate::view::{View, Words};
 
 /// What a name follows for sure: one word of it is enough.
 const FIELDS: &[&str] = &[
@@ -699,6 +701,10 @@ const WORDS: &[&str] = &[
 /// What stands between a cue and its name.
 const FILLERS: &[&str] = &[" ", ":", ",", "#", "-", "is", "name", "of", "\n"];
 
+static FIELDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(FIELDS));
+static HINTS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(HINTS));
+static WORDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(WORDS));
+
 /// The names in `units`, as first unit and one past the last.
 pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
     let view = View(units);
@@ -710,7 +716,7 @@ pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
             continue;
         }
         let name = view
-            .after_any(at, FIELDS)
+            .after_any(at, FIELDS_INDEX.of(view.at(at)))
             .filter(|_| !names_thing(view, at))
             .and_then(|past| after(view, past, true, may_be_small(view, at)))
             .or_else(|| hinted(view, at))
@@ -794,7 +800,7 @@ fn hinted(view: View<'_>, at: usize) -> Option<(usize, usize)> {
     if names_thing(view, at) {
         return None;
     }
-    if let Some(past) = view.after_any(at, HINTS) {
+    if let Some(past) = view.after_any(at, HINTS_INDEX.of(view.at(at))) {
         // `Mr. John Watson`.
         let past = view.skip(past, 1, |ch| ch == '.');
         return after(view, past, false, false);
@@ -877,7 +883,10 @@ fn words(view: View<'_>, start: usize, small: bool) -> (usize, usize) {
                 return (next, 2);
             }
         }
-        let common = WORDS.iter().any(|word| word.len() == past - here && view.starts(here, word));
+        let common = WORDS_INDEX
+            .of(view.at(here))
+            .iter()
+            .any(|word| word.len() == past - here && view.starts(here, word));
         if past < here + 2 || common || !(capital || small) || view.at(past).is_ascii_digit() {
             break;
         }
