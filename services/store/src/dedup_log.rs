@@ -11,7 +11,7 @@
 //! holds the token until it ends. So after an INSERT with a token has failed, [`lasting_orphan`]
 //! looks for one, and the store ends itself to be started, and repaired, anew. So it does when the
 //! engine, as it starts, took out a part that the disk holds only in part; and [`Looked`] finds,
-//! before an INSERT is acknowledged, the part that the disk did not take at all.
+//! before an INSERT is acknowledged, a part that the disk did not take whole.
 //!
 //! A log is `deduplication_logs/deduplication_log_N.txt` of a table without replication; each
 //! line `operation \t part \t block id`, operation 1 for added, 2 for dropped.
@@ -22,6 +22,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+
+use crate::part::is_whole;
 
 /// What a repair found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,12 +87,12 @@ pub(crate) struct Looked(BTreeSet<PathBuf>);
 
 impl Looked {
     /// Whether a part below `engine`, the data folder of a running engine, that came since the
-    /// last look is [empty](is_empty). Tables without a log of tokens are passed over.
+    /// last look is not [whole](is_whole). Tables without a log of tokens are passed over.
     ///
     /// # Errors
     ///
     /// I/O.
-    pub(crate) fn finds_empty(&mut self, engine: &Path) -> io::Result<bool> {
+    pub(crate) fn finds_broken(&mut self, engine: &Path) -> io::Result<bool> {
         let mut there = BTreeSet::new();
         for group in subfolders(&engine.join("store"))? {
             for table in subfolders(&group)? {
@@ -100,7 +102,10 @@ impl Looked {
                 }
             }
         }
-        let found = there.difference(&self.0).any(|part| is_empty(part));
+        let mut found = false;
+        for part in there.difference(&self.0) {
+            found |= !is_whole(part)?;
+        }
         self.0 = there;
         Ok(found)
     }
@@ -135,19 +140,17 @@ fn tables(engine: &Path) -> io::Result<Vec<Table>> {
                 table.logs.push(Log { path, content });
             }
             table.logs.sort_by_key(|log| number_of(&log.path));
-            for part in subfolders(&folder)?.iter().filter(|part| !is_empty(part)) {
-                table.parts.extend(part_of(part));
+            for part in subfolders(&folder)? {
+                // The engine takes a part that is not whole out when it starts, and would keep its
+                // token.
+                if is_whole(&part)? {
+                    table.parts.extend(part_of(&part));
+                }
             }
             tables.push(table);
         }
     }
     Ok(tables)
-}
-
-/// Whether nothing of a part reached the disk: what is written last has no content. The engine
-/// takes such a part out when it starts, and would keep its token.
-fn is_empty(part: &Path) -> bool {
-    fs::metadata(part.join("checksums.txt")).is_ok_and(|file| file.len() == 0)
 }
 
 fn part_of(folder: &Path) -> Option<Part> {

@@ -69,12 +69,13 @@ pub(crate) enum Ended {
 }
 
 /// Of parts that are shorter than they were written, or lack a file: `NO_FILE_IN_DATA_PART`,
-/// `BAD_SIZE_OF_FILE_IN_DATA_PART`, and `CORRUPTED_DATA` where it speaks of a part's marks. The
-/// next start looks at names and sizes of files and takes such parts out, so it ends in no circle.
+/// `BAD_SIZE_OF_FILE_IN_DATA_PART`, and, where they speak of a part, `CORRUPTED_DATA` and
+/// `CANNOT_READ_ALL_DATA`. The next start looks at names and sizes of files and takes such parts out, so it ends in no circle.
 fn tells_of_broken_part(exception: &Exception) -> bool {
     match exception.code {
         226 | 228 => true,
         246 => exception.text.contains("marks file"),
+        33 => exception.text.contains("While reading part "),
         _ => false,
     }
 }

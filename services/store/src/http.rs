@@ -278,7 +278,7 @@ impl Facade {
             Ended::Plainly => return Ok(()),
             Ended::WithRowsIn => {
                 let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-                match looked.finds_empty(&self.engine_folder) {
+                match looked.finds_broken(&self.engine_folder) {
                     Ok(false) => {}
                     Ok(true) => {
                         tracing::error!("the disk did not take a part of a table");

@@ -49,6 +49,7 @@ mod http;
 mod library;
 mod limits;
 mod parent;
+mod part;
 mod reader;
 mod request;
 mod sql;

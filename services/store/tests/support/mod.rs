@@ -120,11 +120,11 @@ impl Store {
         self.child.id()
     }
 
-    /// From here on every `write` to a file fails.
-    pub fn break_disk(&self) {
-        let nothing = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    /// From here on no file takes more than so many bytes.
+    pub fn break_disk(&self, bytes: u64) {
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, nothing).unwrap();
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
     }
 
     /// Kills the process as a power cut of its memory would.
