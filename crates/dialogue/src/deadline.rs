@@ -174,8 +174,10 @@ impl Resolution {
         let Some(since_ms) = self.since_ms.take() else { return false };
         self.left_ms = (self.left_ms - terms.passed(since_ms, at_ms)).max(0);
         self.paused_ms = at_ms.max(since_ms);
-        // It warns once: what was told of the time until now stays told.
-        let warned = self.clock.stage == Stage::Warned;
+        // It warns once: what was told of the time until now stays told, also before a miss that is
+        // taken back.
+        let Clock { warn_ms, due_ms, stage, .. } = self.clock;
+        let warned = stage == Stage::Warned || (was_missed && warn_ms < due_ms);
         self.clock = Clock::stopped();
         if warned {
             self.clock.stage = Stage::Warned;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use support::random::{busy_log, in_order, log};
 use support::{Record, What, Who, begin, demanding, fold, in_force, policies};
-use zhili_dialogue::{Applied, Config, FactBody, Output, Partition};
+use zhili_dialogue::{Applied, Config, FactBody, Marks, Output, Partition, SignalKind};
 
 const HORIZON_MS: i64 = 24 * 3_600_000;
 
@@ -369,4 +369,36 @@ fn an_event_of_a_clock_ahead_is_a_duplicate_for_as_long_as_it_is_not_historical(
         let again = Record { at_ms: now_ms + later_ms, ..ahead.clone() };
         assert_eq!(again.fold(&mut partition, &mut out), Some(expected), "after {later_ms} ms");
     }
+}
+
+#[test]
+fn a_miss_that_is_taken_back_warns_no_second_time() {
+    let message = |at_ms, sent_ms, id: &str, who| Record {
+        at_ms,
+        sent_ms,
+        tenant: "acme".into(),
+        source: "test".into(),
+        conversation: "talk-0".into(),
+        id: id.into(),
+        what: What::Message,
+        who,
+        by: "person-0".into(),
+        queue: "returns".into(),
+        backfill: false,
+        fingerprint: 0,
+        marks: Marks::default(),
+    };
+    // The answer was sent a millisecond before the resolution was missed, and is logged much later.
+    let records = [
+        message(3_600_000_000, 3_538_923_868, "event-0", Who::Customer),
+        message(3_600_018_208, 3_542_523_867, "event-1", Who::Agent),
+        message(3_600_018_208, 3_600_018_208, "event-2", Who::Customer),
+    ];
+    let (mut outputs, mut partition) = fold(&records);
+    drain(&mut partition, &mut outputs);
+    let told = |kind: SignalKind| {
+        let is_it = |output: &&Output| matches!(output, Output::Signal(it) if it.kind == kind);
+        outputs.iter().filter(is_it).count()
+    };
+    assert_eq!((told(SignalKind::ResolutionWarning), told(SignalKind::ResolutionBreach)), (1, 2));
 }
