@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check chaos kills latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check chaos kills simulate mutations latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -18,6 +18,8 @@ help:
 	@echo "make chaos             half an hour of every fault on each log, and what is left of what was acknowledged"
 	@echo "make chaos MINUTES=5 SEED=7 LOG=kafka"
 	@echo "make kills             the kill matrix, 20 points each, and five minutes of kills under a flood"
+	@echo "make simulate          a million simulated runs of sink, fold runner and pages (SEEDS=)"
+	@echo "make mutations         switches off one protection after the other: does a test notice?"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
@@ -81,6 +83,18 @@ RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 kills: setup kafka
 	ZHILI_CHAOS_POINTS=20 ZHILI_CHAOS_SECONDS=300 $(CARGO) test --package zhili-tests --test end_to_end --test cluster -- \
 		killing dropping stands_still --nocapture --test-threads 1
+
+# Simulated runs with faults drawn from seeds: sink, fold runner and pages, in shares that take about as
+# long as each other. ZHILI_SEED=n after a failure runs the one that it names.
+SEEDS ?= 1000000
+simulate:
+	ZHILI_SEEDS=$$(($(SEEDS) * 70 / 100)) $(CARGO) test --release --package zhili-warehouse --test exactly_once -- many_faults --nocapture
+	ZHILI_SEEDS=$$(($(SEEDS) * 26 / 100)) $(CARGO) test --release --package zhili-eventlog --test simulation -- --nocapture
+	ZHILI_SEEDS=$$(($(SEEDS) * 4 / 100)) $(CARGO) test --release --package zhili-escalation --lib -- many_faults --nocapture
+
+# Works on a copy of the sources.
+mutations:
+	@node deploy/check/mutations.mjs
 
 # On an otherwise idle machine.
 latency: setup kafka
