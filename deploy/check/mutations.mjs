@@ -76,13 +76,6 @@ const mutations = [
     test: simulation,
   },
   {
-    protection: 'transaction: a commit of unknown outcome is not made again',
-    file: 'crates/eventlog/src/runner/partition.rs',
-    from: 'Err(error) if error.is_transient() && !matches!(error, LogError::Ambiguous(_)) => {',
-    to: 'Err(error) if error.is_transient() => {',
-    test: simulation,
-  },
-  {
     protection: 'transaction: a former owner commits nothing (the simulated log has a fence of its own)',
     file: 'crates/eventlog/src/testkit/simulated/log.rs',
     from: `if self.revoked.is_cancelled() {
