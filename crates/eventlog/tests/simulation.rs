@@ -1,11 +1,12 @@
-//! The fold runner in simulated time: processes that die, stall, are refused and left in the dark
-//! at moments drawn from a seed, over and over, and what they leave must be what one process
+//! The fold runner in simulated time: processes that die, stall, shut down, are refused and left in
+//! the dark at moments drawn from a seed, over and over, and what they leave must be what one process
 //! leaves that nothing ever happens to.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -45,6 +46,9 @@ struct Plan {
     bundles: Vec<(i64, &'static str)>,
     /// How likely an operation goes wrong.
     trouble: f64,
+    /// After how many looks at its states each process in turn is told to shut down; those beyond the
+    /// list live on.
+    shutdowns: Vec<usize>,
     snapshot_records: u64,
     batch_records: usize,
 }
@@ -84,6 +88,7 @@ impl Plan {
             inputs,
             bundles,
             trouble: [0.01, 0.05, 0.15, 0.3].choose(random).copied().unwrap(),
+            shutdowns: (0..random.random_range(0..8)).map(|_| random.random_range(1..40)).collect(),
             snapshot_records: random.random_range(1..9),
             batch_records: random.random_range(1..6),
         }
@@ -105,12 +110,19 @@ fn start(process: Process, plan: Arc<Plan>, states: Seen) -> Ready<()> {
     let number = process.number();
     let world = Arc::clone(process.world());
     tokio::spawn(async move {
-        let log: Arc<dyn EventLog> = Arc::new(process);
+        let log: Arc<dyn EventLog> = Arc::new(process.clone());
         let shutdown = CancellationToken::new();
+        let looks = Arc::new(AtomicUsize::new(0));
+        let last_look = plan.shutdowns.get(number - 1).copied();
+        let ends = shutdown.clone();
         let bundles = Bundles::follow(Arc::clone(&log), shutdown.clone()).await.unwrap();
         let make = move |partition: &TopicPartition| {
             let (states, partition) = (Arc::clone(&states), partition.clone());
+            let (looks, ends) = (Arc::clone(&looks), ends.clone());
             let observer = Box::new(move |fold: &Sums, what: &Observation<'_>| {
+                if Some(looks.fetch_add(1, Ordering::Relaxed) + 1) == last_look {
+                    ends.cancel();
+                }
                 if what.caught_up {
                     states.lock().unwrap().insert(partition.clone(), fold.bytes());
                 }
@@ -126,8 +138,12 @@ fn start(process: Process, plan: Arc<Plan>, states: Seen) -> Ready<()> {
         options.snapshot_records = plan.snapshot_records;
         options.batch_records = plan.batch_records;
         let progress = Progress::default();
-        // Should it end, what is left undone shows.
-        let _ = run_group(log, membership, make, bundles, options, progress, shutdown).await;
+        // Should it end by itself, what is left undone shows.
+        let _ =
+            run_group(log, membership, make, bundles, options, progress, shutdown.clone()).await;
+        if shutdown.is_cancelled() {
+            process.leave();
+        }
     });
     ready(())
 }

@@ -136,12 +136,8 @@ impl<F: Fold> PartitionRun<F> {
             progress.progressed_ms = snapshot_ms;
         });
         loop {
-            let chunk = match &mut saving {
-                Some(saving) => saving.next_chunk(&mut snapshots).await,
-                None => None,
-            };
             let wait = match cursor.fold.next_due() {
-                _ if chunk.is_some() => Duration::ZERO,
+                _ if saving.as_ref().is_some_and(Saving::has_chunk) => Duration::ZERO,
                 // The tick ends the wait when it can be read.
                 Some(due) if tick_offset.is_none() && !refused => {
                     let left = due.saturating_sub((options.clock)());
@@ -167,6 +163,11 @@ impl<F: Fold> PartitionRun<F> {
             };
             let caught_up = batch.caught_up;
             let mut append_ms = None;
+            // Taken only now that it is sure to be committed, or the handle dead.
+            let chunk = match saving.as_mut().filter(|saving| saving.has_chunk()) {
+                Some(saving) => saving.next_chunk(&mut snapshots).await,
+                None => None,
+            };
             let moves = batch.next > cursor.offset;
             if moves || chunk.is_some() {
                 let step = if moves { cursor.fold_batch(batch).await } else { cursor.rest() };
@@ -542,13 +543,16 @@ impl Saving {
         Self { stage: Stage::Making(AbortOnDropHandle::new(made)), begun_ms, _turn: turn }
     }
 
-    /// The next chunk to be committed, if there is one by now.
-    async fn next_chunk(&mut self, snapshots: &mut Snapshots) -> Option<NewRecord> {
-        if let Stage::Making(making) = &self.stage
-            && !making.is_finished()
-        {
-            return None;
+    /// Whether a chunk can be committed by now.
+    fn has_chunk(&self) -> bool {
+        match &self.stage {
+            Stage::Making(making) => making.is_finished(),
+            Stage::Writing(made) => !made.is_written(),
         }
+    }
+
+    /// The next chunk to be committed, once its bytes are there.
+    async fn next_chunk(&mut self, snapshots: &mut Snapshots) -> Option<NewRecord> {
         self.made(snapshots).await?.next_chunk()
     }
 

@@ -35,7 +35,7 @@ struct Inner {
     /// Beyond faults: what people and other services do is not what is tried.
     immortal: bool,
     life: watch::Sender<Life>,
-    /// Cancelled when it dies or stalls: somebody else has to take over.
+    /// Cancelled when it leaves, dies or stalls: somebody else has to take over.
     gone: CancellationToken,
 }
 
@@ -75,7 +75,12 @@ impl Process {
         self.inner.number
     }
 
-    /// Waits until it is dead or others take it for dead.
+    /// It has ended by itself: somebody else has to take over.
+    pub fn leave(&self) {
+        self.inner.gone.cancel();
+    }
+
+    /// Waits until it has left, is dead, or others take it for dead.
     pub async fn gone(&self) {
         self.inner.gone.cancelled().await;
     }
