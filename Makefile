@@ -94,7 +94,7 @@ simulate:
 
 # Works on a copy of the sources.
 mutations:
-	@node deploy/check/mutations.mjs
+	@node tests/mutations.mjs
 
 # On an otherwise idle machine.
 latency: setup kafka

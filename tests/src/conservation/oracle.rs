@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde::Serialize;
+
 use super::ledger::{Expected, Ledger, Poison};
 
 /// Examples of violations that are kept; a run that is wrong is mostly wrong the same way.
@@ -54,7 +56,7 @@ impl Disturbance {
 }
 
 /// What is wrong. All zero where nothing is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Acknowledged and neither a row nor a dead letter.
     pub lost: u64,

@@ -20,22 +20,10 @@ pub struct Report {
     pub events: u64,
     /// How often each kind of fault was injected.
     pub faults: BTreeMap<String, u64>,
-    /// See [`Verdict::lost`].
-    pub lost: u64,
-    /// See [`Verdict::duplicate_rows`]; also rows of facts that stand for one record twice.
-    pub duplicate_rows: u64,
-    /// See [`Verdict::payload_differences`].
-    pub payload_differences: u64,
-    /// See [`Verdict::strays`].
-    pub strays: u64,
-    /// See [`Verdict::missed_pages`].
-    pub missed_pages: u64,
-    /// See [`Verdict::duplicate_incidents`].
-    pub duplicate_incidents: u64,
-    /// See [`Verdict::duplicate_pages`].
-    pub duplicate_pages: u64,
-    /// See [`Verdict::pages_over_bound`].
-    pub pages_over_bound: u64,
+    /// What is wrong with what was kept; its duplicates count rows of facts too that stand for one
+    /// record twice, its examples are of everything.
+    #[serde(flatten)]
+    pub verdict: Verdict,
     /// Processes that ended by themselves in another way than by saying that what they need is
     /// not there.
     pub crashes: u64,
@@ -54,31 +42,12 @@ pub struct Report {
     pub recovery_s: f64,
     /// Most resident memory of each program, in MiB.
     pub peak_mib: BTreeMap<String, u64>,
-    /// Some of the violations in words.
-    pub examples: Vec<String>,
 }
 
 impl Report {
     /// Whether the run kept every promise.
     pub fn is_clean(&self) -> bool {
-        self.idle
-            && self.crashes == 0
-            && self.differing_facts == 0
-            && self.lost + self.duplicate_rows + self.payload_differences + self.strays == 0
-            && self.missed_pages + self.duplicate_incidents + self.pages_over_bound == 0
-    }
-
-    /// Takes over what the oracle says.
-    pub fn judged(&mut self, verdict: Verdict) {
-        self.lost = verdict.lost;
-        self.duplicate_rows += verdict.duplicate_rows;
-        self.payload_differences = verdict.payload_differences;
-        self.strays = verdict.strays;
-        self.missed_pages = verdict.missed_pages;
-        self.duplicate_incidents = verdict.duplicate_incidents;
-        self.duplicate_pages = verdict.duplicate_pages;
-        self.pages_over_bound = verdict.pages_over_bound;
-        self.examples.extend(verdict.examples);
+        self.idle && self.crashes == 0 && self.differing_facts == 0 && self.verdict.is_clean()
     }
 
     /// Appends the run to the array in a file.

@@ -410,10 +410,11 @@ impl Driver {
             recovery_s,
             urgent: ledger.urgent() as u64,
             peak_mib,
-            examples: std::mem::take(&mut self.examples),
             ..Report::default()
         };
+        let mut examples = std::mem::take(&mut self.examples);
         if !idle {
+            report.verdict.examples = examples;
             // Whatever it would say of what is not there yet is not worth knowing.
             return report;
         }
@@ -432,12 +433,15 @@ impl Driver {
         keeping.abort();
         // Ends them, before what they write to goes.
         keeping.await.ok();
-        report.judged(judge.verdict(&self.disturbances));
+        report.verdict = judge.verdict(&self.disturbances);
         // Those that are still there were seen while they were young.
-        report.duplicate_rows += facts.duplicates.max(self.young_duplicates.load(Ordering::SeqCst));
+        report.verdict.duplicate_rows +=
+            facts.duplicates.max(self.young_duplicates.load(Ordering::SeqCst));
         report.differing_facts = facts.differing;
         report.pages = facts.pages;
-        report.examples.extend(facts.examples);
+        examples.append(&mut report.verdict.examples);
+        examples.extend(facts.examples);
+        report.verdict.examples = examples;
         report
     }
 }

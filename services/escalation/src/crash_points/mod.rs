@@ -168,13 +168,13 @@ fn pages(fold: &Incidents) -> Pages {
     pages.map(|(it, page)| (page.page_id.to_string(), (it.clone(), page.clone()))).collect()
 }
 
-/// What must hold after each of these faults.
-fn check(mut faults: BTreeMap<usize, Fault>, expected: &BTreeSet<String>) {
+/// What must hold after each of these faults, which a world without faults has `operations` for.
+fn check(mut faults: BTreeMap<usize, Fault>, expected: &BTreeSet<String>, operations: usize) {
     let case = format!("{faults:?}");
-    let planned = faults.len();
+    let planned = faults.keys().filter(|number| **number + ENDING < operations).count();
     let ended = world(Box::new(move |number, _| faults.remove(&number)));
     let struck = ended.0.struck();
-    assert_eq!(struck.len(), planned, "{case}: not all of them came to pass");
+    assert!(struck.len() >= planned, "{case}: not all of them came to pass");
     let case = format!("{case} {struck:?}");
     let (world, pages) = examine(&ended, &case);
     let ids: BTreeSet<String> = pages.keys().cloned().collect();
@@ -312,17 +312,17 @@ fn clean() -> (BTreeSet<String>, Vec<Operation>) {
 }
 
 /// How many operations a world with faults may fall short of one without: which snapshots are taken
-/// towards its end depends on when processes began.
+/// towards its end depends on when processes began. A fault there need not come to pass.
 const ENDING: usize = 8;
 
 /// Runs every case, on all cores.
-fn check_all(cases: &[BTreeMap<usize, Fault>], expected: &BTreeSet<String>) {
+fn check_all(cases: &[BTreeMap<usize, Fault>], expected: &BTreeSet<String>, operations: usize) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for share in cases.chunks(cases.len().div_ceil(cores).max(1)) {
             scope.spawn(move || {
                 for faults in share {
-                    check(faults.clone(), expected);
+                    check(faults.clone(), expected, operations);
                 }
             });
         }
@@ -334,10 +334,10 @@ fn a_fault_at_any_boundary_loses_no_page_and_repeats_none_beyond_its_bound() {
     let (expected, operations) = clean();
     assert!(operations.len() > 80, "{operations:?}");
     let mut cases = Vec::new();
-    for (number, operation) in operations.iter().enumerate().take(operations.len() - ENDING) {
+    for (number, operation) in operations.iter().enumerate() {
         cases.extend(operation.faults().iter().map(|fault| BTreeMap::from([(number, *fault)])));
     }
-    check_all(&cases, &expected);
+    check_all(&cases, &expected, operations.len());
 }
 
 #[test]
@@ -353,8 +353,8 @@ fn two_faults_close_together_lose_no_page_and_repeat_none_beyond_its_bound() {
             cases.push(BTreeMap::from([(first, faults[0]), (second, faults[1])]));
         }
     }
-    cases.retain(|case| case.keys().all(|number| *number < operations.len() - ENDING));
-    check_all(&cases, &expected);
+    cases.retain(|case| case.keys().all(|number| *number < operations.len()));
+    check_all(&cases, &expected, operations.len());
 }
 
 /// From the start until nothing goes wrong any more, in a world of many faults.

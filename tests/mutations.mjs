@@ -108,7 +108,7 @@ const mutations = [
   },
 ];
 
-const root = resolve(import.meta.dirname, '../..');
+const root = resolve(import.meta.dirname, '..');
 const built = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target');
 const tree = join(built, 'mutations');
 rmSync(tree, { recursive: true, force: true });
