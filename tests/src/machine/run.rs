@@ -34,7 +34,8 @@ const WATCH: Duration = Duration::from_secs(10);
 const STORM: Duration = Duration::from_secs(5);
 /// Each piece on a slow way takes this long.
 const LATE: Duration = Duration::from_millis(300);
-/// Bytes beyond which no file may grow on a dead disk: less than every file that is written to.
+/// Bytes beyond which no file may grow on a dead disk. The smallest files of a part are shorter: a disk
+/// that takes something is harder to notice than one that takes nothing.
 const DEAD: u64 = 512;
 /// Records that are no events, each time.
 const POISON: usize = 5;
