@@ -28,9 +28,17 @@ pub struct Page {
     pub at: std::time::SystemTime,
 }
 
+impl Page {
+    /// Pseudonym of the conversation that it is about; empty if it is about none.
+    pub fn conversation(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        body["data"]["conversation_id"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
 /// Answers 204 to every page and remembers it. Ends when dropped.
 pub struct Receiver {
-    url: String,
+    port: u16,
     pages: Arc<Mutex<Vec<Page>>>,
     server: AbortHandle,
 }
@@ -39,16 +47,26 @@ impl Receiver {
     /// Starts on a free port.
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/page", listener.local_addr().unwrap());
+        let port = listener.local_addr().unwrap().port();
         let pages = Arc::new(Mutex::new(Vec::new()));
         let routes = Router::new().route("/page", post(page)).with_state(Arc::clone(&pages));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, pages, server: server.abort_handle() }
+        Self { port, pages, server: server.abort_handle() }
     }
 
     /// Address and secret, as the system is told them.
     pub fn target(&self) -> (String, String) {
-        (self.url.clone(), SECRET.to_owned())
+        self.target_behind(self.port)
+    }
+
+    /// The same with a port before its own.
+    pub fn target_behind(&self, port: u16) -> (String, String) {
+        (format!("http://127.0.0.1:{port}/page"), SECRET.to_owned())
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The pages so far, in the order of their arrival.

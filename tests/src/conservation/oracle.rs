@@ -47,6 +47,9 @@ pub struct Disturbance {
     pub began_ms: i64,
     /// When the last of its consequences could begin: the end of a pause, the restart.
     pub ended_ms: i64,
+    /// Whether the sender did not hear what became of its pages, so that it may send each as often as it
+    /// tries; otherwise once more.
+    pub unheard: bool,
 }
 
 impl Disturbance {
@@ -284,14 +287,16 @@ fn note(verdict: &mut Verdict, words: String) {
     }
 }
 
-/// At most once more for each disturbance while the page was in flight, and never once more
-/// without one in between (design.md 7.3).
+/// At most once more for each disturbance while the page was in flight, never once more without one in
+/// between, and as often as it was tried where no attempt was heard of (design.md 7.3).
 fn within_bound(times: &[i64], disturbances: &[Disturbance]) -> bool {
-    let (Some(first), Some(last)) = (times.first(), times.last()) else { return true };
+    let unheard = |at: i64| disturbances.iter().any(|it| it.unheard && it.overlaps(at, at));
     let between =
         |from: i64, to: i64| disturbances.iter().filter(|it| it.overlaps(from, to)).count();
-    times.len() <= 1 + between(*first, *last)
-        && times.windows(2).all(|pair| between(pair[0], pair[1]) > 0)
+    let heard: Vec<i64> = times.iter().copied().filter(|at| !unheard(*at)).collect();
+    let (Some(first), Some(last)) = (heard.first(), heard.last()) else { return true };
+    heard.len() <= 1 + between(*first, *last)
+        && heard.windows(2).all(|pair| between(pair[0], pair[1]) > 0)
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub enum Part {
     Store,
     /// The broker, or the way to it.
     Broker,
+    /// The way to whoever takes the pages.
+    Pages,
 }
 
 /// What happens to it.
@@ -62,6 +64,10 @@ pub enum Action {
     FullDisk,
     /// Its disk refuses every write.
     DeadDisk,
+    /// Its clock goes ahead, and back at the end.
+    Ahead,
+    /// Its clock goes back, and ahead at the end.
+    Behind,
     /// A replica of each service that reads the log leaves or joins every 5 s.
     Storm,
     /// Bytes that are no event are published into its topic of events.
@@ -92,6 +98,8 @@ impl fmt::Display for Fault {
             Action::Silence => "silence",
             Action::FullDisk => "full disk",
             Action::DeadDisk => "dead disk",
+            Action::Ahead => "clock ahead",
+            Action::Behind => "clock behind",
             Action::Storm => return f.write_str("rebalance storm"),
             Action::Poison => return f.write_str("poison"),
             Action::Overload => return f.write_str("overload"),
@@ -101,6 +109,7 @@ impl fmt::Display for Fault {
             Part::Service(name, _) => name,
             Part::Store => "store",
             Part::Broker => "broker",
+            Part::Pages => "pages",
         };
         write!(f, "{action}: {part}")
     }
@@ -128,22 +137,27 @@ const TRIPLE: u32 = 15;
 /// Every kind of fault that a log has; those of disks only where `disks` can be filled.
 pub fn menu(home: Home, disks: bool) -> Vec<Fault> {
     use Action::{
-        Break, Cut, DeadDisk, Errors, FullDisk, Kill, Overload, Pause, Poison, Silence, Slow, Stop,
-        Storm,
+        Ahead, Behind, Break, Cut, DeadDisk, Errors, FullDisk, Kill, Overload, Pause, Poison,
+        Silence, Slow, Stop, Storm,
     };
     let mut menu = Vec::new();
     let mut add = |part: Part, actions: &[Action]| {
         menu.extend(actions.iter().map(|action| Fault { action: *action, part }));
     };
     add(Part::Store, &[Kill, Stop, Pause, Cut, Slow, Errors, Break, Silence, DeadDisk]);
+    // Pages are smaller than what a way breaks.
+    add(Part::Pages, &[Cut, Slow, Errors, Silence]);
     match home {
-        Home::Embedded => add(Part::Everything, &[Kill, Stop, Pause, DeadDisk, Overload]),
+        Home::Embedded => {
+            add(Part::Everything, &[Kill, Stop, Pause, Ahead, Behind, DeadDisk, Overload]);
+        }
         Home::Kafka => {
             for name in ["ingest", "scoring", "escalation", "metrics"] {
                 for replica in 0..2 {
                     add(Part::Service(name, replica), &[Kill, Pause]);
                 }
-                add(Part::Service(name, 0), &[Stop]);
+                add(Part::Service(name, 0), &[Stop, Ahead]);
+                add(Part::Service(name, 1), &[Behind]);
             }
             add(Part::Broker, &[Kill, Stop, Pause, Cut, Slow, Break, Silence]);
             add(Part::Broker, &[Storm, Poison, Overload]);

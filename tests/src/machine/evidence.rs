@@ -154,8 +154,7 @@ fn pages(stage: &Stage, judge: &mut Judge<'_>, facts: &mut Facts) {
             facts.differing += 1;
             facts.examples.push(format!("a page with a wrong signature: {}", page.body));
         }
-        let body: Value = serde_json::from_str(&page.body).unwrap();
-        let conversation = body["data"]["conversation_id"].as_str().unwrap_or_default().to_owned();
+        let conversation = page.conversation();
         ids.insert(page.id.clone());
         let since = page.at.duration_since(std::time::UNIX_EPOCH).unwrap();
         judge.page(Arrival { page: page.id, conversation, at_ms: since.as_millis() as i64 });

@@ -1,6 +1,6 @@
 //! One run: traffic and faults, rest, judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,9 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use zhili_eventlog::{EventLog, LogError, NewRecord, TopicPartition, topics};
 use zhili_runtime::KafkaSettings;
 
+use super::disk::Disk;
 use super::evidence;
-use super::process::End;
-use super::proxy::Way;
+use super::process::{End, Process};
+use super::proxy::{Proxy, Way};
 use super::publisher::{PUBLISHERS, Publishing, now_ms};
 use super::stage::{PARTITIONS, Stage};
 use crate::conservation::plan::{Action, Fault, Home, Part, Planned, menu, plan};
@@ -37,6 +38,10 @@ const LATE: Duration = Duration::from_millis(300);
 /// Bytes beyond which no file may grow on a dead disk. The smallest files of a part are shorter: a disk
 /// that takes something is harder to notice than one that takes nothing.
 const DEAD: u64 = 512;
+/// The most that a clock is off by.
+const OFF_MS: i64 = 120_000;
+/// How long pages may take that were tried while their receiver was away.
+const PAGES: Duration = Duration::from_secs(180);
 /// Records that are no events, each time.
 const POISON: usize = 5;
 
@@ -168,56 +173,25 @@ pub async fn run(run: &Run) -> Report {
 impl Driver {
     fn begin(&mut self, planned: Planned) {
         let Fault { action, part } = planned.fault;
-        let part_is_here = self.stage.parts.contains_key(&part);
-        let process = self.stage.parts.get_mut(&part);
-        let way = match part {
-            Part::Broker => self.stage.broker_way.as_ref(),
-            _ => Some(&self.stage.store_way),
-        };
-        let disk = match part {
-            Part::Store => self.stage.store_disk.as_ref(),
-            _ => self.stage.log_disk.as_ref(),
-        };
-        let (process, way) = (process.filter(|_| part_is_here).unwrap(), way.unwrap());
-        let hit = match action {
-            Action::Kill => process.kill(),
-            Action::Stop => process.stop(),
-            Action::Pause => process.signal(Signal::STOP),
-            Action::DeadDisk => process.limit_files(Some(DEAD)),
-            Action::Cut => {
-                way.set(Way::Cut);
-                true
-            }
-            Action::Slow => {
-                way.set(Way::Slow(LATE));
-                true
-            }
-            Action::Errors => {
-                way.set(Way::Errors);
-                true
-            }
-            Action::Break => {
-                way.set(Way::Break);
-                true
-            }
-            Action::Silence => {
-                way.set(Way::Silence);
-                true
-            }
-            Action::FullDisk => {
-                disk.unwrap().fill();
-                true
-            }
-            Action::Overload => {
-                self.publishing.unthrottled.store(true, Ordering::SeqCst);
-                true
-            }
-            Action::Poison => {
-                self.poison();
-                true
-            }
-            Action::Storm => true,
-        };
+        let off_ms = self.random.random_range(1_000..OFF_MS);
+        let mut hit = true;
+        match action {
+            Action::Kill => hit = self.process(part).kill(),
+            Action::Stop => hit = self.process(part).stop(),
+            Action::Pause => hit = self.process(part).signal(Signal::STOP),
+            Action::DeadDisk => hit = self.process(part).limit_files(Some(DEAD)),
+            Action::Cut => self.way(part).set(Way::Cut),
+            Action::Slow => self.way(part).set(Way::Slow(LATE)),
+            Action::Errors => self.way(part).set(Way::Errors),
+            Action::Break => self.way(part).set(Way::Break),
+            Action::Silence => self.way(part).set(Way::Silence),
+            Action::FullDisk => self.disk(part).fill(),
+            Action::Ahead => self.stage.clocks[&part].set(off_ms),
+            Action::Behind => self.stage.clocks[&part].set(-off_ms),
+            Action::Overload => self.publishing.unthrottled.store(true, Ordering::SeqCst),
+            Action::Poison => self.poison(),
+            Action::Storm => {}
+        }
         // What is down already, by itself or for another reason, was not hit.
         if hit {
             *self.injected.entry(planned.fault.to_string()).or_default() += 1;
@@ -247,7 +221,11 @@ impl Driver {
         for (part, process) in &mut self.stage.parts {
             let Some(end) = process.supervise() else { continue };
             let at_ms = now_ms();
-            self.disturbances.push(Disturbance { began_ms: at_ms, ended_ms: at_ms });
+            self.disturbances.push(Disturbance {
+                began_ms: at_ms,
+                ended_ms: at_ms,
+                unheard: false,
+            });
             match end {
                 End::GaveUp => self.restarts += 1,
                 // Kafka ends when the only disk that it has fails it.
@@ -267,29 +245,19 @@ impl Driver {
 
     fn end(&mut self, active: &Active) {
         let Fault { action, part } = active.planned.fault;
-        let process = self.stage.parts.get_mut(&part).unwrap();
         match action {
-            Action::Kill | Action::Stop => process.want(),
+            Action::Kill | Action::Stop => self.process(part).want(),
             Action::Pause => {
-                process.signal(Signal::CONT);
+                self.process(part).signal(Signal::CONT);
             }
             Action::DeadDisk => {
-                process.limit_files(None);
+                self.process(part).limit_files(None);
             }
             Action::Cut | Action::Slow | Action::Errors | Action::Break | Action::Silence => {
-                let way = match part {
-                    Part::Broker => self.stage.broker_way.as_ref().unwrap(),
-                    _ => &self.stage.store_way,
-                };
-                way.set(Way::Open);
+                self.way(part).set(Way::Open);
             }
-            Action::FullDisk => {
-                let disk = match part {
-                    Part::Store => self.stage.store_disk.as_ref(),
-                    _ => self.stage.log_disk.as_ref(),
-                };
-                disk.unwrap().make_room();
-            }
+            Action::FullDisk => self.disk(part).make_room(),
+            Action::Ahead | Action::Behind => self.stage.clocks[&part].set(0),
             Action::Overload => self.publishing.unthrottled.store(false, Ordering::SeqCst),
             Action::Storm => {
                 for (part, process) in &mut self.stage.parts {
@@ -300,11 +268,43 @@ impl Driver {
             }
             Action::Poison => {}
         }
-        // Pages do not pass the store.
-        if part != Part::Store && !matches!(action, Action::Poison | Action::Overload) {
-            let (began_ms, ended_ms) = (active.began_ms, now_ms());
-            self.disturbances.push(Disturbance { began_ms, ended_ms });
+        let (began_ms, ended_ms) = (active.began_ms, now_ms());
+        match (action, part) {
+            // Pages do not pass the store.
+            (Action::Poison | Action::Overload, _) | (_, Part::Store) => {}
+            // Either way a lease may end.
+            (Action::Ahead | Action::Behind, _) => self.disturb(&[began_ms, ended_ms]),
+            _ => {
+                let unheard = part == Part::Pages;
+                self.disturbances.push(Disturbance { began_ms, ended_ms, unheard });
+            }
         }
+    }
+
+    /// Notes what took no time.
+    fn disturb(&mut self, at_ms: &[i64]) {
+        let at = |at: &i64| Disturbance { began_ms: *at, ended_ms: *at, unheard: false };
+        self.disturbances.extend(at_ms.iter().map(at));
+    }
+
+    fn process(&mut self, part: Part) -> &mut Process {
+        self.stage.parts.get_mut(&part).unwrap()
+    }
+
+    fn way(&self, part: Part) -> &Proxy {
+        match part {
+            Part::Broker => self.stage.broker_way.as_ref().unwrap(),
+            Part::Pages => &self.stage.pages_way,
+            _ => &self.stage.store_way,
+        }
+    }
+
+    fn disk(&self, part: Part) -> &Disk {
+        let disk = match part {
+            Part::Store => self.stage.store_disk.as_ref(),
+            _ => self.stage.log_disk.as_ref(),
+        };
+        disk.unwrap()
     }
 
     /// The next replica of a storm leaves, or the one that left comes back.
@@ -317,8 +317,7 @@ impl Driver {
         } else {
             process.want();
         }
-        let at_ms = now_ms();
-        self.disturbances.push(Disturbance { began_ms: at_ms, ended_ms: at_ms });
+        self.disturb(&[now_ms()]);
     }
 
     /// Publishes bytes that are no event straight into the topic of events.
@@ -368,6 +367,8 @@ impl Driver {
     async fn rest(&mut self, publishers: &mut JoinSet<()>) -> bool {
         let deadline = Instant::now() + RECOVERY;
         let (mut calm, mut words) = (0, String::new());
+        // Of the pages the judge says more than that they are missing.
+        let pages_by = Instant::now() + PAGES;
         while calm < 3 && Instant::now() < deadline {
             self.go_on(Duration::MAX);
             while let Some(ended) = publishers.try_join_next() {
@@ -379,8 +380,11 @@ impl Driver {
             let complaints = self.stage.complaints().await;
             let lag = evidence::lag(&self.stage).await;
             let going = publishers.len() + self.background.len();
-            words = format!("{going} still publish, lag {lag:?}, {complaints:?}");
-            let done = going == 0 && complaints.is_empty() && lag == Ok(0);
+            let unpaged = self.unpaged();
+            words =
+                format!("{going} still publish, lag {lag:?}, {unpaged} unpaged, {complaints:?}");
+            let paged = unpaged == 0 || Instant::now() > pages_by;
+            let done = going == 0 && complaints.is_empty() && lag == Ok(0) && paged;
             // Once more: one part may have given another work after that one was asked.
             calm = if done { calm + 1 } else { 0 };
             tokio::time::sleep(LOOK).await;
@@ -390,6 +394,13 @@ impl Driver {
             self.examples.push(format!("not at rest within {RECOVERY:?}: {words}"));
         }
         calm == 3
+    }
+
+    /// Urgent events that had no page yet.
+    fn unpaged(&self) -> usize {
+        let urgent = self.publishing.ledger.lock().unwrap().urgent();
+        let conversations = self.stage.receiver.pages().into_iter().map(|page| page.conversation());
+        urgent.saturating_sub(conversations.collect::<BTreeSet<_>>().len())
     }
 
     async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::clock::{self, WallClock};
 use super::disk::Disk;
 use super::process::{Process, command};
 use super::proxy::Proxy;
@@ -26,6 +28,9 @@ pub(crate) struct Stage {
     pub(crate) parts: BTreeMap<Part, Process>,
     pub(crate) store_way: Proxy,
     pub(crate) broker_way: Option<Proxy>,
+    pub(crate) pages_way: Proxy,
+    /// Of everything that has one of its own.
+    pub(crate) clocks: BTreeMap<Part, Arc<WallClock>>,
     pub(crate) store_disk: Option<Disk>,
     pub(crate) log_disk: Option<Disk>,
     pub(crate) receiver: Receiver,
@@ -35,6 +40,7 @@ pub(crate) struct Stage {
     /// Ports of the first and of the second replicas.
     bases: [u16; 2],
     broker_port: u16,
+    pages_port: u16,
     folder: TempDir,
 }
 
@@ -60,6 +66,7 @@ impl Stage {
         let token = token(&path.join("log"));
         let receiver = Receiver::start().await;
         let store_way = Proxy::start(ways, bases[0] + 4).await;
+        let pages_way = Proxy::start(ways + 4, receiver.port()).await;
         let broker_port = ways + 1;
         let broker_way = match home {
             Home::Embedded => None,
@@ -69,6 +76,8 @@ impl Stage {
             parts: BTreeMap::new(),
             store_way,
             broker_way,
+            pages_way,
+            clocks: BTreeMap::new(),
             store_disk,
             log_disk,
             receiver,
@@ -77,8 +86,10 @@ impl Stage {
             home,
             bases,
             broker_port,
+            pages_port: ways + 4,
             folder,
         };
+        clock::build(stage.folder.path());
         stage.add_store();
         match home {
             Home::Embedded => stage.add_everything(ways),
@@ -90,6 +101,14 @@ impl Stage {
 
     fn add(&mut self, part: Part, process: Process) {
         self.parts.entry(part).or_insert(process).want();
+    }
+
+    /// A clock of its own for a part.
+    fn add_clock(&mut self, part: Part) -> Arc<WallClock> {
+        let file = self.path(&format!("clock-{}", self.clocks.len()));
+        let clock = Arc::new(WallClock::new(file, &self.path("clock.so")));
+        self.clocks.insert(part, Arc::clone(&clock));
+        clock
     }
 
     fn words(&self, name: &str) -> PathBuf {
@@ -119,7 +138,9 @@ impl Stage {
     fn add_everything(&mut self, way: u16) {
         let data = self.path("log");
         let base = self.bases[0].to_string();
-        let (token, (webhook, secret)) = (self.token.clone(), self.receiver.target());
+        let (token, (webhook, secret)) =
+            (self.token.clone(), self.receiver.target_behind(self.pages_port));
+        let clock = self.add_clock(Part::Everything);
         let up = Process::new("zhili up", self.words("up"), move || {
             let mut command = command(program());
             command
@@ -129,6 +150,7 @@ impl Stage {
                 .args(["--webhook", &webhook, "--webhook-secret", "env:ZHILI_TEST_WEBHOOK_SECRET"])
                 .env("ZHILI_TEST_WEBHOOK_SECRET", &secret)
                 .env("ZHILI_CLICKHOUSE_PASSWORD", &token);
+            clock.give(&mut command);
             command
         });
         self.add(Part::Everything, up);
@@ -167,9 +189,11 @@ impl Stage {
                 std::fs::write(&file, self.settings(service, replica, ways)).unwrap();
                 let binary = bin.join(format!("zhili-{service}"));
                 assert!(binary.is_file(), "{} is not built", binary.display());
+                let clock = self.add_clock(Part::Service(service, replica));
                 let process = Process::new(service, self.words(&name), move || {
                     let mut command = command(&binary);
                     command.arg("--config").arg(&file).arg("--tied");
+                    clock.give(&mut command);
                     command
                 });
                 self.add(Part::Service(service, replica), process);
@@ -187,7 +211,7 @@ impl Stage {
         };
         text += &format!("listen = \"{listen}\"\n");
         if service == "escalation" {
-            let (url, secret) = self.receiver.target();
+            let (url, secret) = self.receiver.target_behind(self.pages_port);
             text += "allow_private_destinations = true\n[escalation.default_webhook]\n";
             text += &format!("url = \"{url}\"\nsecret = \"{secret}\"\nallow_private = true\n");
         }

@@ -70,7 +70,7 @@ fn arrival(at_ms: i64) -> Arrival {
 }
 
 fn crash(began_ms: i64, ended_ms: i64) -> Disturbance {
-    Disturbance { began_ms, ended_ms }
+    Disturbance { began_ms, ended_ms, unheard: false }
 }
 
 #[test]
@@ -221,4 +221,22 @@ fn a_copy_is_within_the_bound_only_with_a_disturbance_in_between() {
     assert_eq!(judged(&[9_000, 12_000], &[crash(6_000, 12_000)]), (2, 1));
     assert_eq!(judged(&[9_000, 12_000], &[crash(6_000, 6_500), crash(10_000, 10_000)]), (2, 0));
     assert_eq!(judged(&[9_000, 30_000], &[crash(6_000, 6_500), crash(6_500, 6_900)]), (2, 1));
+}
+
+#[test]
+fn an_attempt_that_the_sender_did_not_hear_of_is_no_copy_too_many() {
+    let bench = Bench::new();
+    let unheard = Disturbance { unheard: true, ..crash(8_000, 20_000) };
+    let judged = |copies: &[i64]| {
+        let mut judge = bench.kept();
+        for at_ms in copies {
+            judge.page(arrival(*at_ms));
+        }
+        judge.verdict(&[unheard]).pages_over_bound
+    };
+    assert_eq!(judged(&[9_000, 12_000, 19_000]), 0);
+    // And one after it, which is heard of again; the first was not in doubt.
+    assert_eq!(judged(&[9_000, 12_000, 25_000]), 0);
+    assert_eq!(judged(&[9_000, 12_000, 25_000, 26_000]), 1);
+    assert_eq!(judged(&[30_000, 35_000]), 1);
 }
