@@ -66,14 +66,18 @@ impl Retention {
 #[derive(Clone, Copy, Debug)]
 struct Migration {
     version: u32,
+    /// Programs whose newest migration is this one, or a later one, go on with a database to which
+    /// this step was applied: what they read is there, and what they do not write has a default.
+    oldest: u32,
     name: &'static str,
     text: &'static str,
 }
 
 macro_rules! migrations {
-    ($($version:literal $name:literal,)*) => {
+    ($($version:literal $name:literal for $oldest:literal,)*) => {
         &[$(Migration {
             version: $version,
+            oldest: $oldest,
             name: $name,
             text: include_str!(concat!("../migrations/", $name, ".sql")),
         },)*]
@@ -81,11 +85,11 @@ macro_rules! migrations {
 }
 
 const MIGRATIONS: &[Migration] = migrations! {
-    1 "0001_tables",
-    2 "0002_views",
-    3 "0003_facts",
-    4 "0004_recontacts",
-    5 "0005_care",
+    1 "0001_tables" for 1,
+    2 "0002_views" for 2,
+    3 "0003_facts" for 3,
+    4 "0004_recontacts" for 3,
+    5 "0005_care" for 4,
 };
 
 impl Migration {
@@ -184,8 +188,8 @@ pub struct Migrated {
 /// retention. Repeating it, also from several processes at once, has no further effect.
 ///
 /// # Errors
-/// A migration that was applied and changed since, a database of a newer version, or ClickHouse's
-/// refusal.
+/// A migration that was applied and changed since, a database of a newer version that says that it is
+/// not for this one, or ClickHouse's refusal.
 pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated, WarehouseError> {
     let database = warehouse.database();
     layout.check(database)?;
@@ -200,19 +204,27 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
     server
         .execute("create the table of migrations", &layout.render(MIGRATIONS_TABLE, database))
         .await?;
+    server
+        .execute("create the table of migrations", &layout.render(MIGRATIONS_OLDEST, database))
+        .await?;
     let applied = applied(warehouse).await?;
     for migration in MIGRATIONS {
-        if let Some(checksum) = applied.get(&migration.version)
-            && *checksum != migration.checksum()
+        if let Some(applied) = applied.get(&migration.version)
+            && applied.checksum != migration.checksum()
         {
             return Err(WarehouseError::MigrationChanged { name: migration.name.to_owned() });
         }
     }
     let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
-    if let Some((&version, _)) = applied.last_key_value()
-        && version > newest
-    {
-        return Err(WarehouseError::MigrationUnknown { version });
+    let newer = applied.range(newest + 1..);
+    for (&version, Applied { oldest, .. }) in newer {
+        if *oldest > newest {
+            return Err(WarehouseError::MigrationUnknown { version });
+        }
+        tracing::warn!(
+            version,
+            "the database was migrated by a newer version, and is used as it is"
+        );
     }
     let mut done = Vec::new();
     for migration in MIGRATIONS {
@@ -227,11 +239,13 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
             .execute(
                 &doing,
                 &format!(
-                    "INSERT INTO {database}.migrations (version, name, checksum, applied_at) \
-                     VALUES ({}, '{}', '{}', now64(3))",
+                    "INSERT INTO {database}.migrations \
+                     (version, name, checksum, applied_at, oldest) \
+                     VALUES ({}, '{}', '{}', now64(3), {})",
                     migration.version,
                     migration.name,
-                    migration.checksum()
+                    migration.checksum(),
+                    migration.oldest
                 ),
             )
             .await?;
@@ -254,17 +268,23 @@ ORDER BY version
 SETTINGS {table_settings}
 COMMENT 'Migrations that were applied'";
 
+/// What was applied by programs that did not say is for none older than them.
+const MIGRATIONS_OLDEST: &str = "ALTER TABLE {db}.migrations {on_cluster}
+ADD COLUMN IF NOT EXISTS oldest UInt32 DEFAULT version
+COMMENT 'Programs whose newest migration is this one or a later one can use the database'";
+
 #[derive(clickhouse::Row, Deserialize)]
 struct Applied {
     version: u32,
     checksum: String,
+    oldest: u32,
 }
 
-async fn applied(warehouse: &Warehouse) -> Result<BTreeMap<u32, String>, WarehouseError> {
-    let query = warehouse.client().query("SELECT version, checksum FROM migrations FINAL");
+async fn applied(warehouse: &Warehouse) -> Result<BTreeMap<u32, Applied>, WarehouseError> {
+    let query = warehouse.client().query("SELECT version, checksum, oldest FROM migrations FINAL");
     let rows: Vec<Applied> =
         warehouse.run("read the applied migrations", query.fetch_all()).await?;
-    Ok(rows.into_iter().map(|row| (row.version, row.checksum)).collect())
+    Ok(rows.into_iter().map(|row| (row.version, row)).collect())
 }
 
 /// Columns of what people wrote; payloads of dead letters go with their rows.
@@ -395,6 +415,7 @@ mod tests {
     fn versions_grow_by_one_and_begin_the_file_names() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(migration.version as usize, index + 1);
+            assert!((1..=migration.version).contains(&migration.oldest));
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
         }
     }

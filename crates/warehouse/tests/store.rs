@@ -376,19 +376,43 @@ async fn migrations_are_applied_once_and_a_changed_one_is_refused() {
     assert_eq!(again.version, first.version);
     check_windows(&warehouse).await.unwrap();
 
-    run(&warehouse, "INSERT INTO migrations VALUES (1, '0001_tables', 'other', now64(3) + 10)")
-        .await;
+    let other = "INSERT INTO migrations VALUES (1, '0001_tables', 'other', now64(3) + 10, 1)";
+    run(&warehouse, other).await;
     let refused = migrate(&warehouse, &layout).await.unwrap_err();
     assert!(matches!(refused, WarehouseError::MigrationChanged { .. }), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_a_newer_version_is_refused() {
+async fn a_database_of_a_newer_version_is_refused_unless_it_says_that_this_one_can_go_on() {
     let Some(engine) = engine("newer") else { return };
     let warehouse = migrated(&engine, "newer").await;
-    run(&warehouse, "INSERT INTO migrations VALUES (9999, '9999_later', 'x', now64(3))").await;
+    let newest = migrate(&warehouse, &Layout::default()).await.unwrap().version;
+    let later = |version: u32, oldest: u32| {
+        format!("INSERT INTO migrations VALUES ({version}, 'later', 'x', now64(3), {oldest})")
+    };
+    run(&warehouse, &later(newest + 1, newest)).await;
+    let gone_back = migrate(&warehouse, &Layout::default()).await.unwrap();
+    assert_eq!((gone_back.applied.len(), gone_back.version), (0, newest));
+
+    run(&warehouse, &later(newest + 2, newest + 1)).await;
     let refused = migrate(&warehouse, &Layout::default()).await.unwrap_err();
-    assert!(matches!(refused, WarehouseError::MigrationUnknown { version: 9999 }), "{refused}");
+    let beyond = newest + 2;
+    assert!(
+        matches!(refused, WarehouseError::MigrationUnknown { version } if version == beyond),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_migrated_before_migrations_said_whom_they_are_for_is_for_nobody_older() {
+    let Some(engine) = engine("silent") else { return };
+    let warehouse = migrated(&engine, "silent").await;
+    let newest = migrate(&warehouse, &Layout::default()).await.unwrap().version;
+    run(&warehouse, "ALTER TABLE migrations DROP COLUMN oldest").await;
+    let unsaid = format!("INSERT INTO migrations VALUES ({}, 'later', 'x', now64(3))", newest + 1);
+    run(&warehouse, &unsaid).await;
+    let refused = migrate(&warehouse, &Layout::default()).await.unwrap_err();
+    assert!(matches!(refused, WarehouseError::MigrationUnknown { .. }), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
