@@ -1,5 +1,5 @@
 //! The long run of the conservation oracle: `make chaos`. By itself:
-//! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] --report FILE`,
+//! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] [--older FOLDER] --report FILE`,
 //! where LOG is `embedded` or `kafka`. The programs are those of ZHILI_BIN and its folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
@@ -25,6 +25,7 @@ async fn chaos() -> ExitCode {
         length: Duration::from_secs(30 * 60),
         rate: RATE,
         disks: true,
+        older: None,
         only: Vec::new(),
         words: PathBuf::new(),
     };
@@ -42,6 +43,7 @@ async fn chaos() -> ExitCode {
             "--seed" => asked.seed = value().parse().expect("a number"),
             "--rate" => asked.rate = value().parse().expect("events a second"),
             "--only" => asked.only.push(value()),
+            "--older" => asked.older = Some(value().into()),
             "--no-disks" => asked.disks = false,
             "--report" => file = value().into(),
             other => panic!("{other} is no argument of this"),

@@ -21,6 +21,7 @@ async fn faults_lose_and_double_nothing() {
         length: Duration::from_secs(30),
         rate: 100,
         disks: false,
+        older: None,
         only: Vec::new(),
         words,
     })

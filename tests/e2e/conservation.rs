@@ -23,6 +23,7 @@ async fn kept(test: &str, seed: u64, rate: u32, only: &[&str]) -> Option<Report>
         length: Duration::from_secs(30),
         rate,
         disks: true,
+        older: None,
         only: only.iter().map(|word| (*word).to_owned()).collect(),
         words,
     })

@@ -29,10 +29,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// Pseudonym of the conversation that it is about; empty if it is about none.
-    pub fn conversation(&self) -> String {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
-        body["data"]["conversation_id"].as_str().unwrap_or_default().to_owned()
+    /// What it says of its incident.
+    pub fn data(&self) -> serde_json::Value {
+        let mut body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        body["data"].take()
     }
 }
 

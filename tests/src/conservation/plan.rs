@@ -41,6 +41,19 @@ pub enum Part {
     Pages,
 }
 
+impl Part {
+    /// In reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Everything => "zhili up",
+            Self::Service(name, _) => name,
+            Self::Store => "store",
+            Self::Broker => "broker",
+            Self::Pages => "pages",
+        }
+    }
+}
+
 /// What happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
@@ -104,14 +117,7 @@ impl fmt::Display for Fault {
             Action::Poison => return f.write_str("poison"),
             Action::Overload => return f.write_str("overload"),
         };
-        let part = match self.part {
-            Part::Everything => "zhili up",
-            Part::Service(name, _) => name,
-            Part::Store => "store",
-            Part::Broker => "broker",
-            Part::Pages => "pages",
-        };
-        write!(f, "{action}: {part}")
+        write!(f, "{action}: {}", self.part.name())
     }
 }
 

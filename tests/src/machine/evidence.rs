@@ -154,7 +154,8 @@ fn pages(stage: &Stage, judge: &mut Judge<'_>, facts: &mut Facts) {
             facts.differing += 1;
             facts.examples.push(format!("a page with a wrong signature: {}", page.body));
         }
-        let conversation = page.conversation();
+        let data = page.data();
+        let conversation = data["conversation_id"].as_str().unwrap_or_default().to_owned();
         ids.insert(page.id.clone());
         let since = page.at.duration_since(std::time::UNIX_EPOCH).unwrap();
         judge.page(Arrival { page: page.id, conversation, at_ms: since.as_millis() as i64 });

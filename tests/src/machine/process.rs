@@ -125,6 +125,11 @@ impl Process {
         children(outer).into_iter().find(is_it)
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Sends a signal; false where there is nobody to take it.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.pid().is_some_and(|pid| kill_process(pid, signal).is_ok())

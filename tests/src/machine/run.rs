@@ -1,7 +1,7 @@
 //! One run: traffic and faults, rest, judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use super::publisher::{PUBLISHERS, Publishing, now_ms};
 use super::stage::{PARTITIONS, Stage};
 use crate::conservation::plan::{Action, Fault, Home, Part, Planned, menu, plan};
 use crate::conservation::{Disturbance, Judge, Ledger, Poison, Report};
+use crate::{Page, program};
 
 /// How often processes are looked after.
 const LOOK: Duration = Duration::from_millis(50);
@@ -40,8 +41,9 @@ const LATE: Duration = Duration::from_millis(300);
 const DEAD: u64 = 512;
 /// The most that a clock is off by.
 const OFF_MS: i64 = 120_000;
-/// How long pages may take that were tried while their receiver was away.
-const PAGES: Duration = Duration::from_secs(180);
+/// How long pages may take that were tried while their receiver was away: the longest wait between two
+/// attempts is 120 s with some scatter, and a clock of a fold that was ahead stands still as long.
+const PAGES: Duration = Duration::from_secs(300);
 /// Records that are no events, each time.
 const POISON: usize = 5;
 
@@ -58,6 +60,9 @@ pub struct Run {
     pub rate: u32,
     /// Whether disks are filled, where that is possible.
     pub disks: bool,
+    /// A folder with the programs of the version before. The run begins with them, is upgraded, goes
+    /// back and is upgraded again, without other faults.
+    pub older: Option<PathBuf>,
     /// Only these faults, if any are named: words of their names, such as `store` or `kill`.
     pub only: Vec<String>,
     /// Where the words of all processes go when something was wrong.
@@ -93,7 +98,9 @@ struct Driver {
 /// # Panics
 /// When the system does not start at all.
 pub async fn run(run: &Run) -> Report {
-    let stage = Stage::start(run.home, run.disks).await;
+    let newer = program().parent().unwrap();
+    let first = run.older.as_deref().unwrap_or(newer);
+    let stage = Stage::start(run.home, run.disks && run.older.is_none(), first).await;
     let disks = stage.store_disk.is_some() && stage.log_disk.is_some();
     let mut faults = menu(run.home, disks);
     if !run.only.is_empty() {
@@ -102,6 +109,15 @@ pub async fn run(run: &Run) -> Report {
         assert!(!faults.is_empty(), "no fault is named {:?}", run.only);
     }
     let mut planned = plan(run.seed, &faults, run.length).into_iter().peekable();
+    // Into which build, and when.
+    let mut replacements = Vec::new();
+    if let Some(older) = run.older.as_deref() {
+        planned = Vec::new().into_iter().peekable();
+        for (turn, build) in [newer, older, newer].into_iter().enumerate() {
+            replacements.push((run.length * (turn as u32 + 1) / 4, build));
+        }
+    }
+    let mut replacements = replacements.into_iter().peekable();
     let publishing = Arc::new(Publishing {
         ingest: stage.ingest(),
         token: stage.token.clone(),
@@ -152,6 +168,10 @@ pub async fn run(run: &Run) -> Report {
             driver.begin(next);
         }
         driver.go_on(begun.elapsed());
+        if let Some((_, build)) = replacements.next_if(|next| next.0 <= begun.elapsed()) {
+            driver.replace(build, build == newer).await;
+            eprintln!("{:>6.1} s  {} runs", begun.elapsed().as_secs_f64(), build.display());
+        }
         assert!(publishers.try_join_next().is_none(), "a publisher ended early");
         tokio::time::sleep(LOOK).await;
     }
@@ -307,6 +327,47 @@ impl Driver {
         disk.unwrap()
     }
 
+    /// Replaces every part by that of another build, one after the other, each when the one before is
+    /// ready: who reads before who writes, and on the way back the other way round.
+    async fn replace(&mut self, build: &Path, newer: bool) {
+        let place = |part: &Part| match part {
+            Part::Store => 0,
+            Part::Service("metrics", _) => 1,
+            Part::Service("escalation", _) => 2,
+            Part::Service("scoring", _) => 3,
+            _ => 4,
+        };
+        let mut parts: Vec<Part> = self.stage.builds.keys().copied().collect();
+        parts.sort_by_key(place);
+        if !newer {
+            parts.reverse();
+        }
+        self.stage.prepare(build);
+        for part in parts {
+            let began_ms = now_ms();
+            self.process(part).stop();
+            self.until(|stage| !stage.parts[&part].is_running()).await;
+            self.stage.builds[&part].set(build);
+            self.process(part).want();
+            let asked = Instant::now();
+            while !self.stage.complaints().await.is_empty() {
+                assert!(asked.elapsed() < RECOVERY, "not ready:\n{}", self.stage.said());
+                self.go_on(Duration::ZERO);
+                tokio::time::sleep(LOOK).await;
+            }
+            self.disturbances.push(Disturbance { began_ms, ended_ms: now_ms(), unheard: false });
+            let words = format!("{}: {}", if newer { "upgrade" } else { "downgrade" }, part.name());
+            *self.injected.entry(words).or_default() += 1;
+        }
+    }
+
+    async fn until(&mut self, is_so: impl Fn(&Stage) -> bool) {
+        while !is_so(&self.stage) {
+            self.go_on(Duration::ZERO);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// The next replica of a storm leaves, or the one that left comes back.
     fn toss(&mut self, turn: usize) {
         const MEMBERS: [&str; 3] = ["scoring", "escalation", "metrics"];
@@ -399,8 +460,10 @@ impl Driver {
     /// Urgent events that had no page yet.
     fn unpaged(&self) -> usize {
         let urgent = self.publishing.ledger.lock().unwrap().urgent();
-        let conversations = self.stage.receiver.pages().into_iter().map(|page| page.conversation());
-        urgent.saturating_sub(conversations.collect::<BTreeSet<_>>().len())
+        let pages = self.stage.receiver.pages();
+        let data = pages.iter().map(Page::data).filter(|data| data["family"] == "complaint");
+        let reached: BTreeSet<String> = data.map(|it| it["conversation_id"].to_string()).collect();
+        urgent.saturating_sub(reached.len())
     }
 
     async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {

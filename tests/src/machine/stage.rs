@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,7 +13,7 @@ use super::disk::Disk;
 use super::process::{Process, command};
 use super::proxy::Proxy;
 use crate::conservation::plan::{Home, Part};
-use crate::{Receiver, Tables, eventually, free_ports, program};
+use crate::{Receiver, Tables, eventually, free_ports};
 
 /// Services in the order of their ports.
 const SERVICES: [&str; 4] = ["ingest", "scoring", "escalation", "metrics"];
@@ -22,10 +23,33 @@ pub(crate) const PARTITIONS: u32 = 4;
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The folder of programs that a part is of, from its next start on.
+#[derive(Clone)]
+pub(crate) struct Build(Arc<Mutex<PathBuf>>);
+
+impl Build {
+    fn new(folder: &Path) -> Self {
+        Self(Arc::new(Mutex::new(folder.to_owned())))
+    }
+
+    /// The part is of another build from its next start on.
+    pub(crate) fn set(&self, folder: &Path) {
+        folder.clone_into(&mut self.0.lock().unwrap());
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let program = self.0.lock().unwrap().join(program);
+        assert!(program.is_file(), "{} is not built", program.display());
+        command(&program)
+    }
+}
+
 /// A system with every part a process of its own, reached over ways that can be broken.
 pub(crate) struct Stage {
     // Fields are dropped in this order: processes before the disks that they write to.
     pub(crate) parts: BTreeMap<Part, Process>,
+    /// Of all parts but the broker.
+    pub(crate) builds: BTreeMap<Part, Build>,
     pub(crate) store_way: Proxy,
     pub(crate) broker_way: Option<Proxy>,
     pub(crate) pages_way: Proxy,
@@ -45,9 +69,9 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts everything on folders of its own, with disks of their own if `disks`, and waits until
-    /// it is ready.
-    pub(crate) async fn start(home: Home, disks: bool) -> Self {
+    /// Starts everything, of the build in a folder, on folders of its own, with disks of their own if
+    /// `disks`, and waits until it is ready.
+    pub(crate) async fn start(home: Home, disks: bool, build: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("zhili-chaos-").tempdir().unwrap();
         let path = folder.path();
         for name in ["words", "store", "log"] {
@@ -63,7 +87,8 @@ impl Stage {
         let (store_disk, log_disk) =
             if disks { (mount("store"), mount("log")) } else { (None, None) };
         let (bases, ways) = ([free_ports(), free_ports()], free_ports());
-        let token = token(&path.join("log"));
+        let build = Build::new(build);
+        let token = token(&build, &path.join("log"));
         let receiver = Receiver::start().await;
         let store_way = Proxy::start(ways, bases[0] + 4).await;
         let pages_way = Proxy::start(ways + 4, receiver.port()).await;
@@ -74,6 +99,7 @@ impl Stage {
         };
         let mut stage = Self {
             parts: BTreeMap::new(),
+            builds: BTreeMap::new(),
             store_way,
             broker_way,
             pages_way,
@@ -90,10 +116,10 @@ impl Stage {
             folder,
         };
         clock::build(stage.folder.path());
-        stage.add_store();
+        stage.add_store(&build);
         match home {
-            Home::Embedded => stage.add_everything(ways),
-            Home::Kafka => stage.add_cluster(ways).await,
+            Home::Embedded => stage.add_everything(&build, ways),
+            Home::Kafka => stage.add_cluster(&build, ways).await,
         }
         stage.until_ready(PATIENCE).await;
         stage
@@ -101,6 +127,13 @@ impl Stage {
 
     fn add(&mut self, part: Part, process: Process) {
         self.parts.entry(part).or_insert(process).want();
+    }
+
+    /// A part can be of another build than others.
+    fn add_build(&mut self, part: Part, build: &Build) -> Build {
+        let own = Build::new(&build.0.lock().unwrap());
+        self.builds.insert(part, own.clone());
+        own
     }
 
     /// A clock of its own for a part.
@@ -119,14 +152,15 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    fn add_store(&mut self) {
+    fn add_store(&mut self, build: &Build) {
+        let build = self.add_build(Part::Store, build);
         let data = self.path("store").join("data");
         let key = self.path("log").join("token");
         let listen = format!("127.0.0.1:{}", self.bases[0] + 4);
         let parent = std::process::id();
         let store = Process::new("store", self.words("store"), move || {
             // The shell becomes the store, so that its parent is this process.
-            let mut command = command(program());
+            let mut command = build.command("zhili");
             command.args(["store", "--listen", &listen, "--data"]).arg(&data);
             command.arg("--key-file").arg(&key);
             command.args(["--die-with-parent", &parent.to_string()]);
@@ -135,14 +169,15 @@ impl Stage {
         self.add(Part::Store, store);
     }
 
-    fn add_everything(&mut self, way: u16) {
+    fn add_everything(&mut self, build: &Build, way: u16) {
+        let build = self.add_build(Part::Everything, build);
         let data = self.path("log");
         let base = self.bases[0].to_string();
         let (token, (webhook, secret)) =
             (self.token.clone(), self.receiver.target_behind(self.pages_port));
         let clock = self.add_clock(Part::Everything);
         let up = Process::new("zhili up", self.words("up"), move || {
-            let mut command = command(program());
+            let mut command = build.command("zhili");
             command
                 .args(["up", "--log", "warn", "--port-base", &base, "--data"])
                 .arg(&data)
@@ -156,7 +191,7 @@ impl Stage {
         self.add(Part::Everything, up);
     }
 
-    async fn add_cluster(&mut self, ways: u16) {
+    async fn add_cluster(&mut self, build: &Build, ways: u16) {
         let data = self.path("log").join("kafka");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/run.sh");
         let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.broker_port);
@@ -172,33 +207,43 @@ impl Stage {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
-        let made = command(program())
-            .args(["topics", "apply", "--replication", "1", "--kafka", &self.brokers()])
-            .args(["--partitions", &PARTITIONS.to_string()])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        self.apply_topics(build);
         let data = self.path("log");
         std::fs::write(data.join("pseudonym.key"), [7; 32]).unwrap();
         std::fs::write(data.join("receipt.key"), [8; 32]).unwrap();
-        let bin = program().parent().unwrap().to_owned();
         for replica in 0..REPLICAS {
             for service in SERVICES {
                 let name = format!("{service}-{replica}");
                 let file = data.join(format!("{name}.toml"));
                 std::fs::write(&file, self.settings(service, replica, ways)).unwrap();
-                let binary = bin.join(format!("zhili-{service}"));
-                assert!(binary.is_file(), "{} is not built", binary.display());
-                let clock = self.add_clock(Part::Service(service, replica));
+                let member = Part::Service(service, replica);
+                let (build, clock) = (self.add_build(member, build), self.add_clock(member));
                 let process = Process::new(service, self.words(&name), move || {
-                    let mut command = command(&binary);
+                    let mut command = build.command(&format!("zhili-{service}"));
                     command.arg("--config").arg(&file).arg("--tied");
                     clock.give(&mut command);
                     command
                 });
-                self.add(Part::Service(service, replica), process);
+                self.add(member, process);
             }
         }
+    }
+
+    /// Makes what another build has need of before it starts.
+    pub(crate) fn prepare(&self, build: &Path) {
+        if self.home == Home::Kafka {
+            self.apply_topics(&Build::new(build));
+        }
+    }
+
+    fn apply_topics(&self, build: &Build) {
+        let made = build
+            .command("zhili")
+            .args(["topics", "apply", "--replication", "1", "--kafka", &self.brokers()])
+            .args(["--partitions", &PARTITIONS.to_string()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
     }
 
     fn settings(&self, service: &str, replica: u16, store: u16) -> String {
@@ -321,9 +366,10 @@ impl Stage {
 }
 
 /// A token with every right that a run needs, which the folder knows.
-fn token(data: &Path) -> String {
+fn token(build: &Build, data: &Path) -> String {
     let roles = ["admin", "supervisor", "qa"].into_iter().flat_map(|role| ["--role", role]);
-    let made = command(program())
+    let made = build
+        .command("zhili")
         .args(["token", "create", "chaos", "--data"])
         .arg(data)
         .args(roles)
