@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check chaos kills simulate mutations latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check chaos upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -17,6 +17,7 @@ help:
 	@echo "make check             deployment files, alerts and contracts, without running them"
 	@echo "make chaos             half an hour of every fault on each log, and what is left of what was acknowledged"
 	@echo "make chaos MINUTES=5 SEED=7 LOG=kafka"
+	@echo "make upgrade FROM=COMMIT  that version, upgraded to this one, back and forth, under load"
 	@echo "make kills             the kill matrix, 20 points each, and five minutes of kills under a flood"
 	@echo "make simulate          a million simulated runs of sink, fold runner and pages (SEEDS=)"
 	@echo "make mutations         switches off one protection after the other: does a test notice?"
@@ -76,8 +77,16 @@ LOG ?= embedded kafka
 chaos: setup kafka
 	$(CARGO) build --release --bins $(SERVICES:%=--package %)
 	status=0; for log in $(LOG); do ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
-		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json || status=1; done; exit $$status
+		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json $(FLAGS) || status=1; done; exit $$status
 RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+
+# The version of a commit, upgraded to this one, put back and upgraded again, part by part, under the
+# traffic of `make chaos`.
+OLDER = $(abspath target/upgrade)
+upgrade:
+	rm -rf $(OLDER)/source && git worktree prune && git worktree add --detach $(OLDER)/source $(FROM)
+	cd $(OLDER)/source && CARGO_TARGET_DIR=$(OLDER) $(CARGO) build --release --bins $(SERVICES:%=--package %)
+	$(MAKE) chaos FLAGS="--older $(OLDER)/release"
 
 # The kill matrix at its full length, on both logs; `make test` has a short one.
 kills: setup kafka

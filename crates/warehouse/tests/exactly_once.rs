@@ -2,6 +2,8 @@
 //! tokens, and a fault at any step, in which an INSERT may be lost, land in part, or land late.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -84,6 +86,16 @@ fn many_faults_neither_lose_nor_double_a_row() {
         }
         Run::new(Tokens::Honoured, &plan).assert_exactly_once();
     });
+}
+
+#[test]
+fn a_day_without_clickhouse_is_made_up_for() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (run, asked, drained) = Run::after_an_outage(DAY);
+    run.assert_exactly_once();
+    // Neither given up nor asked without a pause.
+    assert!((1_000..200_000).contains(&asked), "asked {asked} times");
+    assert!(drained < Duration::from_secs(600), "{drained:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zhili_eventlog::{
     Batch, Commit, Committed, Headers, LogError, NewRecord, PartitionHandle, ReadLimit, Record,
@@ -114,6 +115,9 @@ struct World {
     late: Vec<Late>,
     step: u32,
     plan: HashMap<u32, Fault>,
+    /// Until when ClickHouse does not answer, and how often it was asked meanwhile.
+    away_until: Option<Instant>,
+    asked_in_vain: u32,
     /// Of the present process.
     crashed: CancellationToken,
     revoked: CancellationToken,
@@ -139,6 +143,8 @@ impl World {
             late: Vec::new(),
             step: 0,
             plan: faults.iter().copied().collect(),
+            away_until: None,
+            asked_in_vain: 0,
             crashed: CancellationToken::new(),
             revoked: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -182,6 +188,13 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether ClickHouse does not answer now.
+    fn is_away(&mut self) -> bool {
+        let away = self.away_until.is_some_and(|until| Instant::now() < until);
+        self.asked_in_vain += u32::from(away);
+        away
     }
 
     fn end(&self) -> u64 {
@@ -354,6 +367,9 @@ impl Tables for Store {
         range: OffsetRange,
     ) -> Result<HashSet<RowKey>, WarehouseError> {
         assert_eq!((log_id, asked), (LOG_ID, &partition()));
+        if with(&self.world, World::is_away) {
+            return Err(unavailable());
+        }
         match with(&self.world, World::begin) {
             Some(fault) if fault.is_crash() => die(&self.world).await,
             Some(Fault::RevokeLate(_)) => {
@@ -383,6 +399,9 @@ impl Tables for Store {
     }
 
     async fn insert(&self, insert_token: &str, block: &Block) -> Result<(), WarehouseError> {
+        if with(&self.world, World::is_away) {
+            return Err(unavailable());
+        }
         let keys: Vec<RowKey> = block.keys().collect();
         let table = block.table();
         let fault = with(&self.world, |world| {
@@ -450,7 +469,25 @@ impl Run {
     pub(crate) fn new(tokens: Tokens, faults: &[(u32, Fault)]) -> Self {
         let world = World::new(tokens, faults, None);
         in_paused_time(until_done(&world));
-        with(&world, |world| {
+        Self::ended(&world, faults)
+    }
+
+    /// Runs sinks over a log that ClickHouse answers for only after some time: how often it was asked
+    /// meanwhile, and how long it took from its return until everything was there.
+    pub(crate) fn after_an_outage(of: Duration) -> (Self, u32, Duration) {
+        let world = World::new(Tokens::Honoured, &[], None);
+        let drained = in_paused_time(async {
+            let back = Instant::now() + of;
+            with(&world, |world| world.away_until = Some(back));
+            until_done(&world).await;
+            back.elapsed()
+        });
+        let asked = with(&world, |world| world.asked_in_vain);
+        (Self::ended(&world, &[]), asked, drained)
+    }
+
+    fn ended(world: &SharedWorld, faults: &[(u32, Fault)]) -> Self {
+        with(world, |world| {
             let steps = world.step;
             world.land(|_| true);
             Self {
