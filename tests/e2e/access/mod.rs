@@ -2,7 +2,7 @@
 //! tenant and for another, without a token, and with one that has expired.
 
 mod audit;
-mod call;
+pub(crate) mod call;
 #[allow(dead_code, reason = "the tests of the warehouse use more of it")]
 #[path = "../../../crates/warehouse/tests/engine/mod.rs"]
 mod engine;
