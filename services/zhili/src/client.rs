@@ -55,6 +55,11 @@ impl System {
         Folder::new(&self.data)
     }
 
+    /// Whether it is the system of the data folder.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.url.is_none()
+    }
+
     pub(crate) fn addresses(&self) -> Result<Addresses, Failure> {
         let Some(url) = &self.url else { return self.folder().addresses() };
         let wrong = || {
