@@ -33,7 +33,7 @@ pub(crate) struct System {
     certificate_key: Option<PathBuf>,
     /// Token; else the one in the data folder.
     #[arg(long, env = "ZHILI_TOKEN", hide_env_values = true, global = true)]
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// Adds the token to every call.
@@ -73,7 +73,7 @@ impl System {
 
     pub(crate) fn token(&self) -> Result<Secret, Failure> {
         match &self.token {
-            Some(token) => Ok(Secret::new(token.as_str())),
+            Some(token) => Ok(token.clone()),
             None => self.folder().token(),
         }
     }
