@@ -7,14 +7,16 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check chaos upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check sbom advisories chaos upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
 	@echo "make run FILE=path     start everything and publish that file"
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
-	@echo "make check             deployment files, alerts and contracts, without running them"
+	@echo "make check             deployment files, alerts, contracts and licences, without running them"
+	@echo "make sbom              what the programs and the console are made of, CycloneDX, into target/sbom"
+	@echo "make advisories        whether anything is known against it; needs cargo-deny and its database"
 	@echo "make chaos             half an hour of every fault on each log, and what is left of what was acknowledged"
 	@echo "make chaos MINUTES=5 SEED=7 LOG=kafka"
 	@echo "make upgrade FROM=COMMIT  that version, upgraded to this one, back and forth, under load"
@@ -68,6 +70,13 @@ test: setup kafka console
 # What is deployed. Programs that were built are asked about their settings, too.
 check:
 	@ZHILI_BUILT=$(BUILT) sh deploy/check/check.sh
+
+sbom:
+	@python3 deploy/sbom/sbom.py $(or $(CARGO_TARGET_DIR),target)/sbom
+
+# No part of check: databases that cannot be reached say nothing, and what they say changes by itself.
+advisories:
+	@sh deploy/check/advisories.sh
 
 # Seeded traffic and faults, judged by the conservation oracle; docs/reliability.md. Appends one object
 # a run to target/chaos/report.json.

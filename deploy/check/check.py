@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import xml.dom.minidom
 import xml.parsers.expat
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import kubernetes_validate
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -234,6 +237,152 @@ def scripts() -> str:
     return f"{len(files) + len(modules)} scripts can be read"
 
 
+def permitted(expression: str, allowed: set[str]) -> bool:
+    """Whether one may use what is under an expression of SPDX with no other licence than these."""
+    words = re.findall(r"[()]|[^\s()]+", expression.replace("/", " OR "))
+
+    def term() -> bool:
+        word = words.pop(0)
+        if word == "(":
+            inner = either()
+            expect(words and words.pop(0) == ")", f"{expression}: a bracket is not closed")
+            return inner
+        if words[:1] == ["WITH"]:
+            word = f"{word} WITH {words[1]}"
+            del words[:2]
+        return word in allowed
+
+    def both() -> bool:
+        result = term()
+        while words[:1] == ["AND"]:
+            words.pop(0)
+            result = term() and result
+        return result
+
+    def either() -> bool:
+        result = both()
+        while words[:1] == ["OR"]:
+            words.pop(0)
+            result = both() or result
+        return result
+
+    result = either()
+    expect(not words, f"{expression}: {' '.join(words)} says nothing here")
+    return result
+
+
+def supply() -> str:
+    """What is built in is under licences and from places that deny.toml names."""
+    rules = tomllib.loads((ROOT / "deny.toml").read_text())
+    allowed = set(rules["licenses"]["allow"])
+    registries = {f"registry+{it}" for it in rules["sources"]["allow-registry"]}
+    banned = {it["crate"] for it in rules["bans"]["deny"]}
+    # This check would be none if it took everything.
+    for expression, may in [("GPL-3.0-only", False), ("MIT AND GPL-2.0-only", False), ("(MIT OR GPL-2.0-only) AND ISC", True)]:
+        expect(permitted(expression, allowed) == may, f"{expression} is taken for what it is not")
+    metadata = json.loads(run("cargo", "metadata", "--format-version", "1", "--locked", "--all-features"))
+    for package in metadata["packages"]:
+        name = f"{package['name']} {package['version']}"
+        license = package["license"]
+        expect(license and permitted(license, allowed), f"{name} is under {license or 'no licence'}")
+        expect(package["name"] not in banned, f"{name} is not to be used: deny.toml")
+        if package["source"] is not None:
+            expect(package["source"] in registries, f"{name} is from {package['source']}")
+        for dependency in package["dependencies"]:
+            own = package["source"] is None and "path" not in dependency
+            expect(not own or dependency["req"] != "*", f"{name} takes any version of {dependency['name']}")
+    lock = json.loads((ROOT / "services/metrics/web/package-lock.json").read_text())
+    embedded = {path: it for path, it in lock["packages"].items() if path and not it.get("dev")}
+    for path, package in embedded.items():
+        license = package.get("license", "")
+        expect(license and permitted(license, allowed), f"{path} is under {license or 'no licence'}")
+        expect("integrity" in package, f"{path} has no hash")
+    return f"{len(metadata['packages'])} crates and {len(embedded)} packages of the console"
+
+
+def sbom() -> str:
+    """Bills of materials are valid, complete, and say the same when they are written again."""
+    counts = []
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        for folder in (first, second):
+            run(sys.executable, "deploy/sbom/sbom.py", folder)
+        for file in sorted(Path(first).iterdir()):
+            text = file.read_text()
+            expect(text == (Path(second) / file.name).read_text(), f"{file.name} is another each time")
+            faults = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+            expect(faults is None, f"{file.name}: {faults}")
+            bom = json.loads(text)
+            names = {it["bom-ref"] for it in bom["components"]} | {bom["metadata"]["component"]["bom-ref"]}
+            for link in bom["dependencies"]:
+                missing = {link["ref"], *link["dependsOn"]} - names
+                expect(not missing, f"{file.name}: {missing} is nowhere")
+            for part in bom["components"]:
+                own = part["purl"].startswith("pkg:generic/")
+                expect(own or part.get("hashes"), f"{file.name}: {part['name']} has no hash")
+            counts.append(f"{len(bom['components'])} parts of {file.name.partition('.')[0]}")
+    return ", ".join(counts)
+
+
+def unsafe() -> str:
+    """Nothing is unsafe but the module that speaks to libchdb."""
+    rules = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["lints"]
+    expect(rules["rust"]["unsafe_code"] == "deny", "unsafe_code is not denied")
+    expect(rules["clippy"]["undocumented_unsafe_blocks"] == "deny", "an unsafe block needs no reason")
+    crates = [file for file in ROOT.glob("*/**/Cargo.toml") if not {"target", "node_modules"} & set(file.parts)]
+    for file in crates:
+        follows = tomllib.loads(file.read_text()).get("lints", {}).get("workspace")
+        expect(follows, f"{file.relative_to(ROOT)} does not follow the lints of the workspace")
+    sources = run("git", "grep", "-l", "-E", r"\((.*\W)?unsafe_code\W", "--", "*.rs").split()
+    expect(sources == ["services/store/src/chdb.rs"], f"unsafe_code is let in by {sources}")
+    return f"one module, {len(crates)} crates"
+
+
+def secrets() -> str:
+    """A type that can be printed holds no secret as a plain text, but at most where one is."""
+    types = re.compile(
+        r"#\[derive\(([^)]*)\)\](?:\s*(?:#\[[^\n]*\]|///[^\n]*))*\s*(?:pub(?:\([^)]*\))?\s+)?struct\s+(\w+)[^{;(]*\{(.*?)\n\s*\}",
+        re.S,
+    )
+    fields = re.compile(
+        r"((?:^\s*(?:///|#\[)[^\n]*\n)*)^\s*(?:pub(?:\([^)]*\))?\s+)?"
+        r"(\w*(?:password|secret|token|passphrase|credential|routing_key)\w*):\s*([^\n]+?),?$",
+        re.M,
+    )
+
+    def open_to_view(source: str) -> Iterator[tuple[str, str]]:
+        for derived, name, body in types.findall(source):
+            for words, field, kind in fields.findall(body) if "Debug" in derived else []:
+                plain = re.search(r"\b(String|str|Bytes|u8)\b", kind)
+                if plain and not re.search(r"///\s*Where the", words):
+                    yield name, field
+
+    sample = "#[derive(Debug)]\nstruct A {{\n    /// {0}.\n    password: {1},\n}}\n"
+    for words, kind, found in [("It", "Option<String>", 1), ("It", "Secret", 0), ("Where the password is", "String", 0)]:
+        expect(len(list(open_to_view(sample.format(words, kind)))) == found, f"{kind} is taken for what it is not")
+    files = run("git", "ls-files", "*.rs").split()
+    for file in files:
+        for name, field in open_to_view((ROOT / file).read_text()):
+            raise Wrong(f"{file}: {name}.{field} would be printed; make it a Secret")
+    return f"{len(files)} files"
+
+
+def promises() -> str:
+    """Every test that docs/security.md names is one, and every check."""
+    named = re.compile(r"#\[(?:tokio::)?test\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async\s+)?fn\s+(\w+)")
+    tests: set[str] = set()
+    for file in run("git", "ls-files", "*.rs").split():
+        tests.update(named.findall((ROOT / file).read_text()))
+    text = (ROOT / "docs/security.md").read_text()
+    # A sentence as a name; settings and lints are shorter.
+    promised = {name for name in re.findall(r"`(\w+)`", text) if name.count("_") >= 3}
+    expect(len(promised) > 40, f"docs/security.md names {len(promised)} tests")
+    gone = sorted(promised - tests)
+    expect(not gone, f"docs/security.md names tests that are not there: {', '.join(gone)}")
+    checks = set(re.findall(r"`make check` \(`(\w+)`\)", text))
+    expect(checks and checks <= set(CHECKS), f"docs/security.md names checks that are not there: {checks}")
+    return f"{len(promised)} tests, {len(checks)} checks"
+
+
 def literal(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -293,13 +442,19 @@ CHECKS: dict[str, Callable[[], str]] = {
     "clickhouse": clickhouse,
     "dockerfile": dockerfile,
     "scripts": scripts,
+    "supply": supply,
+    "sbom": sbom,
+    "unsafe": unsafe,
+    "secrets": secrets,
+    "promises": promises,
 }
 
 
 def main() -> int:
     strict = os.environ.get("CI") == "true"
     failed = 0
-    for name, check in CHECKS.items():
+    for name in sys.argv[1:] or CHECKS:
+        check = CHECKS[name]
         try:
             outcome, words = "ok", check()
         except Wrong as wrong:

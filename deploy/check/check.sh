@@ -1,9 +1,10 @@
 #!/bin/sh
 # Checks what is deployed, without running it: the compose file, the Kubernetes manifests, alerts and their tests,
-# contracts, Kafka's rules, the Dockerfile. One line each: ok, failed, or not checked and why. With CI=true what
+# contracts, Kafka's rules, the Dockerfile, licences and what is built in. One line each: ok, failed, or not checked and why. With CI=true what
 # could not be checked has failed.
 #
-# usage: check.sh
+# usage: check.sh [NAME ...]
+# With names, nothing but these checks, for which Python's tools are enough.
 # Tools are fetched once into ${ZHILI_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zhili}/check; nothing is installed. Programs in
 # ZHILI_BUILT, if there are any, are asked whether they take the settings that they would be given.
 set -eu
@@ -20,10 +21,14 @@ if [ ! -e "$python/complete" ]; then
     rm -rf "$python"
     if ! { python3 -m venv "$python" &&
         "$python/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"; }; then
-        echo "cannot fetch what deploy/check/requirements.txt names; Python 3.10 or later with venv, and PyPI, are needed" >&2
+        echo "cannot fetch what deploy/check/requirements.txt names; Python 3.11 or later with venv, and PyPI, are needed" >&2
         exit 69
     fi
     touch "$python/complete"
+fi
+
+if [ $# -gt 0 ]; then
+    exec "$python/bin/python" "$here/check.py" "$@"
 fi
 
 node=$cache/node-$(mark "$here/package-lock.json")

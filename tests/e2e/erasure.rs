@@ -58,7 +58,7 @@ fn history() -> Vec<Value> {
 }
 
 /// Stores texts of the tables as they are, so that a search of the files finds what is there.
-async fn store_uncompressed(system: &System) {
+pub(crate) async fn store_uncompressed(system: &System) {
     let columns = "SELECT table, name FROM system.columns WHERE database = 'zhili' AND type = 'String' \
         AND table IN (SELECT name FROM system.tables WHERE database = 'zhili' AND engine LIKE '%MergeTree%')";
     for column in system.tables().rows(columns).await {

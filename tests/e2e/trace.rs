@@ -25,8 +25,11 @@ async fn the_trace_of_the_publisher_is_seen_up_to_the_webhook() {
     }
     let pages = Receiver::start().await;
     let collector = Collector::start().await;
-    let mut system =
-        System::start(Options { webhook: Some(pages.target()), otlp: Some(collector.url()) });
+    let mut system = System::start(Options {
+        webhook: Some(pages.target()),
+        otlp: Some(collector.url()),
+        ..Options::default()
+    });
     let urgent = serde_json::json!({
         "event_id": "m-1", "source": "desk", "conversation_id": "c-1", "type": "message",
         "sent_at": samples::now(), "customer": {"id": "k"}, "author": {"id": "k", "role": "customer"},

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message;
 use tokio::task::AbortHandle;
 use tonic::transport::server::{Server, TcpIncoming};
 use tonic::{Request, Response, Status};
@@ -40,6 +41,7 @@ impl Span {
 pub struct Collector {
     url: String,
     spans: Arc<Mutex<Vec<Span>>>,
+    exports: Arc<Mutex<Vec<Vec<u8>>>>,
     server: AbortHandle,
 }
 
@@ -48,17 +50,24 @@ impl Collector {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let spans = Arc::new(Mutex::new(Vec::new()));
-        let service = TraceServiceServer::new(Sink(Arc::clone(&spans)));
+        let (spans, exports) = <(Arc<_>, Arc<_>)>::default();
+        let sink = Sink { spans: Arc::clone(&spans), exports: Arc::clone(&exports) };
+        let service = TraceServiceServer::new(sink);
         let serving =
             Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener));
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        Self { url, spans, server: server.abort_handle() }
+        Self { url, spans, exports, server: server.abort_handle() }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Everything that was exported so far, as messages of protobuf: resources, events, states and
+    /// all else that [`Span`] leaves out.
+    pub fn exports(&self) -> Vec<Vec<u8>> {
+        self.exports.lock().unwrap().clone()
     }
 
     /// The spans of one trace so far.
@@ -74,7 +83,10 @@ impl Drop for Collector {
     }
 }
 
-struct Sink(Arc<Mutex<Vec<Span>>>);
+struct Sink {
+    spans: Arc<Mutex<Vec<Span>>>,
+    exports: Arc<Mutex<Vec<Vec<u8>>>>,
+}
 
 #[tonic::async_trait]
 impl TraceService for Sink {
@@ -82,7 +94,9 @@ impl TraceService for Sink {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let resources = request.into_inner().resource_spans;
+        let request = request.into_inner();
+        self.exports.lock().unwrap().push(request.encode_to_vec());
+        let resources = request.resource_spans;
         let spans = resources.into_iter().flat_map(|resource| resource.scope_spans);
         let spans = spans.flat_map(|scope| scope.spans).map(|span| Span {
             trace_id: hex(&span.trace_id),
@@ -102,7 +116,7 @@ impl TraceService for Sink {
                 })
                 .collect(),
         });
-        self.0.lock().unwrap().extend(spans);
+        self.spans.lock().unwrap().extend(spans);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

@@ -14,15 +14,18 @@ pub mod chaos;
 mod collector;
 pub mod conservation;
 pub mod machine;
+pub mod personal;
 mod program;
 pub mod python;
 pub mod samples;
+mod sinks;
 mod system;
 mod tables;
 mod webhook;
 
 pub use collector::{Collector, Span};
 pub use program::{has_library, program, skipped};
+pub use sinks::Sinks;
 pub use system::{Options, System, free_ports};
 pub use tables::{Tables, fingerprint};
 pub use webhook::{Page, Receiver};

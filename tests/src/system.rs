@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -28,6 +29,8 @@ pub struct Options {
     pub webhook: Option<(String, String)>,
     /// Address of an OTLP collector.
     pub otlp: Option<String>,
+    /// What is logged, in the form of the `tracing` crate; warnings unless given.
+    pub log: Option<String>,
 }
 
 /// `zhili up` on a folder and ports of its own. Killed, with its store, when dropped.
@@ -36,6 +39,7 @@ pub struct System {
     base: u16,
     options: Options,
     child: Option<Child>,
+    said: Arc<Mutex<String>>,
     http: reqwest::Client,
 }
 
@@ -54,6 +58,7 @@ impl System {
             base: free_ports(),
             options,
             child: None,
+            said: Arc::default(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
         }
     }
@@ -67,7 +72,8 @@ impl System {
         let errors = File::options().create(true).append(true).open(self.errors_file()).unwrap();
         let mut command = Command::new(program());
         command
-            .args(["up", "--log", "warn", "--port-base", &self.base.to_string(), "--data"])
+            .args(["up", "--log", self.options.log.as_deref().unwrap_or("warn")])
+            .args(["--port-base", &self.base.to_string(), "--data"])
             .arg(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -81,7 +87,17 @@ impl System {
         }
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line == "ready");
+        let (said, (tell, told)) = (Arc::clone(&self.said), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *said.lock().unwrap() += &format!("{line}\n");
+                if line == "ready" {
+                    // Nobody listens any more once it was heard.
+                    let _ = tell.send(());
+                }
+            }
+        });
+        let ready = told.recv().is_ok();
         self.child = Some(child);
         assert!(ready, "zhili up did not get ready: {}", self.errors());
     }
@@ -104,6 +120,11 @@ impl System {
     /// Everything that the program has written to standard error, over all its starts.
     pub fn errors(&self) -> String {
         std::fs::read_to_string(self.errors_file()).unwrap_or_default()
+    }
+
+    /// Everything that the program has written to standard output, over all its starts.
+    pub fn output(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// The administrator's token.

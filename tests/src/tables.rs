@@ -1,6 +1,5 @@
 //! The tables, asked over ClickHouse's HTTP interface.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -146,15 +145,24 @@ impl Tables {
         sum + self.number(&format!("SELECT count() - uniqExact({event}) FROM v_events")).await
     }
 
-    /// All text of all tables.
-    pub async fn everything(&self) -> String {
-        let mut all = String::new();
-        let names = "SELECT name FROM system.tables WHERE database = 'zhili' AND engine LIKE '%MergeTree%' ORDER BY name FORMAT TSV";
+    /// All rows of all tables, those of the server itself too, by the table's name.
+    pub async fn contents(&self) -> Vec<(String, String)> {
+        let mut contents = Vec::new();
+        let names = "SELECT database || '.' || name FROM system.tables \
+             WHERE engine LIKE '%MergeTree%' OR engine LIKE '%Log' OR engine = 'Memory' ORDER BY 1 FORMAT TSV";
         for table in self.text(names).await.lines() {
             let rows = self.text(&format!("SELECT * FROM {table} FORMAT TSVRaw")).await;
-            let _ = writeln!(all, "{table}\n{rows}");
+            contents.push((table.to_owned(), rows));
         }
-        all
+        contents
+    }
+
+    /// All text of all tables.
+    pub async fn everything(&self) -> String {
+        let contents = self.contents().await;
+        contents
+            .iter()
+            .fold(String::new(), |all, (table, rows)| all + &format!("{table}\n{rows}\n"))
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Page {
     pub traceparent: Option<String>,
     /// Whether the signature is right for the body, the id and the time.
     pub verified: bool,
+    /// All headers, a line each.
+    pub headers: String,
     /// The body.
     pub body: String,
     /// When it arrived.
@@ -92,6 +94,7 @@ async fn page(
         id: text("webhook-id").unwrap_or_default(),
         traceparent: text("traceparent"),
         verified,
+        headers: headers.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
         at: std::time::SystemTime::now(),
     });

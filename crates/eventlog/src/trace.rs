@@ -10,13 +10,14 @@ use crate::Headers;
 /// Header that carries the trace context, as in HTTP and gRPC.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The trace and no more: nobody of ours writes another header of a trace.
 impl Extractor for Headers {
     fn get(&self, key: &str) -> Option<&str> {
-        self.text(key)
+        (key == TRACEPARENT).then(|| self.text(key)).flatten()
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).collect()
+        vec![TRACEPARENT]
     }
 }
 

@@ -79,7 +79,20 @@ impl Audit {
 
 /// A text of the caller's as it may be kept: masked, and no longer than ids are.
 fn told(text: &str) -> String {
-    zhili_redact::mask(text).text.chars().take(LONGEST).collect()
+    crate::masked(&unescaped(text)).chars().take(LONGEST).collect()
+}
+
+/// An address as it was meant: what is not ASCII comes as `%E6%96%87`, in which nobody sees a street.
+fn unescaped(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut meant, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let escape = (*byte == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        let escaped = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        meant.push(escaped.unwrap_or(*byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&meant).into_owned()
 }
 
 /// What came of a request: the code of gRPC, or the status of HTTP.
@@ -100,6 +113,12 @@ mod tests {
     #[test]
     fn what_callers_write_is_masked_and_bounded_and_ids_stay() {
         assert_eq!(told("GET /v1/conversations/13800138000"), "GET /v1/conversations/[PHONE]");
+        let escaped = "GET /v1/conversations/%E6%96%87%E4%B8%80%E8%A5%BF%E8%B7%AF969%E5%8F%B7";
+        assert_eq!(told(escaped), "GET /v1/conversations/[ADDRESS]");
+        assert_eq!(
+            told("100%, %zz and a mark at the end %4"),
+            "100%, %zz and a mark at the end %4"
+        );
         let id = "inc_0123456789abcdef0123456789abcdef";
         assert_eq!(told(id), id);
         assert_eq!(told(&"长".repeat(1_000)).chars().count(), LONGEST);

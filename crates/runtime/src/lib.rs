@@ -14,6 +14,7 @@ mod lag;
 pub mod log_service;
 #[cfg(feature = "standalone")]
 mod open_log;
+mod personal;
 mod quota;
 mod routes;
 mod run;
@@ -38,6 +39,7 @@ pub use health::{Condition, Health};
 pub use lag::watch_groups;
 #[cfg(feature = "standalone")]
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
+pub use personal::{impersonal, masked};
 pub use quota::Quota;
 pub use routes::{Endpoint, Routes};
 pub use run::{Context, RuntimeConfig, run};

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -14,6 +14,7 @@ use tonic::server::NamedService;
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use zhili_eventlog::trace::TRACEPARENT;
 use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::audit::{self, Audit};
@@ -232,7 +233,7 @@ async fn authenticate(State(door): State<Door>, mut request: Request, next: Next
             let span = tracing::info_span!(
                 "serve",
                 otel.kind = "server",
-                otel.name = request.uri().path()
+                otel.name = %span_name(&request, grpc)
             );
             let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
                 propagator.extract(&RequestHeaders(request.headers()))
@@ -259,16 +260,30 @@ async fn authenticate(State(door): State<Door>, mut request: Request, next: Next
     }
 }
 
-/// Trace context as it comes over HTTP and gRPC.
+/// What a request asks for, in words of ours: what callers put into an address is not masked.
+fn span_name(request: &Request, grpc: bool) -> String {
+    let Some(route) = request.extensions().get::<MatchedPath>() else {
+        return "no route".to_owned();
+    };
+    // The router knows the services of gRPC and not their methods, whose names are one word.
+    let path = request.uri().path();
+    let method = path.rsplit('/').next().unwrap_or_default();
+    let known = grpc && method.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if known { path.to_owned() } else { route.as_str().to_owned() }
+}
+
+/// Trace context as it comes over HTTP and gRPC: the trace and no more, for `tracestate` is a text
+/// of the caller's.
 struct RequestHeaders<'a>(&'a http::HeaderMap);
 
 impl opentelemetry::propagation::Extractor for RequestHeaders<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
+        let known = (key == TRACEPARENT).then(|| self.0.get(key)).flatten();
+        known.and_then(|value| value.to_str().ok())
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
+        vec![TRACEPARENT]
     }
 }
 

@@ -13,8 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use zhili_runtime::auth::Authenticator;
-use zhili_runtime::{Context, Failure, Server, Tls, TlsSettings};
+use zhili_runtime::{Context, Failure, Protocol, Server, Tls, TlsSettings};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -192,6 +195,45 @@ async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live()
     files.write(&authority, &expired(HOST));
     let error = server.connect(HOST, &ours).await.unwrap_err();
     assert!(error.contains("expired"), "{error}");
+    server.stop().await;
+}
+
+/// Asks over gRPC, by a connection of its own, as the programs of the project do.
+async fn ask(port: u16, host: &str, tls: &Tls) -> Result<(), String> {
+    let causes = |error: tonic::transport::Error| {
+        let first: &dyn std::error::Error = &error;
+        let all = std::iter::successors(Some(first), |error| error.source());
+        all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
+    let (_, connector) = tls.connector(Protocol::Http2, Duration::from_secs(30)).unwrap();
+    let endpoint = Endpoint::from_shared(format!("https://{host}:{port}")).unwrap();
+    let channel = endpoint.connect_with_connector(connector).await.map_err(causes)?;
+    let request = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel).check(request).await;
+    answer.map(drop).map_err(|status| status.to_string())
+}
+
+#[tokio::test]
+async fn over_grpc_wrong_hosts_and_expired_certificates_are_refused_and_renewed_ones_taken() {
+    let authority = issuer("ours");
+    let files = Files::new(&authority, &valid("localhost"));
+    let server = Running::start(&files.server()).await;
+    let (_folder, ours) = believing(&authority, None);
+    ask(server.port, "localhost", &ours).await.unwrap();
+    let error = ask(server.port, "127.0.0.1", &ours).await.unwrap_err();
+    assert!(error.contains("not valid for name"), "{error}");
+    files.write(&authority, &expired("localhost"));
+    let error = ask(server.port, "localhost", &ours).await.unwrap_err();
+    assert!(error.contains("expired"), "{error}");
+    files.write(&authority, &valid("localhost"));
+    ask(server.port, "localhost", &ours).await.unwrap();
+    // What is believed is read again, too.
+    let others = issuer("theirs");
+    let (folder, believes) = believing(&others, None);
+    let error = ask(server.port, "localhost", &believes).await.unwrap_err();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    std::fs::write(folder.path().join("ca.pem"), authority.pem() + "\n").unwrap();
+    ask(server.port, "localhost", &believes).await.unwrap();
     server.stop().await;
 }
 

@@ -1,4 +1,5 @@
-//! `zhili audit`: who has seen or done what must be answered for.
+//! `zhili audit`: who has seen or done what must be answered for, and on the machine of the system
+//! also who has made and removed tokens there.
 
 use jiff::Timestamp;
 use prost::Message;
@@ -6,6 +7,7 @@ use zhili_eventlog::topics;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{AuditEntry, TailRequest};
 use zhili_runtime::Failure;
+use zhili_runtime::auth::{TokenChange, token_changes};
 
 use crate::client::{System, print, print_json, said};
 
@@ -45,8 +47,26 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             found.push(entry);
         }
     }
+    if !arguments.follow && arguments.system.is_here() {
+        // Whoever reads the folder of a system may read what stands in it.
+        let changes = token_changes(&arguments.system.folder().tokens())?;
+        found.extend(changes.into_iter().map(entry));
+    }
     found.sort_by_key(|entry| entry.at.as_ref().and_then(zhili_proto::millis));
     found.iter().try_for_each(|entry| show(entry, arguments.json))
+}
+
+/// A change of the tokens as an entry of the audit log, in which it is not.
+fn entry(change: TokenChange) -> AuditEntry {
+    AuditEntry {
+        at: Some(zhili_proto::timestamp(change.at_ms)),
+        tenant: change.token.tenant.to_string(),
+        actor: change.actor,
+        permission: "tokens".to_owned(),
+        endpoint: format!("zhili token {}", change.action.name()),
+        target: change.token.name,
+        outcome: "0".to_owned(),
+    }
 }
 
 fn show(entry: &AuditEntry, json: bool) -> Result<(), Failure> {

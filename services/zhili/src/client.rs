@@ -33,7 +33,7 @@ pub(crate) struct System {
     certificate_key: Option<PathBuf>,
     /// Token; else the one in the data folder.
     #[arg(long, env = "ZHILI_TOKEN", hide_env_values = true, global = true)]
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// Adds the token to every call.
@@ -55,6 +55,11 @@ impl System {
         Folder::new(&self.data)
     }
 
+    /// Whether it is the system of the data folder.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.url.is_none()
+    }
+
     pub(crate) fn addresses(&self) -> Result<Addresses, Failure> {
         let Some(url) = &self.url else { return self.folder().addresses() };
         let wrong = || {
@@ -68,7 +73,7 @@ impl System {
 
     pub(crate) fn token(&self) -> Result<Secret, Failure> {
         match &self.token {
-            Some(token) => Ok(Secret::new(token.as_str())),
+            Some(token) => Ok(token.clone()),
             None => self.folder().token(),
         }
     }

@@ -7,6 +7,7 @@ use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::metrics::v1::metrics_service_client::MetricsServiceClient;
 use zhili_proto::metrics::v1::{AuditRequest, AuditResponse};
 use zhili_runtime::Failure;
+use zhili_runtime::auth::unexplained_tokens;
 
 use crate::client::{System, print, said};
 use crate::status;
@@ -43,6 +44,9 @@ impl Findings {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut findings = Findings::default();
     machine(&mut findings)?;
+    if arguments.system.is_here() {
+        tokens(&arguments.system, &mut findings)?;
+    }
     match status::state(&arguments.system).await {
         Err(failure) => findings.problem(&failure.to_string())?,
         Ok(state) => {
@@ -77,6 +81,22 @@ fn machine(findings: &mut Findings) -> Result<(), Failure> {
             "libchdb is not at {}: run deploy/libchdb/fetch.sh, or use a ClickHouse of your own with --clickhouse-url",
             library.display()
         ))
+    }
+}
+
+/// Whether the journal says who made each token of the folder.
+fn tokens(system: &System, findings: &mut Findings) -> Result<(), Failure> {
+    let file = system.folder().tokens();
+    if !file.exists() {
+        return Ok(());
+    }
+    match unexplained_tokens(&file) {
+        Ok(names) if names.is_empty() => well("`zhili token log` says who made each token"),
+        Ok(names) => findings.problem(&format!(
+            "nothing says who made these tokens, or gave them what they allow: {}; make them anew with `zhili token create`, or revoke them",
+            names.join(", ")
+        )),
+        Err(failure) => findings.problem(&failure.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `zhili migrate`: brings the schema in ClickHouse up to date.
 
 use zhili_runtime::Failure;
+use zhili_runtime::config::Secret;
 use zhili_warehouse::{Address, Layout, Retention, Warehouse, check_windows, migrate};
 
 use crate::client::{System, print};
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
     clickhouse_user: String,
     /// Password; else the token of the data folder.
     #[arg(long, env = "ZHILI_CLICKHOUSE_PASSWORD", hide_env_values = true)]
-    clickhouse_password: Option<String>,
+    clickhouse_password: Option<Secret>,
     /// Cluster to run every statement on.
     #[arg(long)]
     cluster: Option<String>,
@@ -48,8 +49,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let password = match arguments.clickhouse_password {
         Some(password) => password,
-        None => arguments.system.token()?.expose().to_owned(),
+        None => arguments.system.token()?,
     };
+    let password = password.expose().to_owned();
     let user = arguments.clickhouse_user;
     let address = Address { url, user, password, database: "zhili".to_owned() };
     let warehouse = Warehouse::new(&address, arguments.replicated)

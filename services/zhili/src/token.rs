@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zhili_runtime::Failure;
 use zhili_runtime::auth::{
-    Permission, Role, Tenant, TokenRecord, add_token, last_used, list_tokens, new_token,
-    remove_token,
+    Permission, Role, Tenant, TokenChange, TokenRecord, add_token, last_used, list_tokens,
+    new_token, remove_token, token_changes,
 };
 use zhili_store::{Key, reader_key, reader_name};
 
@@ -57,6 +57,12 @@ enum Action {
         /// Whose rows.
         #[arg(long, default_value = "default")]
         tenant: String,
+    },
+    /// Show who made and removed tokens.
+    Log {
+        /// One JSON object a change.
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a token; it is refused from now on.
     Revoke {
@@ -153,6 +159,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Action::Log { json } => {
+            for change in token_changes(&folder.tokens())? {
+                if json {
+                    print_json(&Changed::new(&change))?;
+                } else {
+                    print(&Changed::new(&change).line())?;
+                }
+            }
+            Ok(())
+        }
         Action::Reader { tenant } => {
             let tenant = Tenant::try_from(tenant).map_err(Failure::Usage)?;
             // The key of the store of `zhili up`.
@@ -193,17 +209,46 @@ impl<'a> Listed<'a> {
         }
     }
 
-    fn line(&self) -> String {
-        let Self { name, tenant, roles, scopes, expires, last_used } = self;
-        let mut may = roles.join(",");
-        if let Some(scopes) = scopes {
-            may += &format!(" for {} only", scopes.join(","));
+    fn may(&self) -> String {
+        let may = self.roles.join(",");
+        match &self.scopes {
+            Some(scopes) => format!("{may} for {} only", scopes.join(",")),
+            None => may,
         }
+    }
+
+    fn line(&self) -> String {
+        let Self { name, tenant, expires, last_used, .. } = self;
+        let may = self.may();
         let until =
             expires.as_ref().map_or_else(|| "for ever".to_owned(), |at| format!("until {at}"));
         let used =
             last_used.as_ref().map_or_else(|| "never used".to_owned(), |at| format!("used {at}"));
         format!("{name:<20} {tenant:<16} {may:<24} {until}, {used}\n")
+    }
+}
+
+/// A change of the tokens as programs are told of it.
+#[derive(Serialize)]
+struct Changed<'a> {
+    at: String,
+    actor: &'a str,
+    action: &'static str,
+    token: Listed<'a>,
+}
+
+impl<'a> Changed<'a> {
+    fn new(change: &'a TokenChange) -> Self {
+        let at = Timestamp::from_millisecond(change.at_ms).unwrap_or_default();
+        let TokenChange { actor, action, token, .. } = change;
+        let at = format!("{at:.3}");
+        Self { at, actor, action: action.name(), token: Listed::new(token, None) }
+    }
+
+    fn line(&self) -> String {
+        let Self { at, actor, action, token } = self;
+        let (name, tenant, may) = (token.name, token.tenant, token.may());
+        format!("{at}  {actor:<20} {action:<8} {name:<20} {tenant:<16} {may}\n")
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     clickhouse_user: String,
     /// Password of that ClickHouse.
     #[arg(long, env = "ZHILI_CLICKHOUSE_PASSWORD", hide_env_values = true, default_value = "")]
-    clickhouse_password: String,
+    clickhouse_password: Secret,
     /// libchdb.so; else the one in the cache.
     #[arg(long, env = "ZHILI_LIBCHDB")]
     libchdb: Option<PathBuf>,
@@ -123,7 +123,7 @@ async fn up(
             let address = Address {
                 url: url.clone(),
                 user: arguments.clickhouse_user.clone(),
-                password: arguments.clickhouse_password.clone(),
+                password: arguments.clickhouse_password.expose().to_owned(),
                 database: "zhili".to_owned(),
             };
             (None, address)

@@ -2,7 +2,7 @@
 //! tenant and for another, without a token, and with one that has expired.
 
 mod audit;
-mod call;
+pub(crate) mod call;
 #[allow(dead_code, reason = "the tests of the warehouse use more of it")]
 #[path = "../../../crates/warehouse/tests/engine/mod.rs"]
 mod engine;
@@ -76,6 +76,56 @@ fn compare(stage: &Stage, table: &[Row], contracts: &prost_reflect::DescriptorPo
         }
     }
     endpoints
+}
+
+/// The served document has every route of the table, with the services that have it and whether
+/// anybody may, and no other.
+fn described(rows: &[Row], document: &serde_json::Value) {
+    let paths = document["paths"].as_object().unwrap();
+    // A parameter is one part of a path, before what follows a colon.
+    let fits = |template: &str, path: &str| {
+        let (mut given, mut rest) = (template.split(['{', '}']), path);
+        let mut fixed = given.next().unwrap_or_default();
+        loop {
+            let Some(after) = rest.strip_prefix(fixed) else { return false };
+            rest = after;
+            if given.next().is_none() {
+                return rest.is_empty();
+            }
+            rest = rest.trim_start_matches(|c: char| c != '/' && c != ':');
+            fixed = given.next().unwrap_or_default();
+        }
+    };
+    let mut named = BTreeSet::new();
+    for row in rows.iter().filter(|row| row.kind != "gRPC") {
+        let path = row.request.split([' ', '?']).next().unwrap();
+        let method = row.kind.to_lowercase();
+        // What is written out goes before what has a parameter.
+        let found = paths
+            .iter()
+            .filter(|(template, methods)| fits(template, path) && methods.get(&method).is_some())
+            .min_by_key(|(template, _)| template.matches('{').count());
+        let (template, methods) = found.unwrap_or_else(|| panic!("{method} {path} is not in it"));
+        let operation = &methods[&method];
+        let tags = operation["tags"].as_array().unwrap();
+        let has = |name: &str| tags.iter().any(|tag| tag == name);
+        assert!(
+            row.service == "each" && tags.len() == 4 || has(row.service),
+            "{method} {path}: {tags:?}"
+        );
+        let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+        assert_eq!(open, row.roles.is_none(), "{method} {path}");
+        named.insert(format!("{method} {template}"));
+    }
+    let all = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+    });
+    // One of several actions on a thing is in the table for all that go by the same route.
+    let others: Vec<String> = all
+        .filter(|it| !named.contains(it))
+        .filter(|it| !it.ends_with(":redeliver") && !it.ends_with(":leave"))
+        .collect();
+    assert!(others.is_empty(), "in the document and not in the table: {others:?}");
 }
 
 async fn ask(
@@ -177,6 +227,12 @@ async fn every_endpoint_answers_each_role_and_tenant_as_the_table_says() {
         .collect();
     let endpoints =
         if started.contains("metrics") { compare(&stage, &rows, &contracts) } else { rows.len() };
+    if started.contains("metrics") {
+        let url = format!("{}/v1/openapi.json", stage.service("metrics").url);
+        let token = &stage.tokens[&(TENANTS[0], zhili_runtime::auth::Role::Publisher)];
+        let document = stage.http.get(url).bearer_auth(token).send().await.unwrap();
+        described(&rows, &document.json().await.unwrap());
+    }
 
     let mut callers = vec![Caller::Nobody, Caller::Expired];
     for tenant in TENANTS {

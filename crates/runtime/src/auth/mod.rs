@@ -3,6 +3,7 @@
 //! Every call has a [`Principal`].
 
 mod deeds;
+mod journal;
 mod oidc;
 mod tokens;
 
@@ -20,6 +21,7 @@ use self::tokens::Tokens;
 use crate::{ErrorCode, Failure, ServiceError};
 
 pub use deeds::Deed;
+pub use journal::{TokenAction, TokenChange, token_changes, unexplained_tokens};
 pub use oidc::{OidcSettings, SigningAlgorithm};
 pub use tokens::{
     TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::journal::{self, TokenAction};
 use super::{Permission, Principal, Role, Tenant};
 use crate::Failure;
 use crate::config::Secret;
@@ -177,14 +178,18 @@ pub fn last_used(file: &Path, record: &TokenRecord) -> Option<u64> {
     modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Adds a token to a file, replacing one of the same name; the file is for the owner only.
+/// Adds a token to a file, replacing one of the same name, and notes it in the file's journal first;
+/// both are for the owner only.
 ///
 /// # Errors
-/// [`Failure::Io`], or [`Failure::Usage`] when the file holds something else.
+/// [`Failure::Io`], also when it cannot be noted, or [`Failure::Usage`] when the file holds something else.
 pub fn add_token(file: &Path, record: TokenRecord) -> Result<(), Failure> {
     let _alone = lock(file)?;
     let mut records = if file.exists() { read_tokens(file)? } else { Vec::new() };
+    let before = records.len();
     records.retain(|old| old.name != record.name);
+    let new = records.len() == before;
+    journal::note(file, if new { TokenAction::Create } else { TokenAction::Replace }, &record)?;
     records.push(record);
     write_tokens(file, &records)
 }
@@ -197,7 +202,7 @@ pub fn list_tokens(file: &Path) -> Result<Vec<TokenRecord>, Failure> {
     read_tokens(file)
 }
 
-/// Removes a token from a file; whether it was there.
+/// Removes a token from a file, and notes it in the file's journal first; whether it was there.
 ///
 /// # Errors
 /// Those of [`add_token`].
@@ -207,6 +212,9 @@ pub fn remove_token(file: &Path, name: &str) -> Result<bool, Failure> {
         read_tokens(file)?.into_iter().partition(|record| record.name == name);
     if gone.is_empty() {
         return Ok(false);
+    }
+    for record in &gone {
+        journal::note(file, TokenAction::Revoke, record)?;
     }
     write_tokens(file, &kept)?;
     for record in gone {

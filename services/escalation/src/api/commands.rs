@@ -12,7 +12,7 @@ use zhili_incident::{Action, Assignee, Command, PageId, Until};
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::{duration_millis, millis};
 use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, ServiceError, impersonal, masked};
 
 use super::Api;
 use crate::{convert, metrics};
@@ -92,7 +92,7 @@ impl TryFrom<pb::ReassignRequest> for Request {
             (true, false) => Assignee::Policy(policy),
             _ => return Err(invalid("give one of `destination` and `policy`")),
         };
-        check_length("the name of the assignee", to.name(), LONGEST_ID)?;
+        check_id("the name of the assignee", to.name())?;
         let action = Action::Reassign(to);
         Ok(Self { action, incident_id, expected_version, command_id, note })
     }
@@ -142,7 +142,7 @@ impl Api {
         request: Request,
     ) -> Result<pb::Incident, ServiceError> {
         let caller = self.admit_to(caller, &request.incident_id)?;
-        check_length("command_id", &request.command_id, LONGEST_ID)?;
+        check_id("command_id", &request.command_id)?;
         check_length("note", &request.note, LONGEST_NOTE)?;
         let deadline = Instant::now() + PATIENCE;
         let tenant = caller.tenant.as_str();
@@ -155,8 +155,7 @@ impl Api {
             incident_id: incident.incident_id.clone(),
             expected_version: request.expected_version,
             actor: caller.name.clone(),
-            // People paste numbers into notes.
-            note: zhili_redact::mask(&request.note).text.into_owned(),
+            note: masked(&request.note),
             action: request.action,
         };
         let answered = self.board.answer(&command);
@@ -257,6 +256,12 @@ fn unknown(incident_id: &str) -> ServiceError {
         ErrorCode::NotFound,
         format!("there is no incident {incident_id:?}, or it was resolved over 24 hours ago"),
     )
+}
+
+/// What names something in the log: short, and nothing personal.
+pub(super) fn check_id(field: &str, value: &str) -> Result<(), ServiceError> {
+    check_length(field, value, LONGEST_ID)?;
+    impersonal(field, value)
 }
 
 pub(super) fn check_length(field: &str, value: &str, most: usize) -> Result<(), ServiceError> {

@@ -7,7 +7,7 @@ use zhili_runtime::auth::Principal;
 use zhili_runtime::{ErrorCode, ServiceError};
 
 use super::Api;
-use super::commands::{LONGEST_ID, check_length, invalid};
+use super::commands::{LONGEST_ID, check_id, invalid};
 use crate::convert;
 use crate::link::{LinkError, Subscription};
 
@@ -98,8 +98,8 @@ impl Api {
         if conversation_id.is_empty() {
             return Err(invalid("conversation_id: empty; name the conversation"));
         }
-        check_length("conversation_id", &conversation_id, LONGEST_ID)?;
-        check_length("team", &team, LONGEST_ID)?;
+        check_id("conversation_id", &conversation_id)?;
+        check_id("team", &team)?;
         let team = if team.is_empty() { DEFAULT_TEAM.to_owned() } else { team };
         let tenant = caller.tenant.to_string();
         let value = convert::presence_record(Presence {

@@ -7,10 +7,10 @@ use zhili_incident::{DEFAULT_TEAM, NewSilence, SilenceAction, SilenceCommand, Un
 use zhili_proto::escalation::v1 as pb;
 use zhili_proto::{duration_millis, millis};
 use zhili_runtime::auth::Principal;
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, ServiceError, masked};
 
 use super::Api;
-use super::commands::{LONGEST_ID, LONGEST_NOTE, PATIENCE, check_length, command_id, invalid};
+use super::commands::{LONGEST_NOTE, PATIENCE, check_id, check_length, command_id, invalid};
 use crate::convert;
 
 /// Values of one condition.
@@ -32,15 +32,14 @@ impl Api {
         let matcher = request.matcher.unwrap_or_default();
         check_matcher(&matcher)?;
         check_length("comment", &request.comment, LONGEST_NOTE)?;
-        check_length("team", &request.team, LONGEST_ID)?;
+        check_id("team", &request.team)?;
         let unknown = |field| move |_| invalid(&format!("{field}: a value that is not known here"));
         let new = NewSilence {
             matcher: convert::matcher(matcher).map_err(unknown("matcher"))?,
             mode: convert::mode(request.mode).map_err(unknown("mode"))?,
             starts_at_ms: request.starts_at.as_ref().and_then(millis),
             ends: ends.ok_or_else(|| invalid("ends_at: beyond what can be counted"))?,
-            // People paste numbers into notes.
-            comment: zhili_redact::mask(&request.comment).text.into_owned(),
+            comment: masked(&request.comment),
         };
         let action = SilenceAction::Create(Box::new(new));
         let team = if request.team.is_empty() { DEFAULT_TEAM.to_owned() } else { request.team };
@@ -101,7 +100,7 @@ impl Api {
         chosen: String,
         action: SilenceAction,
     ) -> Result<pb::Silence, ServiceError> {
-        check_length("command_id", &chosen, LONGEST_ID)?;
+        check_id("command_id", &chosen)?;
         let command_id = command_id(chosen);
         let tenant = caller.tenant.to_string();
         let actor = caller.name.clone();
@@ -144,5 +143,5 @@ fn check_matcher(matcher: &pb::Matcher) -> Result<(), ServiceError> {
     if counts.max().unwrap_or_default() > MOST_VALUES {
         return Err(invalid(&format!("matcher: at most {MOST_VALUES} values in each condition")));
     }
-    texts.into_iter().flatten().try_for_each(|text| check_length("matcher", text, LONGEST_ID))
+    texts.into_iter().flatten().try_for_each(|text| check_id("matcher", text))
 }

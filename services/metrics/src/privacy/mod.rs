@@ -16,7 +16,7 @@ use zhili_proto::privacy::v1::erasure::Stage;
 use zhili_proto::privacy::v1::subject::Subject as Who;
 use zhili_proto::timestamp;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, Failure, ServiceError};
+use zhili_runtime::{ErrorCode, Failure, ServiceError, masked};
 use zhili_warehouse::Warehouse;
 
 pub(crate) use http::routes;
@@ -81,7 +81,7 @@ impl Service {
             stage: Stage::Requested.into(),
             requested_by: caller.name.clone(),
             requested_at: Some(timestamp((self.clock)())),
-            reason: reason(request.reason)?,
+            reason: reason(&request.reason)?,
             ..proto::Erasure::default()
         };
         let job = proto::Job {
@@ -136,7 +136,7 @@ impl Service {
             hold_id,
             tenant: caller.tenant.as_str().to_owned(),
             subject,
-            reason: reason(request.reason)?,
+            reason: reason(&request.reason)?,
             held_by: caller.name.clone(),
             held_at: Some(timestamp((self.clock)())),
             ..proto::Hold::default()
@@ -192,11 +192,11 @@ fn named(subject: Option<&proto::Subject>) -> Result<(Who, String), ServiceError
     }
 }
 
-fn reason(reason: String) -> Result<String, ServiceError> {
+fn reason(reason: &str) -> Result<String, ServiceError> {
     if reason.len() > REASON_BYTES {
         return Err(invalid("reason: at most 200 bytes; name a ticket, no person"));
     }
-    Ok(reason)
+    Ok(masked(&reason))
 }
 
 fn invalid(message: &str) -> ServiceError {

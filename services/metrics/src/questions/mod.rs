@@ -2,6 +2,7 @@
 
 mod audit;
 mod conversations;
+mod elsewhere;
 mod figures;
 mod grpc;
 mod http;

@@ -1,6 +1,7 @@
-//! The OpenAPI document of the HTTP routes, made from the contract: a route is added together with
-//! the method that it is, and the method's messages, fields and comments are those of the `.proto`
-//! file. So the document can name no route that is not there, and no field.
+//! The OpenAPI document of the HTTP routes of all services, made from the contracts: a route of the
+//! questions is added together with the method that it is, and the method's messages, fields and
+//! comments are those of the `.proto` file. So the document can name no such route that is not
+//! there, and no field; the other routes are in [`super::elsewhere`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +17,10 @@ use serde_json::{Map, Value, json};
 use zhili_runtime::Routes;
 
 use super::Service;
+use super::elsewhere::{ROUTES, Route, What};
 
-const PACKAGE: &str = "zhili.metrics.v1";
-const SERVICE: &str = "MetricsService";
+/// The service whose routes are described as they are added.
+const SERVICE: &str = "zhili.metrics.v1.MetricsService";
 
 /// A method of the service, and the path under which HTTP has it.
 pub(super) struct Operation {
@@ -73,17 +75,26 @@ fn document(operations: &[(&'static str, &'static str, &'static str)]) -> Value 
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut wanted = BTreeSet::new();
     for &(method, path, rpc) in operations {
-        if let Some(operation) = contract.operation(method, path, rpc, &mut wanted) {
+        let rpc = format!("{SERVICE}/{rpc}");
+        if let Some(mut operation) = contract.operation(method, path, &rpc, &mut wanted) {
+            operation["tags"] = json!(["metrics"]);
             paths.entry(path).or_default().insert(method.to_owned(), operation);
+        }
+    }
+    for route in ROUTES {
+        if let Some(operation) = contract.elsewhere(route, &mut wanted) {
+            paths.entry(route.path).or_default().insert(route.method.to_owned(), operation);
         }
     }
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Zhili: metrics",
+            "title": "Zhili",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What was measured of customer-service conversations. 64-bit integers \
-                are texts in answers; what is absent was not measured.",
+            "description": "Quality of customer-service conversations. A tag names the service \
+                that answers: ingest, scoring, escalation and metrics have ports of their own, 7400 \
+                to 7403 unless they are given others. 64-bit integers are texts in answers; what \
+                is absent was not measured.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "security": [{ "token": [] }],
@@ -155,16 +166,13 @@ impl Contract {
             for one in &file.enum_type {
                 contract.enums.insert(format!("{package}.{}", one.name()), one.clone());
             }
-            if package != PACKAGE {
-                continue;
-            }
             for (at, service) in (0i32..).zip(&file.service) {
                 for (place, method) in (0i32..).zip(&service.method) {
                     let types = (method.input_type(), method.output_type());
                     let (input, output) = (types.0.trim_matches('.'), types.1.trim_matches('.'));
                     let comment = said(&[6, at, 2, place]);
                     contract.methods.insert(
-                        method.name().to_owned(),
+                        format!("{package}.{}/{}", service.name(), method.name()),
                         (input.to_owned(), output.to_owned(), comment),
                     );
                 }
@@ -181,18 +189,15 @@ impl Contract {
         wanted: &mut BTreeSet<String>,
     ) -> Option<Value> {
         let (request, response, comment) = self.methods.get(rpc)?;
-        let names = path.split(['{', '}']).skip(1).step_by(2);
-        let parameters: Vec<Value> = names
-            .map(|name| {
-                json!({ "name": name, "in": "path", "required": true,
-                    "schema": { "type": "string" } })
-            })
-            .collect();
         wanted.insert(response.clone());
+        let (service, name) = rpc.split_once('/')?;
+        let service = service.rsplit('.').next().unwrap_or(service);
+        // A method that says all by its name has no comment.
+        let summary = if comment.is_empty() { name } else { comment };
         let mut operation = json!({
-            "operationId": format!("{SERVICE}.{rpc}"),
-            "summary": comment,
-            "parameters": parameters,
+            "operationId": format!("{service}.{name}"),
+            "summary": summary,
+            "parameters": parameters(path, &[]),
             "responses": {
                 "200": {
                     "description": "the answer",
@@ -205,6 +210,50 @@ impl Contract {
             wanted.insert(request.clone());
             operation["requestBody"] =
                 json!({ "content": { "application/json": { "schema": reference(request) } } });
+        }
+        Some(operation)
+    }
+
+    /// A route that was not added together with its method.
+    fn elsewhere(&self, route: &Route, wanted: &mut BTreeSet<String>) -> Option<Value> {
+        let Route { services, method, path, what, query, open } = route;
+        let mut operation = match what {
+            What::Call(rpc) => self.operation(method, path, rpc, wanted)?,
+            What::Events => {
+                let rpc = "zhili.conversation.v1.IngestService/Publish";
+                let mut operation = self.operation(method, path, rpc, wanted)?;
+                let event = "zhili.conversation.v1.Event";
+                wanted.insert(event.to_owned());
+                let event = reference(event);
+                let cloud = json!({ "type": "object", "description": "CloudEvents 1.0",
+                    "properties": { "data": event } });
+                operation["requestBody"] = json!({ "content": {
+                    "application/json": { "schema": { "oneOf":
+                        [event, { "type": "array", "items": event }] } },
+                    "application/x-ndjson": { "schema": event },
+                    "application/cloudevents+json": { "schema": cloud },
+                    "application/cloudevents-batch+json":
+                        { "schema": { "type": "array", "items": cloud } },
+                } });
+                operation
+            }
+            What::Plain(about, media) => json!({
+                "operationId": format!("{method} {path}"),
+                "summary": about,
+                "responses": {
+                    "200": { "description": "the answer", "content": { (*media): {} } },
+                    "default": { "$ref": "#/components/responses/problem" },
+                },
+            }),
+        };
+        if path.ends_with(":leave") {
+            // The same method under a second path.
+            operation["operationId"] = "EscalationService.Attend.leave".into();
+        }
+        operation["tags"] = json!(services);
+        operation["parameters"] = parameters(path, query).into();
+        if *open {
+            operation["security"] = json!([]);
         }
         Some(operation)
     }
@@ -252,6 +301,17 @@ impl Contract {
         }
         schema
     }
+}
+
+/// What is in a path and what may follow it.
+fn parameters(path: &str, query: &[&str]) -> Vec<Value> {
+    let text = |name: &str, place: &str| {
+        json!({ "name": name, "in": place, "required": place == "path",
+            "schema": { "type": "string" } })
+    };
+    let names = path.split(['{', '}']).skip(1).step_by(2);
+    let names = names.map(|name| text(name, "path"));
+    names.chain(query.iter().map(|name| text(name, "query"))).collect()
 }
 
 /// The JSON of one value of a field.
@@ -323,6 +383,12 @@ mod tests {
             }
         }
         let document = sample();
+        let ids = |it: &Value| it["operationId"].as_str().map(str::to_owned);
+        let paths = document["paths"].as_object().unwrap().values();
+        let ids: Vec<String> =
+            paths.flat_map(|path| path.as_object().unwrap().values().filter_map(ids)).collect();
+        assert_eq!(ids.len(), ROUTES.len() + 2);
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
         let mut found = Vec::new();
         references(&document, &mut found);
         assert!(found.len() > 10, "{found:?}");

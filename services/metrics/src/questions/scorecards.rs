@@ -6,7 +6,7 @@ use zhili_dialogue::{Fatal, IndicatorScore, Scorecard};
 use zhili_eventlog::system_clock;
 use zhili_proto::metrics::v1 as proto;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_runtime::{ErrorCode, ServiceError};
+use zhili_runtime::{ErrorCode, ServiceError, impersonal};
 use zhili_warehouse::query::{Figure, Metric, Scope, figure};
 use zhili_warehouse::{Instant, OutsideScore, WarehouseError, bring_in};
 
@@ -128,6 +128,7 @@ fn outside(score: proto::OutsideScore) -> Result<OutsideScore, String> {
         if text.len() > LONGEST_NAME {
             return Err(format!("{field}: at most {LONGEST_NAME} bytes"));
         }
+        impersonal(field, text).map_err(|error| error.message)?;
     }
     if !(0.0..=100.0).contains(&value) {
         return Err("value: 0 to 100".to_owned());
@@ -218,6 +219,7 @@ mod tests {
         assert!(refused(&|it| it.score_id.clear()).starts_with("score_id: "));
         assert!(refused(&|it| it.agent.clear()).starts_with("agent: "));
         assert!(refused(&|it| it.team = "x".repeat(257)).starts_with("team: at most"));
+        assert!(refused(&|it| it.agent = "13800138000".into()).starts_with("agent: holds"));
         assert!(refused(&|it| it.value = 100.5).starts_with("value: "));
         assert!(refused(&|it| it.value = f64::NAN).starts_with("value: "));
         assert!(refused(&|it| it.at = None).starts_with("at: "));
