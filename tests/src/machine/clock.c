@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -49,4 +50,19 @@ time_t time(time_t *into) {
     clock_gettime(CLOCK_REALTIME, &now);
     if (into) *into = now.tv_sec;
     return now.tv_sec;
+}
+
+/* The kernel does not know of the shift: whoever waits until a moment of the wall clock waits as long as
+   it says on the clock of the program. */
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until) {
+    struct timespec wall, steady;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    steady.tv_sec += until->tv_sec - wall.tv_sec;
+    steady.tv_nsec += until->tv_nsec - wall.tv_nsec;
+    int64_t over = (steady.tv_nsec >= 1000000000) - (steady.tv_nsec < 0);
+    steady.tv_sec += over;
+    steady.tv_nsec -= over * 1000000000;
+    return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &steady);
 }
