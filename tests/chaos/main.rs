@@ -1,6 +1,6 @@
 //! The long run of the conservation oracle: `make chaos`. By itself:
 //! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] [--older FOLDER] --report FILE`,
-//! where LOG is `embedded` or `kafka`. The programs are those of ZHILI_BIN and its folder.
+//! where LOG is `embedded` or `kafka`; `overload N` offers N times what a slow `zhili up` can take instead. The programs are those of ZHILI_BIN and its folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use zhili_tests::conservation::plan::Home;
-use zhili_tests::machine::{Run, run};
+use zhili_tests::machine::{Run, overload, run};
 
 /// Above a million events in half an hour, with what faults cost.
 const RATE: u32 = 700;
@@ -29,6 +29,7 @@ async fn chaos() -> ExitCode {
         only: Vec::new(),
         words: PathBuf::new(),
     };
+    let mut times = None;
     let mut file = PathBuf::from("target/chaos/report.json");
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -36,6 +37,7 @@ async fn chaos() -> ExitCode {
         match &*argument {
             "embedded" => asked.home = Home::Embedded,
             "kafka" => asked.home = Home::Kafka,
+            "overload" => times = Some(value().parse().expect("how many times what it can take")),
             "--minutes" => {
                 let minutes: f64 = value().parse().expect("a number of minutes");
                 asked.length = Duration::from_secs_f64(minutes * 60.0);
@@ -50,6 +52,11 @@ async fn chaos() -> ExitCode {
         }
     }
     asked.words = file.with_file_name(format!("{}-{}", asked.home.name(), asked.seed));
+    if let Some(times) = times {
+        let report = overload(&asked, times).await;
+        println!("{}", serde_json::to_string_pretty(&report).unwrap());
+        return if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let report = run(&asked).await;
     report.append_to(&file).unwrap();
     println!("{}", serde_json::to_string_pretty(&report).unwrap());

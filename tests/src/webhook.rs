@@ -22,7 +22,7 @@ pub struct Page {
     pub traceparent: Option<String>,
     /// Whether the signature is right for the body, the id and the time.
     pub verified: bool,
-    /// All headers, a line each.
+    /// All headers.
     pub headers: String,
     /// The body.
     pub body: String,
@@ -94,7 +94,7 @@ async fn page(
         id: text("webhook-id").unwrap_or_default(),
         traceparent: text("traceparent"),
         verified,
-        headers: headers.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect(),
+        headers: format!("{headers:?}"),
         body: String::from_utf8_lossy(&body).into_owned(),
         at: std::time::SystemTime::now(),
     });

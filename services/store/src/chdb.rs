@@ -374,10 +374,8 @@ impl Connection {
             }
         }
         // SAFETY: the handle is alive; the result is owned by the wrapper.
-        let result = ResultHandle {
-            api: Arc::clone(&self.api),
-            raw: unsafe { (self.api.done)(insert.raw) },
-        };
+        let raw = unsafe { (self.api.done)(insert.raw) };
+        let result = ResultHandle { api: Arc::clone(&self.api), raw };
         match result.error().or_else(|| insert.error()) {
             Some(error) => Err(error),
             None => Ok(result.counts()),

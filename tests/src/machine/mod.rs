@@ -4,10 +4,12 @@
 mod clock;
 mod disk;
 mod evidence;
+mod overload;
 mod process;
 mod proxy;
 mod publisher;
 mod run;
 mod stage;
 
+pub use overload::{Overload, overload};
 pub use run::{Run, run};

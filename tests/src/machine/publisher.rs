@@ -1,7 +1,7 @@
 //! Publishers that lose no event: each sends a batch until it is acknowledged, to one replica after
 //! the other.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,8 @@ use crate::conservation::{Intent, Item, Ledger, Traffic};
 pub(crate) const PUBLISHERS: u32 = 8;
 /// Events in one request.
 const BATCH: usize = 50;
+/// How often a publisher who sleeps looks whether it is to send as much as it can.
+const LOOK: Duration = Duration::from_millis(200);
 /// Before a request is made again that got no answer or was refused for now.
 const RETRY: Duration = Duration::from_millis(200);
 /// Longer than the 15 s that ingest waits for its log.
@@ -31,28 +33,60 @@ pub(crate) struct Publishing {
     pub(crate) unthrottled: AtomicBool,
     /// No new batches.
     pub(crate) ended: AtomicBool,
+    /// Events in one request.
+    pub(crate) batch: usize,
+    /// Before a request is made again that got no answer or was refused for now.
+    pub(crate) retry: Duration,
     /// What was acknowledged.
     pub(crate) ledger: Mutex<Ledger>,
+    /// What became of requests.
+    pub(crate) attempts: Attempts,
+}
+
+/// Requests, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    /// That were begun.
+    pub(crate) all: AtomicU64,
+    /// That were refused for now.
+    pub(crate) refused: AtomicU64,
+    /// Those of the refused that were not told when to come again.
+    pub(crate) without_hint: AtomicU64,
 }
 
 impl Publishing {
+    /// As in a run of the oracle: `rate` events a second to some of the services in `ingest`.
+    pub(crate) fn new(ingest: Vec<String>, token: String, rate: u32) -> Self {
+        Self {
+            ingest,
+            token,
+            rate,
+            unthrottled: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            batch: BATCH,
+            retry: RETRY,
+            ledger: Mutex::default(),
+            attempts: Attempts::default(),
+        }
+    }
+
     /// Publishes as one of them until it is to end and its last batch was acknowledged.
     pub(crate) async fn publish(self: Arc<Self>, seed: u64, number: u32) {
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let mut traffic = Traffic::new(seed, number);
-        let interval = Duration::from_secs(1) * BATCH as u32 * PUBLISHERS / self.rate;
+        let interval = Duration::from_secs(1) * self.batch as u32 * PUBLISHERS / self.rate;
         let mut due = Instant::now() + interval * number / PUBLISHERS;
         while !self.ended.load(Ordering::SeqCst) {
             if !self.unthrottled.load(Ordering::SeqCst) {
                 if Instant::now() < due {
                     // Short, so that an overload begins at once.
-                    let at = due.min(Instant::now() + RETRY);
+                    let at = due.min(Instant::now() + LOOK);
                     tokio::time::sleep_until(at).await;
                     continue;
                 }
                 due += interval;
             }
-            let batch = traffic.batch(BATCH, now_ms());
+            let batch = traffic.batch(self.batch, now_ms());
             let attempts = self.deliver(&http, &batch, number as usize).await;
             let mut ledger = self.ledger.lock().unwrap();
             for item in &batch {
@@ -72,9 +106,15 @@ impl Publishing {
                 .bearer_auth(&self.token)
                 .header("content-type", "application/json")
                 .body(body.clone());
+            self.attempts.all.fetch_add(1, Ordering::Relaxed);
             let answered = async {
                 let response = request.send().await.ok()?;
                 let status = response.status().as_u16();
+                if matches!(status, 429 | 503) {
+                    self.attempts.refused.fetch_add(1, Ordering::Relaxed);
+                    let hint = response.headers().contains_key("retry-after");
+                    self.attempts.without_hint.fetch_add(u64::from(!hint), Ordering::Relaxed);
+                }
                 let answer: Value = response.json().await.ok()?;
                 Some((status, answer))
             };
@@ -83,7 +123,7 @@ impl Publishing {
             {
                 return attempt + 1;
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.retry).await;
         }
         unreachable!("attempts do not end")
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,11 +23,11 @@ use super::proxy::{Proxy, Way};
 use super::publisher::{PUBLISHERS, Publishing, now_ms};
 use super::stage::{PARTITIONS, Stage};
 use crate::conservation::plan::{Action, Fault, Home, Part, Planned, menu, plan};
-use crate::conservation::{Disturbance, Judge, Ledger, Poison, Report};
+use crate::conservation::{Disturbance, Judge, Poison, Report};
 use crate::{Page, program};
 
 /// How often processes are looked after.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// How long everything may take to be read and ready after the last fault.
 const RECOVERY: Duration = Duration::from_secs(600);
 /// How often young rows are looked at: several times in the minute for which they are young.
@@ -78,8 +78,8 @@ struct Active {
     turn: usize,
 }
 
-struct Driver {
-    stage: Stage,
+pub(super) struct Driver {
+    pub(super) stage: Stage,
     publishing: Arc<Publishing>,
     random: StdRng,
     active: Vec<Active>,
@@ -118,31 +118,13 @@ pub async fn run(run: &Run) -> Report {
         }
     }
     let mut replacements = replacements.into_iter().peekable();
-    let publishing = Arc::new(Publishing {
-        ingest: stage.ingest(),
-        token: stage.token.clone(),
-        rate: run.rate,
-        unthrottled: AtomicBool::new(false),
-        ended: AtomicBool::new(false),
-        ledger: Mutex::new(Ledger::default()),
-    });
+    let publishing = Publishing::new(stage.ingest(), stage.token.clone(), run.rate);
+    let publishing = Arc::new(publishing);
     let mut publishers = JoinSet::new();
     for number in 0..PUBLISHERS {
         publishers.spawn(Arc::clone(&publishing).publish(run.seed, number));
     }
-    let mut driver = Driver {
-        stage,
-        publishing,
-        random: StdRng::seed_from_u64(run.seed),
-        active: Vec::new(),
-        disturbances: Vec::new(),
-        injected: BTreeMap::new(),
-        crashes: 0,
-        restarts: 0,
-        examples: Vec::new(),
-        background: JoinSet::new(),
-        young_duplicates: Arc::default(),
-    };
+    let mut driver = Driver::new(stage, publishing, run.seed);
     let tables = driver.stage.tables();
     let seen = Arc::clone(&driver.young_duplicates);
     let watching = tokio::spawn(async move {
@@ -191,6 +173,27 @@ pub async fn run(run: &Run) -> Report {
 }
 
 impl Driver {
+    pub(super) fn new(stage: Stage, publishing: Arc<Publishing>, seed: u64) -> Self {
+        Self {
+            stage,
+            publishing,
+            random: StdRng::seed_from_u64(seed),
+            active: Vec::new(),
+            disturbances: Vec::new(),
+            injected: BTreeMap::new(),
+            crashes: 0,
+            restarts: 0,
+            examples: Vec::new(),
+            background: JoinSet::new(),
+            young_duplicates: Arc::default(),
+        }
+    }
+
+    /// From now on these are the publishers who are waited for and judged by.
+    pub(super) fn publish_as(&mut self, publishing: Arc<Publishing>) {
+        self.publishing = publishing;
+    }
+
     fn begin(&mut self, planned: Planned) {
         let Fault { action, part } = planned.fault;
         let off_ms = self.random.random_range(1_000..OFF_MS);
@@ -221,7 +224,7 @@ impl Driver {
     }
 
     /// Ends what is over, keeps storms going, starts what ended by itself.
-    fn go_on(&mut self, elapsed: Duration) {
+    pub(super) fn go_on(&mut self, elapsed: Duration) {
         let mut active = std::mem::take(&mut self.active);
         active.retain_mut(|it| {
             if it.planned.at + it.planned.lasts <= elapsed {
@@ -307,7 +310,7 @@ impl Driver {
         self.disturbances.extend(at_ms.iter().map(at));
     }
 
-    fn process(&mut self, part: Part) -> &mut Process {
+    pub(super) fn process(&mut self, part: Part) -> &mut Process {
         self.stage.parts.get_mut(&part).unwrap()
     }
 
@@ -425,7 +428,7 @@ impl Driver {
 
     /// Waits until publishers have ended, everything was read and everybody is ready; false when
     /// that does not come.
-    async fn rest(&mut self, publishers: &mut JoinSet<()>) -> bool {
+    pub(super) async fn rest(&mut self, publishers: &mut JoinSet<()>) -> bool {
         let deadline = Instant::now() + RECOVERY;
         let (mut calm, mut words) = (0, String::new());
         // Of the pages the judge says more than that they are missing.
@@ -466,7 +469,7 @@ impl Driver {
         urgent.saturating_sub(reached.len())
     }
 
-    async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {
+    pub(super) async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {
         let ledger = std::mem::take(&mut *self.publishing.ledger.lock().unwrap());
         let mut peak_mib: BTreeMap<String, u64> = BTreeMap::new();
         for process in self.stage.parts.values() {

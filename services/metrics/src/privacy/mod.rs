@@ -196,7 +196,7 @@ fn reason(reason: &str) -> Result<String, ServiceError> {
     if reason.len() > REASON_BYTES {
         return Err(invalid("reason: at most 200 bytes; name a ticket, no person"));
     }
-    Ok(masked(&reason))
+    Ok(masked(reason))
 }
 
 fn invalid(message: &str) -> ServiceError {
