@@ -13,9 +13,9 @@
 use std::collections::BTreeMap;
 
 use zhili_dialogue::{
-    Act, Acts, Applied, Author, Config, Event, EventKind, FactBody, Marks, Mode, Output, Partition,
-    Polarity, Policies, Promise, PromiseDue, PromiseKind, QuestionKind, Role, Sentiment, Status,
-    Subtype, Urgent, UrgentCategory,
+    Act, Acts, Applied, Author, Config, Event, EventKind, FactBody, Former, Marks, Mode, Output,
+    Partition, Polarity, Policies, Promise, PromiseDue, PromiseKind, QuestionKind, Role, Sentiment,
+    Status, Subtype, Urgent, UrgentCategory,
 };
 
 const SETTINGS: [&str; 2] = [
@@ -90,6 +90,7 @@ impl Record {
             queue: self.queue,
             team: if self.fingerprint[1].is_multiple_of(7) { "night" } else { "" },
             customer: &self.customer,
+            former: Former::default(),
             fingerprint: self.fingerprint,
             marks: self.marks.clone(),
         }

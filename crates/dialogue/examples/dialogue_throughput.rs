@@ -19,8 +19,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use zhili_dialogue::{
-    Act, Author, Config, Event, EventKind, Marks, Mode, Partition, Polarity, Policies, Promise,
-    PromiseDue, PromiseKind, QuestionKind, Role, Sentiment, Subtype,
+    Act, Author, Config, Event, EventKind, Former, Marks, Mode, Partition, Polarity, Policies,
+    Promise, PromiseDue, PromiseKind, QuestionKind, Role, Sentiment, Subtype,
 };
 
 /// Events that are made before they are folded.
@@ -202,6 +202,7 @@ impl Draft {
             queue: self.queue,
             team: "default",
             customer: &self.customer,
+            former: Former::default(),
             fingerprint: [7; 16],
             marks: self.marks.clone(),
         }

@@ -73,6 +73,7 @@ impl Conversation {
                 tenant: event.tenant.into(),
                 id: event.conversation_id.into(),
                 customer: event.customer.into(),
+                former: event.former.into(),
                 places: vec![Place::new("", event.channel, event.queue, event.team)],
             },
             seen: Seen::default(),
@@ -99,8 +100,10 @@ impl Conversation {
         (&self.identity.tenant, &self.identity.id)
     }
 
-    pub(crate) fn customer(&self) -> &str {
-        &self.identity.customer
+    /// All pseudonyms of the customer.
+    pub(crate) fn customers(&self) -> impl Iterator<Item = &str> {
+        let former = self.identity.former.ids.iter().map(|id| &**id);
+        std::iter::once(&*self.identity.customer).chain(former)
     }
 
     /// Every place it refers to exists: true of what this engine wrote.
@@ -256,8 +259,13 @@ impl Conversation {
                 cycle.wake(terms, sent_ms);
             }
         }
-        if !event.customer.is_empty() && event.customer != &*self.identity.customer {
-            self.identity.customer = event.customer.into();
+        if !event.customer.is_empty() {
+            if event.customer != &*self.identity.customer {
+                self.identity.customer = event.customer.into();
+            }
+            if !self.identity.former.are(event.former) {
+                self.identity.former = event.former.into();
+            }
         }
         let place = self.place_of(event, sent_ms);
         self.latest_ms = self.latest_ms.max(sent_ms);

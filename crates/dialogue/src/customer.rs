@@ -3,6 +3,11 @@
 //!
 //! A fold of its own over what the folds of conversations state, ordered by customer. A contact is
 //! a care cycle in which the customer asked for something; thanks alone is none.
+//!
+//! A customer has a pseudonym under each key that is joined (`docs/adr/0011`), and is remembered
+//! under each, as if those were several customers with the same history. What is to be said of a
+//! cycle or a complaint is said by one of them alone: by the one that was to speak when it was
+//! first heard of, for as long as it is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use zhili_state::{Parts, encode};
 
 use crate::output::{
-    Complaint, Cycle, Fact, FactBody, Family, Output, Recontact, Severity, Signal, SignalKind,
+    Complaint, Cycle, Fact, FactBody, Family, FormerIds, Output, Recontact, Severity, Signal,
+    SignalKind,
 };
 use crate::snapshot::{self, SnapshotError};
 use crate::statement::signal_id;
@@ -33,7 +39,7 @@ const ANY_TENANT: &str = "*";
 
 /// First bytes of every snapshot, and what changes with the layout of the state.
 const MAGIC: [u8; 4] = *b"ZCUS";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// When complaints of one customer are worth a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +98,12 @@ impl From<RepeatPolicy> for Unchecked {
 pub struct Contact {
     /// Owner of the conversation.
     pub tenant: String,
-    /// Pseudonym of the customer, never empty.
+    /// Pseudonym under which it is remembered, never empty.
     pub customer: String,
+    /// Pseudonym that statements carry: the newest one. Empty if it is `customer`.
+    pub stated_as: String,
+    /// Remembered only: another pseudonym of the customer states it.
+    pub silent: bool,
     /// The conversation.
     pub conversation_id: String,
     /// `fact_id` of the cycle.
@@ -136,24 +146,40 @@ pub enum What {
 }
 
 impl Contact {
-    /// What an output of a conversation says of its customer; `None` if that is nothing, or if the
-    /// customer is not known.
-    pub fn of(output: &Output) -> Option<Self> {
-        match output {
+    /// What an output of a conversation says of its customer, once for each pseudonym of theirs;
+    /// empty if that is nothing, or if the customer is not known.
+    pub fn of(output: &Output) -> Vec<Self> {
+        let (contact, former) = match output {
             Output::Fact(fact) => {
-                let FactBody::Cycle(cycle) = &fact.body else { return None };
-                Some(Self::of_cycle(fact, cycle))
+                let FactBody::Cycle(cycle) = &fact.body else { return Vec::new() };
+                (Self::of_cycle(fact, cycle), &fact.former)
             }
-            Output::Complaint(it) => (!it.again).then(|| Self::of_complaint(it)),
-            Output::Signal(_) | Output::Presence(_) => None,
+            Output::Complaint(it) if !it.again => (Self::of_complaint(it), &it.former),
+            Output::Complaint(_) | Output::Signal(_) | Output::Presence(_) => return Vec::new(),
+        };
+        if contact.customer.is_empty() {
+            return Vec::new();
         }
-        .filter(|contact| !contact.customer.is_empty())
+        let stated_as = contact.customer.clone();
+        let silent = |at: u32| former.speaker != at;
+        let mut contacts = vec![Self { silent: silent(0), ..contact }];
+        for (customer, at) in former.ids.iter().zip(1..) {
+            contacts.push(Self {
+                customer: customer.to_string(),
+                stated_as: stated_as.clone(),
+                silent: silent(at),
+                ..contacts[0].clone()
+            });
+        }
+        contacts
     }
 
     fn of_cycle(fact: &Fact, cycle: &Cycle) -> Self {
         Self {
             tenant: fact.tenant.clone(),
             customer: fact.customer.clone(),
+            stated_as: String::new(),
+            silent: false,
             conversation_id: fact.conversation_id.clone(),
             cycle_id: fact.fact_id.clone(),
             agent: fact.agent.clone(),
@@ -174,6 +200,8 @@ impl Contact {
         Self {
             tenant: complaint.tenant.clone(),
             customer: complaint.customer.clone(),
+            stated_as: String::new(),
+            silent: false,
             conversation_id: complaint.conversation_id.clone(),
             cycle_id: complaint.cycle_id.clone(),
             agent: complaint.agent.clone(),
@@ -232,6 +260,10 @@ struct Customer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Visit {
     cycle_id: Box<str>,
+    /// As in the contact.
+    stated_as: Box<str>,
+    /// As in the first contact: who speaks of it does not change.
+    silent: bool,
     conversation_id: Box<str>,
     agent: Box<str>,
     channel: Box<str>,
@@ -249,6 +281,9 @@ struct Visit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Complained {
     cycle_id: Box<str>,
+    /// As in the contact.
+    stated_as: Box<str>,
+    silent: bool,
     conversation_id: Box<str>,
     event_id: Box<str>,
     agent: Box<str>,
@@ -264,6 +299,9 @@ struct Complained {
 impl Customers {
     /// Version of the state's layout and meaning; a state of another one cannot be restored.
     pub const STATE_VERSION: u16 = VERSION;
+
+    /// How long after its end something may be stated of a cycle, in milliseconds.
+    pub const SETTLES_MS: i64 = SETTLES_MS;
 
     /// An empty fold.
     pub fn new() -> Self {
@@ -343,15 +381,17 @@ impl Customers {
         self.arm(key);
     }
 
-    /// Forgets the customers that `gone` names, and what is remembered of conversations that it
-    /// names, each by tenant and pseudonym. Nothing is stated of them any more.
+    /// Forgets the customers that `gone` names, by any of their pseudonyms, and what is remembered of
+    /// conversations that it names, each by tenant and pseudonym. Nothing is stated of them any more.
     pub fn erase(&mut self, gone: impl Fn(&str, &str) -> bool) {
         let touched = |(key, customer): (&Key, &Customer)| {
             let (tenant, name) = key;
-            let of = |conversation: &str| gone(tenant, conversation);
+            let of = |conversation: &str, stated_as: &str| {
+                gone(tenant, conversation) || gone(tenant, stated_as)
+            };
             let is_touched = gone(tenant, name)
-                || customer.visits.iter().any(|visit| of(&visit.conversation_id))
-                || customer.complaints.iter().any(|it| of(&it.conversation_id));
+                || customer.visits.iter().any(|it| of(&it.conversation_id, &it.stated_as))
+                || customer.complaints.iter().any(|it| of(&it.conversation_id, &it.stated_as));
             is_touched.then(|| key.clone())
         };
         let keys: Vec<Key> = self.state.known.iter().filter_map(touched).collect();
@@ -359,8 +399,11 @@ impl Customers {
             let Some(customer) = self.state.known.get_mut(&key) else { continue };
             let (tenant, name) = &key;
             let all = gone(tenant, name);
-            customer.visits.retain(|visit| !all && !gone(tenant, &visit.conversation_id));
-            customer.complaints.retain(|it| !all && !gone(tenant, &it.conversation_id));
+            let of = |conversation: &str, stated_as: &str| {
+                all || gone(tenant, conversation) || gone(tenant, stated_as)
+            };
+            customer.visits.retain(|it| !of(&it.conversation_id, &it.stated_as));
+            customer.complaints.retain(|it| !of(&it.conversation_id, &it.stated_as));
             self.arm(key);
         }
     }
@@ -430,10 +473,13 @@ impl Customer {
             return;
         }
         let before = known.map(|index| &mut self.visits[index]);
-        let (stated, revisions) =
-            before.as_ref().map_or((None, 0), |it| (it.stated.clone(), it.revisions));
+        let (stated, revisions, silent) = before
+            .as_ref()
+            .map_or((None, 0, contact.silent), |it| (it.stated.clone(), it.revisions, it.silent));
         let visit = Visit {
             cycle_id: contact.cycle_id.into(),
+            stated_as: contact.stated_as.into(),
+            silent,
             conversation_id: contact.conversation_id.into(),
             agent: contact.agent.into(),
             channel: contact.channel.into(),
@@ -458,6 +504,9 @@ impl Customer {
     /// States what changed of ended cycles.
     fn state(&mut self, key: &Key, now_ms: i64, out: &mut Vec<Output>) {
         for index in 0..self.visits.len() {
+            if self.visits[index].silent {
+                continue;
+            }
             let Some(now) = self.recontact(index, now_ms) else { continue };
             let visit = &mut self.visits[index];
             if visit.stated.as_ref() == Some(&now) {
@@ -471,7 +520,8 @@ impl Customer {
                 revision: visit.revisions,
                 at_ms: visit.started_ms,
                 agent: visit.agent.to_string(),
-                customer: key.1.to_string(),
+                customer: name_of(key, &visit.stated_as),
+                former: FormerIds::default(),
                 channel: visit.channel.to_string(),
                 queue: visit.queue.to_string(),
                 team: visit.team.to_string(),
@@ -509,6 +559,8 @@ impl Customer {
         }
         self.complaints.push(Complained {
             cycle_id: contact.cycle_id.into(),
+            stated_as: contact.stated_as.into(),
+            silent: contact.silent,
             conversation_id: contact.conversation_id.into(),
             event_id: event_id.into(),
             agent: contact.agent.into(),
@@ -533,7 +585,7 @@ impl Customer {
         }
         for index in 0..self.complaints.len() {
             let this = &self.complaints[index];
-            if this.told || this.historical {
+            if this.told || this.historical || this.silent {
                 continue;
             }
             let since_ms = this.at_ms.saturating_sub(i64::from(within_days) * DAY_MS);
@@ -563,6 +615,11 @@ impl Visit {
     }
 }
 
+/// The pseudonym that a statement carries.
+fn name_of(key: &Key, stated_as: &str) -> String {
+    if stated_as.is_empty() { key.1.to_string() } else { stated_as.to_owned() }
+}
+
 fn repeat_complaint(
     key: &Key,
     complaint: &Complained,
@@ -570,7 +627,7 @@ fn repeat_complaint(
     policy: RepeatPolicy,
 ) -> Signal {
     let kind = SignalKind::RepeatComplaint;
-    let (tenant, customer) = key;
+    let tenant = &key.0;
     let parts = [&**tenant, &*complaint.conversation_id, kind.name(), &*complaint.cycle_id];
     let Unchecked { within_days, severity, .. } = policy.unchecked;
     let mut named = BTreeSet::new();
@@ -591,7 +648,7 @@ fn repeat_complaint(
         rules: vec![format!("complaints_{}_in_{within_days}d", earlier.len() + 1)],
         related,
         agent: complaint.agent.to_string(),
-        customer: customer.to_string(),
+        customer: name_of(key, &complaint.stated_as),
         channel: complaint.channel.to_string(),
         queue: complaint.queue.to_string(),
         team: complaint.team.to_string(),

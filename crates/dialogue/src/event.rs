@@ -36,11 +36,29 @@ pub struct Event<'a> {
     pub team: &'a str,
     /// Pseudonym of the customer.
     pub customer: &'a str,
+    /// Other pseudonyms of the customer, under keys before the newest.
+    pub former: Former<'a>,
     /// Hash of the event's type, author and text. The same identity with another fingerprint
     /// is a conflicting duplicate; other times alone do not conflict, so leave them out.
     pub fingerprint: [u8; 16],
     /// What the scoring engine says of the text of this event.
     pub marks: Marks<'a>,
+}
+
+/// Pseudonyms that a customer has under keys that were replaced and are still joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Former<'a> {
+    /// The latest key's first.
+    pub ids: &'a [String],
+    /// Under which of the customer's pseudonyms repeat contacts are stated: 0 for the newest, n for
+    /// the n-th of `ids`. Beyond them it counts as the last.
+    pub speaker: u32,
+}
+
+impl Former<'_> {
+    pub(crate) fn spoken_by(self) -> u32 {
+        self.speaker.min(self.ids.len() as u32)
+    }
 }
 
 /// What happened.

@@ -70,15 +70,15 @@ pub use care::CareStatement;
 pub use config::Config;
 pub use customer::{Contact, Customers, FrozenCustomers, RepeatPolicy, What};
 pub use event::{
-    Act, Acts, Author, Event, EventKind, Marks, Mode, Polarity, Promise, PromiseDue, PromiseKind,
-    QuestionKind, Role, Sentiment, Status, Subtype, Urgent, UrgentCategory,
+    Act, Acts, Author, Event, EventKind, Former, Marks, Mode, Polarity, Promise, PromiseDue,
+    PromiseKind, QuestionKind, Role, Sentiment, Status, Subtype, Urgent, UrgentCategory,
 };
 pub use ledger::PromiseState;
 pub use mood::MoodStatement;
 pub use output::{
-    Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, Output, Presence,
-    Promise as PromiseFact, Recontact, Session, Severity, Signal, SignalKind, Silences, Sla,
-    SlaState, Slot, Stint, Turn, TurnBusiness,
+    Complaint, Correction, Cycle, CycleBusiness, Fact, FactBody, Family, FormerIds, Output,
+    Presence, Promise as PromiseFact, Recontact, Session, Severity, Signal, SignalKind, Silences,
+    Sla, SlaState, Slot, Stint, Turn, TurnBusiness,
 };
 pub use partition::{Applied, Partition};
 pub use policy::{Policies, Policy, PolicyError, Silence, Target};

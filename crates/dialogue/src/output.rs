@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::care::CareStatement;
-use crate::event::PromiseKind;
+use crate::event::{Former, PromiseKind};
 use crate::ledger::PromiseState;
 use crate::mood::MoodStatement;
 use crate::slots::SlotKind;
@@ -38,6 +38,36 @@ pub struct Presence {
     pub at_ms: i64,
 }
 
+/// Pseudonyms of a customer under keys that were replaced and are still joined, as
+/// [`Former`](crate::Former) has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerIds {
+    /// The latest key's first.
+    pub ids: Box<[Box<str>]>,
+    /// Under which of the customer's pseudonyms repeat contacts are stated: 0 for the newest, n for
+    /// the n-th of `ids`.
+    pub speaker: u32,
+}
+
+impl FormerIds {
+    /// No key that is still joined was replaced.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub(crate) fn are(&self, former: Former<'_>) -> bool {
+        let ids = self.ids.iter().map(|id| &**id);
+        self.speaker == former.spoken_by() && ids.eq(former.ids.iter().map(String::as_str))
+    }
+}
+
+impl From<Former<'_>> for FormerIds {
+    fn from(former: Former<'_>) -> Self {
+        let ids = former.ids.iter().map(|id| id.as_str().into()).collect();
+        Self { ids, speaker: former.spoken_by() }
+    }
+}
+
 /// A measured thing. Identity: `(tenant, fact_id)`; the highest `revision` is the one in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
@@ -62,6 +92,9 @@ pub struct Fact {
     pub agent: String,
     /// Pseudonym of the customer.
     pub customer: String,
+    /// The customer's other pseudonyms.
+    #[serde(default, skip_serializing_if = "FormerIds::is_empty")]
+    pub former: FormerIds,
     /// Channel at the time of the answer.
     pub channel: String,
     /// Queue at the time of the answer.
@@ -200,6 +233,9 @@ pub struct Complaint {
     pub agent: String,
     /// Pseudonym of the customer; empty if it is not known.
     pub customer: String,
+    /// The customer's other pseudonyms.
+    #[serde(default, skip_serializing_if = "FormerIds::is_empty")]
+    pub former: FormerIds,
     /// Channel of the conversation.
     pub channel: String,
     /// Queue of the conversation.

@@ -201,7 +201,7 @@ impl Partition {
                 continue;
             };
             let (tenant, id) = conversation.key();
-            if gone(tenant, id) || gone(tenant, conversation.customer()) {
+            if gone(tenant, id) || conversation.customers().any(|customer| gone(tenant, customer)) {
                 if let Some(armed_ms) = conversation.armed_ms {
                     self.timers.remove(armed_ms, slot);
                 }

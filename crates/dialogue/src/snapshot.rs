@@ -13,7 +13,7 @@ use crate::partition::{Partition, Slots};
 const MAGIC: [u8; 4] = *b"ZDLG";
 
 /// Changes whenever the layout of the state or the meaning of a field does.
-const VERSION: u16 = 8;
+const VERSION: u16 = 9;
 
 /// Why a snapshot cannot be used; replay the log instead.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,7 @@ pub(crate) fn of_version<T: for<'de> Deserialize<'de>>(
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::event::{Event, EventKind, Marks, Mode};
+    use crate::event::{Event, EventKind, Former, Marks, Mode};
 
     /// Two conversations in memory.
     fn partition() -> Partition {
@@ -168,6 +168,7 @@ mod tests {
                 queue: "",
                 team: "",
                 customer: "",
+                former: Former::default(),
                 fingerprint: [0; 16],
                 marks: Marks::default(),
             };

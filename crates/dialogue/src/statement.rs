@@ -8,8 +8,8 @@ use crate::deadline::{Due, Told};
 use crate::event::{Event, UrgentCategory};
 use crate::ledger::Outcome;
 use crate::output::{
-    self, Complaint, Correction, Fact, FactBody, Family, Output, Presence, Severity, Signal,
-    SignalKind,
+    self, Complaint, Correction, Fact, FactBody, Family, FormerIds, Output, Presence, Severity,
+    Signal, SignalKind,
 };
 use crate::place::Place;
 use crate::slots::Settled;
@@ -25,6 +25,7 @@ pub(crate) struct Identity {
     pub(crate) tenant: Box<str>,
     pub(crate) id: Box<str>,
     pub(crate) customer: Box<str>,
+    pub(crate) former: FormerIds,
     /// Never empty.
     pub(crate) places: Vec<Place>,
 }
@@ -193,6 +194,7 @@ impl Identity {
             again,
             agent: place.agent().to_string(),
             customer: self.customer.to_string(),
+            former: self.former.clone(),
             channel: place.channel().to_string(),
             queue: place.queue().to_string(),
             team: place.team().to_string(),
@@ -303,6 +305,7 @@ impl Identity {
             at_ms,
             agent: place.agent().to_string(),
             customer: self.customer.to_string(),
+            former: self.former.clone(),
             channel: place.channel().to_string(),
             queue: place.queue().to_string(),
             team: place.team().to_string(),

@@ -5,8 +5,8 @@
 #![allow(clippy::expect_used)]
 
 use zhili_dialogue::{
-    Complaint, Contact, Count, Customers, Dimensions, FactBody, Family, Output, Pulse, PulsePolicy,
-    Recontact, RepeatPolicy, Severity, Signal, SignalKind, What,
+    Complaint, Contact, Count, Customers, Dimensions, FactBody, Family, FormerIds, Output, Pulse,
+    PulsePolicy, Recontact, RepeatPolicy, Severity, Signal, SignalKind, What,
 };
 
 const MINUTE: i64 = 60_000;
@@ -16,6 +16,8 @@ fn contact(conversation: &str, cycle: &str, what: What) -> Contact {
     Contact {
         tenant: "acme".into(),
         customer: "c-1".into(),
+        stated_as: String::new(),
+        silent: false,
         conversation_id: conversation.into(),
         cycle_id: format!("{conversation}/{cycle}"),
         agent: "a-1".into(),
@@ -209,6 +211,7 @@ fn begins(conversation: usize, urgent: bool, dangerous: bool) -> Complaint {
         again: false,
         agent: String::new(),
         customer: String::new(),
+        former: FormerIds::default(),
         channel: String::new(),
         queue: String::new(),
         team: String::new(),

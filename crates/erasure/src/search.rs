@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use zhili_eventlog::{EventLog, LogError, ReadLimit, Record, TopicPartition, topics};
-use zhili_proto::conversation::v1::{LogEntry, author, log_entry};
+use zhili_proto::conversation::v1::{Customer, LogEntry, author, log_entry};
 
 use crate::names::Names;
 
@@ -91,7 +91,10 @@ pub async fn traces_of(
         if event.tenant != tenant {
             return;
         }
-        if event.customer.as_ref().is_some_and(|it| it.id == customer) {
+        // Under whichever key: an event names its customer under all that are joined.
+        let is_theirs =
+            |it: &Customer| it.id == customer || it.former_ids.iter().any(|id| id == customer);
+        if event.customer.as_ref().is_some_and(is_theirs) {
             traces.conversations.insert(event.conversation_id.clone());
         }
         if let Some(author) = event.author.filter(|it| it.role() == author::Role::Customer)
@@ -125,7 +128,10 @@ pub async fn people_in_log(log: &dyn EventLog, tenant: &str) -> Result<BTreeSet<
         };
         if event.tenant == tenant {
             people.insert(event.conversation_id);
-            people.extend(event.customer.map(|customer| customer.id));
+            if let Some(customer) = event.customer {
+                people.insert(customer.id);
+                people.extend(customer.former_ids);
+            }
             people.extend(event.author.map(|author| author.id));
         }
     })

@@ -28,13 +28,16 @@
 //!   or, after a cue such as 身份证, without the right check digit, for customers mistype;
 //!   15 digits with province and date of birth; `A123456(3)` of Hong Kong; ten characters of
 //!   Taiwan with their check digit.
-//! - **Social security**: `123-45-6789`, and nine digits after a cue.
+//! - **Social security**: `123-45-6789`, nine digits after a cue, British national insurance
+//!   numbers, and after a cue the taxpayer numbers of India and Ireland.
 //! - **Bank card**: 13 to 19 digits with an issuer's prefix and length (ISO/IEC 7812) and
 //!   the Luhn digit; after a cue such as 银行卡 or `card` one of the two is enough.
+//!   An IBAN of the length of its country with the right check digits (ISO 13616).
 //! - **E-mail**: blanks around the at sign or the dot are allowed when the last label is a
 //!   well-known one, as is a sign in words (`(at)`, 艾特, ` dot `).
 //! - **Document, handle, name**: what has the form of one behind a cue of its kind.
-//! - **Plate**: province, letter and five or six letters and digits (GA 36-2018).
+//! - **Plate**: province, letter and five or six letters and digits (GA 36-2018); others after a
+//!   cue, and `AB12 CDE` where a car is spoken of.
 //! - **Address**: the name of a road, village or estate and a number in it, with what is around.
 //!
 //! A surname with a title, a place without a number and the address of a shop stay;
@@ -63,6 +66,7 @@ mod name;
 mod numbers;
 mod plate;
 mod pseudonym;
+mod ring;
 mod spoken;
 mod view;
 
@@ -72,6 +76,7 @@ use std::ops::Range;
 use fold::{Survey, TAKEN, Unit};
 pub use lead::{Lead, find_after};
 pub use pseudonym::{PseudonymKey, Subject, pseudonym};
+pub use ring::{CustomerNames, JOIN_WINDOW_MS, JOINED_KEYS, KeyRing, RingError, RingKey, Scope};
 
 /// The kind of personal data that a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

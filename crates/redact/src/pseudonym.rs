@@ -24,6 +24,11 @@ impl PseudonymKey {
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// The key itself, to be written where ingest alone can read it.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl From<[u8; 32]> for PseudonymKey {

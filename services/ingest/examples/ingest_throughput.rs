@@ -10,7 +10,7 @@ use std::time::Instant;
 use zhili_ingest::Limits;
 use zhili_ingest::accept::prepare;
 use zhili_proto::conversation::v1::{Author, Event, EventType, author};
-use zhili_redact::PseudonymKey;
+use zhili_redact::{KeyRing, PseudonymKey};
 use zhili_runtime::auth::Tenant;
 
 const EVENTS: usize = 200_000;
@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "Where is my parcel? It was due on Monday and nobody answers.",
         "好的，谢谢",
     ];
-    let (tenant, key, limits) =
-        (Tenant::default_tenant(), PseudonymKey::new([7; 32]), Limits::default());
+    let (tenant, keys, limits) =
+        (Tenant::default_tenant(), KeyRing::from(PseudonymKey::new([7; 32])), Limits::default());
     let events: Vec<Event> = (0..EVENTS)
         .map(|n| Event {
             source: "chat".to_owned(),
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let begun = Instant::now();
     for event in events {
-        black_box(prepare(event, &tenant, NOW_MS, &key, &limits).map_err(|r| r.to_string())?);
+        black_box(prepare(event, &tenant, NOW_MS, &keys, &limits).map_err(|r| r.to_string())?);
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{EVENTS} events in {seconds:.3} s: {:.0} a second", EVENTS as f64 / seconds);

@@ -1,5 +1,5 @@
 //! What becomes of one event on its way into the log: checked, masked, its ids replaced by
-//! keyed pseudonyms, encoded. Pure: no clock, no I/O; the same event, lead, time and key give the
+//! keyed pseudonyms, encoded. Pure: no clock, no I/O; the same event, lead, time and keys give the
 //! same bytes.
 //!
 //! | field | what the log holds |
@@ -7,6 +7,7 @@
 //! | `conversation_id` | pseudonym of [`Subject::Conversation`] |
 //! | `author.id` | pseudonym of [`Subject::Author`]; of [`Subject::Customer`] for role customer |
 //! | `customer.id` | pseudonym of [`Subject::Customer`]; the author's id where role customer gives none |
+//! | `customer.former_ids` | pseudonyms of the same id under replaced keys that are joined |
 //! | `event_id`, `target`, `reply_to`, `source`, names of `attrs` | as they are; a pseudonym of [`Subject::Event`] where masking would change them |
 //! | `order` | as it is, digits of any length included; e-mail addresses masked |
 //! | `text` | masked, as the continuation of what its author wrote shortly before |
@@ -20,9 +21,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use prost::Message;
-use zhili_proto::conversation::v1::{Event, EventType, LogEntry, author, event, log_entry};
+use zhili_proto::conversation::v1::{
+    Customer, Event, EventType, LogEntry, author, event, log_entry,
+};
 use zhili_proto::timestamp;
-use zhili_redact::{Kind, Lead, Masked, PseudonymKey, Subject, mask, mask_after, pseudonym};
+use zhili_redact::{KeyRing, Kind, Lead, Masked, Subject, mask, mask_after};
 use zhili_runtime::auth::Tenant;
 
 use crate::check::check;
@@ -62,10 +65,10 @@ pub fn prepare(
     event: Event,
     tenant: &Tenant,
     now_ms: i64,
-    key: &PseudonymKey,
+    keys: &KeyRing,
     limits: &Limits,
 ) -> Result<Prepared, Rejection> {
-    prepare_after(&Lead::default(), event, tenant, now_ms, key, limits)
+    prepare_after(&Lead::default(), event, tenant, now_ms, keys, limits)
 }
 
 /// [`prepare`] for a message whose author wrote `lead` shortly before.
@@ -77,7 +80,7 @@ pub fn prepare_after(
     mut event: Event,
     tenant: &Tenant,
     now_ms: i64,
-    key: &PseudonymKey,
+    keys: &KeyRing,
     limits: &Limits,
 ) -> Result<Prepared, Rejection> {
     check(&event, tenant.as_str(), now_ms, limits)?;
@@ -89,7 +92,7 @@ pub fn prepare_after(
     if event.mode == 0 {
         event.mode = event::Mode::Live.into();
     }
-    let names = Names { key, tenant: tenant.as_str() };
+    let names = Names { keys, tenant: tenant.as_str(), now_ms };
     replace_ids(&mut event, &names);
     let masked = mask_texts(lead, &mut event);
     let key = Bytes::from(format!("{tenant}/{}", event.conversation_id));
@@ -99,15 +102,26 @@ pub fn prepare_after(
 
 /// Makes pseudonyms for one tenant.
 struct Names<'a> {
-    key: &'a PseudonymKey,
+    keys: &'a KeyRing,
     tenant: &'a str,
+    now_ms: i64,
 }
 
 impl Names<'_> {
     fn replace(&self, subject: Subject, id: &mut String) {
         if !id.is_empty() {
-            *id = pseudonym(self.key, self.tenant, subject, id);
+            *id = self.keys.name(self.tenant, subject, id);
         }
+    }
+
+    /// What a publisher says of former ids is nobody's pseudonym.
+    fn replace_customer(&self, customer: &mut Customer) {
+        let id = &customer.id;
+        let names = (!id.is_empty()).then(|| self.keys.customer(self.tenant, id, self.now_ms));
+        let names = names.unwrap_or_default();
+        customer.id = names.id;
+        customer.former_ids = names.former;
+        customer.speaker = names.speaker;
     }
 
     /// Equal names stay equal and different ones different, so an edit still finds its target.
@@ -132,7 +146,7 @@ fn replace_ids(event: &mut Event, names: &Names<'_>) {
         }
     }
     if let Some(customer) = &mut event.customer {
-        names.replace(Subject::Customer, &mut customer.id);
+        names.replace_customer(customer);
     }
     for name in [&mut event.source, &mut event.event_id, &mut event.target, &mut event.reply_to] {
         names.replace_if_personal(name);

@@ -12,6 +12,7 @@ mod config;
 mod count;
 mod grpc;
 mod http;
+mod keys;
 mod leads;
 mod log_health;
 mod metrics;
@@ -23,11 +24,11 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::net::TcpListener;
 use zhili_eventlog::{EventLog, system_clock, topics};
-use zhili_redact::PseudonymKey;
 use zhili_runtime::{Context, Failure, Server, watch_groups};
 
 pub use check::check;
 pub use config::{Config, Limits};
+pub use keys::Keys;
 pub use parse::parse_event;
 pub use rejection::{Code, Rejection};
 
@@ -46,7 +47,7 @@ pub async fn serve(
     listener: TcpListener,
     config: Config,
     log: Arc<dyn EventLog>,
-    key: PseudonymKey,
+    keys: impl Into<Keys>,
     context: Context,
 ) -> Result<(), Failure> {
     config.check()?;
@@ -63,7 +64,7 @@ pub async fn serve(
     let publisher = Arc::new(Publisher::new(
         Arc::clone(&log),
         topic.partitions,
-        key,
+        keys.into(),
         &config,
         metrics,
         health.clone(),

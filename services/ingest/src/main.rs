@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use zhili_ingest::Config;
-use zhili_redact::PseudonymKey;
+use zhili_ingest::{Config, Keys};
 use zhili_runtime::standalone::{self, AuthSettings, Common};
 use zhili_runtime::{Failure, KafkaSettings, RuntimeConfig};
 
@@ -16,7 +15,8 @@ struct Settings {
     kafka: KafkaSettings,
     auth: AuthSettings,
     runtime: RuntimeConfig,
-    /// File of the 32 bytes behind every pseudonym; the same for all replicas, for ever.
+    /// File of the keys of pseudonyms, or of one key of 32 bytes; the same for all replicas. Read
+    /// again when it changes.
     pseudonym_key: PathBuf,
 }
 
@@ -28,27 +28,14 @@ impl standalone::Settings for Settings {
 
     fn check(&self) -> Result<(), Failure> {
         self.ingest.check()?;
-        self.key().map(|_| ())
-    }
-}
-
-impl Settings {
-    fn key(&self) -> Result<PseudonymKey, Failure> {
-        let file = self.pseudonym_key.display();
-        let bytes = std::fs::read(&self.pseudonym_key).map_err(|error| {
-            Failure::Usage(format!("pseudonym_key: cannot read {file:?}: {error}"))
-        })?;
-        let key: [u8; 32] = bytes.try_into().map_err(|_| {
-            Failure::Usage(format!("pseudonym_key: {file} must hold exactly 32 bytes"))
-        })?;
-        Ok(PseudonymKey::new(key))
+        Keys::of_file(&self.pseudonym_key).map(|_| ())
     }
 }
 
 fn main() -> ExitCode {
     standalone::start("zhili-ingest", |settings: Settings, process| async move {
-        let key = settings.key()?;
+        let keys = Keys::of_file(&settings.pseudonym_key)?;
         let (log, context) = (process.log, process.context);
-        zhili_ingest::serve(process.listener, settings.ingest, log, key, context).await
+        zhili_ingest::serve(process.listener, settings.ingest, log, keys, context).await
     })
 }

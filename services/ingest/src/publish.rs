@@ -11,13 +11,14 @@ use zhili_eventlog::{
     system_clock, topics,
 };
 use zhili_proto::conversation::v1::{Acknowledgement, PublishResult, publish_result};
-use zhili_redact::{Kind, PseudonymKey};
+use zhili_redact::Kind;
 use zhili_runtime::auth::{Principal, Tenant};
 use zhili_runtime::{ErrorCode, Quota, ServiceError};
 
 use crate::accept::{Prepared, Record, prepare_after};
 use crate::budget::{Budget, Held, RETRY};
 use crate::config::{Config, Limits};
+use crate::keys::Keys;
 use crate::leads::Leads;
 use crate::log_health::LogHealth;
 use crate::metrics::Metrics;
@@ -38,7 +39,7 @@ pub(crate) struct Publisher {
     log: Arc<dyn EventLog>,
     topic: Arc<str>,
     partitions: u32,
-    key: PseudonymKey,
+    keys: Keys,
     leads: Mutex<Leads>,
     clock: Clock,
     health: LogHealth,
@@ -85,7 +86,7 @@ impl Publisher {
     pub(crate) fn new(
         log: Arc<dyn EventLog>,
         partitions: u32,
-        key: PseudonymKey,
+        keys: Keys,
         config: &Config,
         metrics: Metrics,
         health: LogHealth,
@@ -105,7 +106,7 @@ impl Publisher {
             log,
             topic: topics::EVENTS.into(),
             partitions,
-            key,
+            keys,
             leads: Mutex::default(),
             clock: system_clock(),
             health,
@@ -155,6 +156,7 @@ impl Publisher {
         };
         let trace = trace_of(traceparent);
         let now_ms = (self.clock)();
+        let keys = self.keys.current();
         for Element { event_id, traceparent, event } in elements {
             let prepared = event.and_then(|event| {
                 let lead = self
@@ -162,7 +164,7 @@ impl Publisher {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .before(principal.tenant.as_str(), &event);
-                prepare_after(&lead, event, &principal.tenant, now_ms, &self.key, &self.limits)
+                prepare_after(&lead, event, &principal.tenant, now_ms, &keys, &self.limits)
             });
             let outcome = match prepared {
                 Ok(Prepared::Record(record)) => {

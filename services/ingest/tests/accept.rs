@@ -10,17 +10,21 @@ use zhili_proto::Timestamp;
 use zhili_proto::conversation::v1::{
     Author, Csat, Customer, Event, EventType, LogEntry, Voice, author, log_entry,
 };
-use zhili_redact::{Kind, PseudonymKey, Subject, pseudonym};
+use zhili_redact::{KeyRing, Kind, PseudonymKey, Scope, Subject, pseudonym};
 use zhili_runtime::auth::Tenant;
 
 const NOW_MS: i64 = 1_700_000_000_000;
+
+fn keys() -> KeyRing {
+    key().into()
+}
 
 fn key() -> PseudonymKey {
     PseudonymKey::new([3; 32])
 }
 
 fn accept(event: Event) -> Result<Prepared, Rejection> {
-    prepare(event, &Tenant::default_tenant(), NOW_MS, &key(), &Limits::default())
+    prepare(event, &Tenant::default_tenant(), NOW_MS, &keys(), &Limits::default())
 }
 
 fn record(event: Event) -> Record {
@@ -110,7 +114,7 @@ fn each_event_of_the_table_becomes_what_the_table_says() {
 #[test]
 fn limits_that_were_set_are_the_ones_that_are_told() {
     let refused = |with: &Value, limits: &Limits| {
-        prepare(event(with), &Tenant::default_tenant(), NOW_MS, &key(), limits).unwrap_err()
+        prepare(event(with), &Tenant::default_tenant(), NOW_MS, &keys(), limits).unwrap_err()
     };
     let small = Limits { event_bytes: 100, ..Limits::default() };
     let rejection = refused(&json!({"text": "x".repeat(101)}), &small);
@@ -157,6 +161,29 @@ fn ids_of_people_and_conversations_become_pseudonyms() {
     assert_eq!(event.conversation_id, name(Subject::Conversation, "conv-1"));
     assert_eq!(event.author.unwrap().id, name(Subject::Author, "agent-1"));
     assert_eq!(event.customer.unwrap().id, name(Subject::Customer, "cust-1"));
+}
+
+#[test]
+fn after_a_rotation_a_customer_is_named_under_both_keys_and_all_else_as_before() {
+    let mut rotated = keys();
+    rotated.rotate(PseudonymKey::new([4; 32]), Scope::Customers, NOW_MS).unwrap();
+    let forged =
+        json!({"customer": {"id": "cust-1", "former_ids": ["c_of-another"], "speaker": 7}});
+    let of = |keys: &KeyRing| {
+        let limits = Limits::default();
+        let tenant = Tenant::default_tenant();
+        match prepare(event(&forged), &tenant, NOW_MS, keys, &limits) {
+            Ok(Prepared::Record(record)) => (record.key.clone(), decode(&record)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let ((key_before, before), (key_after, after)) = (of(&keys()), of(&rotated));
+    assert_eq!(key_before, key_after, "an open conversation stays one");
+    let (former, customer) = (before.customer.unwrap(), after.customer.unwrap());
+    assert_eq!((former.former_ids.len(), former.speaker), (0, 0));
+    assert_ne!(customer.id, former.id);
+    assert_eq!((customer.former_ids, customer.speaker), (vec![former.id], 1));
+    assert_eq!(after.author.unwrap().id, customer.id, "who wrote it is the customer");
 }
 
 #[test]
@@ -230,7 +257,7 @@ fn tenants_share_no_pseudonym() {
     let other = Tenant::try_from("other".to_owned()).unwrap();
     let event = event(&json!({}));
     let Ok(Prepared::Record(there)) =
-        prepare(event.clone(), &other, NOW_MS, &key(), &Limits::default())
+        prepare(event.clone(), &other, NOW_MS, &keys(), &Limits::default())
     else {
         panic!("not taken")
     };
@@ -273,8 +300,8 @@ fn anything() -> impl Strategy<Value = Event> {
                 scene: numbers[3],
                 customer: customer.then(|| Customer {
                     id: text(),
-                    segment: String::new(),
                     vip: true,
+                    ..Customer::default()
                 }),
                 order: text(),
                 attrs,
@@ -372,7 +399,7 @@ proptest! {
             reply_to: secrets[6].clone(),
             queue: said(7),
             team: said(8),
-            customer: Some(Customer { id: secrets[9].clone(), segment: said(10), vip: false }),
+            customer: Some(Customer { id: secrets[9].clone(), segment: said(10), ..Customer::default() }),
             target: secrets[11].clone(),
             attrs: [(secrets[12].clone(), said(13))].into(),
             ..Event::default()

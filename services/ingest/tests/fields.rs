@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use zhili_ingest::Limits;
 use zhili_ingest::accept::{Prepared, prepare};
 use zhili_proto::conversation::v1::{LogEntry, log_entry};
-use zhili_redact::PseudonymKey;
+use zhili_redact::{KeyRing, PseudonymKey, Scope};
 use zhili_runtime::auth::Tenant;
 
 /// What becomes of a text.
@@ -20,6 +20,8 @@ enum Decision {
     Masked,
     /// It becomes a pseudonym whatever it is.
     Pseudonym,
+    /// It is dropped: pseudonyms that ingest makes take its place.
+    Replaced,
     /// It becomes a pseudonym if anything in it is personal.
     PseudonymIfPersonal,
     /// Digits stay, for they are those of an order.
@@ -28,10 +30,10 @@ enum Decision {
     Checked,
 }
 
-use Decision::{Checked, Masked, Order, Pseudonym, PseudonymIfPersonal};
+use Decision::{Checked, Masked, Order, Pseudonym, PseudonymIfPersonal, Replaced};
 
 /// By path; `attrs.key` and `attrs.value` are those of the map.
-const DECISIONS: [(&str, Decision); 18] = [
+const DECISIONS: [(&str, Decision); 19] = [
     ("tenant", Checked),
     ("source", PseudonymIfPersonal),
     ("event_id", PseudonymIfPersonal),
@@ -46,6 +48,7 @@ const DECISIONS: [(&str, Decision); 18] = [
     ("team", Masked),
     ("customer.id", Pseudonym),
     ("customer.segment", Masked),
+    ("customer.former_ids", Replaced),
     ("order", Order),
     ("attrs.key", PseudonymIfPersonal),
     ("attrs.value", Masked),
@@ -113,6 +116,7 @@ fn with(path: &str, value: &str) -> Value {
     match path {
         "attrs.key" => json["attrs"][value] = "1".into(),
         "attrs.value" => json["attrs"]["note"] = value.into(),
+        "customer.former_ids" => json["customer"]["former_ids"] = json!([value]),
         "content_type" => json[path] = format!("text/{value}").into(),
         _ => match path.split_once('.') {
             Some((outer, inner)) => json[outer][inner] = value.into(),
@@ -125,9 +129,10 @@ fn with(path: &str, value: &str) -> Value {
 /// What the log holds of an event with `value` at `path`, or nothing when it is refused.
 fn logged(path: &str, value: &str) -> Option<String> {
     let event = serde_json::from_value(with(path, value)).unwrap();
-    let key = PseudonymKey::new([3; 32]);
+    let mut keys = KeyRing::from(PseudonymKey::new([2; 32]));
+    keys.rotate(PseudonymKey::new([3; 32]), Scope::Customers, 0).unwrap();
     let tenant = Tenant::default_tenant();
-    match prepare(event, &tenant, 1_700_000_000_000, &key, &Limits::default()) {
+    match prepare(event, &tenant, 1_700_000_000_000, &keys, &Limits::default()) {
         Ok(Prepared::Record(record)) => {
             let entry = LogEntry::decode(record.value).unwrap().entry;
             let Some(log_entry::Entry::Event(event)) = entry else { panic!("not an event") };
@@ -149,7 +154,7 @@ fn every_text_becomes_what_its_decision_says() {
                     assert!(logged.unwrap().contains("[EMAIL]"), "{path}");
                 }
                 Order => assert!(logged.unwrap().contains(personal), "{path}"),
-                Masked | Pseudonym | PseudonymIfPersonal => {
+                Masked | Pseudonym | Replaced | PseudonymIfPersonal => {
                     let logged = logged.unwrap();
                     assert!(!logged.contains(personal), "{path}: {logged}");
                     let token = logged.contains("[PHONE]") || logged.contains("[EMAIL]");

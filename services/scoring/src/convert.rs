@@ -331,6 +331,9 @@ pub(crate) fn dialogue_event<'a>(
         queue: &event.queue,
         team: &event.team,
         customer: event.customer.as_ref().map_or("", |customer| &customer.id),
+        former: event.customer.as_ref().map_or_else(dialogue::Former::default, |customer| {
+            dialogue::Former { ids: &customer.former_ids, speaker: customer.speaker }
+        }),
         fingerprint: fingerprint(event),
         marks: dialogue::Marks {
             print: by_agent.then(|| print::print(&event.conversation_id, &event.text)).flatten(),
@@ -360,9 +363,13 @@ fn author(author: &conversation::Author) -> Option<dialogue::Author<'_>> {
 }
 
 /// What makes two events of one identity the same: type, author and text, lengths included so
-/// that no two different ones meet.
+/// that no two different ones meet. Of a customer the role alone: published again after the key of
+/// pseudonyms was replaced, the message has another id.
 fn fingerprint(event: &conversation::Event) -> [u8; 16] {
-    let (id, role) = event.author.as_ref().map_or(("", 0), |a| (a.id.as_str(), a.role));
+    let customer = conversation::author::Role::Customer as i32;
+    let (id, role) = event.author.as_ref().map_or(("", 0), |author| {
+        (if author.role == customer { "" } else { author.id.as_str() }, author.role)
+    });
     let mut hasher = blake3::Hasher::new();
     hasher.update(&event.r#type.to_le_bytes()).update(&role.to_le_bytes());
     for part in [id, &event.text, &event.target] {

@@ -148,7 +148,7 @@ impl ScoringFold {
     fn state(&mut self, now_ms: i64, text: &str, about: Dimensions<'_>, outputs: &mut Outputs) {
         let mut stated = std::mem::take(&mut self.stated);
         for output in stated.drain(..) {
-            if let Some(contact) = Contact::of(&output) {
+            for contact in Contact::of(&output) {
                 let key = format!("{}/{}", contact.tenant, contact.customer);
                 let entry = customer_entry::Entry::Contact(convert::contact(contact));
                 let entry = CustomerEntry { entry: Some(entry) };
@@ -219,7 +219,7 @@ impl Fold for ScoringFold {
         self.state(now_ms, "", Dimensions::default(), outputs);
     }
 
-    fn apply(&mut self, now_ms: i64, record: &Record, event: Event, outputs: &mut Outputs) {
+    fn apply(&mut self, now_ms: i64, record: &Record, mut event: Event, outputs: &mut Outputs) {
         let assessor = self.assessor(&event.tenant);
         let assessment = assessor.assess(&event);
         let letter = |reason: &str, detail: &str| DeadLetter {
@@ -252,6 +252,11 @@ impl Fold for ScoringFold {
                 };
                 let key = format!("{}/{}", event.tenant, event.conversation_id);
                 let (supersedes, deletes) = (target(EventType::Edit), target(EventType::Delete));
+                // Of no use to who reads scores.
+                if let Some(customer) = &mut event.customer {
+                    customer.former_ids.clear();
+                    customer.speaker = 0;
+                }
                 let scored = ScoredEvent {
                     assessment: assessment
                         .as_ref()

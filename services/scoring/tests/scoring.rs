@@ -405,6 +405,62 @@ async fn a_customer_who_complains_again_elsewhere_is_told_with_the_first_convers
     assert_eq!(told[0].related, ["v1"]);
 }
 
+/// The same under a key that replaced another; the customer's `speaker`-th name speaks.
+fn after_rotation(event: Event, names: [&str; 2], speaker: u32) -> Event {
+    let [id, former] = names.map(str::to_owned);
+    let customer = Customer {
+        id: id.clone(),
+        former_ids: vec![former],
+        speaker,
+        vip: false,
+        segment: String::new(),
+    };
+    let author = Author { id, ..event.author.unwrap_or_default() };
+    Event { customer: Some(customer), author: Some(author), ..event }
+}
+
+#[tokio::test]
+async fn a_customer_with_two_names_complains_again_under_the_one_that_speaks() {
+    let mut bench = Bench::new().await;
+    let complaint = "你们的服务太差了,我要投诉";
+    let mut events = Vec::new();
+    for (at, conversation) in [(0, "v1"), (3_600, "v2"), (7_200, "v3"), (10_800, "v4")] {
+        events.push(of(bench.says(at, Role::Customer, complaint), conversation, "former"));
+    }
+    events[1] = after_rotation(events[1].clone(), ["newest", "former"], 1);
+    // Its history goes back to the rotation.
+    events[2] = after_rotation(events[2].clone(), ["newest", "former"], 0);
+    events[3].customer = Some(Customer { id: "newest".into(), ..Customer::default() });
+    for event in &events {
+        bench.publish(event).await;
+    }
+    bench.score_all().await;
+    let signals = bench.signals().await;
+    let repeated = signals.iter().filter(|signal| signal.kind == "repeat_complaint");
+    let told: Vec<_> =
+        repeated.map(|it| (&*it.conversation_id, &*it.customer, it.related.join(" "))).collect();
+    let by = |conversation, related: &str| (conversation, "newest", related.to_owned());
+    assert_eq!(told, [by("v2", "v1"), by("v3", "v2"), by("v4", "v3 v2")]);
+    let scores: Vec<ScoredEvent> = bench.read(topics::SCORES).await;
+    let known = scores.iter().filter_map(|scored| scored.event.as_ref()?.customer.as_ref());
+    assert!(known.clone().all(|customer| customer.former_ids.is_empty()), "who reads scores");
+    assert_eq!(known.count(), 4);
+}
+
+#[tokio::test]
+async fn what_a_customer_wrote_is_no_conflict_when_it_comes_again_after_a_rotation() {
+    let mut bench = Bench::new().await;
+    let said = of(bench.says(0, Role::Customer, "请问什么时候发货?"), "v1", "former");
+    bench.publish(&said).await;
+    bench.publish(&after_rotation(said.clone(), ["newest", "former"], 1)).await;
+    let other = Event { text: "我要投诉".into(), ..said };
+    bench.publish(&after_rotation(other, ["newest", "former"], 1)).await;
+    bench.score_all().await;
+    let letters: Vec<DeadLetter> = bench.read(topics::DEAD_LETTERS).await;
+    let reasons: Vec<_> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons, ["conflicting_duplicate"], "other words are one");
+}
+
 #[tokio::test]
 async fn whether_a_customer_came_back_is_stated_and_corrected() {
     let mut bench = Bench::new().await;

@@ -12,12 +12,11 @@ use zhili_proto::privacy::v1::{
     EraseRequest, Erasure, Found, GetErasureRequest, Hold, HoldRequest, ListErasuresRequest,
     ListHoldsRequest, ReleaseRequest, Subject, subject,
 };
-use zhili_redact::pseudonym;
 use zhili_runtime::Failure;
 use zhili_runtime::auth::Tenant;
 
 use crate::client::{Connection, System, print, print_json, said};
-use crate::files::read_key;
+use crate::files::read_keys;
 
 /// How often the system is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -55,7 +54,8 @@ struct Who {
     /// Whose customer it is; the token has to be of the same tenant.
     #[arg(long, default_value = "default")]
     tenant: String,
-    /// File of the key of pseudonyms; else that of the data folder. Only ids of the platform need it.
+    /// File of the keys of pseudonyms; else that of the data folder. Only ids of the platform need
+    /// it.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Why, such as the number of a ticket; no names.
@@ -112,18 +112,27 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut client = PrivacyServiceClient::new(system.connect(&addresses.metrics).await?);
     match action {
         None => {
-            let subject = Some(who.subject(&system)?);
-            let request = EraseRequest { subject, dry_run, reason: who.reason };
-            let answer = client.erase(request).await.map_err(|s| said(&s))?.into_inner();
-            if let Some(found) = answer.found {
-                return if json { print_json(&found) } else { print(&counted(&found)) };
+            let mut erasures = Vec::new();
+            // All are asked for before one is waited for.
+            for subject in who.subjects(&system)? {
+                let reason = who.reason.clone();
+                let request = EraseRequest { subject: Some(subject), dry_run, reason };
+                let answer = client.erase(request).await.map_err(|s| said(&s))?.into_inner();
+                match answer.found {
+                    Some(found) if json => print_json(&found)?,
+                    Some(found) => print(&counted(&found))?,
+                    None => erasures.push(answer.erasure.unwrap_or_default()),
+                }
             }
-            let mut erasure = answer.erasure.unwrap_or_default();
-            if wait {
-                erasure = until_done(&mut client, erasure.erasure_id).await?;
-                return print(&format!("{}\n", erasure.receipt));
+            for erasure in erasures {
+                if wait {
+                    let erasure = until_done(&mut client, erasure.erasure_id).await?;
+                    print(&format!("{}\n", erasure.receipt))?;
+                } else {
+                    show(&erasure, json)?;
+                }
             }
-            show(&erasure, json)
+            Ok(())
         }
         Some(Action::List) => {
             let answer =
@@ -143,10 +152,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             print(&format!("{}\n", erasure.receipt))
         }
         Some(Action::Hold { who }) => {
-            let subject = Some(who.subject(&system)?);
-            let request = HoldRequest { subject, reason: who.reason };
-            let answer = client.hold(request).await.map_err(|s| said(&s))?;
-            show_hold(&answer.into_inner().hold.unwrap_or_default(), json)
+            for subject in who.subjects(&system)? {
+                let request = HoldRequest { subject: Some(subject), reason: who.reason.clone() };
+                let answer = client.hold(request).await.map_err(|s| said(&s))?;
+                show_hold(&answer.into_inner().hold.unwrap_or_default(), json)?;
+            }
+            Ok(())
         }
         Some(Action::Release { id }) => {
             let request = ReleaseRequest { hold_id: id };
@@ -162,31 +173,34 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 impl Who {
-    /// The subject by its pseudonym, so that the platform's id does not leave this machine.
-    fn subject(&self, system: &System) -> Result<Subject, Failure> {
+    /// The subject by its pseudonym, so that the platform's id does not leave this machine: one
+    /// under each key of the ring, the newest first.
+    fn subjects(&self, system: &System) -> Result<Vec<Subject>, Failure> {
         let tenant = Tenant::try_from(self.tenant.clone()).map_err(Failure::Usage)?;
-        let named = |id: &str, kind: zhili_redact::Subject| {
+        let names = |id: &str, kind: zhili_redact::Subject| {
             if is_pseudonym(id) {
-                return Ok(id.to_owned());
+                return Ok(vec![id.to_owned()]);
             }
-            let key = match &self.key {
-                Some(file) => read_key(file)?,
-                None => system.folder().key()?,
+            let keys = match &self.key {
+                Some(file) => read_keys(file)?,
+                None => system.folder().keys()?,
             };
-            Ok::<_, Failure>(pseudonym(&key, tenant.as_str(), kind, id))
+            Ok::<_, Failure>(keys.names(tenant.as_str(), kind, id))
         };
-        let subject = match (&self.customer, &self.conversation) {
+        let subjects: Vec<subject::Subject> = match (&self.customer, &self.conversation) {
             (Some(id), _) => {
-                subject::Subject::Customer(named(id, zhili_redact::Subject::Customer)?)
+                let names = names(id, zhili_redact::Subject::Customer)?;
+                names.into_iter().map(subject::Subject::Customer).collect()
             }
             (None, Some(id)) => {
-                subject::Subject::Conversation(named(id, zhili_redact::Subject::Conversation)?)
+                let names = names(id, zhili_redact::Subject::Conversation)?;
+                names.into_iter().map(subject::Subject::Conversation).collect()
             }
             (None, None) => {
                 return Err(Failure::Usage("give --customer or --conversation".to_owned()));
             }
         };
-        Ok(Subject { subject: Some(subject) })
+        Ok(subjects.into_iter().map(|subject| Subject { subject: Some(subject) }).collect())
     }
 }
 

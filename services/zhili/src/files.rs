@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use zhili_redact::PseudonymKey;
+use zeroize::Zeroizing;
+use zhili_redact::KeyRing;
 use zhili_runtime::Failure;
 use zhili_runtime::auth::{Role, Tenant, add_token, new_token, write_private};
 use zhili_runtime::config::Secret;
@@ -109,14 +110,14 @@ impl Folder {
         Ok(Secret::new(text.trim()))
     }
 
-    /// The key of pseudonyms; made on the first start. Who has it can recognise a person, who
-    /// loses it cannot join old and new data.
-    pub(crate) fn ensure_key(&self) -> Result<PseudonymKey, Failure> {
+    /// The file of the keys of pseudonyms, with one key in it on the first start. Who has them can
+    /// recognise a person, who loses them cannot join old and new data.
+    pub(crate) fn ensure_keys(&self) -> Result<PathBuf, Failure> {
         let file = self.pseudonym_key();
         if !file.exists() {
             write_private(&file, &rand::random::<[u8; 32]>())?;
         }
-        read_key(&file)
+        Ok(file)
     }
 
     /// The file of the key that receipts of erasures are signed with; made on the first start.
@@ -141,9 +142,9 @@ impl Folder {
         self.path.join("receipt.key")
     }
 
-    /// The key of pseudonyms, where there is one.
-    pub(crate) fn key(&self) -> Result<PseudonymKey, Failure> {
-        read_key(&self.pseudonym_key())
+    /// The keys of pseudonyms, where there are some.
+    pub(crate) fn keys(&self) -> Result<KeyRing, Failure> {
+        read_keys(&self.pseudonym_key())
     }
 
     /// Says where the services are, until the guard is dropped.
@@ -167,14 +168,14 @@ impl Folder {
     }
 }
 
-/// Reads a key of pseudonyms.
-pub(crate) fn read_key(file: &Path) -> Result<PseudonymKey, Failure> {
+/// Reads keys of pseudonyms: a ring, or one key of 32 bytes.
+pub(crate) fn read_keys(file: &Path) -> Result<KeyRing, Failure> {
+    let shown = file.display();
     let bytes = std::fs::read(file)
-        .map_err(|error| Failure::Io(format!("cannot read {}: {error}", file.display())))?;
-    let key: [u8; 32] = bytes
-        .try_into()
-        .map_err(|_| Failure::Usage(format!("{} must hold exactly 32 bytes", file.display())))?;
-    Ok(PseudonymKey::new(key))
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::Io(format!("cannot read {shown}: {error}")))?;
+    KeyRing::parse(&bytes)
+        .map_err(|error| Failure::Usage(format!("{shown} holds no keys of pseudonyms: {error}")))
 }
 
 /// The note that a system runs here; removed with it. After a crash it stays and is wrong, which

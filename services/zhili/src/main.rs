@@ -14,6 +14,7 @@ mod files;
 mod fold;
 mod incidents;
 mod migrate;
+mod pseudonym_key;
 mod publish;
 mod replay;
 mod restore;
@@ -77,6 +78,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Make a new data folder of a backup, and erase again who was erased since.
     Restore(restore::Arguments),
+    /// Make the keys of pseudonyms, replace and retire them.
+    PseudonymKey(pseudonym_key::Arguments),
     /// Erase a person, hold one back from it, and check receipts.
     Erase(erase::Arguments),
     /// Bring the schema in ClickHouse up to date.
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(arguments) => client::block_on(backup::run(arguments)),
         Command::Restore(arguments) => client::block_on(restore::run(arguments)),
         Command::Erase(arguments) => client::block_on(erase::run(arguments)),
+        Command::PseudonymKey(arguments) => pseudonym_key::run(arguments),
         Command::Migrate(arguments) => client::block_on(migrate::run(arguments)),
         Command::Token(arguments) => token::run(arguments),
         Command::Completions { shell } => {

@@ -23,7 +23,7 @@ use zhili_warehouse::{Address, Layout, Warehouse, backup, migrate};
 
 use crate::backup::{LOG, MANIFEST, Manifest, TABLES, VERSION, io, sha256_of};
 use crate::client::print;
-use crate::files::{Folder, loopback, read_key};
+use crate::files::{Folder, loopback, read_keys};
 use crate::store::Supervised;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Public key that the receipts are signed with (`zhili erase public-key`).
     #[arg(long, value_name = "BASE64", requires = "receipts")]
     public_key: Option<String>,
-    /// The key of pseudonyms, which is in no backup; else the one in the data folder.
+    /// File of the keys of pseudonyms, which are in no backup; else that in the data folder.
     #[arg(long, value_name = "FILE")]
     pseudonym_key: Option<PathBuf>,
     /// Port for the store while the tables are written.
@@ -194,12 +194,12 @@ fn read_receipts(folder: &Path, public_key: Option<&str>) -> Result<Vec<Signed>,
     Ok(receipts)
 }
 
-/// Puts the key of pseudonyms in place. Without it the next contact of everybody is a first one, so
+/// Puts the keys of pseudonyms in place. Without them the next contact of everybody is a first one, so
 /// none is made up.
 fn take_key(folder: &Folder, from: Option<&Path>) -> Result<(), Failure> {
     let place = folder.pseudonym_key();
     if let Some(from) = from {
-        read_key(from)?;
+        read_keys(from)?;
         let bytes = std::fs::read(from).map_err(|error| io(from, &error))?;
         return zhili_runtime::auth::write_private(&place, &bytes);
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::Bundles;
 use zhili_eventlog::{EventLog, system_clock, topics};
+use zhili_ingest::Keys;
 use zhili_runtime::auth::Authenticator;
 use zhili_runtime::config::Secret;
 use zhili_runtime::log_service::LogReader;
@@ -175,9 +176,9 @@ async fn up(
     {
         let context = context_of("ingest");
         let config = zhili_ingest::Config::default();
-        let (log, key) = (Arc::clone(&log), folder.ensure_key()?);
+        let (log, keys) = (Arc::clone(&log), Keys::of_file(&folder.ensure_keys()?)?);
         services.spawn(async move {
-            ("ingest", zhili_ingest::serve(ingest, config, log, key, context).await)
+            ("ingest", zhili_ingest::serve(ingest, config, log, keys, context).await)
         });
     }
     {

@@ -10,9 +10,9 @@ use std::num::NonZeroU32;
 
 use serde_json::{Map, Value, json};
 use zhili_dialogue::{
-    Act, Applied, Author, Calendar, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output,
-    Partition, Polarity, Policies, Policy, Promise, PromiseDue, PromiseKind, QuestionKind, Role,
-    Sentiment, Sla, Status, Subtype, Urgent, UrgentCategory,
+    Act, Applied, Author, Calendar, Config, Event, EventKind, Fact, FactBody, Former, Marks, Mode,
+    Output, Partition, Polarity, Policies, Policy, Promise, PromiseDue, PromiseKind, QuestionKind,
+    Role, Sentiment, Sla, Status, Subtype, Urgent, UrgentCategory,
 };
 
 /// An owned event with its log time.
@@ -129,6 +129,7 @@ impl Record {
             queue: &self.queue,
             team: "",
             customer: "customer-1",
+            former: Former::default(),
             fingerprint: [self.fingerprint, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             marks: self.marks.clone(),
         })

@@ -18,8 +18,8 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use zhili_dialogue::{
-    Author, Config, Event, EventKind, Fact, FactBody, Marks, Mode, Output, Partition, Role, Signal,
-    SignalKind, SlaState, Status, Subtype,
+    Author, Config, Event, EventKind, Fact, FactBody, Former, Marks, Mode, Output, Partition, Role,
+    Signal, SignalKind, SlaState, Status, Subtype,
 };
 
 use figures::{by_rank, by_sorting};
@@ -69,6 +69,7 @@ fn event(record: &Record) -> Option<Event<'_>> {
         queue: record.queue,
         team: "",
         customer: "",
+        former: Former::default(),
         fingerprint: [0; 16],
         marks: Marks {
             greeting_only: record.says == Says::GreetingAlone,

@@ -8,6 +8,8 @@ pub(crate) fn contact(contact: dialogue::Contact) -> scoring::Contact {
     scoring::Contact {
         tenant: contact.tenant,
         customer: contact.customer,
+        stated_as: contact.stated_as,
+        silent: contact.silent,
         conversation_id: contact.conversation_id,
         cycle_id: contact.cycle_id,
         agent: contact.agent,
@@ -40,6 +42,8 @@ pub(crate) fn dialogue_contact(contact: scoring::Contact) -> Option<dialogue::Co
         },
         tenant: contact.tenant,
         customer: contact.customer,
+        stated_as: contact.stated_as,
+        silent: contact.silent,
         conversation_id: contact.conversation_id,
         cycle_id: contact.cycle_id,
         agent: contact.agent,
