@@ -280,7 +280,9 @@ async fn come_back(
     let login = sessions.auth.login().ok_or_else(no_provider)?;
     let secure = sessions.is_secure(&headers);
     let (clear, over_tls) = LOGIN_COOKIES;
-    let kept = cookie_named(&headers, over_tls).or_else(|| cookie_named(&headers, clear));
+    // Over TLS no other counts: one in the clear could be planted, and the code of somebody else
+    // with it.
+    let kept = cookie_named(&headers, if secure { over_tls } else { clear });
     let ended = async {
         let Query(returned) = returned.map_err(|_| LoginError::Unknown)?;
         let arrived = login.end(kept, returned, now()).await?;
@@ -301,7 +303,11 @@ async fn come_back(
 
 /// Back to the page, which says it in a person's words; the cause is for whoever runs the system.
 fn not_logged_in(error: &LoginError) -> Response {
-    tracing::warn!(%error, "somebody could not log in at the identity provider");
+    if error.is_ours() {
+        tracing::warn!(%error, "nobody can log in at the identity provider");
+    } else {
+        tracing::info!(%error, "somebody was not logged in at the identity provider");
+    }
     see_other(&format!("/?login={}", error.word()))
 }
 

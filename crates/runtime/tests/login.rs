@@ -157,12 +157,17 @@ async fn nobody_comes_back_with_what_another_browser_began() {
         assert_eq!(ended.location, "/?login=expired", "{cookie}");
         assert!(!ended.cookies.iter().any(|it| it.starts_with("zhili_session")), "{cookie}");
     }
+    // Behind TLS a cookie in the clear may be planted by somebody else, and does not count.
+    let url = format!("{}{}", stage.address, back.strip_prefix(&stage.address).unwrap());
+    let answer = stage.http.get(url).header("cookie", &own).header("x-forwarded-proto", "https");
+    assert_eq!(answer.send().await.unwrap().headers()["location"], "/?login=expired");
     // A state of their own making, in the address and in the cookie.
     let made_up = "/login/callback?code=code-0&state=guess";
     assert_eq!(stage.hop(made_up, "zhili_login=guess").await.location, "/?login=expired");
     assert_eq!(stage.hop("/login/callback", "zhili_login=").await.location, "/?login=expired");
-    // None of this has used up the attempt.
+    // None of this has used up the attempt, or asked the provider again what it is.
     assert_eq!(stage.hop(&back, &own).await.location, "/");
+    assert_eq!(stage.provider.discovered(), 1);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ pub(crate) struct Provider {
     pub(crate) issuer: String,
     keys: Arc<Mutex<Vec<Value>>>,
     asked: Arc<AtomicUsize>,
+    discovered: Arc<AtomicUsize>,
     pub(crate) down: Arc<AtomicBool>,
     /// What it signs its tokens with.
     signs: Arc<Mutex<Option<Arc<Key>>>>,
@@ -82,6 +83,7 @@ impl Provider {
             issuer: format!("http://{}/shop", listener.local_addr().unwrap()),
             keys: Arc::default(),
             asked: Arc::default(),
+            discovered: Arc::default(),
             down: Arc::default(),
             signs: Arc::default(),
             lies: Arc::new(Mutex::new(json!({}))),
@@ -89,6 +91,7 @@ impl Provider {
         };
         provider.publish(keys);
         let discovery = async |State(it): State<Self>| {
+            it.discovered.fetch_add(1, Ordering::SeqCst);
             let at = |path: &str| format!("{}/{path}", it.issuer);
             Json(json!({ "issuer": it.issuer, "jwks_uri": at("keys"),
                 "authorization_endpoint": at("authorize?theme=plain"),
@@ -123,6 +126,10 @@ impl Provider {
 
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn discovered(&self) -> usize {
+        self.discovered.load(Ordering::SeqCst)
     }
 
     pub(crate) fn settings(&self) -> OidcSettings {

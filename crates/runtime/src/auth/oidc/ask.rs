@@ -1,5 +1,6 @@
 //! Requests to a provider: over TLS or on this machine, bounded in time and in length.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,12 +10,18 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::settings::{OidcSettings, address};
 use crate::{Connector, Failure, Protocol, Tls, TlsSettings};
 
 /// Longest wait for one answer of the provider.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What a provider says of itself is asked for again after this long.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// A provider that did not answer is asked no more often than this, whoever wants to log in.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Keys of a provider take a few KiB, and so do its tokens.
 const LARGEST: usize = 256 << 10;
 
@@ -23,6 +30,9 @@ const LARGEST: usize = 256 << 10;
 pub(super) struct Provider {
     issuer: String,
     client: Client<Connector, axum::body::Body>,
+    /// What it said last and when. Held while it is asked: others wait for that answer instead of
+    /// asking too.
+    told: Arc<Mutex<Option<(Instant, Result<Discovery, String>)>>>,
 }
 
 /// What of the discovery document is of use here (OpenID Connect Discovery 1.0, section 3).
@@ -42,11 +52,23 @@ impl Provider {
             .map_err(|error| Failure::Usage(format!("auth.oidc.ca: {error}")))?;
         let (_, connector) = tls.connector(Protocol::Http1, PATIENCE)?;
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { issuer: settings.issuer.clone(), client })
+        Ok(Self { issuer: settings.issuer.clone(), client, told: Arc::default() })
     }
 
-    /// What the provider says of itself.
+    /// What the provider says of itself, as of a few minutes ago at most.
     pub(super) async fn discover(&self) -> Result<Discovery, String> {
+        let mut told = self.told.lock().await;
+        if let Some((at, said)) = &*told
+            && at.elapsed() < if said.is_ok() { FRESH } else { PAUSE }
+        {
+            return said.clone();
+        }
+        let said = self.ask_of_itself().await;
+        *told = Some((Instant::now(), said.clone()));
+        said
+    }
+
+    async fn ask_of_itself(&self) -> Result<Discovery, String> {
         let base = self.issuer.trim_end_matches('/');
         let url = format!("{base}/.well-known/openid-configuration");
         let found: Discovery = self.get(&address(&url)?).await?;

@@ -46,6 +46,11 @@ pub(crate) enum LoginError {
 }
 
 impl LoginError {
+    /// Whether it is for whoever runs the system to mend, and not for a person to try again.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
     /// What the page says in its own words.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
