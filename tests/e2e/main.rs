@@ -18,4 +18,5 @@ mod metrics;
 mod outage;
 mod published;
 mod relentless;
+mod tokens;
 mod trace;

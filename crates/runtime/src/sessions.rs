@@ -4,13 +4,16 @@
 //! of a host. So the cookie is a random name for a token that only this process keeps; it is
 //! `HttpOnly` and `SameSite=Strict`, and what changes something needs a second secret besides,
 //! which only a page of ours can know. Sessions end with the process.
+//!
+//! The token is what somebody pastes, or what an identity provider gives for a code.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::auth::oidc::login::{LoginError, PATIENCE, Returned};
 use crate::auth::{Authenticator, Permission, Principal};
 use crate::config::Secret;
 use crate::{ErrorCode, Routes, ServiceError};
@@ -30,6 +34,8 @@ const COOKIE: &str = "zhili_session";
 /// that neither another host of the domain nor somebody on the line can put one in its place
 /// (RFC 6265bis, section 4.1.3).
 const SECURE_COOKIE: &str = "__Host-zhili_session";
+/// Names of the cookie of somebody who is at the provider, in the clear and over TLS.
+const LOGIN_COOKIES: (&str, &str) = ("zhili_login", "__Host-zhili_login");
 /// Header of the second secret.
 const CSRF: &str = "x-csrf-token";
 /// A session ends after a shift and its overtime, seconds.
@@ -174,12 +180,16 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `POST /session` opens a session, `GET` tells whose it is, `DELETE` ends it.
+    /// `POST /session` opens a session, `GET` tells whose it is, `DELETE` ends it; `/login` leads to
+    /// the identity provider, and `/login/callback` back from it into a session.
     pub(crate) fn routes(&self) -> Routes {
         Routes::default()
             .post("/session", log_in)
             .get("/session", who)
             .delete("/session", log_out)
+            .get("/login", go_to_provider)
+            .get("/login/callback", come_back)
+            .get("/login/provider", provider)
             .with_state(self.clone())
     }
 }
@@ -218,6 +228,99 @@ async fn log_out(
     Ok(with_cookie(sessions.is_secure(&headers), "", Some(0), response))
 }
 
+/// Where somebody wants to be once they are logged in.
+#[derive(Deserialize)]
+struct Destination {
+    #[serde(default)]
+    path: String,
+}
+
+/// What the page asks, to offer it.
+#[derive(Serialize)]
+struct Offer {
+    /// Name of the provider; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+async fn provider(State(sessions): State<Sessions>) -> Json<Offer> {
+    Json(Offer { name: sessions.auth.login().map(|login| login.name().to_owned()) })
+}
+
+fn no_provider() -> ServiceError {
+    let message = "nobody logs in at an identity provider here: auth.oidc.login is not set";
+    ServiceError::new(ErrorCode::NotFound, message)
+}
+
+async fn go_to_provider(
+    State(sessions): State<Sessions>,
+    headers: HeaderMap,
+    destination: Result<Query<Destination>, QueryRejection>,
+) -> Result<Response, ServiceError> {
+    let login = sessions.auth.login().ok_or_else(no_provider)?;
+    let path = destination.map(|Query(it)| it.path).unwrap_or_default();
+    match login.begin(&path, now()).await {
+        Ok(begun) => {
+            let mut response = see_other(&begun.location);
+            // Lax: the way back begins on a page of the provider.
+            let kept =
+                format!("{}; Path=/; HttpOnly; SameSite=Lax; Max-Age={PATIENCE}", begun.state);
+            add_cookie(sessions.is_secure(&headers), LOGIN_COOKIES, &kept, &mut response);
+            Ok(response)
+        }
+        Err(error) => Ok(not_logged_in(&error)),
+    }
+}
+
+async fn come_back(
+    State(sessions): State<Sessions>,
+    headers: HeaderMap,
+    returned: Result<Query<Returned>, QueryRejection>,
+) -> Result<Response, ServiceError> {
+    let login = sessions.auth.login().ok_or_else(no_provider)?;
+    let secure = sessions.is_secure(&headers);
+    let (clear, over_tls) = LOGIN_COOKIES;
+    // Over TLS no other counts: one in the clear could be planted, and the code of somebody else
+    // with it.
+    let kept = cookie_named(&headers, if secure { over_tls } else { clear });
+    let ended = async {
+        let Query(returned) = returned.map_err(|_| LoginError::Unknown)?;
+        let arrived = login.end(kept, returned, now()).await?;
+        let (id, _) = sessions
+            .begin(arrived.token.expose(), now())
+            .await
+            .map_err(|error| LoginError::Token(error.message))?;
+        Ok((id, arrived.path))
+    };
+    let mut response = match ended.await {
+        Ok((id, path)) => with_cookie(secure, &id, None, see_other(&path)),
+        Err(error) => not_logged_in(&error),
+    };
+    let gone = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=0";
+    add_cookie(secure, LOGIN_COOKIES, gone, &mut response);
+    Ok(response)
+}
+
+/// Back to the page, which says it in a person's words; the cause is for whoever runs the system.
+fn not_logged_in(error: &LoginError) -> Response {
+    if error.is_ours() {
+        tracing::warn!(%error, "nobody can log in at the identity provider");
+    } else {
+        tracing::info!(%error, "somebody was not logged in at the identity provider");
+    }
+    see_other(&format!("/?login={}", error.word()))
+}
+
+fn see_other(location: &str) -> Response {
+    let Ok(location) = HeaderValue::try_from(location) else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// Refuses what a page of another site has a browser do: it would log somebody in as somebody
 /// else, or out. Browsers say where a request comes from (Fetch Metadata); programs do not.
 fn from_here(headers: &HeaderMap) -> Result<(), ServiceError> {
@@ -250,30 +353,36 @@ pub(crate) async fn unlock(
 }
 
 fn with_cookie(secure: bool, id: &str, max_age: Option<u64>, mut response: Response) -> Response {
-    // Without TLS a browser keeps no secure cookie.
-    let (name, end) = if secure { (SECURE_COOKIE, "; Secure") } else { (COOKIE, "") };
-    let mut cookie = format!("{name}={id}; Path=/; HttpOnly; SameSite=Strict{end}");
+    let mut kept = format!("{id}; Path=/; HttpOnly; SameSite=Strict");
     if let Some(seconds) = max_age {
-        cookie += &format!("; Max-Age={seconds}");
+        kept += &format!("; Max-Age={seconds}");
     }
-    if let Ok(value) = HeaderValue::try_from(cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
+    add_cookie(secure, (COOKIE, SECURE_COOKIE), &kept, &mut response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
+/// Without TLS a browser keeps no secure cookie.
+fn add_cookie(secure: bool, names: (&str, &str), kept: &str, response: &mut Response) {
+    let cookie =
+        if secure { format!("{}={kept}; Secure", names.1) } else { format!("{}={kept}", names.0) };
+    if let Ok(value) = HeaderValue::try_from(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let named = |wanted: &str| {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find_map(|(name, value)| (name == wanted && !value.is_empty()).then_some(value))
-    };
-    named(SECURE_COOKIE).or_else(|| named(COOKIE))
+    cookie_named(headers, SECURE_COOKIE).or_else(|| cookie_named(headers, COOKIE))
+}
+
+fn cookie_named<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == wanted && !value.is_empty()).then_some(value))
 }
 
 fn bearer(token: &str) -> String {

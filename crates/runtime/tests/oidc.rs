@@ -1,135 +1,19 @@
 //! Tokens of an identity provider, which a server of the test plays.
 #![allow(clippy::unwrap_used, reason = "what helps the tests may fail as they may")]
 
+mod provider;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use provider::{Key, NOW, Provider};
+use ring::signature::KeyPair;
 use serde_json::{Value, json};
 use zhili_runtime::ErrorCode;
-use zhili_runtime::auth::{Authenticator, OidcSettings, Permission, Role, Tenant};
-
-/// Seconds since the Unix epoch, of whenever.
-const NOW: u64 = 1_800_000_000;
-
-#[derive(Clone)]
-struct Provider {
-    issuer: String,
-    keys: Arc<Mutex<Vec<Value>>>,
-    asked: Arc<AtomicUsize>,
-    down: Arc<AtomicBool>,
-}
-
-struct Key {
-    id: &'static str,
-    pair: EcdsaKeyPair,
-}
-
-impl Key {
-    fn new(id: &'static str) -> Self {
-        let (random, how) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
-        let document = EcdsaKeyPair::generate_pkcs8(how, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(how, document.as_ref(), &random).unwrap();
-        Self { id, pair }
-    }
-
-    fn public(&self) -> Value {
-        // An uncompressed point: 4, then the coordinates.
-        let point = &self.pair.public_key().as_ref()[1..];
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[..32]), URL_SAFE_NO_PAD.encode(&point[32..]));
-        json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id,
-            "x": x, "y": y })
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        self.sign_as(&json!({ "alg": "ES256", "typ": "JWT", "kid": self.id }), claims)
-    }
-
-    fn sign_as(&self, header: &Value, claims: &Value) -> String {
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(header), part(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
-
-impl Provider {
-    async fn start(keys: &[&Key]) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let provider = Self {
-            issuer: format!("http://{}/shop", listener.local_addr().unwrap()),
-            keys: Arc::default(),
-            asked: Arc::default(),
-            down: Arc::default(),
-        };
-        provider.publish(keys);
-        let discovery = async |State(it): State<Self>| {
-            Json(json!({ "issuer": it.issuer, "jwks_uri": format!("{}/keys", it.issuer) }))
-        };
-        let published = async |State(it): State<Self>| {
-            it.asked.fetch_add(1, Ordering::SeqCst);
-            if it.down.load(Ordering::SeqCst) {
-                return Err(StatusCode::BAD_GATEWAY);
-            }
-            let keys = it.keys.lock().unwrap().clone();
-            Ok(Json(json!({ "keys": keys })))
-        };
-        let router = Router::new()
-            .route("/shop/.well-known/openid-configuration", get(discovery))
-            .route("/shop/keys", get(published))
-            .with_state(provider.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        provider
-    }
-
-    fn publish(&self, keys: &[&Key]) {
-        *self.keys.lock().unwrap() = keys.iter().map(|key| key.public()).collect();
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    fn settings(&self) -> OidcSettings {
-        OidcSettings {
-            issuer: self.issuer.clone(),
-            audience: BTreeSet::from(["zhili".to_owned()]),
-            tenant_claim: "zhili.tenant".to_owned(),
-            roles: BTreeMap::from([
-                ("leads".to_owned(), Role::Supervisor),
-                ("checkers".to_owned(), Role::Qa),
-            ]),
-            ..OidcSettings::default()
-        }
-    }
-
-    fn auth(&self) -> Authenticator {
-        Authenticator::with_provider(None, &self.settings()).unwrap()
-    }
-
-    fn claims(&self) -> Value {
-        json!({
-            "iss": self.issuer, "aud": "zhili", "sub": "mei", "exp": NOW + 300, "iat": NOW - 5,
-            "zhili": { "tenant": "hongqiao" }, "groups": ["leads", "choir"],
-        })
-    }
-
-    /// The claims, some of them others.
-    fn but(&self, others: &Value) -> Value {
-        let mut claims = self.claims();
-        claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
-        claims
-    }
-}
+use zhili_runtime::auth::{Authenticator, LoginSettings, OidcSettings, Permission, Role, Tenant};
 
 async fn code(auth: &Authenticator, token: &str, now: u64) -> Option<ErrorCode> {
     let header = format!("Bearer {token}");
@@ -309,5 +193,34 @@ fn settings_that_would_let_in_too_many_are_refused_by_name() {
     ] {
         let told = told(bad);
         assert!(told.starts_with(&format!("auth.oidc.{setting}: ")), "{setting}: {told}");
+    }
+    let login = LoginSettings {
+        client_id: "console".to_owned(),
+        redirect_url: "https://zhili.example/login/callback".to_owned(),
+        ..LoginSettings::default()
+    };
+    let with = |login: LoginSettings| {
+        let audience = BTreeSet::from(["console".to_owned()]);
+        told(OidcSettings { audience, login: Some(login), ..good.clone() })
+    };
+    assert_eq!(with(login.clone()), "");
+    for (setting, bad) in [
+        ("client_id", LoginSettings { client_id: "zhili".to_owned(), ..login.clone() }),
+        (
+            "redirect_url",
+            LoginSettings { redirect_url: "http://a/login/callback".to_owned(), ..login.clone() },
+        ),
+        (
+            "redirect_url",
+            LoginSettings { redirect_url: "https://a/login".to_owned(), ..login.clone() },
+        ),
+        ("scope", LoginSettings { scope: "profile".to_owned(), ..login.clone() }),
+        (
+            "client_secret_file",
+            LoginSettings { client_secret_file: Some("/none".into()), ..login.clone() },
+        ),
+    ] {
+        let told = with(bad);
+        assert!(told.starts_with(&format!("auth.oidc.login.{setting}: ")), "{setting}: {told}");
     }
 }

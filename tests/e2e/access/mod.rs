@@ -5,7 +5,7 @@ mod audit;
 pub(crate) mod call;
 #[allow(dead_code, reason = "the tests of the warehouse use more of it")]
 #[path = "../../../crates/warehouse/tests/engine/mod.rs"]
-mod engine;
+pub(crate) mod engine;
 mod stage;
 mod table;
 

@@ -4,7 +4,7 @@
 
 mod deeds;
 mod journal;
-mod oidc;
+pub(crate) mod oidc;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::{ErrorCode, Failure, ServiceError};
 
 pub use deeds::Deed;
 pub use journal::{TokenAction, TokenChange, token_changes, unexplained_tokens};
-pub use oidc::{OidcSettings, SigningAlgorithm};
+pub use oidc::{LoginSettings, OidcSettings, SigningAlgorithm};
 pub use tokens::{
     TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,
 };
@@ -281,6 +281,11 @@ impl Authenticator {
         let tokens = file.map(Tokens::of_file).transpose()?.unwrap_or_default();
         let oidc = Some(Oidc::new(provider)?);
         Ok(Self { inner: Arc::new(Inner { insecure: false, tokens, oidc }) })
+    }
+
+    /// How people log in at an identity provider, if they do.
+    pub(crate) fn login(&self) -> Option<&oidc::login::Login> {
+        self.inner.oidc.as_ref()?.login()
     }
 
     /// Who sends this `Authorization` header at `now` (seconds since the Unix epoch).

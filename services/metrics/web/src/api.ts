@@ -318,6 +318,9 @@ export async function whoAmI(): Promise<Welcome> {
   return welcome;
 }
 
+/** Name of the identity provider at which people log in, if there is one. */
+export const provider = async () => (await get<{ name?: string }>("/login/provider")).name;
+
 export async function logIn(token: string): Promise<Welcome> {
   const welcome = await call<Welcome>("POST", "/session", { token });
   csrf = welcome.csrf;

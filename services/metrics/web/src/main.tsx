@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { get, logIn, logOut, type Metric, Problem, type Welcome, whenLoggedOut, whoAmI } from "./api";
+import { get, logIn, logOut, type Metric, Problem, provider, type Welcome, whenLoggedOut, whoAmI } from "./api";
 import { useAnswer } from "./answer";
 import { AgentsPage } from "./pages/agents";
 import { ConversationPage, ConversationsPage } from "./pages/conversation";
@@ -53,9 +53,32 @@ function startTheme(): Theme {
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
+const LOGINS = ["expired", "refused", "provider", "nothing"] as const;
+
+/** What came of logging in at the provider, which leads back to the first page when it failed. */
+function loginFailed(): Word | undefined {
+  const said = new URLSearchParams(location.search).get("login");
+  const known = LOGINS.find((one) => one === said);
+  return known && `login_${known}`;
+}
+
+/** Where the provider leads back to: here, without what came of the last attempt. */
+function here(): string {
+  const search = new URLSearchParams(location.search);
+  search.delete("login");
+  const query = search.toString();
+  return location.pathname + (query && `?${query}`);
+}
+
 function LogIn(props: { done: (welcome: Welcome) => void }) {
   const [token, setToken] = useState("");
-  const [told, setTold] = useState<string>();
+  const failed = loginFailed();
+  const [told, setTold] = useState<string | undefined>(failed && t(failed));
+  const [at, setAt] = useState<string>();
+  useEffect(() => {
+    // Without an answer there is the token.
+    provider().then(setAt, () => undefined);
+  }, []);
   return (
     <main class="log-in">
       <form
@@ -72,6 +95,14 @@ function LogIn(props: { done: (welcome: Welcome) => void }) {
         <h1>
           {t("title")} <span class="quiet">{t("subtitle")}</span>
         </h1>
+        {at && (
+          <>
+            <a class="button" href={`/login?path=${encodeURIComponent(here())}`}>
+              {t("log_in_at").replace("{}", at)}
+            </a>
+            <p class="or quiet">{t("or")}</p>
+          </>
+        )}
         <label>
           <span>{t("token")}</span>
           <input type="password" name="token" autocomplete="current-password" value={token} onInput={(event) => setToken(event.currentTarget.value)} required />

@@ -3,19 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
-use http::{Request, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::jwk::JwkSet;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::ask::Provider;
 use super::settings::{OidcSettings, address};
-use crate::{Connector, Failure, Protocol, Tls, TlsSettings};
 
 /// Keys are looked at again after this long, so that one that the provider has given up opens
 /// nothing for longer.
@@ -24,18 +17,11 @@ const FRESH: Duration = Duration::from_secs(5 * 60);
 const STALE: Duration = Duration::from_secs(24 * 3_600);
 /// The provider is asked no more often than this, whatever tokens are brought.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Longest wait for one answer of the provider.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Keys of a provider take a few KiB.
-const LARGEST: usize = 256 << 10;
-
-type HttpClient = Client<Connector, axum::body::Body>;
-
 /// The keys of one provider.
 pub(super) struct Keys {
     issuer: String,
     jwks_url: String,
-    client: HttpClient,
+    provider: Provider,
     held: RwLock<Option<Held>>,
     /// When the provider was asked last. Held while it is asked: others wait for that answer
     /// instead of asking too.
@@ -48,25 +34,15 @@ struct Held {
     since: Instant,
 }
 
-/// What of the discovery document is of use here (OpenID Connect Discovery 1.0, section 3).
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
-}
-
 impl Keys {
-    pub(super) fn new(settings: &OidcSettings) -> Result<Self, Failure> {
-        let tls = Tls::read(&TlsSettings { ca: settings.ca.clone(), ..TlsSettings::default() })
-            .map_err(|error| Failure::Usage(format!("auth.oidc.ca: {error}")))?;
-        let (_, connector) = tls.connector(Protocol::Http1, PATIENCE)?;
-        Ok(Self {
+    pub(super) fn new(settings: &OidcSettings, provider: Provider) -> Self {
+        Self {
             issuer: settings.issuer.clone(),
             jwks_url: settings.jwks_url.clone(),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            provider,
             held: RwLock::default(),
             asked: Mutex::default(),
-        })
+        }
     }
 
     /// The keys as they are known, asked for when there are none or none that are fresh.
@@ -124,42 +100,10 @@ impl Keys {
 
     async fn fetch(&self) -> Result<JwkSet, String> {
         let url = if self.jwks_url.is_empty() {
-            let base = self.issuer.trim_end_matches('/');
-            let url = format!("{base}/.well-known/openid-configuration");
-            let found: Discovery = self.get(&address(&url)?).await?;
-            // Section 4.3 of the same: otherwise anybody could speak for the issuer.
-            if found.issuer != self.issuer {
-                return Err(format!("{url} is of another issuer, {:.200?}", found.issuer));
-            }
-            found.jwks_uri
+            self.provider.discover().await?.jwks_uri
         } else {
             self.jwks_url.clone()
         };
-        self.get(&address(&url)?).await
-    }
-
-    async fn get<T: DeserializeOwned>(&self, url: &Uri) -> Result<T, String> {
-        let request = Request::get(url).body(axum::body::Body::empty());
-        let request = request.map_err(|error| error.to_string())?;
-        let answered = async {
-            let response =
-                self.client.request(request).await.map_err(|error| format!("{url}: {error}"))?;
-            if !response.status().is_success() {
-                return Err(format!("{url} answers {}", response.status()));
-            }
-            let mut chunks = axum::body::Body::new(response.into_body()).into_data_stream();
-            let mut whole = BytesMut::new();
-            while let Some(chunk) = chunks.next().await {
-                let chunk: Bytes = chunk.map_err(|error| format!("{url}: {error}"))?;
-                if whole.len() + chunk.len() > LARGEST {
-                    return Err(format!("{url}: more than {LARGEST} bytes"));
-                }
-                whole.extend_from_slice(&chunk);
-            }
-            serde_json::from_slice(&whole).map_err(|error| format!("{url}: {error}"))
-        };
-        tokio::time::timeout(PATIENCE, answered)
-            .await
-            .map_err(|_| format!("{url}: no answer within {} s", PATIENCE.as_secs()))?
+        self.provider.get(&address(&url)?).await
     }
 }

@@ -3,30 +3,42 @@
 //! What counts is fixed by the settings: the issuer, the audience, the algorithms, and what a
 //! group may do. A token says who somebody is, and no more than that.
 
+mod ask;
 mod claims;
 mod keys;
+pub(crate) mod login;
 mod settings;
 mod signature;
 
 use crate::{ErrorCode, Failure, ServiceError};
 
-pub use settings::{OidcSettings, SigningAlgorithm};
+pub use settings::{LoginSettings, OidcSettings, SigningAlgorithm};
 
+use self::ask::Provider;
 use self::claims::{Refusal, principal};
 use self::keys::Keys;
+use self::login::Login;
 use super::Principal;
 
 /// Recognises the tokens of one provider.
 pub(super) struct Oidc {
     settings: OidcSettings,
     keys: Keys,
+    login: Option<Login>,
 }
 
 impl Oidc {
     pub(super) fn new(settings: &OidcSettings) -> Result<Self, Failure> {
         settings.check()?;
         signature::install();
-        Ok(Self { settings: settings.clone(), keys: Keys::new(settings)? })
+        let provider = Provider::new(settings)?;
+        let login = Login::new(settings, provider.clone())?;
+        Ok(Self { settings: settings.clone(), keys: Keys::new(settings, provider), login })
+    }
+
+    /// How people log in at the provider, where the settings say so.
+    pub(super) const fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// Whose token it is at `now`, seconds since the Unix epoch.

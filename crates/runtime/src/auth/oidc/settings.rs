@@ -37,6 +37,36 @@ pub struct OidcSettings {
     pub roles_claim: String,
     /// What each group may do. A token without any of them opens nothing.
     pub roles: BTreeMap<String, Role>,
+    /// How people log into the console at the provider; without it they bring a token.
+    pub login: Option<LoginSettings>,
+}
+
+/// The console as a client of the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginSettings {
+    /// Its id with the provider, one of the audience.
+    pub client_id: String,
+    /// File of its secret; without one it is a public client, and PKCE alone protects its codes.
+    pub client_secret_file: Option<PathBuf>,
+    /// Where the provider sends browsers back, as it knows it: `https://HOST/login/callback`.
+    pub redirect_url: String,
+    /// What is asked for; `openid` is among it. Groups and names often need more.
+    pub scope: String,
+    /// What the button calls the provider; empty for its host.
+    pub name: String,
+}
+
+impl Default for LoginSettings {
+    fn default() -> Self {
+        Self {
+            client_id: String::new(),
+            client_secret_file: None,
+            redirect_url: String::new(),
+            scope: "openid".to_owned(),
+            name: String::new(),
+        }
+    }
 }
 
 /// How a provider signs.
@@ -84,6 +114,7 @@ impl Default for OidcSettings {
             tenant: None,
             roles_claim: "groups".to_owned(),
             roles: BTreeMap::new(),
+            login: None,
         }
     }
 }
@@ -118,6 +149,20 @@ impl OidcSettings {
         }
         if self.roles.is_empty() {
             return wrong("roles", "say what a group may do, or nobody may do anything");
+        }
+        let Some(login) = &self.login else { return Ok(()) };
+        if !self.audience.contains(&login.client_id) {
+            return wrong("login.client_id", "must be in audience, or no token of it counts");
+        }
+        match address(&login.redirect_url) {
+            Err(cause) => return wrong("login.redirect_url", &cause),
+            Ok(url) if url.path() != "/login/callback" || url.query().is_some() => {
+                return wrong("login.redirect_url", "must end with /login/callback");
+            }
+            Ok(_) => {}
+        }
+        if !login.scope.split(' ').any(|scope| scope == "openid") {
+            return wrong("login.scope", "must have openid in it, or the provider names nobody");
         }
         Ok(())
     }
