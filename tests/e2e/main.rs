@@ -11,6 +11,7 @@ mod clients;
 mod conservation;
 mod console;
 mod erasure;
+mod keys;
 mod kills;
 mod members;
 mod metrics;
