@@ -12,6 +12,7 @@ mod conservation;
 mod console;
 mod erasure;
 mod hostile;
+mod keys;
 mod kills;
 mod members;
 mod metrics;
