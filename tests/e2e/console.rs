@@ -31,11 +31,9 @@ async fn every_page_of_the_console_shows_the_samples_and_does_what_it_says() {
     system.publish(&samples::files());
     system.settle().await;
     let token = system.path().join("token");
-    let token = ["--token", token.to_str().unwrap()];
-    look(
-        "smoke.mjs",
-        &[&["--ingest", &system.url(0), "--metrics", &system.url(3)], &token[..]].concat(),
-    );
+    let (ingest, metrics) = (system.url(0), system.url(3));
+    let token = token.to_str().unwrap();
+    look("smoke.mjs", &["--ingest", &ingest, "--metrics", &metrics, "--token", token]);
     system.stop();
 }
 
