@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod agents;
 mod clients;
 mod conservation;
 mod console;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use zhili_erasure::Owner;
+use zhili_eventlog::runner::Bundles;
 use zhili_eventlog::{EventLog, system_clock};
 use zhili_proto::metrics::v1::metrics_service_server::MetricsServiceServer;
 use zhili_proto::privacy::v1::privacy_service_server::PrivacyServiceServer;
@@ -91,8 +92,15 @@ pub async fn serve(
         None => Condition::Ready,
         Some(complaint) => Condition::NotReady(complaint),
     });
-    let service =
-        questions::Service::new(warehouse.clone(), Arc::clone(&log), Arc::clone(&observer));
+    let bundles = Bundles::follow(Arc::clone(&log), context.shutdown.clone())
+        .await
+        .map_err(|error| Failure::Unavailable(format!("cannot read what is in force: {error}")))?;
+    let service = questions::Service::new(
+        warehouse.clone(),
+        Arc::clone(&log),
+        Arc::clone(&observer),
+        bundles,
+    );
     let signer = config.receipt_key.as_deref().map(privacy::signer).transpose()?;
     let subjects = privacy::Service::new(
         Arc::clone(&log),

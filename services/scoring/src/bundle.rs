@@ -15,6 +15,9 @@
 //!
 //! [pulse]                               # complaints of many about one thing
 //! window_minutes = 10
+//!
+//! [agents]                              # nothing is stated that rates an agent
+//! scored = false
 //! ```
 //!
 //! The tables are described at [`zhili_dialogue::Policies`],
@@ -61,6 +64,17 @@ pub struct Bundle {
     /// What is made of all complaints.
     #[serde(default)]
     pub pulse: Option<PulsePolicy>,
+    /// Whether agents are scored.
+    #[serde(default)]
+    pub agents: Option<AgentSettings>,
+}
+
+/// Whether agents are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSettings {
+    /// If not, no text of an agent is assessed in what is stored, and no statement names an agent.
+    pub scored: bool,
 }
 
 /// What is made of a customer's conversations.

@@ -4,20 +4,35 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use zhili_dialogue::{Contact, Customers, Output};
 use zhili_eventlog::Record;
 use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_proto::log::v1::Tick;
 use zhili_proto::scoring::v1::{CustomerEntry, customer_entry};
+use zhili_state::encode;
 
+use crate::agents::Scored;
 use crate::bundle::Bundle;
 use crate::{convert, records};
+
+/// Changes with what is saved beside customers.
+const STATE_VERSION: u16 = 1;
+
+/// State as it is saved.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    customers: Vec<u8>,
+    scored: Scored,
+}
 
 /// Customers of one partition.
 #[derive(Clone)]
 pub struct CustomerFold {
     version: Arc<str>,
     customers: Customers,
+    /// Tenants whose agents are scored.
+    scored: Scored,
     /// Kept so that a batch does not allocate it anew.
     stated: Vec<Output>,
 }
@@ -33,12 +48,16 @@ impl CustomerFold {
     #[must_use]
     pub fn new() -> Self {
         let state = Customers::STATE_VERSION;
-        let version = Arc::from(format!("customers {}; state {state}", env!("CARGO_PKG_VERSION")));
-        Self { version, customers: Customers::new(), stated: Vec::new() }
+        let version = Arc::from(format!(
+            "customers {}; state {state}.{STATE_VERSION}",
+            env!("CARGO_PKG_VERSION")
+        ));
+        let (customers, scored) = (Customers::new(), Scored::default());
+        Self { version, customers, scored, stated: Vec::new() }
     }
 
     fn state(&mut self, outputs: &mut Outputs) {
-        for output in self.stated.drain(..) {
+        for output in self.stated.drain(..).filter_map(|output| self.scored.heed(output)) {
             records::emit(output, &self.version, outputs);
         }
     }
@@ -98,6 +117,9 @@ impl Fold for CustomerFold {
         let bundle = Bundle::parse(bundle).map_err(|error| error.to_string())?;
         let policy = bundle.customers.map(|customers| customers.repeat);
         let Marker { tenant, sequence, .. } = marker;
+        if *sequence > self.customers.config_sequence(tenant) {
+            self.scored.set(tenant, bundle.agents);
+        }
         self.customers.configure(now_ms, tenant, *sequence, policy, &mut self.stated);
         self.state(outputs);
         Ok(())
@@ -116,16 +138,18 @@ impl Fold for CustomerFold {
     }
 
     fn freeze(&self) -> Frozen {
-        let frozen = self.customers.freeze();
-        Box::new(move || frozen.to_bytes())
+        let (frozen, scored) = (self.customers.freeze(), self.scored.clone());
+        Box::new(move || encode(&Saved { customers: frozen.to_bytes(), scored }, Vec::new()))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
-        self.customers = Customers::restore(state).map_err(|error| error.to_string())?;
+        let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
+        self.customers = Customers::restore(&saved.customers).map_err(|error| error.to_string())?;
+        self.scored = saved.scored;
         Ok(())
     }
 
     fn hash(&mut self) -> [u8; 32] {
-        self.customers.hash()
+        blake3::hash(&encode(&(self.customers.hash(), &self.scored), Vec::new())).into()
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zhili_dialogue::{Applied, Config, Contact, Count, Dimensions, Output, Partition};
 use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics};
+use zhili_proto::conversation::v1::author::Role;
 use zhili_proto::conversation::v1::{Event, EventType, LogEntry, log_entry};
 use zhili_proto::log::v1::{DeadLetter, Tick};
 use zhili_proto::scoring::v1::{
@@ -15,11 +16,15 @@ use zhili_proto::scoring::v1::{
 use zhili_state::encode;
 use zhili_tone::Engine;
 
+use crate::agents::Scored;
 use crate::assessor::{Assessor, about};
 use crate::bundle::{Bundle, Phrases};
 use crate::engines::{ANY_TENANT, Engines};
 use crate::recent::{self, Recent};
 use crate::{convert, records};
+
+/// Changes with what is saved beside conversations and recent words.
+const STATE_VERSION: u16 = 2;
 
 /// Conversations of one partition: scores each text, folds what it means.
 #[derive(Clone)]
@@ -34,6 +39,8 @@ pub struct ScoringFold {
     recent: Recent,
     /// Tenants with phrases of their own.
     phrases: BTreeMap<String, Own>,
+    /// Tenants whose agents are scored.
+    scored: Scored,
     /// As configured. A partition restored from a snapshot goes on with those of its first day.
     configured: Config,
     /// Kept so that a batch does not allocate it anew.
@@ -70,6 +77,7 @@ fn version(engine: &Engine) -> Arc<str> {
 struct Saved {
     partition: Vec<u8>,
     phrases: BTreeMap<String, Phrases>,
+    scored: Scored,
     recent: Recent,
 }
 
@@ -78,6 +86,7 @@ struct Saved {
 struct ToSave<R> {
     partition: Vec<u8>,
     phrases: BTreeMap<String, Phrases>,
+    scored: Scored,
     recent: R,
 }
 
@@ -89,7 +98,7 @@ impl ScoringFold {
         Self {
             engines,
             engine: format!(
-                "{version}; state {}.{}",
+                "{version}; state {}.{}.{STATE_VERSION}",
                 Partition::STATE_VERSION,
                 recent::STATE_VERSION
             ),
@@ -98,6 +107,7 @@ impl ScoringFold {
             partition: Partition::new(config),
             recent: Recent::default(),
             phrases: BTreeMap::new(),
+            scored: Scored::default(),
             configured: config,
             stated: Vec::new(),
         }
@@ -147,7 +157,7 @@ impl ScoringFold {
     /// tenant as a whole. `text` is the masked text that it comes from, `about` what that is about.
     fn state(&mut self, now_ms: i64, text: &str, about: Dimensions<'_>, outputs: &mut Outputs) {
         let mut stated = std::mem::take(&mut self.stated);
-        for output in stated.drain(..) {
+        for output in stated.drain(..).filter_map(|output| self.scored.heed(output)) {
             for contact in Contact::of(&output) {
                 let key = format!("{}/{}", contact.tenant, contact.customer);
                 let entry = customer_entry::Entry::Contact(convert::contact(contact));
@@ -251,6 +261,7 @@ impl Fold for ScoringFold {
                     if event.r#type() == of { event.target.clone() } else { String::new() }
                 };
                 let key = format!("{}/{}", event.tenant, event.conversation_id);
+                let by_agent = event.author.as_ref().is_some_and(|it| it.role() == Role::Agent);
                 let (supersedes, deletes) = (target(EventType::Edit), target(EventType::Delete));
                 // Of no use to who reads scores.
                 if let Some(customer) = &mut event.customer {
@@ -260,6 +271,7 @@ impl Fold for ScoringFold {
                 let scored = ScoredEvent {
                     assessment: assessment
                         .as_ref()
+                        .filter(|_| !by_agent || self.scored.are(&event.tenant))
                         .map(|a| convert::assessment(a, assessor.engine())),
                     event: Some(event),
                     partition: self.number,
@@ -288,7 +300,7 @@ impl Fold for ScoringFold {
         outputs: &mut Outputs,
     ) -> Result<(), String> {
         let tenant = marker.tenant.as_str();
-        let Bundle { phrases, dialogue, .. } =
+        let Bundle { phrases, dialogue, agents, .. } =
             Bundle::parse(bundle).map_err(|error| error.to_string())?;
         let own = phrases
             .map(|phrases| {
@@ -297,6 +309,7 @@ impl Fold for ScoringFold {
             })
             .transpose()?;
         if marker.sequence > self.partition.config_sequence(tenant) {
+            self.scored.set(tenant, agents);
             match own {
                 Some(own) => self.phrases.insert(tenant.to_owned(), own),
                 None => self.phrases.remove(tenant),
@@ -322,9 +335,10 @@ impl Fold for ScoringFold {
 
     fn freeze(&self) -> Frozen {
         let (partition, phrases) = (self.partition.freeze(), self.phrases());
+        let scored = self.scored.clone();
         let recent = self.recent.conversations();
         Box::new(move || {
-            encode(&ToSave { partition: partition.to_bytes(), phrases, recent }, Vec::new())
+            encode(&ToSave { partition: partition.to_bytes(), phrases, scored, recent }, Vec::new())
         })
     }
 
@@ -332,6 +346,7 @@ impl Fold for ScoringFold {
         let saved: Saved = postcard::from_bytes(state).map_err(|error| error.to_string())?;
         self.partition = Partition::restore(&saved.partition).map_err(|error| error.to_string())?;
         self.recent = saved.recent;
+        self.scored = saved.scored;
         self.phrases.clear();
         for (tenant, phrases) in saved.phrases {
             let engine = self.engines.with(&phrases).map_err(|error| error.to_string())?;
@@ -344,7 +359,7 @@ impl Fold for ScoringFold {
     }
 
     fn hash(&mut self) -> [u8; 32] {
-        let parts = (self.partition.hash(), self.phrases(), self.recent.hash());
+        let parts = (self.partition.hash(), self.phrases(), &self.scored, self.recent.hash());
         blake3::hash(&encode(&parts, Vec::new())).into()
     }
 }

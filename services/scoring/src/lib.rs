@@ -5,6 +5,7 @@
 //! Two further folds live on what conversations say: of their customers, `zhili.customers.v1`, and
 //! of what is complained about, `zhili.pulse.v1`.
 
+mod agents;
 mod assessor;
 mod bundle;
 mod convert;

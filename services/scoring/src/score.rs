@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use tonic::{Request, Response, Status};
 use zhili_eventlog::runner::Bundles;
+use zhili_proto::conversation::v1::author::Role;
 use zhili_proto::scoring::v1::scoring_service_server::ScoringService;
 use zhili_proto::scoring::v1::{
     ScoreRequest, ScoreResponse, SuggestRequest, SuggestResponse, Text, TextScore,
@@ -16,6 +17,7 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, Routes, ServiceError};
 use zhili_tone::{Engine, Query};
 
+use crate::agents::scored_in_force;
 use crate::convert;
 use crate::engines::Engines;
 use crate::text::{Fault, assess, bounded};
@@ -38,17 +40,18 @@ impl Service {
         Self { engines, bundles }
     }
 
-    /// Answers with the caller's engine, where it keeps no other waiting: a thousand texts of
-    /// 16 KiB take seconds.
+    /// Answers with the caller's engine, told whether agents are scored, where it keeps no other
+    /// waiting: a thousand texts of 16 KiB take seconds.
     async fn answer<T: Send + 'static>(
         &self,
         principal: &Principal,
-        answer: impl FnOnce(&Engine) -> Result<T, ServiceError> + Send + 'static,
+        answer: impl FnOnce(&Engine, bool) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         principal.require(Permission::Library)?;
         let (service, tenant) = (self.clone(), principal.tenant.clone());
         let answered = tokio::task::spawn_blocking(move || {
-            answer(&service.engines.in_force(&service.bundles, tenant.as_str()))
+            let scored = scored_in_force(&service.bundles, tenant.as_str());
+            answer(&service.engines.in_force(&service.bundles, tenant.as_str()), scored)
         });
         answered.await.map_err(|error| {
             ServiceError::new(ErrorCode::Internal, format!("scoring broke off: {error}"))
@@ -56,14 +59,18 @@ impl Service {
     }
 }
 
-fn score_all(engine: &Engine, request: &ScoreRequest) -> Result<ScoreResponse, ServiceError> {
+fn score_all(
+    engine: &Engine,
+    scored: bool,
+    request: &ScoreRequest,
+) -> Result<ScoreResponse, ServiceError> {
     let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
     if request.texts.len() > MAX_TEXTS {
         let given = request.texts.len();
         return Err(invalid(format!("texts: at most {MAX_TEXTS} in one request, got {given}")));
     }
     let scores = request.texts.iter().enumerate().map(|(index, text)| {
-        score(engine, text).map_err(|Fault { field, message }| {
+        score(engine, scored, text).map_err(|Fault { field, message }| {
             invalid(format!("texts[{index}].{field}: {message}"))
         })
     });
@@ -98,7 +105,7 @@ fn suggest(engine: &Engine, request: &SuggestRequest) -> Result<SuggestResponse,
     Ok(SuggestResponse { suggestions })
 }
 
-fn score(engine: &Engine, text: &Text) -> Result<TextScore, Fault> {
+fn score(engine: &Engine, scored: bool, text: &Text) -> Result<TextScore, Fault> {
     let role = convert::tone_role(text.role()).ok_or_else(|| Fault {
         field: "role",
         message: "customer or agent is needed".to_owned(),
@@ -107,7 +114,9 @@ fn score(engine: &Engine, text: &Text) -> Result<TextScore, Fault> {
     let (masked, assessment) = assess(engine, role, &text.text, lang, &text.context)?;
     Ok(TextScore {
         id: text.id.clone(),
-        assessment: Some(convert::assessment(&assessment, engine)),
+        // Of agents who are not scored it is not measured.
+        assessment: (scored || text.role() != Role::Agent)
+            .then(|| convert::assessment(&assessment, engine)),
         text: masked.text.into_owned(),
     })
 }
@@ -120,7 +129,8 @@ impl ScoringService for Service {
     ) -> Result<Response<ScoreResponse>, Status> {
         let principal = principal(&request)?;
         let request = request.into_inner();
-        let answer = self.answer(&principal, move |engine| score_all(engine, &request));
+        let answer =
+            self.answer(&principal, move |engine, scored| score_all(engine, scored, &request));
         Ok(Response::new(answer.await?))
     }
 
@@ -130,7 +140,7 @@ impl ScoringService for Service {
     ) -> Result<Response<SuggestResponse>, Status> {
         let principal = principal(&request)?;
         let request = request.into_inner();
-        let answer = self.answer(&principal, move |engine| suggest(engine, &request));
+        let answer = self.answer(&principal, move |engine, _| suggest(engine, &request));
         Ok(Response::new(answer.await?))
     }
 }
@@ -153,7 +163,7 @@ async fn suggest_over_http(
     Extension(principal): Extension<Principal>,
     Json(request): Json<SuggestRequest>,
 ) -> Result<Json<SuggestResponse>, ServiceError> {
-    service.answer(&principal, move |engine| suggest(engine, &request)).await.map(Json)
+    service.answer(&principal, move |engine, _| suggest(engine, &request)).await.map(Json)
 }
 
 async fn score_over_http(
@@ -161,13 +171,14 @@ async fn score_over_http(
     Extension(principal): Extension<Principal>,
     Json(request): Json<ScoreRequest>,
 ) -> Result<Json<ScoreResponse>, ServiceError> {
-    service.answer(&principal, move |engine| score_all(engine, &request)).await.map(Json)
+    service
+        .answer(&principal, move |engine, scored| score_all(engine, scored, &request))
+        .await
+        .map(Json)
 }
 
 #[cfg(test)]
 mod tests {
-    use zhili_proto::conversation::v1::author::Role;
-
     use super::*;
     use crate::text::MAX_TEXT_BYTES;
 
@@ -177,7 +188,8 @@ mod tests {
 
     fn outcome(text: Text) -> Result<ScoreResponse, String> {
         let texts = vec![text];
-        score_all(&Engine::new().unwrap(), &ScoreRequest { texts }).map_err(|error| error.message)
+        score_all(&Engine::new().unwrap(), true, &ScoreRequest { texts })
+            .map_err(|error| error.message)
     }
 
     fn suggested(request: &SuggestRequest) -> Result<SuggestResponse, String> {

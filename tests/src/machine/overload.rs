@@ -38,8 +38,8 @@ pub struct Overload {
     pub refused: u64,
     /// Those of them that were not told when to come again.
     pub without_hint: u64,
-    /// Most resident memory of `zhili up` before the overload, and during it, MiB.
-    pub peak_mib: [u64; 2],
+    /// Most resident memory of `zhili up` before the overload, MiB; the report has the one until its end.
+    pub peak_before_mib: u64,
     /// What was kept of everything.
     #[serde(flatten)]
     pub report: Report,
@@ -69,7 +69,7 @@ pub async fn overload(run: &Run, times: u32) -> Overload {
     crawl(&mut driver, MEASURED).await;
     publishing.ended.store(true, Ordering::SeqCst);
     let capacity_per_s = acknowledged(&publishing) as f64 / MEASURED.as_secs_f64();
-    let peak_before = driver.process(Part::Everything).peak_mib;
+    let peak_before_mib = driver.process(Part::Everything).peak_mib;
     while publishers.join_next().await.is_some() {}
 
     // The same ledger, so that one judgement is about both.
@@ -95,14 +95,13 @@ pub async fn overload(run: &Run, times: u32) -> Overload {
     let rested = Instant::now();
     let idle = driver.rest(&mut publishers).await;
     let recovery_s = rested.elapsed().as_secs_f64();
-    let peak = driver.process(Part::Everything).peak_mib;
     Overload {
         capacity_per_s,
         offered_per_s,
         accepted_per_s: accepted as f64 / seconds,
         refused: attempts.refused.load(Ordering::Relaxed),
         without_hint: attempts.without_hint.load(Ordering::Relaxed),
-        peak_mib: [peak_before, peak],
+        peak_before_mib,
         report: driver.judge(run, idle, recovery_s).await,
     }
 }

@@ -649,7 +649,37 @@ const METRICS: &[Metric] =
             .by(TEAM_ONLY),
     ];
 
+/// Metrics that rate agents, whatever they are split by: manner, standard phrases, care, work.
+const OF_AGENTS: &[&str] = &[
+    "politeness.v1",
+    "forbidden.v1",
+    "spread.v1",
+    "empathy100.v1",
+    "stall.v1",
+    "phrase.coverage.v1",
+    "phrase.coverage.professional.v1",
+    "phrase.compliance.v1",
+    "funnel.identification.v1",
+    "funnel.emotion.v1",
+    "funnel.solution.v1",
+    "funnel.follow_up.v1",
+    "soothing.v1",
+    "aht.v1",
+    "concurrency.v1",
+    "mechanical.v1",
+    "exam.v1",
+    "review.personal.v1",
+    "review.accuracy.v1",
+];
+
 impl Metric {
+    /// Whether it rates agents even where it is not split by agent. Waiting times, targets, moods
+    /// and complaints do not: they are the customer's.
+    #[must_use]
+    pub fn rates_agents(&self) -> bool {
+        OF_AGENTS.contains(&self.id)
+    }
+
     const fn mean(self) -> Self {
         Self { measure: Measure::Mean, ..self }
     }
@@ -667,6 +697,14 @@ mod tests {
             assert_eq!(same, 1, "{}", metric.id);
         }
         assert!(Metric::from_id("rt.first_unanswered.v9").is_err());
+    }
+
+    #[test]
+    fn metrics_of_agents_are_there_and_all_that_are_brought_in_are_among_them() {
+        for id in OF_AGENTS {
+            assert!(Metric::from_id(id).is_ok(), "{id}");
+        }
+        assert!(Metric::ALL.iter().all(|it| !it.is_brought_in() || it.rates_agents()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One conversation, and what happened to one incident.
 
+use zhili_dialogue::SignalKind;
 use zhili_proto::metrics::v1 as proto;
 use zhili_proto::timestamp;
 use zhili_runtime::auth::{Permission, Principal};
@@ -27,7 +28,11 @@ impl Service {
             let message = format!("there is no conversation {conversation_id}");
             return Err(ServiceError::new(ErrorCode::NotFound, message));
         }
-        Ok(into_proto(conversation_id, found))
+        let mut shown = into_proto(conversation_id, found);
+        if !self.scores_agents(&caller.tenant) {
+            withhold(&mut shown);
+        }
+        Ok(shown)
     }
 
     pub(super) async fn list_incident_events(
@@ -56,6 +61,27 @@ impl Service {
         });
         Ok(proto::ListIncidentEventsResponse { events: events.collect() })
     }
+}
+
+/// Leaves out what rates agents.
+fn withhold(shown: &mut proto::GetConversationResponse) {
+    for message in shown.messages.iter_mut().filter(|message| message.role == "agent") {
+        message.politeness = None;
+        message.politeness_label.clear();
+        message.forbidden = false;
+        message.acts.clear();
+        message.reasons.clear();
+    }
+    for care in shown.cycles.iter_mut().filter_map(|cycle| cycle.care.as_mut()) {
+        care.identified = None;
+        care.felt = None;
+        care.solved = None;
+        care.followed_up = None;
+        care.soothing = None;
+    }
+    shown.slots.clear();
+    shown.signals.retain(|signal| signal.kind != SignalKind::ForbiddenWording.name());
+    shown.incidents.retain(|incident| incident.kind != SignalKind::ForbiddenWording.name());
 }
 
 fn seconds(ms: Option<i64>) -> Option<f64> {

@@ -4,10 +4,10 @@
 use zhili_proto::metrics::v1 as proto;
 use zhili_proto::{Timestamp, timestamp};
 use zhili_runtime::ServiceError;
-use zhili_runtime::auth::{Permission, Principal};
+use zhili_runtime::auth::{Permission, Principal, Tenant};
 use zhili_warehouse::query::{
-    Dimension, Figure, Filter, Measure, Metric, MetricQuery, Order, Scope, Unit, Zone, comparison,
-    distribution, leaderboard, metric, observations,
+    Dimension, Figure, Filter, Measure, Metric, MetricQuery, Order, Scope, Standing, Unit, Zone,
+    comparison, distribution, leaderboard, metric, observations,
 };
 
 use super::{Service, failed, invalid};
@@ -102,6 +102,14 @@ impl From<&'static Metric> for Described {
 struct Described(proto::Metric);
 
 impl Service {
+    /// Whether an answer would rate agents where they are not scored: then nothing was measured.
+    pub(super) fn withholds(&self, tenant: &Tenant, scope: &Scope, by: Option<Dimension>) -> bool {
+        let of_agents = scope.metric.rates_agents()
+            || by == Some(Dimension::Agent)
+            || scope.filter.agent.is_some();
+        of_agents && !self.scores_agents(tenant)
+    }
+
     pub(super) fn list_metrics(
         caller: &Principal,
     ) -> Result<proto::ListMetricsResponse, ServiceError> {
@@ -131,6 +139,10 @@ impl Service {
         let bucket_ms =
             (request.bucket_seconds > 0).then(|| request.bucket_seconds.saturating_mul(1_000));
         let unit = scope.metric.unit.word().to_owned();
+        if self.withholds(&caller.tenant, &scope, by) {
+            let metric_id = request.metric_id;
+            return Ok(proto::QueryResponse { metric_id, unit, points: Vec::new() });
+        }
         let query = MetricQuery { scope, bucket_ms, by };
         let _turn = self.turn().await?;
         let points =
@@ -169,6 +181,14 @@ impl Service {
         }
         .scope()?;
         let by = dimension(&request.by)?;
+        if self.withholds(&caller.tenant, &scope, Some(by)) {
+            return Ok(proto::RankResponse {
+                metric_id: request.metric_id,
+                unit: scope.metric.unit.word().to_owned(),
+                all: Some(proto::Figure::default()),
+                ranks: Vec::new(),
+            });
+        }
         let _turn = self.turn().await?;
         let board = leaderboard(&self.warehouse, caller.tenant.as_str(), &scope, by)
             .await
@@ -200,6 +220,14 @@ impl Service {
             zone: &request.zone,
         }
         .scope()?;
+        if self.withholds(&caller.tenant, &scope, None) {
+            return Ok(proto::GetDistributionResponse {
+                metric_id: request.metric_id,
+                unit: scope.metric.unit.word().to_owned(),
+                figure: Some(proto::Figure::default()),
+                bins: Vec::new(),
+            });
+        }
         let _turn = self.turn().await?;
         let spread =
             distribution(&self.warehouse, caller.tenant.as_str(), &scope).await.map_err(failed)?;
@@ -239,6 +267,18 @@ impl Service {
                 (millis("baseline_from", from.as_ref())?, millis("baseline_to", to.as_ref())?)
             }
         };
+        if self.withholds(&caller.tenant, &scope, None) {
+            return Ok(proto::CompareResponse {
+                metric_id: request.metric_id,
+                unit: scope.metric.unit.word().to_owned(),
+                current: Some(proto::Figure::default()),
+                baseline: Some(proto::Figure::default()),
+                standing: Standing::NotDistinguishable.word().to_owned(),
+                baseline_from: Some(timestamp(from_ms)),
+                baseline_to: Some(timestamp(to_ms)),
+                ..proto::CompareResponse::default()
+            });
+        }
         let _turn = self.turn().await?;
         let compared = comparison(&self.warehouse, caller.tenant.as_str(), &scope, from_ms, to_ms)
             .await
@@ -278,6 +318,14 @@ impl Service {
                 Order::from_word(word).ok_or_else(|| invalid("order: latest, greatest or least"))?
             }
         };
+        if self.withholds(&caller.tenant, &scope, None) {
+            return Ok(proto::ListObservationsResponse {
+                metric_id: request.metric_id,
+                unit: scope.metric.unit.word().to_owned(),
+                observations: Vec::new(),
+            });
+        }
+        let scored = self.scores_agents(&caller.tenant);
         let limit = if request.limit == 0 { DEFAULT_LIMIT } else { request.limit };
         let _turn = self.turn().await?;
         let rows = observations(&self.warehouse, caller.tenant.as_str(), &scope, order, limit)
@@ -288,7 +336,7 @@ impl Service {
             event_id: row.event_id,
             at: Some(timestamp(row.observed_ms)),
             value: row.value,
-            agent: row.agent,
+            agent: if scored { row.agent } else { String::new() },
             channel: row.channel,
             queue: row.queue,
             team: row.team,

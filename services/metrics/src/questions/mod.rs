@@ -1,5 +1,6 @@
 //! `MetricsService`: the caller's tenant is bound as a parameter, always.
 
+mod agents;
 mod audit;
 mod conversations;
 mod elsewhere;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zhili_eventlog::EventLog;
+use zhili_eventlog::runner::Bundles;
+use zhili_runtime::auth::Tenant;
 use zhili_runtime::{ErrorCode, ServiceError};
 use zhili_warehouse::{Warehouse, WarehouseError};
 
@@ -34,6 +37,7 @@ pub(crate) struct Service {
     warehouse: Warehouse,
     log: Arc<dyn EventLog>,
     observer: Arc<Observed>,
+    bundles: Arc<Bundles>,
     turns: Arc<Semaphore>,
 }
 
@@ -42,8 +46,14 @@ impl Service {
         warehouse: Warehouse,
         log: Arc<dyn EventLog>,
         observer: Arc<Observed>,
+        bundles: Arc<Bundles>,
     ) -> Self {
-        Self { warehouse, log, observer, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { warehouse, log, observer, bundles, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Whether agents are scored. Where they are not, what was stored before is not shown either.
+    fn scores_agents(&self, tenant: &Tenant) -> bool {
+        agents::are_scored(&self.bundles, tenant.as_str())
     }
 
     /// Waits for a turn to ask ClickHouse, and holds it until dropped.

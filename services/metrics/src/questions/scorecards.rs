@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zhili_dialogue::{Fatal, IndicatorScore, Scorecard};
 use zhili_eventlog::system_clock;
 use zhili_proto::metrics::v1 as proto;
-use zhili_runtime::auth::{Permission, Principal};
+use zhili_runtime::auth::{Permission, Principal, Tenant};
 use zhili_runtime::{ErrorCode, ServiceError, impersonal};
 use zhili_warehouse::query::{Figure, Metric, Scope, figure};
 use zhili_warehouse::{Instant, OutsideScore, WarehouseError, bring_in};
@@ -63,14 +63,18 @@ impl Service {
                 filter: request.filter.clone(),
                 zone: &request.zone,
             };
-            let measured = self.measured(caller.tenant.as_str(), &about.scope()?).await?;
+            let measured = self.measured(&caller.tenant, &about.scope()?).await?;
             known.insert(metric_id, measured);
         }
         Ok(answer(&card, &known))
     }
 
-    async fn measured(&self, tenant: &str, scope: &Scope) -> Result<Known, ServiceError> {
-        let (figure, reason) = match figure(&self.warehouse, tenant, scope).await {
+    async fn measured(&self, tenant: &Tenant, scope: &Scope) -> Result<Known, ServiceError> {
+        if self.withholds(tenant, scope, None) {
+            let reason = "agents are not scored".to_owned();
+            return Ok(Known { figure: Figure::default(), reason });
+        }
+        let (figure, reason) = match figure(&self.warehouse, tenant.as_str(), scope).await {
             Ok(figure) if figure.n > 0 => (figure, String::new()),
             Ok(figure) => (figure, "nothing was observed".to_owned()),
             // What is nobody's own is not held against them.
@@ -89,6 +93,12 @@ impl Service {
     ) -> Result<proto::BringInScoresResponse, ServiceError> {
         // Who says what good service is: quality management and those who run it.
         caller.require(Permission::Library)?;
+        if !self.scores_agents(&caller.tenant) {
+            return Err(ServiceError::new(
+                ErrorCode::Conflict,
+                "agents are not scored: `[agents] scored = false` is in force",
+            ));
+        }
         let given = request.scores.len();
         if given > MOST_SCORES {
             let message = format!("scores: at most {MOST_SCORES} in one request, got {given}");
