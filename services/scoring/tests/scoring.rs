@@ -405,6 +405,84 @@ async fn a_customer_who_complains_again_elsewhere_is_told_with_the_first_convers
     assert_eq!(told[0].related, ["v1"]);
 }
 
+/// A customer who complains urgently, and an agent who answers as nobody should.
+async fn quarrel(bench: &mut Bench, conversation: &str) {
+    let at = 100 * bench.count as i64;
+    let said = [(Role::Customer, "再不退款我就打12315投诉你们"), (Role::Agent, "去问隔壁老王")];
+    for (number, (role, text)) in said.into_iter().enumerate() {
+        let event = bench.says(at + number as i64, role, text);
+        bench.publish(&of(event, conversation, "kunde")).await;
+    }
+    let resolved = Event {
+        r#type: EventType::Status.into(),
+        status: event::Status::Resolved.into(),
+        ..bench.says(at + 2, Role::System, "")
+    };
+    bench.publish(&of(resolved, conversation, "kunde")).await;
+    bench.score_all().await;
+}
+
+#[tokio::test]
+async fn where_agents_are_not_scored_nothing_rates_them_and_customers_are_heard() {
+    let mut bench = Bench::new().await;
+    let phrases =
+        "[phrases]\n'own.zh' = '''\n[dismissive] politeness=-34 forbidden\n去问隔壁老王\n'''\n";
+    bench.configure(&format!("{phrases}[agents]\nscored = false")).await;
+    quarrel(&mut bench, "v1").await;
+    bench.configure(phrases).await;
+    quarrel(&mut bench, "v2").await;
+
+    let scores: Vec<ScoredEvent> = bench.read(topics::SCORES).await;
+    let assessed = |conversation: &str, role: Role| {
+        let of = |it: &&ScoredEvent| {
+            let event = it.event.as_ref().unwrap();
+            let author = event.author.as_ref().unwrap();
+            event.conversation_id == conversation && author.role() == role
+        };
+        scores.iter().find(of).unwrap().assessment.clone()
+    };
+    assert_eq!(assessed("v1", Role::Agent), None);
+    assert!(assessed("v1", Role::Customer).unwrap().sentiment.is_some());
+    assert!(assessed("v2", Role::Agent).unwrap().forbidden, "it was set back");
+
+    let facts: Vec<Fact> = bench.read(topics::FACTS).await;
+    let of = |conversation: &'static str| {
+        facts.iter().filter(move |fact| fact.conversation_id == conversation)
+    };
+    assert!(of("v2").any(|fact| fact.agent == "a1"));
+    assert!(of("v1").all(|fact| fact.agent.is_empty()));
+    let is_slot = |fact: &Fact| matches!(fact.fact, Some(fact::Fact::Slot(_)));
+    assert!(of("v2").any(is_slot) && !of("v1").any(is_slot));
+    let waits: Vec<_> = of("v1")
+        .filter_map(|fact| match &fact.fact {
+            Some(fact::Fact::Turn(turn)) => Some(turn.rt_human_ms),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [Some(1_000)], "the customer's wait is measured");
+    let session = |conversation| {
+        of(conversation).find_map(|fact| match &fact.fact {
+            Some(fact::Fact::Session(session)) => Some(session.clone()),
+            _ => None,
+        })
+    };
+    let (without, with) = (session("v1").unwrap(), session("v2").unwrap());
+    assert_eq!((without.stints.len(), with.stints.len()), (0, 1));
+    assert!(without.urgent && without.sentiments == with.sentiments);
+    assert_eq!((without.first_is_holding, without.soothing), (None, None));
+
+    let signals = bench.signals().await;
+    let kinds = |conversation: &str| -> Vec<_> {
+        let of = signals.iter().filter(|signal| signal.conversation_id == conversation);
+        of.map(|signal| (signal.kind.as_str(), signal.agent.as_str())).collect()
+    };
+    assert!(kinds("v1").iter().any(|(kind, _)| *kind == "urgent_complaint"));
+    assert!(
+        kinds("v1").iter().all(|(kind, agent)| *kind != "forbidden_wording" && agent.is_empty())
+    );
+    assert!(kinds("v2").contains(&("forbidden_wording", "a1")));
+}
+
 /// The same under a key that replaced another; the customer's `speaker`-th name speaks.
 fn after_rotation(event: Event, names: [&str; 2], speaker: u32) -> Event {
     let [id, former] = names.map(str::to_owned);
