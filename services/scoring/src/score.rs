@@ -61,7 +61,7 @@ impl Service {
 
 fn score_all(
     engine: &Engine,
-    scored: bool,
+    agents: bool,
     request: &ScoreRequest,
 ) -> Result<ScoreResponse, ServiceError> {
     let invalid = |message: String| ServiceError::new(ErrorCode::Invalid, message);
@@ -70,7 +70,7 @@ fn score_all(
         return Err(invalid(format!("texts: at most {MAX_TEXTS} in one request, got {given}")));
     }
     let scores = request.texts.iter().enumerate().map(|(index, text)| {
-        score(engine, scored, text).map_err(|Fault { field, message }| {
+        score(engine, agents, text).map_err(|Fault { field, message }| {
             invalid(format!("texts[{index}].{field}: {message}"))
         })
     });

@@ -32,8 +32,11 @@ pub(super) struct Provider {
     client: Client<Connector, axum::body::Body>,
     /// What it said last and when. Held while it is asked: others wait for that answer instead of
     /// asking too.
-    told: Arc<Mutex<Option<(Instant, Result<Discovery, String>)>>>,
+    told: Arc<Mutex<Option<Told>>>,
 }
+
+/// When a provider was asked, and what it said of itself or why it did not.
+type Told = (Instant, Result<Discovery, String>);
 
 /// What of the discovery document is of use here (OpenID Connect Discovery 1.0, section 3).
 #[derive(Clone, Debug, Deserialize)]
