@@ -12,8 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A time before now.
 fn ago(seconds: u64) -> Value {
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let at_ms = (at - Duration::from_secs(seconds)).as_millis();
-    serde_json::to_value(zhili_proto::timestamp(at_ms as i64)).unwrap()
+    let at_ms = at.as_millis() as i64 - seconds as i64 * 1_000;
+    serde_json::to_value(zhili_proto::timestamp(at_ms)).unwrap()
 }
 
 /// Something that the customer or an agent says in a conversation.
@@ -112,8 +112,8 @@ async fn a_customer_who_complains_before_and_after_a_rotation_complains_again_on
     system.stop();
     system.up();
     system.settle().await;
-    let replay = system.json(&["replay", "--json"]);
-    assert_eq!(replay["equal"], true, "{replay}");
+    let again = system.json(&["replay", "--json"]);
+    assert_eq!(again["equal"], true, "{again}");
     assert_eq!(repeated(&system).await, told);
     assert_eq!(system.tables().duplicates().await, 0);
 }
