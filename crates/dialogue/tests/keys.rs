@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proptest::prelude::*;
-use zhili_dialogue::{Contact, Customers, Fact, FactBody, Output, Recontact, What};
+use zhili_dialogue::{
+    Author, Config, Contact, Customers, Event, EventKind, Fact, FactBody, Former, Marks, Mode,
+    Output, Partition, Recontact, Role, Subtype, What,
+};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -171,6 +174,61 @@ fn mixed(records: &[Said], seed: u64) -> Vec<Said> {
     let mut records = records.to_vec();
     records.sort_by_key(place);
     records
+}
+
+/// A complaint of the customer of these names, the newest first.
+fn complains<'a>(event_id: &'a str, names: &'a [String], speaker: u32) -> Event<'a> {
+    let (customer, ids) = names.split_first().expect("a customer has a name");
+    Event {
+        tenant: "acme",
+        source: "desk",
+        event_id,
+        conversation_id: "talk",
+        kind: EventKind::Message,
+        sent_ms: 1_000,
+        author: Some(Author { id: customer, role: Role::Customer, subtype: Subtype::None }),
+        private: false,
+        mode: Mode::Live,
+        channel: "",
+        queue: "",
+        team: "",
+        customer,
+        former: Former { ids, speaker },
+        fingerprint: [0; 16],
+        marks: Marks { complaint: true, ..Marks::default() },
+    }
+}
+
+#[test]
+fn who_is_erased_under_one_name_is_forgotten_under_the_others() {
+    let names = ["c-2", "c-1"].map(str::to_owned);
+    for gone in &names {
+        let mut partition = Partition::new(Config::default());
+        let mut out = Vec::new();
+        partition.apply(1_000, &complains("m-1", &names, 1), &mut out);
+        partition.erase(|tenant, name| tenant == "acme" && name == gone);
+        assert_eq!(partition.conversations(), 0, "{gone}");
+    }
+    let mut customers = Customers::new();
+    let contact = |customer: &str, stated_as: &str| Contact {
+        tenant: "acme".into(),
+        customer: customer.into(),
+        stated_as: stated_as.into(),
+        silent: false,
+        conversation_id: "talk".into(),
+        cycle_id: "talk/1".into(),
+        agent: String::new(),
+        channel: String::new(),
+        queue: String::new(),
+        team: String::new(),
+        historical: false,
+        what: What::Complaint { event_id: "m-1".into(), at_ms: 0 },
+    };
+    for (customer, stated_as) in [("c-2", ""), ("c-1", "c-2"), ("c-3", "")] {
+        customers.apply(0, contact(customer, stated_as), &mut Vec::new());
+    }
+    customers.erase(|_, name| name == "c-2");
+    assert_eq!(customers.customers(), 1);
 }
 
 proptest! {
