@@ -93,6 +93,7 @@ RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 # traffic of `make chaos`.
 OLDER = $(abspath target/upgrade)
 upgrade:
+	@test -n "$(FROM)" || { echo "from which version? make upgrade FROM=COMMIT" >&2; exit 64; }
 	rm -rf $(OLDER)/source && git worktree prune && git worktree add --detach $(OLDER)/source $(FROM)
 	cd $(OLDER)/source && CARGO_TARGET_DIR=$(OLDER) $(CARGO) build --release --bins $(SERVICES:%=--package %)
 	$(MAKE) chaos FLAGS="--older $(OLDER)/release"

@@ -1,6 +1,7 @@
 //! The long run of the conservation oracle: `make chaos`. By itself:
-//! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] [--older FOLDER] --report FILE`,
-//! where LOG is `embedded` or `kafka`; `overload N` offers N times what a slow `zhili up` can take instead. The programs are those of ZHILI_BIN and its folder.
+//! `chaos LOG [--minutes N] [--seed N] [--rate N] [--only WORD]... [--no-disks] [--older FOLDER]
+//! --report FILE`, where LOG is `embedded` or `kafka`; `chaos overload N` offers N times what a slow
+//! `zhili up` can take instead. The programs are those of ZHILI_BIN and its folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
 use std::path::PathBuf;

@@ -205,7 +205,7 @@ pub async fn migrate(warehouse: &Warehouse, layout: &Layout) -> Result<Migrated,
         .execute("create the table of migrations", &layout.render(MIGRATIONS_TABLE, database))
         .await?;
     server
-        .execute("create the table of migrations", &layout.render(MIGRATIONS_OLDEST, database))
+        .execute("extend the table of migrations", &layout.render(MIGRATIONS_OLDEST, database))
         .await?;
     let applied = applied(warehouse).await?;
     for migration in MIGRATIONS {

@@ -1,7 +1,5 @@
 //! `zhili pseudonym-key`: makes the keys of pseudonyms, replaces and retires them.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -9,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zhili_redact::{KeyRing, PseudonymKey, RingKey, Scope};
 use zhili_runtime::Failure;
-use zhili_runtime::auth::write_private;
+use zhili_runtime::auth::{lock, write_private};
 
 use crate::client::{print, print_json};
 use crate::files::{Folder, read_keys};
@@ -111,16 +109,6 @@ fn change<T>(
     let changed = change(&mut ring)?;
     write_private(file, ring.to_text().as_bytes())?;
     Ok(changed)
-}
-
-/// Nobody else changes the file meanwhile.
-fn lock(file: &Path) -> Result<File, Failure> {
-    let path = file.with_extension("lock");
-    let fail = |error| Failure::Io(format!("cannot lock {}: {error}", path.display()));
-    let lock =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(fail)?;
-    lock.lock().map_err(fail)?;
-    Ok(lock)
 }
 
 /// A key as it is listed.

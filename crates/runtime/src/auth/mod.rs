@@ -24,7 +24,7 @@ pub use deeds::Deed;
 pub use journal::{TokenAction, TokenChange, token_changes, unexplained_tokens};
 pub use oidc::{LoginSettings, OidcSettings, SigningAlgorithm};
 pub use tokens::{
-    TokenRecord, add_token, last_used, list_tokens, new_token, remove_token, write_private,
+    TokenRecord, add_token, last_used, list_tokens, lock, new_token, remove_token, write_private,
 };
 
 /// What a caller is for.

@@ -224,8 +224,11 @@ pub fn remove_token(file: &Path, name: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Keeps others from changing the file meanwhile, until it is dropped.
-fn lock(file: &Path) -> Result<File, Failure> {
+/// Keeps others from changing a file meanwhile, until it is dropped.
+///
+/// # Errors
+/// [`Failure::Io`].
+pub fn lock(file: &Path) -> Result<File, Failure> {
     let path = file.with_extension("lock");
     let fail = |error| Failure::Io(format!("cannot lock {}: {error}", path.display()));
     let lock =
