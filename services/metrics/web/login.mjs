@@ -5,10 +5,11 @@
 // usage: login.mjs --metrics URL --provider NAME --person NAME [--shots DIR]
 // ends with 0 passed, 1 failed, 75 there is no Chromium to look with (CHROMIUM names one)
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+
+import { axe, launch } from "./browser.mjs";
 
 const { values: given } = parseArgs({
   options: {
@@ -19,22 +20,12 @@ const { values: given } = parseArgs({
   },
 });
 
-const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
-if (!executablePath) {
-  console.error("skipped: no Chromium to look at the console with; install one or set CHROMIUM");
-  process.exit(75);
-}
-const { chromium } = await import("playwright-core").catch(() => {
-  console.error("skipped: playwright-core is not installed; run `make console`");
-  process.exit(75);
-});
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 if (given.shots) mkdirSync(given.shots, { recursive: true });
 
 const expect = (condition, what) => {
   if (!condition) throw new Error(what);
 };
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch();
 let status = 0;
 try {
   for (const [lang, button, refused] of [

@@ -7,10 +7,11 @@
 // usage: smoke.mjs --metrics URL --ingest URL --token FILE [--shots DIR]
 // ends with 0 passed, 1 failed, 75 there is no Chromium to look with (CHROMIUM names one)
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+
+import { axe, launch } from "./browser.mjs";
 
 const { values: given } = parseArgs({
   options: {
@@ -21,17 +22,6 @@ const { values: given } = parseArgs({
   },
 });
 
-const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
-if (!executablePath) {
-  console.error("skipped: no Chromium to look at the console with; install one or set CHROMIUM");
-  process.exit(75);
-}
-const { chromium } = await import("playwright-core").catch(() => {
-  console.error("skipped: playwright-core is not installed; run `make console`");
-  process.exit(75);
-});
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const token = readFileSync(given.token, "utf8").trim();
 const failures = [];
 const fail = (where, what) => failures.push(`${where}: ${what}`);
@@ -56,7 +46,7 @@ async function ask(id, text) {
   if (!answer.ok || body.accepted !== 1) throw new Error(`ingest refused: ${JSON.stringify(body)}`);
 }
 
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await launch();
 
 /** A window that is logged in, and that notes what goes wrong in it. */
 async function open(view) {
