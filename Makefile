@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check sbom advisories chaos upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check sbom advisories chaos overload upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -19,6 +19,7 @@ help:
 	@echo "make advisories        whether anything is known against it; needs cargo-deny and its database"
 	@echo "make chaos             half an hour of every fault on each log, and what is left of what was acknowledged"
 	@echo "make chaos MINUTES=5 SEED=7 LOG=kafka"
+	@echo "make overload          ten times what it can take for ten minutes, and what that costs in memory"
 	@echo "make upgrade FROM=COMMIT  that version, upgraded to this one, back and forth, under load"
 	@echo "make kills             the kill matrix, 20 points each, and five minutes of kills under a flood"
 	@echo "make simulate          a million simulated runs of sink, fold runner and pages (SEEDS=)"
@@ -88,6 +89,13 @@ chaos: setup kafka
 	status=0; for log in $(LOG); do ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
 		$$log --minutes $(MINUTES) --seed $(SEED) --report target/chaos/report.json $(FLAGS) || status=1; done; exit $$status
 RELEASED = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+
+# Ten minutes of ten times what a `zhili up` of a slow machine can take, with a bound on its memory.
+overload: MINUTES = 10
+overload: setup
+	$(CARGO) build --release --bins $(SERVICES:%=--package %)
+	ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example chaos -- \
+		overload 10 --minutes $(MINUTES) --report target/chaos/overload.json
 
 # The version of a commit, upgraded to this one, put back and upgraded again, part by part, under the
 # traffic of `make chaos`.

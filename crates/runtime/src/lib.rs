@@ -5,6 +5,7 @@ mod audit;
 pub mod auth;
 pub mod bundle;
 pub mod config;
+mod connections;
 mod error;
 mod failure;
 mod folds;
@@ -12,6 +13,7 @@ mod headers;
 mod health;
 mod lag;
 pub mod log_service;
+mod memory;
 #[cfg(feature = "standalone")]
 mod open_log;
 mod personal;
@@ -37,6 +39,7 @@ pub use failure::Failure;
 pub use folds::Folds;
 pub use health::{Condition, Health};
 pub use lag::watch_groups;
+pub use memory::Memory;
 #[cfg(feature = "standalone")]
 pub use open_log::{KafkaSettings, KafkaTls, open_log, unusable};
 pub use personal::{impersonal, masked};

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::log_service::LogReader;
 use crate::telemetry::{self, TelemetryConfig};
-use crate::{Condition, Endpoint, Failure, Folds, Health, Quota, Tls, TlsSettings};
+use crate::{Condition, Endpoint, Failure, Folds, Health, Memory, Quota, Tls, TlsSettings};
 
 /// The part of every service that is the process itself.
 const PROCESS: &str = "process";
@@ -22,6 +22,9 @@ pub struct RuntimeConfig {
     pub tls: TlsSettings,
     /// Requests that one tenant may make in a second, of each kind of service; 0 for no limit.
     pub tenant_requests_per_s: u32,
+    /// Resident memory that the process may take, MiB; 0 for what the machine has, or the control
+    /// group of the process allows. From four fifths of it on nothing new is taken in.
+    pub memory_mib: u64,
 }
 
 impl Default for RuntimeConfig {
@@ -30,6 +33,7 @@ impl Default for RuntimeConfig {
             telemetry: TelemetryConfig::default(),
             tls: TlsSettings::default(),
             tenant_requests_per_s: TENANT_REQUESTS_PER_S,
+            memory_mib: 0,
         }
     }
 }
@@ -54,6 +58,8 @@ pub struct Context {
     pub tls: Tls,
     /// Requests that tenants may make.
     pub requests: Quota,
+    /// What the process takes of what it may.
+    pub memory: Memory,
     /// The log that every server of the process shows, if it has one.
     pub log: Option<LogReader>,
     /// What its server answers, once it does.
@@ -65,8 +71,9 @@ impl Context {
     #[must_use]
     pub fn child(&self) -> Self {
         let (log, tls, requests) = (self.log.clone(), self.tls.clone(), self.requests.another());
+        let memory = self.memory.clone();
         let own = Self::new(self.shutdown.child_token(), self.auth.clone());
-        Self { tls, requests, log, ..own }
+        Self { tls, requests, memory, log, ..own }
     }
 
     /// A context that `shutdown` ends.
@@ -81,12 +88,17 @@ impl Context {
         registry.register_collector(Box::new(folds.clone()));
         let metrics = Arc::new(Mutex::new(registry));
         let requests = Quota::new("requests", TENANT_REQUESTS_PER_S);
-        let (tls, endpoints) = (Tls::default(), Arc::default());
-        Self { shutdown, health, folds, metrics, auth, tls, requests, log: None, endpoints }
+        let (tls, memory, endpoints) = (Tls::default(), Memory::default(), Arc::default());
+        Self { shutdown, health, folds, metrics, auth, tls, requests, memory, log: None, endpoints }
     }
 
     /// The service has added its parts and answers from here on, until the shutdown.
     pub(crate) fn serving(&self) {
+        let memory = self.memory.clone();
+        let mut registry = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(Box::new(memory.clone()));
+        drop(registry);
+        self.health.add("memory", move || memory.condition());
         let stopping = self.shutdown.clone();
         self.health.add(PROCESS, move || {
             if stopping.is_cancelled() {
@@ -121,7 +133,8 @@ where
         let _telemetry = telemetry::start(name, &config.telemetry)?;
         let shutdown = CancellationToken::new();
         let requests = Quota::new("requests", config.tenant_requests_per_s);
-        let context = Context { tls, requests, ..Context::new(shutdown.clone(), auth) };
+        let memory = Memory::of_process(config.memory_mib << 20);
+        let context = Context { tls, requests, memory, ..Context::new(shutdown.clone(), auth) };
         tokio::spawn(async move {
             if let Err(error) = signalled().await {
                 tracing::error!(%error, "cannot listen for signals");

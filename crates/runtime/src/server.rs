@@ -6,7 +6,6 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -19,6 +18,7 @@ use zhili_proto::log::v1::log_service_server::LogServiceServer;
 
 use crate::audit::{self, Audit};
 use crate::auth::Authenticator;
+use crate::connections;
 use crate::headers;
 use crate::tls::TlsListener;
 use crate::{Context, Endpoint, Failure, Health, Quota, Routes, ServiceError, Sessions};
@@ -156,21 +156,21 @@ impl Server {
         let watched = context.health.clone();
         let stopping = context.shutdown.clone();
         let follow = tokio::spawn(async move { follow_health(watched, reporter, stopping).await });
-        let stop = context.shutdown.clone().cancelled_owned();
-        let serving: BoxFuture<'_, std::io::Result<()>> = if context.tls.is_served() {
+        let stop = context.shutdown.clone();
+        let serving = if context.tls.is_served() {
             let listener = TlsListener::new(listener, context.tls.clone());
-            axum::serve(listener, app).with_graceful_shutdown(stop).into_future().boxed()
+            connections::serve(listener, app, stop).boxed()
         } else {
-            axum::serve(listener, app).with_graceful_shutdown(stop).into_future().boxed()
+            connections::serve(listener, app, stop).boxed()
         };
         let deadline = context.shutdown.clone();
-        let outcome = tokio::select! {
-            outcome = serving => outcome.map_err(|error| Failure::Unavailable(error.to_string())),
+        tokio::select! {
+            () = serving => {}
             // Streams that their clients keep open do not end by themselves.
-            () = async { deadline.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-        };
+            () = async { deadline.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
+        }
         follow.abort();
-        outcome
+        Ok(())
     }
 }
 

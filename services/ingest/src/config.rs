@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use zhili_eventlog::MAX_RECORD_BYTES;
 use zhili_runtime::Failure;
 
+use crate::budget::cost;
+
 /// Settings of the service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -13,9 +15,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What is taken from a publisher.
     pub limits: Limits,
-    /// Bytes of requests that are being read or waiting for the log, over all publishers, as they
-    /// come over the wire; memory needed is a small multiple. Beyond, publishers are told to come
-    /// again.
+    /// Bytes of memory for requests that are being read or waiting for the log, over all publishers:
+    /// 4 for each byte that comes over the wire and 2 KiB for each event. Beyond, publishers are
+    /// told to come again.
     pub budget_bytes: u32,
     /// How long a publisher may leave a request half sent, or the answers of a stream unread, in
     /// milliseconds; then the call ends, for it holds a part of the budget. Beyond what a network
@@ -37,7 +39,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7400)),
             limits: Limits::default(),
-            budget_bytes: 32 << 20,
+            budget_bytes: 64 << 20,
             idle_timeout_ms: 10_000,
             stream_in_flight: 8,
             append_timeout_ms: 15_000,
@@ -89,11 +91,12 @@ impl Config {
     pub fn check(&self) -> Result<(), Failure> {
         let limits = &self.limits;
         let wrong = |text: String| Err(Failure::Usage(text));
-        if self.budget_bytes < limits.batch_bytes {
+        if self.budget_bytes < self.largest_batch() {
             return wrong(format!(
-                "budget_bytes is {} and must be at least limits.batch_bytes ({}), or the largest \
-                 batch could never be taken",
-                self.budget_bytes, limits.batch_bytes
+                "budget_bytes is {} and must be at least {} for a batch of limits.batch_bytes and \
+                 limits.batch_events, or the largest one could never be taken",
+                self.budget_bytes,
+                self.largest_batch()
             ));
         }
         if limits.event_bytes > MAX_RECORD_BYTES / GROWTH {
@@ -130,7 +133,12 @@ impl Config {
     pub(crate) fn share_bytes(&self) -> u32 {
         /// The largest piece that HTTP/2 hands on at once, four times.
         const NEXT: u32 = 64 << 10;
-        (self.budget_bytes / 4).max(self.limits.batch_bytes.saturating_add(NEXT))
+        (self.budget_bytes / 4).max(self.largest_batch().saturating_add(cost(NEXT, 1)))
+    }
+
+    fn largest_batch(&self) -> u32 {
+        let events = u32::try_from(self.limits.batch_events).unwrap_or(u32::MAX);
+        cost(self.limits.batch_bytes, events)
     }
 
     pub(crate) const fn idle_timeout(&self) -> Duration {

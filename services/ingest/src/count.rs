@@ -16,6 +16,8 @@ pub(crate) struct EventCount {
     limit: usize,
     /// Of the message that is being read.
     events: usize,
+    /// Of all messages.
+    begun_events: usize,
     prefix: [u8; PREFIX],
     /// How much of the prefix has come.
     begun: usize,
@@ -65,6 +67,7 @@ impl EventCount {
         Self {
             limit,
             events: 0,
+            begun_events: 0,
             prefix: [0; PREFIX],
             begun: 0,
             left: 0,
@@ -77,11 +80,12 @@ impl EventCount {
         self.begun == 0
     }
 
-    /// Reads on. What is malformed is left to the decoder to refuse.
+    /// Reads on; how many events began. What is malformed is left to the decoder to refuse.
     ///
     /// # Errors
     /// As soon as there is one event too many.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), TooMany> {
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<usize, TooMany> {
+        let before = self.begun_events;
         while let Some((&byte, rest)) = bytes.split_first() {
             if self.begun < PREFIX {
                 self.prefix[self.begun] = byte;
@@ -102,7 +106,7 @@ impl EventCount {
                 self.begun = 0;
             }
         }
-        Ok(())
+        Ok(self.begun_events - before)
     }
 
     fn begin(&mut self) {
@@ -157,6 +161,7 @@ impl EventCount {
             2 => {
                 if tag >> 3 == EVENTS {
                     self.events += 1;
+                    self.begun_events += 1;
                     if self.events > self.limit {
                         return Err(TooMany);
                     }
@@ -212,7 +217,7 @@ mod tests {
         let unknown = b"\x13\x14\x18\xff\x01\x21\0\0\0\0\0\0\0\0\x2d\0\0\0\0";
         let body = frame(&[unknown.as_slice(), &[0x0a, 0x00].repeat(11)].concat());
         assert_eq!(EventCount::new(10).read(&body), Err(TooMany));
-        assert_eq!(EventCount::new(11).read(&body), Ok(()));
+        assert_eq!(EventCount::new(11).read(&body), Ok(11));
     }
 
     proptest! {
@@ -224,7 +229,10 @@ mod tests {
         ) {
             let body: Vec<u8> = sizes.iter().flat_map(|&events| request(events)).collect();
             let mut count = EventCount::new(limit);
-            let read = body.chunks(chunk).try_for_each(|chunk| count.read(chunk));
+            let read: Result<usize, TooMany> = body.chunks(chunk).map(|chunk| count.read(chunk)).sum();
+            if let Ok(events) = read {
+                prop_assert_eq!(events, sizes.iter().sum::<usize>());
+            }
             prop_assert_eq!(read.is_err(), sizes.iter().any(|&events| events > limit));
             prop_assert!(read.is_err() || count.is_between_messages());
         }

@@ -247,16 +247,16 @@ impl Incoming {
         };
         let Some(chunk) = next else { return Ok(None) };
         let chunk = chunk.map_err(|error| Status::from_error(Box::new(error)))?;
-        let taken = self.meter.take(chunk.len()).await;
-        taken.inspect_err(|_| publisher.metrics.refused("budget"))?;
-        publisher.metrics.bytes.inc_by(chunk.len() as u64);
-        self.count.read(&chunk).map_err(|TooMany| {
+        let events = self.count.read(&chunk).map_err(|TooMany| {
             publisher.metrics.refused("size");
             let limit = publisher.limits.batch_events;
             Status::invalid_argument(format!(
                 "more than {limit} events in one batch; send fewer at once"
             ))
         })?;
+        let taken = self.meter.take(chunk.len(), events).await;
+        taken.inspect_err(|_| publisher.metrics.refused("budget"))?;
+        publisher.metrics.bytes.inc_by(chunk.len() as u64);
         Ok(Some((chunk, self)))
     }
 }
@@ -288,6 +288,11 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        // One message at least is to come, of which nothing is known.
+        if let Err(error) = self.publisher.budget.has_room(0) {
+            self.publisher.metrics.refused("budget");
+            return Box::pin(async { Ok(Status::from(error).into_http()) });
+        }
         let (mut parts, body) = request.into_parts();
         let meter = Arc::new(self.publisher.budget.meter());
         parts.extensions.insert(Arc::clone(&meter));

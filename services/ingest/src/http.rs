@@ -60,6 +60,9 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
     if announced.is_some_and(|length| length > u64::from(publisher.limits.batch_bytes)) {
         return Err(too_large(publisher).into());
     }
+    let announced = announced.map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX));
+    let room = publisher.budget.has_room(announced);
+    room.inspect_err(|_| publisher.metrics.refused("budget"))?;
     let meter = publisher.budget.meter();
     let body = read(publisher, body, &meter).await?;
     let limit = publisher.limits.batch_events;
@@ -80,6 +83,8 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
         }
     })?;
     drop(body);
+    let room = meter.take(0, elements.len()).await;
+    room.inspect_err(|_| publisher.metrics.refused("budget"))?;
     let batch = Batch {
         principal,
         elements,
@@ -106,7 +111,7 @@ async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8
         if bytes.len() + chunk.len() > publisher.limits.batch_bytes as usize {
             return Err(too_large(publisher).into());
         }
-        meter.take(chunk.len()).await.inspect_err(|_| publisher.metrics.refused("budget"))?;
+        meter.take(chunk.len(), 0).await.inspect_err(|_| publisher.metrics.refused("budget"))?;
         publisher.metrics.bytes.inc_by(chunk.len() as u64);
         bytes.extend_from_slice(&chunk);
     }

@@ -68,7 +68,7 @@ pub async fn serve(
         &config,
         metrics,
         health.clone(),
-        context.shutdown.clone(),
+        &context,
     ));
     let server = Server::default()
         .grpc(grpc::service(Arc::clone(&publisher)))

@@ -13,7 +13,7 @@ use zhili_eventlog::{
 use zhili_proto::conversation::v1::{Acknowledgement, PublishResult, publish_result};
 use zhili_redact::Kind;
 use zhili_runtime::auth::{Principal, Tenant};
-use zhili_runtime::{ErrorCode, Quota, ServiceError};
+use zhili_runtime::{Context, ErrorCode, Quota, ServiceError};
 
 use crate::accept::{Prepared, Record, prepare_after};
 use crate::budget::{Budget, Held, RETRY};
@@ -90,7 +90,7 @@ impl Publisher {
         config: &Config,
         metrics: Metrics,
         health: LogHealth,
-        shutdown: CancellationToken,
+        context: &Context,
     ) -> Self {
         Self {
             limits: config.limits.clone(),
@@ -98,9 +98,10 @@ impl Publisher {
                 config.budget_bytes,
                 config.share_bytes(),
                 metrics.in_flight.clone(),
+                context.memory.clone(),
             ),
             metrics,
-            shutdown,
+            shutdown: context.shutdown.clone(),
             stream_in_flight: config.stream_in_flight,
             idle_timeout: config.idle_timeout(),
             log,

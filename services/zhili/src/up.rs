@@ -67,6 +67,10 @@ pub(crate) struct Arguments {
     /// What to log, in the form of the `tracing` crate.
     #[arg(long, default_value = "warn,zhili=info")]
     log: String,
+    /// Memory that the services together may take, MiB; 0 for what the machine has. From four fifths
+    /// of it on publishers are told to come again. The store is not counted.
+    #[arg(long, value_name = "MIB", default_value_t = 0)]
+    memory_limit: u64,
     /// Publish these files or folders of dialogues once everything is up.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     publish: Vec<PathBuf>,
@@ -87,6 +91,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             otlp: arguments.otlp.clone(),
             ..TelemetryConfig::default()
         },
+        memory_mib: arguments.memory_limit,
         ..RuntimeConfig::default()
     };
     zhili_runtime::run("zhili", &config, auth, |context| up(arguments, folder, token, context))

@@ -12,6 +12,6 @@ mod traffic;
 
 pub use ledger::{Ledger, Poison};
 pub use oracle::{Arrival, DeadLetter, Disturbance, Judge, Verdict};
-pub use report::Report;
+pub use report::{Report, append_to};
 pub(crate) use traffic::payload;
 pub use traffic::{Event, Intent, Item, Kind, Role, SOURCE, Traffic};

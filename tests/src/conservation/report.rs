@@ -49,21 +49,21 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.idle && self.crashes == 0 && self.differing_facts == 0 && self.verdict.is_clean()
     }
+}
 
-    /// Appends the run to the array in a file.
-    ///
-    /// # Errors
-    /// When the file cannot be written or holds something else.
-    pub fn append_to(&self, file: &Path) -> std::io::Result<()> {
-        let mut runs: Vec<serde_json::Value> = match std::fs::read(file) {
-            Ok(text) => serde_json::from_slice(&text)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        runs.push(serde_json::to_value(self)?);
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(file, serde_json::to_vec_pretty(&runs)?)
+/// Appends a run to the array in a file.
+///
+/// # Errors
+/// When the file cannot be written or holds something else.
+pub fn append_to(file: &Path, run: &impl Serialize) -> std::io::Result<()> {
+    let mut runs: Vec<serde_json::Value> = match std::fs::read(file) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    runs.push(serde_json::to_value(run)?);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
     }
+    std::fs::write(file, serde_json::to_vec_pretty(&runs)?)
 }

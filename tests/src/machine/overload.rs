@@ -1,4 +1,4 @@
-//! Many times more events than the machine can take.
+//! Many times more events than the machine can take, with a bound on memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::publisher::{PUBLISHERS, Publishing};
+use super::publisher::{PUBLISHERS, Publishing, now_ms};
 use super::run::{Driver, LOOK, Run};
 use super::stage::Stage;
-use crate::conservation::Report;
 use crate::conservation::plan::{Home, Part};
+use crate::conservation::{Disturbance, Report};
 use crate::program;
 
 /// How long it is measured what the machine can take.
@@ -38,26 +38,31 @@ pub struct Overload {
     pub refused: u64,
     /// Those of them that were not told when to come again.
     pub without_hint: u64,
-    /// Most resident memory of `zhili up` before the overload, MiB; the report has the one until its end.
+    /// Most resident memory of `zhili up` before the overload, until its end, and what it may take, MiB.
     pub peak_before_mib: u64,
+    #[allow(missing_docs, reason = "the line above")]
+    pub peak_mib: u64,
+    #[allow(missing_docs, reason = "the line above")]
+    pub limit_mib: u64,
     /// What was kept of everything.
-    #[serde(flatten)]
-    pub report: Report,
+    pub kept: Report,
 }
 
 impl Overload {
     /// Whether the run kept every promise.
     pub fn is_clean(&self) -> bool {
-        self.report.is_clean() && self.without_hint == 0
+        self.kept.is_clean() && self.without_hint == 0 && self.peak_mib <= self.limit_mib
     }
 }
 
-/// Offers `zhili up` `times` what it can take for as long as the run says.
+/// Offers `zhili up` `times` what it can take for as long as the run says; it may take `limit_mib` of
+/// memory.
 ///
 /// # Panics
 /// When the system does not start at all.
-pub async fn overload(run: &Run, times: u32) -> Overload {
-    let stage = Stage::start(Home::Embedded, false, program().parent().unwrap()).await;
+pub async fn overload(run: &Run, times: u32, limit_mib: u64) -> Overload {
+    let build = program().parent().unwrap();
+    let stage = Stage::start(Home::Embedded, false, build, limit_mib).await;
     let mut publishing = Publishing::new(stage.ingest(), stage.token.clone(), u32::MAX);
     publishing.unthrottled = AtomicBool::new(true);
     let publishing = Arc::new(publishing);
@@ -84,17 +89,20 @@ pub async fn overload(run: &Run, times: u32) -> Overload {
     for number in 0..CROWD {
         publishers.spawn(Arc::clone(&crowd).publish(run.seed, PUBLISHERS + number));
     }
-    let before = acknowledged(&crowd);
+    let (before, began_ms) = (acknowledged(&crowd), now_ms());
     crawl(&mut driver, run.length).await;
     let seconds = run.length.as_secs_f64();
     let attempts = &crowd.attempts;
     let offered = attempts.all.load(Ordering::Relaxed) * CROWD_BATCH as u64;
     let (offered_per_s, accepted) = (offered as f64 / seconds, acknowledged(&crowd) - before);
     crowd.ended.store(true, Ordering::SeqCst);
+    // What stands still for most of the time may miss the answer to any page.
+    driver.disturbances.push(Disturbance { began_ms, ended_ms: now_ms(), unheard: true });
 
     let rested = Instant::now();
     let idle = driver.rest(&mut publishers).await;
     let recovery_s = rested.elapsed().as_secs_f64();
+    let peak_mib = driver.process(Part::Everything).peak_mib;
     Overload {
         capacity_per_s,
         offered_per_s,
@@ -102,7 +110,9 @@ pub async fn overload(run: &Run, times: u32) -> Overload {
         refused: attempts.refused.load(Ordering::Relaxed),
         without_hint: attempts.without_hint.load(Ordering::Relaxed),
         peak_before_mib,
-        report: driver.judge(run, idle, recovery_s).await,
+        peak_mib,
+        limit_mib,
+        kept: driver.judge(run, idle, recovery_s).await,
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) struct Driver {
     publishing: Arc<Publishing>,
     random: StdRng,
     active: Vec<Active>,
-    disturbances: Vec<Disturbance>,
+    pub(super) disturbances: Vec<Disturbance>,
     injected: BTreeMap<String, u64>,
     crashes: u64,
     restarts: u64,
@@ -100,7 +100,7 @@ pub(super) struct Driver {
 pub async fn run(run: &Run) -> Report {
     let newer = program().parent().unwrap();
     let first = run.older.as_deref().unwrap_or(newer);
-    let stage = Stage::start(run.home, run.disks && run.older.is_none(), first).await;
+    let stage = Stage::start(run.home, run.disks && run.older.is_none(), first, 0).await;
     let disks = stage.store_disk.is_some() && stage.log_disk.is_some();
     let mut faults = menu(run.home, disks);
     if !run.only.is_empty() {

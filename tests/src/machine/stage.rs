@@ -70,8 +70,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts everything, of the build in a folder, on folders of its own, with disks of their own if
-    /// `disks`, and waits until it is ready.
-    pub(crate) async fn start(home: Home, disks: bool, build: &Path) -> Self {
+    /// `disks`, and waits until it is ready. `zhili up` may take so many MiB of memory, 0 for all.
+    pub(crate) async fn start(home: Home, disks: bool, build: &Path, memory_mib: u64) -> Self {
         let folder = tempfile::Builder::new().prefix("zhili-chaos-").tempdir().unwrap();
         let path = folder.path();
         for name in ["words", "store", "log"] {
@@ -118,7 +118,7 @@ impl Stage {
         clock::build(stage.folder.path());
         stage.add_store(&build);
         match home {
-            Home::Embedded => stage.add_everything(&build, ways),
+            Home::Embedded => stage.add_everything(&build, ways, memory_mib),
             Home::Kafka => stage.add_cluster(&build, ways).await,
         }
         stage.until_ready(PATIENCE).await;
@@ -169,7 +169,7 @@ impl Stage {
         self.add(Part::Store, store);
     }
 
-    fn add_everything(&mut self, build: &Build, way: u16) {
+    fn add_everything(&mut self, build: &Build, way: u16, memory_mib: u64) {
         let build = self.add_build(Part::Everything, build);
         let data = self.path("log");
         let base = self.bases[0].to_string();
@@ -185,6 +185,10 @@ impl Stage {
                 .args(["--webhook", &webhook, "--webhook-secret", "env:ZHILI_TEST_WEBHOOK_SECRET"])
                 .env("ZHILI_TEST_WEBHOOK_SECRET", &secret)
                 .env("ZHILI_CLICKHOUSE_PASSWORD", &token);
+            // A version of before may not know it.
+            if memory_mib > 0 {
+                command.args(["--memory-limit", &memory_mib.to_string()]);
+            }
             clock.give(&mut command);
             command
         });

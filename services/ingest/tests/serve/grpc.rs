@@ -86,8 +86,8 @@ async fn a_batch_beyond_a_limit_is_an_invalid_argument_that_names_it() {
 
 #[tokio::test]
 async fn beyond_the_budget_a_call_is_refused_with_a_hint() {
-    let limits = Limits { batch_bytes: 2000, ..Limits::default() };
-    let config = Config { limits, budget_bytes: 2000, ..Config::default() };
+    let limits = Limits { batch_bytes: 2000, batch_events: 1, ..Limits::default() };
+    let config = Config { limits, budget_bytes: 10_048, ..Config::default() };
     let service = Running::with(config).await;
     let (mut one, mut other) = (service.client().await, service.client().await);
     let large = batch(vec![Event { text: "x".repeat(1200), ..event("m-1", "c-1") }]);
@@ -175,8 +175,8 @@ async fn a_stream_keeps_its_order_in_answers_and_in_the_log_however_busy_that_is
 
 #[tokio::test]
 async fn a_long_stream_gives_its_bytes_back_as_it_is_answered() {
-    let limits = Limits { batch_bytes: 2000, ..Limits::default() };
-    let config = Config { limits, budget_bytes: 8000, stream_in_flight: 2, ..Config::default() };
+    let limits = Limits { batch_bytes: 2000, batch_events: 1, ..Limits::default() };
+    let config = Config { limits, budget_bytes: 40_192, stream_in_flight: 2, ..Config::default() };
     let service = Running::with(config).await;
     let mut client = service.client().await;
     let (batches, received) = mpsc::channel(1);

@@ -231,8 +231,8 @@ async fn too_many_events_are_refused_with_the_limit() {
 
 #[tokio::test]
 async fn beyond_the_budget_publishers_are_told_when_to_come_again() {
-    let limits = Limits { batch_bytes: 2000, ..Limits::default() };
-    let config = Config { limits, budget_bytes: 2000, ..Config::default() };
+    let limits = Limits { batch_bytes: 2000, batch_events: 1, ..Limits::default() };
+    let config = Config { limits, budget_bytes: 10_048, ..Config::default() };
     let service = Running::with(config).await;
     let mut large = message("m-1", "c-1");
     large["text"] = "x".repeat(1200).into();
