@@ -25,8 +25,8 @@ const SILENCE: Duration = Duration::from_secs(75);
 /// Read at a time of a connection of HTTP/1; the library's own limit is 400 KiB.
 const READ_BYTES: usize = 64 << 10;
 /// What a client of HTTP/2 may send before anybody asked for it, of one call and of all.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 256 << 10;
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 /// Calls of one connection of HTTP/2 at a time.
 const STREAMS: u32 = 128;
 /// All headers of a call of HTTP/2; those of HTTP/1 have to fit [`READ_BYTES`].

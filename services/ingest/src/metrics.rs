@@ -82,7 +82,7 @@ impl Metrics {
         registry.register("request_bytes", "Bytes of requests read", metrics.bytes.clone());
         registry.register(
             "in_flight_bytes",
-            "Bytes of requests being read or waiting for the log",
+            "Memory counted for requests being read or waiting for the log",
             metrics.in_flight.clone(),
         );
         registry.register(
