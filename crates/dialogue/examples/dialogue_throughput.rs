@@ -1,6 +1,6 @@
 //! Events a second and bytes a conversation of the fold alone.
 //!
-//! `cargo run --release -p zhili-dialogue --example dialogue_throughput [CONVERSATIONS] [MESSAGES] [IDS] [targets]`
+//! `cargo run --release -p zhili-dialogue --example dialogue_throughput [CONVERSATIONS] [MESSAGES] [IDS] [targets] [hash]`
 //!
 //! Folds conversations that are all open at once, one message of each in turn, so that every
 //! message finds its conversation as cold as it can be. A conversation is an ordinary one: one
@@ -8,7 +8,8 @@
 //! answers; texts carry the marks that the engine gives them. Conversations, customers and agents
 //! are pseudonyms as ingest makes them, 28 characters; ids of events are `text` (20 letters and
 //! digits, nothing in common; the default), `uuid` (random) or `number` (19 digits, by time). With
-//! `targets`, service is expected: first reply, next reply, resolution, silence, questions.
+//! `targets`, service is expected: first reply, next reply, resolution, silence, questions. With `hash`, the
+//! hash of the state is asked for as often as a service does, which counts what changed and packs it.
 //!
 //! Events are made in batches outside the measured time, as a service decodes them. Time is that
 //! of the processor, so other programs count as far as they take the caches. Bytes are the growth
@@ -23,8 +24,14 @@ use zhili_dialogue::{
     Promise, PromiseDue, PromiseKind, QuestionKind, Role, Sentiment, Subtype,
 };
 
+/// That of the services.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events that are made before they are folded.
 const BATCH: u64 = 500;
+/// Events after which the state's hash is asked for, as the service does.
+const HASH_EVERY: u64 = 4_096;
 const AGENTS: u64 = 5_000;
 const QUEUES: [&str; 4] = ["returns", "pre-sales", "logistics", "vip"];
 const TOPICS: [&str; 4] = ["refund", "delivery", "invoice", "quality"];
@@ -215,6 +222,7 @@ fn main() {
     };
     let (conversations, messages) = (argument(1, 100_000), argument(2, 20));
     let is_given = |word: &str| std::env::args().any(|argument| argument == word);
+    let hashes = is_given("hash");
     let ids = match () {
         () if is_given("uuid") => Ids::Uuid,
         () if is_given("number") => Ids::Number,
@@ -229,7 +237,7 @@ fn main() {
         partition.configure(at_ms, "*", 1, Some(policies), &mut out);
     }
     let held_before = resident();
-    let mut stated = 0;
+    let (mut stated, mut folded) = (0, 0_u64);
     let mut spent = 0.0;
     for round in 0..messages {
         let from_ms = at_ms;
@@ -248,6 +256,10 @@ fn main() {
                 partition.apply(*at_ms, event, &mut out);
                 stated += out.len();
                 out.clear();
+                folded += 1;
+                if hashes && folded.is_multiple_of(HASH_EVERY) {
+                    partition.hash();
+                }
             }
             spent += ran() - begin;
         }

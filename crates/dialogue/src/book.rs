@@ -27,7 +27,7 @@ struct Current {
 }
 
 /// Terms of a queue in a version of the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TermsRef {
     version: u32,
     index: u32,

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use zhili_state::{Parts, encode};
+use zhili_state::{Look, Packed, Parts, encode};
 
 use crate::output::{
     Complaint, Cycle, Fact, FactBody, Family, FormerIds, Output, Recontact, Severity, Signal,
@@ -39,7 +39,7 @@ const ANY_TENANT: &str = "*";
 
 /// First bytes of every snapshot, and what changes with the layout of the state.
 const MAGIC: [u8; 4] = *b"ZCUS";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// When complaints of one customer are worth a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +230,7 @@ pub struct FrozenCustomers {
     now_ms: Option<i64>,
     /// Of a tenant: sequence, and its own settings.
     settings: BTreeMap<String, (u64, Option<RepeatPolicy>)>,
-    known: Parts<Key, Customer>,
+    known: Parts<Key, Packed<Customer>>,
 }
 
 impl FrozenCustomers {
@@ -384,7 +384,7 @@ impl Customers {
     /// Forgets the customers that `gone` names, by any of their pseudonyms, and what is remembered of
     /// conversations that it names, each by tenant and pseudonym. Nothing is stated of them any more.
     pub fn erase(&mut self, gone: impl Fn(&str, &str) -> bool) {
-        let touched = |(key, customer): (&Key, &Customer)| {
+        let touched = |(key, customer): (&Key, Look<'_, Customer>)| {
             let (tenant, name) = key;
             let of = |conversation: &str, stated_as: &str| {
                 gone(tenant, conversation) || gone(tenant, stated_as)
@@ -445,7 +445,8 @@ impl Customers {
     /// When the bytes are something else, of another version, or damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let state: FrozenCustomers = snapshot::of_version(MAGIC, VERSION, bytes)?;
-        let timer = |(key, customer): (&Key, &Customer)| Some((customer.armed_ms?, key.clone()));
+        let timer =
+            |(key, customer): (&Key, Look<'_, Customer>)| Some((customer.armed_ms?, key.clone()));
         let timers = state.known.iter().filter_map(timer).collect();
         Ok(Self { state, timers })
     }

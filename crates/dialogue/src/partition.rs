@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use zhili_state::{Digest, Part};
+use zhili_state::{Digest, Packed, Part};
 
 use crate::book::Book;
 use crate::config::Config;
@@ -32,7 +32,7 @@ pub enum Applied {
 }
 
 /// Conversations and empty places between them.
-pub(crate) type Slots = Vec<Option<Part<Conversation>>>;
+pub(crate) type Slots = Vec<Option<Part<Packed<Conversation>>>>;
 
 /// The fold of one log partition. The same records give the same outputs bit for bit, in any
 /// batches and from any snapshot.
@@ -46,6 +46,9 @@ pub struct Partition {
     pub(crate) free: Vec<u32>,
     /// Slot of every conversation; for look-up alone, its order means nothing.
     index: HashTable<u32>,
+    /// Of the key of the conversation in each slot: so that those that are packed need not be read to
+    /// find another.
+    hashes: Vec<u64>,
     /// One entry at most for each conversation.
     timers: Timers,
 }
@@ -59,18 +62,20 @@ impl Partition {
     /// Puts a fold together from its state.
     pub(crate) fn assemble(book: Book, now_ms: i64, slots: Slots, free: Vec<u32>) -> Self {
         let mut index = HashTable::with_capacity(slots.len());
+        let mut hashes = vec![0; slots.len()];
         let mut timers = Timers::default();
         for (slot, conversation) in slots.iter().enumerate() {
             if let Some(conversation) = conversation.as_ref().map(Part::get) {
                 let hash = hash_of(conversation.key());
-                index.insert_unique(hash, slot as u32, |&other| hash_at(&slots, other));
+                hashes[slot] = hash;
+                index.insert_unique(hash, slot as u32, |&other| hashes[other as usize]);
                 if let Some(due_ms) = conversation.armed_ms {
                     timers.insert(due_ms, slot as u32);
                 }
             }
         }
         let digest = (0..slots.len() as u32).collect();
-        Self { book, now_ms, slots, digest, free, index, timers }
+        Self { book, now_ms, slots, digest, free, index, hashes, timers }
     }
 
     /// Largest log time seen, milliseconds since the Unix epoch; `i64::MIN` before the first.
@@ -97,7 +102,8 @@ impl Partition {
     ) {
         self.advance(at_ms, out);
         if sequence > self.book.sequence(tenant) {
-            let used = self.slots.iter().flatten().flat_map(|it| it.get().terms());
+            let terms = |it: &Part<Packed<Conversation>>| it.get().terms().collect::<Vec<_>>();
+            let used = self.slots.iter().flatten().flat_map(terms);
             self.book.configure(tenant, sequence, policies, used);
         }
     }
@@ -164,23 +170,16 @@ impl Partition {
         self.advance(at_ms, out);
         let key = event_key(event.source, event.event_id);
         let hash = hash_of((event.tenant, event.conversation_id));
-        let slots = &self.slots;
-        let known = self.index.find(hash, |&slot| {
-            slots[slot as usize]
-                .as_ref()
-                .is_some_and(|other| other.get().is(event.tenant, event.conversation_id))
-        });
         let is_old = event.sent_ms < self.now_ms.saturating_sub(self.book.config.horizon());
+        let known = self.find(hash, event.tenant, event.conversation_id);
         let mut historical = event.mode == Mode::Backfill || is_old;
-        let slot = if let Some(&slot) = known {
-            if let Some(conversation) = self.slots[slot as usize].as_ref().map(Part::get) {
-                match conversation.seen.look_up(key, &event.fingerprint) {
-                    Known::New => {}
-                    Known::Same => return Applied::Duplicate,
-                    Known::Other => return Applied::Conflict,
-                }
-                historical = event.mode == Mode::Backfill || (is_old && !conversation.live);
+        let slot = if let Some((slot, conversation)) = known {
+            match conversation.seen.look_up(key, &event.fingerprint) {
+                Known::New => {}
+                Known::Same => return Applied::Duplicate,
+                Known::Other => return Applied::Conflict,
             }
+            historical = event.mode == Mode::Backfill || (is_old && !conversation.live);
             slot
         } else {
             self.insert(hash, Conversation::new(event))
@@ -210,20 +209,35 @@ impl Partition {
         }
     }
 
+    /// The conversation of a key, and its slot.
+    fn find(&mut self, hash: u64, tenant: &str, id: &str) -> Option<(u32, &Conversation)> {
+        let Self { index, hashes, slots, digest, .. } = self;
+        // Almost always one, and then it is the one.
+        let mut alike = index.iter_hash(hash).filter(|slot| hashes[**slot as usize] == hash);
+        let slot = alike.find(|&&slot| {
+            let part = slots[slot as usize].as_mut();
+            part.is_some_and(|part| digest.open(slot, part).is(tenant, id))
+        });
+        let slot = *slot?;
+        Some((slot, digest.open(slot, slots[slot as usize].as_mut()?)))
+    }
+
     fn insert(&mut self, hash: u64, conversation: Conversation) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
+            self.hashes.push(0);
             (self.slots.len() - 1) as u32
         });
         self.slots[slot as usize] = Some(self.digest.add(slot, conversation));
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&other| hash_at(slots, other));
+        self.hashes[slot as usize] = hash;
+        let hashes = &self.hashes;
+        self.index.insert_unique(hash, slot, |&other| hashes[other as usize]);
         slot
     }
 
     fn remove(&mut self, slot: u32) {
         if let Some(conversation) = self.slots[slot as usize].take() {
-            let hash = hash_of(conversation.get().key());
+            let hash = self.hashes[slot as usize];
             if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
                 entry.remove();
             }
@@ -238,9 +252,8 @@ impl Partition {
     /// too early is left: when it fires it is set again, which is cheaper than moving it with
     /// every message.
     fn arm(&mut self, slot: u32) {
-        let Some(conversation) = self.slots[slot as usize].as_ref().map(Part::get) else {
-            return;
-        };
+        let Some(part) = &mut self.slots[slot as usize] else { return };
+        let conversation = self.digest.open(slot, part);
         let Some((deadline_ms, _)) = conversation.deadline(&self.book) else {
             return;
         };
@@ -261,10 +274,6 @@ impl Partition {
 /// keyed pseudonyms, and of a file that is folded by hand only that run gets slow.
 fn hash_of(key: (&str, &str)) -> u64 {
     FixedState::with_seed(0).hash_one(key)
-}
-
-fn hash_at(slots: &Slots, slot: u32) -> u64 {
-    slots[slot as usize].as_ref().map_or(0, |conversation| hash_of(conversation.get().key()))
 }
 
 /// The conversation of a slot, to be changed.

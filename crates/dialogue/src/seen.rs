@@ -1,12 +1,13 @@
 //! The events that a conversation has seen, 12 bytes each.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Keys of events with a short print of their content, ascending by key.
 ///
 /// Keys are compared within one conversation only: 64 bits of BLAKE3 make two ids of a
 /// conversation of 1,000 events meet once in 3e13 conversations.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Seen(Vec<[u32; 3]>);
 
 /// What is known of an event.
@@ -65,6 +66,31 @@ impl Seen {
 
     fn find(&self, key: u64) -> Result<usize, usize> {
         self.0.binary_search_by_key(&halves(key), |&[high, low, _]| [high, low])
+    }
+}
+
+/// Bytes of one event, as it is saved.
+const EVENT: usize = 12;
+
+/// As bytes: hashes have no small numbers, which a sequence of them would be written for.
+impl Serialize for Seen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.as_flattened().iter().flat_map(|it| it.to_le_bytes()).collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (events, []) = <&[u8]>::deserialize(deserializer)?.as_chunks::<EVENT>() else {
+            return Err(D::Error::custom("the events that were seen end early"));
+        };
+        let word = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
+        let event = |event: &[u8; EVENT]| {
+            let (words, _) = event.as_chunks();
+            [word(&words[0]), word(&words[1]), word(&words[2])]
+        };
+        Ok(Self(events.iter().map(event).collect()))
     }
 }
 

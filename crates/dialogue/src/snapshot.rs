@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use zhili_state::{Part, encode};
 
 use crate::book::{Book, BookState};
-use crate::conversation::Conversation;
 use crate::partition::{Partition, Slots};
 
 /// First bytes of every snapshot, then the version.
 const MAGIC: [u8; 4] = *b"ZDLG";
 
 /// Changes whenever the layout of the state or the meaning of a field does.
-const VERSION: u16 = 9;
+const VERSION: u16 = 10;
 
 /// Why a snapshot cannot be used; replay the log instead.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +84,16 @@ impl Partition {
             return Err(SnapshotError::Inconsistent("the list of free places is wrong"));
         }
         let mut keys = HashSet::with_capacity(state.slots.len() - empty);
-        let conversations = || state.slots.iter().flatten().map(Part::get);
-        if !conversations().all(|conversation| keys.insert(conversation.key())) {
-            return Err(SnapshotError::Inconsistent("a conversation is there twice"));
+        let mut terms = HashSet::new();
+        let mut is_consistent = true;
+        // In one go: each is read for it.
+        for conversation in state.slots.iter().flatten().map(Part::get) {
+            let (tenant, id) = conversation.key();
+            if !keys.insert((tenant.to_owned(), id.to_owned())) {
+                return Err(SnapshotError::Inconsistent("a conversation is there twice"));
+            }
+            terms.extend(conversation.terms());
+            is_consistent &= conversation.is_consistent();
         }
         drop(keys);
         let book = Book::try_from(state.book)
@@ -95,10 +101,10 @@ impl Partition {
         if !book.is_consistent() {
             return Err(SnapshotError::Inconsistent("a tenant's settings are missing"));
         }
-        if !conversations().flat_map(Conversation::terms).all(|at| book.has(at)) {
+        if !terms.into_iter().all(|at| book.has(at)) {
             return Err(SnapshotError::Inconsistent("a cycle goes by unknown settings"));
         }
-        if !conversations().all(Conversation::is_consistent) {
+        if !is_consistent {
             return Err(SnapshotError::Inconsistent("a conversation refers to an unknown place"));
         }
         Ok(Self::assemble(book, state.now_ms, state.slots, state.free))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use zhili_state::Parts;
+use zhili_state::{Open, Parts};
 
 use crate::command::{Answer, Command, Refusal};
 use crate::config::{ANY_TENANT, DEFAULT_TEAM};
@@ -38,7 +38,7 @@ pub(crate) struct Durable {
     pub(crate) replies: u64,
     /// Incidents opened so far.
     pub(crate) opened: u64,
-    pub(crate) incidents: Parts<IncidentId, Tracked>,
+    pub(crate) incidents: Parts<IncidentId, Open<Tracked>>,
 }
 
 /// What the transitions of one incident of `$partition` may look at and write to.

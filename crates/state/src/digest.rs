@@ -2,10 +2,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One part of a state. A clone shares its value until either is changed.
+use crate::form::Form;
+
+/// One part of a state, kept in some [`Form`]. A clone shares its value until either is changed.
 #[derive(Debug, Clone)]
-pub struct Part<T> {
-    value: Arc<T>,
+pub struct Part<F> {
+    form: F,
     /// Hash of key and value; zero while the digest does not count it.
     print: Print,
 }
@@ -18,22 +20,22 @@ const NOT_COUNTED: Print = [0; 2];
 /// Keys of parts that are no more, kept before they are looked for.
 const MOST_GONE: usize = 1024;
 
-impl<T> Part<T> {
+impl<F: Form> Part<F> {
     /// The part as it is.
-    pub fn get(&self) -> &T {
-        &self.value
+    pub fn get(&self) -> F::Look<'_> {
+        self.form.look()
     }
 }
 
-impl<T: PartialEq> PartialEq for Part<T> {
+impl<F: PartialEq> PartialEq for Part<F> {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        self.form == other.form
     }
 }
 
-impl<T: Serialize> Serialize for Part<T> {
+impl<F: Serialize> Serialize for Part<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
+        self.form.serialize(serializer)
     }
 }
 
@@ -59,29 +61,38 @@ impl<K> Default for Digest<K> {
 
 impl<K> Digest<K> {
     /// A new part.
-    pub fn add<T>(&mut self, key: K, value: T) -> Part<T> {
+    pub fn add<F: Form>(&mut self, key: K, value: F::Value) -> Part<F> {
         self.changed.push(key);
-        Part { value: Arc::new(value), print: NOT_COUNTED }
+        Part { form: F::new(value), print: NOT_COUNTED }
+    }
+
+    /// The value of a part that is about to be looked at more than once, or changed: it stays open
+    /// until it is counted.
+    pub fn open<'a, F: Form>(&mut self, key: K, part: &'a mut Part<F>) -> &'a F::Value {
+        if !part.form.is_open() && part.print != NOT_COUNTED {
+            self.changed.push(key);
+        }
+        part.form.open()
     }
 
     /// The value of a part, to be changed.
-    pub fn change<'a, T: Clone>(&mut self, key: K, part: &'a mut Part<T>) -> &'a mut T {
+    pub fn change<'a, F: Form>(&mut self, key: K, part: &'a mut Part<F>) -> &'a mut F::Value {
         if part.print != NOT_COUNTED {
             self.changed.push(key);
             self.discount(part.print);
             part.print = NOT_COUNTED;
         }
-        Arc::make_mut(&mut part.value)
+        Arc::make_mut(part.form.open())
     }
 
     /// Takes a part out of the sum. `left` is how many parts there are now, and `is_there` whether
     /// one of them has a key: so that keys do not pile up where nobody asks for the hash.
-    pub fn remove<T: Clone>(
+    pub fn remove<F: Form>(
         &mut self,
-        part: Part<T>,
+        part: Part<F>,
         left: usize,
         is_there: impl Fn(&K) -> bool,
-    ) -> T
+    ) -> F::Value
     where
         K: Ord,
     {
@@ -91,7 +102,7 @@ impl<K> Digest<K> {
             self.changed.sort_unstable();
             self.changed.dedup();
         }
-        Arc::unwrap_or_clone(part.value)
+        part.form.into_value()
     }
 
     /// Keys of all parts that may have changed since this was asked last. Each that is still there
@@ -100,17 +111,24 @@ impl<K> Digest<K> {
         std::mem::take(&mut self.changed)
     }
 
-    /// Counts a part that changed.
-    pub fn count<T: Serialize>(&mut self, key: &K, part: &mut Part<T>)
+    /// Counts a part that changed or was opened, and lets it rest.
+    pub fn count<F: Form>(&mut self, key: &K, part: &mut Part<F>)
     where
         K: Serialize,
     {
-        if part.print == NOT_COUNTED {
-            self.bytes.clear();
-            self.bytes = encode(&(key, &*part.value), std::mem::take(&mut self.bytes));
+        let is_counted = part.print != NOT_COUNTED;
+        if is_counted && !part.form.is_open() {
+            return;
+        }
+        self.bytes.clear();
+        self.bytes = encode(key, std::mem::take(&mut self.bytes));
+        let begin = self.bytes.len();
+        self.bytes = part.form.append_to(std::mem::take(&mut self.bytes));
+        if !is_counted {
             part.print = print(&self.bytes);
             self.sum = self.sum.wrapping_add(number(part.print));
         }
+        part.form.rest(&self.bytes[begin..]);
     }
 
     /// The hash of the parts that are counted.
@@ -145,9 +163,9 @@ pub fn encode(value: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A part that was read is counted when its digest is told of it.
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
+impl<'de, F: Deserialize<'de>> Deserialize<'de> for Part<F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { value: Arc::new(T::deserialize(deserializer)?), print: NOT_COUNTED })
+        Ok(Self { form: F::deserialize(deserializer)?, print: NOT_COUNTED })
     }
 }
 
@@ -161,13 +179,14 @@ impl<K> FromIterator<K> for Digest<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::form::{Open, Packed};
 
     #[test]
     fn keys_do_not_pile_up_where_nobody_asks_for_the_hash() {
         let mut digest = Digest::default();
-        let stays = digest.add(0, "stays");
+        let stays: Part<Open<&str>> = digest.add(0, "stays");
         for key in 1..100_000 {
-            let part = digest.add(key, "goes");
+            let part: Part<Open<&str>> = digest.add(key, "goes");
             digest.remove(part, 1, |key| *key == 0);
         }
         assert!(digest.changed.len() <= MOST_GONE + 1, "{}", digest.changed.len());
@@ -178,8 +197,61 @@ mod tests {
             }
         }
         let mut alone = Digest::default();
-        let mut part = alone.add(0, "stays");
+        let mut part: Part<Open<&str>> = alone.add(0, "stays");
         alone.count(&0, &mut part);
         assert_eq!(digest.hash(), alone.hash());
+    }
+
+    #[test]
+    fn a_part_is_packed_when_it_is_counted_and_open_when_it_is_changed() {
+        let is_open = |part: &Part<Packed<Vec<u64>>>| part.form.is_open();
+        let mut digest = Digest::default();
+        let mut part = digest.add(7, vec![1, 2]);
+        assert!(is_open(&part));
+        digest.count(&7, &mut part);
+        let hash = digest.hash();
+        assert!(!is_open(&part));
+        assert_eq!(*part.get(), [1, 2]);
+        assert!(!is_open(&part), "looking at it once does not open it");
+
+        let before = part.clone();
+        digest.change(7, &mut part).push(3);
+        assert!(is_open(&part));
+        assert_eq!((&*before.get(), &*part.get()), (&vec![1, 2], &vec![1, 2, 3]));
+        digest.count(&7, &mut part);
+        assert_ne!(digest.hash(), hash);
+        digest.change(7, &mut part).pop();
+        digest.count(&7, &mut part);
+        assert_eq!(digest.hash(), hash, "what is in it counts, and not how it came there");
+    }
+
+    #[test]
+    fn what_is_opened_and_not_changed_is_packed_again() {
+        let mut digest = Digest::default();
+        let mut part: Part<Packed<Vec<u64>>> = digest.add(7, vec![1, 2]);
+        digest.count(&7, &mut part);
+        let hash = digest.hash();
+        assert!(digest.take_changed() == [7]);
+        assert_eq!(digest.open(7, &mut part), &[1, 2]);
+        for key in digest.take_changed() {
+            digest.count(&key, &mut part);
+        }
+        assert!(!part.form.is_open());
+        assert_eq!(digest.hash(), hash);
+    }
+
+    #[test]
+    fn a_damaged_part_is_refused_when_it_is_read() {
+        let mut digest = Digest::default();
+        let part: Part<Packed<Vec<String>>> = digest.add(7, vec!["text".to_owned()]);
+        let bytes = encode(&part, Vec::new());
+        let read: Part<Packed<Vec<String>>> = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(read, part);
+        // Its length, how many texts, the length of one.
+        for (at, byte) in [(1, 2), (2, 9), (0, 5)] {
+            let mut damaged = bytes.clone();
+            damaged[at] = byte;
+            assert!(postcard::from_bytes::<Part<Packed<Vec<String>>>>(&damaged).is_err(), "{at}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use zhili_eventlog::runner::{Entry, Erasure, Fold, Frozen, Marker, Outputs, Undecodable};
 use zhili_eventlog::{Record, topics, trace};
 use zhili_incident::{self as incident, EventKind, IncidentEvent, IncidentId, Partition};
-use zhili_state::Parts;
+use zhili_state::{Open, Parts};
 
 use crate::{bundle, convert};
 
@@ -19,7 +19,7 @@ pub struct Incidents {
     partition: Partition,
     /// W3C trace context of the signal that opened an incident, while it is open, so that the
     /// pages of every step belong to the trace of the message that caused them.
-    traces: Parts<IncidentId, String>,
+    traces: Parts<IncidentId, Open<String>>,
     /// Room for the events of one record.
     events: Vec<IncidentEvent>,
 }
@@ -27,7 +27,7 @@ pub struct Incidents {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     partition: Vec<u8>,
-    traces: Parts<IncidentId, String>,
+    traces: Parts<IncidentId, Open<String>>,
 }
 
 impl Incidents {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use zhili_proto::conversation::v1::{Event, EventType, event::Mode};
 use zhili_proto::{escalation::v1 as escalation, millis, timestamp};
-use zhili_state::Parts;
+use zhili_state::{Packed, Parts};
 
 /// Changes with the form in which the state is saved.
-pub(crate) const STATE_VERSION: u32 = 1;
+pub(crate) const STATE_VERSION: u32 = 2;
 /// Messages kept of a conversation.
 const MOST: usize = 6;
 /// Characters kept of a message.
@@ -23,7 +23,7 @@ type Key = [u8; 16];
 /// paged about it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Recent {
-    conversations: Parts<Key, Words>,
+    conversations: Parts<Key, Packed<Words>>,
     /// Conversations by when they were last written in.
     order: BTreeSet<(i64, Key)>,
 }
@@ -156,7 +156,7 @@ impl Recent {
     }
 
     /// The state, to be saved.
-    pub(crate) fn conversations(&self) -> Parts<Key, impl Clone + Serialize + use<>> {
+    pub(crate) fn conversations(&self) -> Parts<Key, Packed<impl Clone + Serialize + use<>>> {
         self.conversations.clone()
     }
 
@@ -167,7 +167,7 @@ impl Recent {
 
 impl<'de> Deserialize<'de> for Recent {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let conversations = Parts::<Key, Words>::deserialize(from)?;
+        let conversations = Parts::<Key, Packed<Words>>::deserialize(from)?;
         let order = conversations.iter().map(|(key, words)| (words.last_ms, *key)).collect();
         Ok(Self { conversations, order })
     }
