@@ -333,15 +333,25 @@ fn alive(pid: Pid) -> bool {
         && parent_and_state(number).is_some_and(|(_, state)| state != "Z" || threads > 1)
 }
 
-/// The first of five ports in a row that are free, below those that the system gives out.
+/// The first of five ports in a row that are free, below those that the system gives out. They are this
+/// process's until it ends: others look at the same file of each five.
+///
+/// # Panics
+/// When no file can be made for them.
 pub fn free_ports() -> u16 {
+    const FIVES: u16 = 1_900;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 1_900) as u16;
+    static OURS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("zhili-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    let start = (std::process::id() % u32::from(FIVES)) as u16;
     loop {
-        let slot = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 1_900;
+        let slot = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % FIVES;
         let base = 20_000 + slot * 6;
+        let file = File::create(folder.join(base.to_string())).unwrap();
         let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (base..base + 5).all(free) {
+        if file.try_lock().is_ok() && (base..base + 5).all(free) {
+            OURS.lock().unwrap().push(file);
             return base;
         }
     }
