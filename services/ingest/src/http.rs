@@ -24,15 +24,11 @@ pub(crate) fn routes(publisher: Arc<Publisher>) -> Routes {
 }
 
 async fn events(State(publisher): State<Arc<Publisher>>, request: Request) -> Response {
-    match publish(&publisher, request).await {
-        Ok(answer) => answered(answer),
-        Err(Refusal::Service(error)) => error.into_response(),
-        Err(Refusal::MediaType) => unsupported(),
-        Err(Refusal::Stalled(error)) => stalled(&error),
-    }
+    publish(&publisher, request).await.map_or_else(refused, answered)
 }
 
-enum Refusal {
+/// Why a request as a whole is not taken.
+pub(crate) enum Refusal {
     Service(ServiceError),
     MediaType,
     /// The publisher's silence, not ours: 408, where the code alone would say 504.
@@ -42,6 +38,15 @@ enum Refusal {
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
         Self::Service(error)
+    }
+}
+
+/// The answer to a request that is not taken.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Service(error) => error.into_response(),
+        Refusal::MediaType => unsupported(),
+        Refusal::Stalled(error) => stalled(&error),
     }
 }
 
@@ -55,30 +60,9 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
     let form = header_text(&parts.headers, header::CONTENT_TYPE.as_str())
         .and_then(Form::of)
         .ok_or(Refusal::MediaType)?;
-    let announced = header_text(&parts.headers, header::CONTENT_LENGTH.as_str())
-        .and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > u64::from(publisher.limits.batch_bytes)) {
-        return Err(too_large(publisher).into());
-    }
-    let meter = publisher.budget.meter();
-    let body = read(publisher, body, &meter).await?;
+    let (body, meter) = read_body(publisher, &parts.headers, body).await?;
     let limit = publisher.limits.batch_events;
-    let elements = elements(form, &body, limit).map_err(|error| match error {
-        BodyError::Malformed(message) => {
-            publisher.metrics.refused("malformed");
-            ServiceError::new(
-                ErrorCode::Invalid,
-                format!("the body cannot be read as what its Content-Type says: {message}"),
-            )
-        }
-        BodyError::TooMany(count) => {
-            publisher.metrics.refused("size");
-            ServiceError::new(
-                ErrorCode::TooLarge,
-                format!("{count} events in one request, at most {limit} are taken; send fewer"),
-            )
-        }
-    })?;
+    let elements = elements(form, &body, limit).map_err(|error| body_error(publisher, error))?;
     drop(body);
     let batch = Batch {
         principal,
@@ -88,6 +72,43 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
         protocol: "http",
     };
     Ok(publisher.publish(batch).await?)
+}
+
+/// Why a body cannot be taken apart.
+pub(crate) fn body_error(publisher: &Publisher, error: BodyError) -> ServiceError {
+    match error {
+        BodyError::Malformed(message) => {
+            publisher.metrics.refused("malformed");
+            ServiceError::new(
+                ErrorCode::Invalid,
+                format!("the body cannot be read as what it should be: {message}"),
+            )
+        }
+        BodyError::TooMany(count) => {
+            publisher.metrics.refused("size");
+            let limit = publisher.limits.batch_events;
+            ServiceError::new(
+                ErrorCode::TooLarge,
+                format!("{count} events in one request, at most {limit} are taken; send fewer"),
+            )
+        }
+    }
+}
+
+/// A body within the limits, and what it holds of the budget.
+pub(crate) async fn read_body(
+    publisher: &Publisher,
+    headers: &http::HeaderMap,
+    body: Body,
+) -> Result<(Vec<u8>, Meter), Refusal> {
+    let announced = header_text(headers, header::CONTENT_LENGTH.as_str())
+        .and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::from(publisher.limits.batch_bytes)) {
+        return Err(too_large(publisher).into());
+    }
+    let meter = publisher.budget.meter();
+    let body = read(publisher, body, &meter).await?;
+    Ok((body, meter))
 }
 
 async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8>, Refusal> {
@@ -121,12 +142,12 @@ fn too_large(publisher: &Publisher) -> ServiceError {
     )
 }
 
-fn header_text<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn header_text<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 /// 200 with the results; 400 with the same results when there were events and none was taken.
-fn answered(answer: Answer) -> Response {
+pub(crate) fn answered(answer: Answer) -> Response {
     let Answer { results, accepted } = answer;
     if accepted > 0 || results.is_empty() {
         return axum::Json(PublishResponse { results, accepted }).into_response();

@@ -22,12 +22,13 @@ const MESSAGES_DEEP: usize = 4;
 
 /// One element of a request.
 #[derive(Debug)]
-pub(crate) struct Element {
+pub struct Element {
     /// As it came, for the answer; empty when it could not be found.
-    pub(crate) event_id: String,
+    pub event_id: String,
     /// The trace in which the event was made, if the element itself says so.
-    pub(crate) traceparent: Option<String>,
-    pub(crate) event: Result<Event, Rejection>,
+    pub traceparent: Option<String>,
+    /// What it says, or why it cannot be read.
+    pub event: Result<Event, Rejection>,
 }
 
 impl From<Event> for Element {
@@ -71,7 +72,7 @@ impl Form {
 
 /// Why a body as a whole cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BodyError {
+pub enum BodyError {
     /// Not JSON of the announced form.
     Malformed(String),
     /// This many elements, more than the limit.
@@ -345,7 +346,7 @@ impl<'de> Visitor<'de> for Id<'_> {
 }
 
 /// A parser's message without what must not be repeated.
-fn clean(message: &str) -> String {
+pub(crate) fn clean(message: &str) -> String {
     mask(message).text.chars().take(MESSAGE_CHARS).collect()
 }
 
