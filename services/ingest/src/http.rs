@@ -15,7 +15,7 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use crate::budget::Meter;
-use crate::parse::{BodyError, Form, elements};
+use crate::parse::{BodyError, Form, binary_cloud_event, elements};
 use crate::publish::{Answer, Batch, Publisher};
 
 /// The routes of the service.
@@ -62,7 +62,11 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
         .ok_or(Refusal::MediaType)?;
     let (body, meter) = read_body(publisher, &parts.headers, body).await?;
     let limit = publisher.limits.batch_events;
-    let elements = elements(form, &body, limit).map_err(|error| body_error(publisher, error))?;
+    let one = (form == Form::Json).then(|| binary_cloud_event(&parts.headers, &body)).flatten();
+    let elements = match one {
+        Some(element) => vec![element],
+        None => elements(form, &body, limit).map_err(|error| body_error(publisher, error))?,
+    };
     drop(body);
     let batch = Batch {
         principal,
