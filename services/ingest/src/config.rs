@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use zhili_eventlog::MAX_RECORD_BYTES;
 use zhili_runtime::Failure;
 
+use crate::adapters::{Sender, Senders};
 use crate::budget::cost;
 
 /// Settings of the service.
@@ -32,6 +33,9 @@ pub struct Config {
     /// Events that one tenant may publish in a second; 0 for no limit. A request beyond is refused
     /// with a hint when to come again, a stream is read more slowly.
     pub tenant_events_per_s: u32,
+    /// Platforms that prove who they are with a secret of their own making. Those that send a token
+    /// need no setting.
+    pub senders: Vec<Sender>,
 }
 
 impl Default for Config {
@@ -44,6 +48,7 @@ impl Default for Config {
             stream_in_flight: 8,
             append_timeout_ms: 15_000,
             tenant_events_per_s: 0,
+            senders: Vec::new(),
         }
     }
 }
@@ -124,7 +129,7 @@ impl Config {
                 return wrong(format!("{name} must be at least 1"));
             }
         }
-        Ok(())
+        Senders::read(&self.senders).map(drop)
     }
 
     /// How much of the budget one call may hold: a quarter, so that a stream whose answers nobody

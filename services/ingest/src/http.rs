@@ -15,7 +15,7 @@ use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 use crate::budget::Meter;
-use crate::parse::{BodyError, Form, elements};
+use crate::parse::{BodyError, Form, binary_cloud_event, elements};
 use crate::publish::{Answer, Batch, Publisher};
 
 /// The routes of the service.
@@ -24,15 +24,11 @@ pub(crate) fn routes(publisher: Arc<Publisher>) -> Routes {
 }
 
 async fn events(State(publisher): State<Arc<Publisher>>, request: Request) -> Response {
-    match publish(&publisher, request).await {
-        Ok(answer) => answered(answer),
-        Err(Refusal::Service(error)) => error.into_response(),
-        Err(Refusal::MediaType) => unsupported(),
-        Err(Refusal::Stalled(error)) => stalled(&error),
-    }
+    publish(&publisher, request).await.map_or_else(refused, answered)
 }
 
-enum Refusal {
+/// Why a request as a whole is not taken.
+pub(crate) enum Refusal {
     Service(ServiceError),
     MediaType,
     /// The publisher's silence, not ours: 408, where the code alone would say 504.
@@ -42,6 +38,15 @@ enum Refusal {
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
         Self::Service(error)
+    }
+}
+
+/// The answer to a request that is not taken.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Service(error) => error.into_response(),
+        Refusal::MediaType => unsupported(),
+        Refusal::Stalled(error) => stalled(&error),
     }
 }
 
@@ -55,7 +60,53 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
     let form = header_text(&parts.headers, header::CONTENT_TYPE.as_str())
         .and_then(Form::of)
         .ok_or(Refusal::MediaType)?;
-    let announced = header_text(&parts.headers, header::CONTENT_LENGTH.as_str())
+    let (body, meter) = read_body(publisher, &parts.headers, body).await?;
+    let limit = publisher.limits.batch_events;
+    let one = (form == Form::Json).then(|| binary_cloud_event(&parts.headers, &body)).flatten();
+    let elements = match one {
+        Some(element) => vec![element],
+        None => elements(form, &body, limit).map_err(|error| body_error(publisher, error))?,
+    };
+    drop(body);
+    make_room(publisher, &meter, elements.len()).await?;
+    let batch = Batch {
+        principal,
+        elements,
+        traceparent: header_text(&parts.headers, TRACEPARENT),
+        held: meter.hand_over(),
+        protocol: "http",
+    };
+    Ok(publisher.publish(batch).await?)
+}
+
+/// Why a body cannot be taken apart.
+pub(crate) fn body_error(publisher: &Publisher, error: BodyError) -> ServiceError {
+    match error {
+        BodyError::Malformed(message) => {
+            publisher.metrics.refused("malformed");
+            ServiceError::new(
+                ErrorCode::Invalid,
+                format!("the body cannot be read as what it should be: {message}"),
+            )
+        }
+        BodyError::TooMany(count) => {
+            publisher.metrics.refused("size");
+            let limit = publisher.limits.batch_events;
+            ServiceError::new(
+                ErrorCode::TooLarge,
+                format!("{count} events in one request, at most {limit} are taken; send fewer"),
+            )
+        }
+    }
+}
+
+/// A body within the limits, and what it holds of the budget.
+pub(crate) async fn read_body(
+    publisher: &Publisher,
+    headers: &http::HeaderMap,
+    body: Body,
+) -> Result<(Vec<u8>, Meter), Refusal> {
+    let announced = header_text(headers, header::CONTENT_LENGTH.as_str())
         .and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > u64::from(publisher.limits.batch_bytes)) {
         return Err(too_large(publisher).into());
@@ -65,34 +116,16 @@ async fn publish(publisher: &Publisher, request: Request) -> Result<Answer, Refu
     room.inspect_err(|_| publisher.metrics.refused("budget"))?;
     let meter = publisher.budget.meter();
     let body = read(publisher, body, &meter).await?;
-    let limit = publisher.limits.batch_events;
-    let elements = elements(form, &body, limit).map_err(|error| match error {
-        BodyError::Malformed(message) => {
-            publisher.metrics.refused("malformed");
-            ServiceError::new(
-                ErrorCode::Invalid,
-                format!("the body cannot be read as what its Content-Type says: {message}"),
-            )
-        }
-        BodyError::TooMany(count) => {
-            publisher.metrics.refused("size");
-            ServiceError::new(
-                ErrorCode::TooLarge,
-                format!("{count} events in one request, at most {limit} are taken; send fewer"),
-            )
-        }
-    })?;
-    drop(body);
-    let room = meter.take(0, elements.len()).await;
-    room.inspect_err(|_| publisher.metrics.refused("budget"))?;
-    let batch = Batch {
-        principal,
-        elements,
-        traceparent: header_text(&parts.headers, TRACEPARENT),
-        held: meter.hand_over(),
-        protocol: "http",
-    };
-    Ok(publisher.publish(batch).await?)
+    Ok((body, meter))
+}
+
+/// Takes room for the events of a body.
+pub(crate) async fn make_room(
+    publisher: &Publisher,
+    meter: &Meter,
+    events: usize,
+) -> Result<(), ServiceError> {
+    meter.take(0, events).await.inspect_err(|_| publisher.metrics.refused("budget"))
 }
 
 async fn read(publisher: &Publisher, body: Body, meter: &Meter) -> Result<Vec<u8>, Refusal> {
@@ -126,12 +159,12 @@ fn too_large(publisher: &Publisher) -> ServiceError {
     )
 }
 
-fn header_text<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn header_text<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 /// 200 with the results; 400 with the same results when there were events and none was taken.
-fn answered(answer: Answer) -> Response {
+pub(crate) fn answered(answer: Answer) -> Response {
     let Answer { results, accepted } = answer;
     if accepted > 0 || results.is_empty() {
         return axum::Json(PublishResponse { results, accepted }).into_response();

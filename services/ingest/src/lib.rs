@@ -4,8 +4,11 @@
 //! own, what fails is rejected in its place and the rest stands; personal data is masked and ids
 //! become keyed pseudonyms before anything is appended; the answer comes when the log has made
 //! the events durable. A publisher that got no answer publishes again, which is harmless.
+//!
+//! Platforms that send by themselves have addresses of their own, [`adapters`].
 
 pub mod accept;
+pub mod adapters;
 mod budget;
 mod check;
 mod config;
@@ -29,7 +32,7 @@ use zhili_runtime::{Context, Failure, Server, watch_groups};
 pub use check::check;
 pub use config::{Config, Limits};
 pub use keys::Keys;
-pub use parse::parse_event;
+pub use parse::{BodyError, Element, parse_event};
 pub use rejection::{Code, Rejection};
 
 use crate::log_health::LogHealth;
@@ -51,6 +54,7 @@ pub async fn serve(
     context: Context,
 ) -> Result<(), Failure> {
     config.check()?;
+    let senders = adapters::Senders::read(&config.senders)?;
     let topic = log
         .topic(topics::EVENTS)
         .await
@@ -72,7 +76,8 @@ pub async fn serve(
     ));
     let server = Server::default()
         .grpc(grpc::service(Arc::clone(&publisher)))
-        .http(http::routes(Arc::clone(&publisher)));
+        .http(http::routes(Arc::clone(&publisher)))
+        .open(adapters::http::routes(Arc::clone(&publisher), senders, &context));
     tokio::select! {
         outcome = server.serve(listener, &context) => outcome,
         never = health.probe(&*log) => match never {},

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     masked: Family<ByKind, Counter>,
     refused: Family<ByReason, Counter>,
     log_failures: Family<ByKind, Counter>,
+    adapters: Family<ByAdapter, Counter>,
     seconds: Family<ByProtocol, Histogram, fn() -> Histogram>,
 }
 
@@ -37,6 +38,12 @@ struct ByKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAdapter {
+    platform: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +67,7 @@ impl Metrics {
             masked: Family::default(),
             refused: Family::default(),
             log_failures: Family::default(),
+            adapters: Family::default(),
             seconds: Family::new_with_constructor(latency),
         };
         let registry = registry.sub_registry_with_prefix("ingest");
@@ -96,6 +104,11 @@ impl Metrics {
             metrics.log_failures.clone(),
         );
         registry.register(
+            "adapter_requests",
+            "Bodies of platforms by what was in them: events, nothing, unreadable, unknown_sender",
+            metrics.adapters.clone(),
+        );
+        registry.register(
             "request_seconds",
             "Time from a batch read to its answer",
             metrics.seconds.clone(),
@@ -119,6 +132,10 @@ impl Metrics {
 
     pub(crate) fn log_failed(&self, kind: &'static str) {
         self.log_failures.get_or_create(&ByKind { kind }).inc();
+    }
+
+    pub(crate) fn adapter(&self, platform: &'static str, outcome: &'static str) {
+        self.adapters.get_or_create(&ByAdapter { platform, outcome }).inc();
     }
 
     pub(crate) fn answered(&self, protocol: &'static str, after: Duration) {

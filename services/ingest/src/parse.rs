@@ -4,8 +4,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::HeaderMap;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::Error as Fault;
+use serde::de::{
+    DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 use zhili_proto::Timestamp;
 use zhili_proto::conversation::v1::Event;
@@ -22,12 +26,13 @@ const MESSAGES_DEEP: usize = 4;
 
 /// One element of a request.
 #[derive(Debug)]
-pub(crate) struct Element {
+pub struct Element {
     /// As it came, for the answer; empty when it could not be found.
-    pub(crate) event_id: String,
+    pub event_id: String,
     /// The trace in which the event was made, if the element itself says so.
-    pub(crate) traceparent: Option<String>,
-    pub(crate) event: Result<Event, Rejection>,
+    pub traceparent: Option<String>,
+    /// What it says, or why it cannot be read.
+    pub event: Result<Event, Rejection>,
 }
 
 impl From<Event> for Element {
@@ -71,7 +76,7 @@ impl Form {
 
 /// Why a body as a whole cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BodyError {
+pub enum BodyError {
     /// Not JSON of the announced form.
     Malformed(String),
     /// This many elements, more than the limit.
@@ -203,17 +208,93 @@ fn read_cloud_event(json: &str) -> Result<Element, Rejection> {
     let Some(data) = envelope.data else {
         return Err(Rejection::new("data", Code::Missing, "must hold the event as a JSON object"));
     };
-    let mut event = parse_event(data.get())?;
+    let event = parse_event(data.get())?;
+    let Envelope { id, source, time, traceparent, .. } = envelope;
+    Ok(completed(event, id, source, time, traceparent))
+}
+
+/// An event with what its CloudEvent says of it, where it does not itself.
+fn completed(
+    mut event: Event,
+    id: Option<String>,
+    source: Option<String>,
+    time: Option<Timestamp>,
+    traceparent: Option<String>,
+) -> Element {
     if event.event_id.is_empty() {
-        event.event_id = envelope.id.unwrap_or_default();
+        event.event_id = id.unwrap_or_default();
     }
     if event.source.is_empty() {
-        event.source = envelope.source.unwrap_or_default();
+        event.source = source.unwrap_or_default();
     }
     if event.sent_at.is_none() {
-        event.sent_at = envelope.time;
+        event.sent_at = time;
     }
-    Ok(Element { traceparent: envelope.traceparent, ..event.into() })
+    Element { traceparent, ..event.into() }
+}
+
+/// A CloudEvent 1.0 in binary mode, if the headers say so: its attributes are in them, its data is
+/// the body.
+pub(crate) fn binary_cloud_event(headers: &HeaderMap, body: &[u8]) -> Option<Element> {
+    headers.get("ce-specversion")?;
+    let id = attribute(headers, "id").ok().flatten().unwrap_or_default();
+    let shown = id.chars().take(ID_CHARS).collect();
+    let read = || {
+        if attribute(headers, "specversion")?.as_deref() != Some("1.0") {
+            return Err(Rejection::new("specversion", Code::OutOfRange, "must be 1.0"));
+        }
+        let time = attribute(headers, "time")?
+            .map(|time| Timestamp::deserialize(IntoDeserializer::<Fault>::into_deserializer(time)))
+            .transpose()
+            .map_err(|error| Rejection::new("time", Code::Malformed, clean(&error.to_string())))?;
+        let text = std::str::from_utf8(body)
+            .map_err(|error| Rejection::new("event", Code::Malformed, error.to_string()))?;
+        let (id, source) = (attribute(headers, "id")?, attribute(headers, "source")?);
+        let traceparent = attribute(headers, "traceparent")?;
+        Ok(completed(parse_event(text)?, id, source, time, traceparent))
+    };
+    Some(read().unwrap_or_else(|rejection| unreadable(shown, rejection)))
+}
+
+/// An attribute out of its header: section 3.1.3.2 of the HTTP binding, which puts what is not
+/// printable ASCII into percent signs, and may quote the whole.
+fn attribute(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Rejection> {
+    let Some(value) = headers.get(format!("ce-{name}")) else { return Ok(None) };
+    let decoded = value.to_str().ok().and_then(|value| {
+        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let plain = quoted.map(unescaped);
+        percent_decoded(plain.as_deref().unwrap_or(value))
+    });
+    let refuse =
+        || Rejection::new(name, Code::Malformed, "must be ASCII, the rest in percent signs");
+    decoded.map(Some).ok_or_else(refuse)
+}
+
+/// A quoted text without the backslashes in front of what they keep.
+fn unescaped(quoted: &str) -> String {
+    let mut chars = quoted.chars();
+    let next = || match chars.next()? {
+        '\\' => chars.next(),
+        other => Some(other),
+    };
+    std::iter::from_fn(next).collect()
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let [high, low, after @ ..] = rest else { return None };
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        bytes.push((digit(*high)? * 16 + digit(*low)?) as u8);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// An event as it is published in JSON; a member that is null is not set.
@@ -345,7 +426,7 @@ impl<'de> Visitor<'de> for Id<'_> {
 }
 
 /// A parser's message without what must not be repeated.
-fn clean(message: &str) -> String {
+pub(crate) fn clean(message: &str) -> String {
     mask(message).text.chars().take(MESSAGE_CHARS).collect()
 }
 
@@ -428,6 +509,24 @@ mod tests {
         ] {
             assert_eq!(id_in(body, &["event_id", "eventId"]), id, "{body}");
         }
+    }
+
+    #[test]
+    fn the_attributes_of_a_cloud_event_in_binary_mode_are_read_out_of_their_headers() {
+        for (header, value) in [
+            ("shop", Some("shop")),
+            ("caf%C3%A9 100%25", Some("café 100%")),
+            (r#""a \"quoted\" one""#, Some(r#"a "quoted" one"#)),
+            ("100%", None),
+            ("%zz", None),
+            ("%ff", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("ce-source", header.parse().unwrap());
+            assert_eq!(attribute(&headers, "source").ok().flatten().as_deref(), value, "{header}");
+        }
+        assert_eq!(attribute(&HeaderMap::new(), "source").unwrap(), None);
+        assert!(binary_cloud_event(&HeaderMap::new(), b"{}").is_none());
     }
 
     #[test]

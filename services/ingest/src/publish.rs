@@ -64,7 +64,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) traceparent: Option<&'a str>,
     /// Given back when the batch is answered.
     pub(crate) held: Option<Held>,
-    /// `grpc`, `stream` or `http`.
+    /// `grpc`, `stream`, `http` or `adapter`.
     pub(crate) protocol: &'static str,
 }
 
@@ -114,6 +114,11 @@ impl Publisher {
             patience: config.append_timeout(),
             quota: Quota::new("events", config.tenant_events_per_s),
         }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.clock)()
     }
 
     /// The refusal of a publisher that went silent while it held a part of the budget.

@@ -11,7 +11,8 @@ use zhili_eventlog::embedded::EmbeddedLog;
 use zhili_eventlog::runner::Bundles;
 use zhili_eventlog::{EventLog, system_clock, topics};
 use zhili_ingest::Keys;
-use zhili_runtime::auth::Authenticator;
+use zhili_ingest::adapters::{Platform, Sender};
+use zhili_runtime::auth::{Authenticator, Tenant};
 use zhili_runtime::config::Secret;
 use zhili_runtime::log_service::LogReader;
 use zhili_runtime::standalone::GROUPS;
@@ -58,6 +59,10 @@ pub(crate) struct Arguments {
     /// Where the secret of its signatures (whsec_...) is: env:NAME or file:PATH.
     #[arg(long, value_name = "WHERE", default_value = "", requires = "webhook")]
     webhook_secret: String,
+    /// A secret with which a platform proves itself, as chatwoot=WHERE or sunshine=WHERE, where it is
+    /// env:NAME or file:PATH. Repeatable.
+    #[arg(long = "sender", value_name = "PLATFORM=WHERE", value_parser = sender)]
+    senders: Vec<Sender>,
     /// Let everybody on this machine in without a token.
     #[arg(long)]
     insecure: bool,
@@ -74,6 +79,17 @@ pub(crate) struct Arguments {
     /// Publish these files or folders of dialogues once everything is up.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     publish: Vec<PathBuf>,
+}
+
+/// A platform and where its secret is.
+fn sender(text: &str) -> Result<Sender, String> {
+    let (platform, secret) = text.split_once('=').ok_or("must be PLATFORM=WHERE")?;
+    let known = Platform::ALL.into_iter().find(|known| known.name() == platform);
+    Ok(Sender {
+        platform: known.ok_or("the platform must be chatwoot or sunshine")?,
+        tenant: Tenant::default_tenant(),
+        secret: secret.to_owned(),
+    })
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -180,7 +196,11 @@ async fn up(
     };
     {
         let context = context_of("ingest");
-        let config = zhili_ingest::Config::default();
+        let config = zhili_ingest::Config {
+            senders: arguments.senders.clone(),
+            ..zhili_ingest::Config::default()
+        };
+        config.check()?;
         let (log, keys) = (Arc::clone(&log), Keys::of_file(&folder.ensure_keys()?)?);
         services.spawn(async move {
             ("ingest", zhili_ingest::serve(ingest, config, log, keys, context).await)

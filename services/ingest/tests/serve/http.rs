@@ -131,6 +131,41 @@ async fn cloud_events_come_in_batches_and_keep_what_their_data_says() {
 }
 
 #[tokio::test]
+async fn a_cloud_event_in_binary_mode_has_its_attributes_in_headers() {
+    let service = Running::start().await;
+    let mut bare = message("m-1", "c-1");
+    for name in ["event_id", "source", "sent_at"] {
+        bare.as_object_mut().unwrap().remove(name);
+    }
+    let attributes = [
+        ("content-type", JSON),
+        ("ce-specversion", "1.0"),
+        ("ce-type", "chat.message"),
+        ("ce-id", "ce-%E4%B8%80"),
+        ("ce-source", "/chat/7"),
+        ("ce-time", "2023-11-14T22:13:01Z"),
+        ("ce-traceparent", TRACE),
+    ];
+    let reply = service.post_with(&attributes, bare.to_string()).await;
+    assert_eq!(outcomes(&reply.json()), ["ce-一 ack"], "{reply:?}");
+    let (_, record) = &service.log.records().await[0];
+    let event = event_of(record);
+    assert_eq!((event.event_id.as_str(), event.source.as_str()), ("ce-一", "/chat/7"));
+    assert_eq!(event.sent_at.unwrap().seconds, 1_699_999_981);
+    assert_eq!(record.headers.text("traceparent"), Some(TRACE));
+    for (header, value, field) in [
+        ("ce-specversion", "0.3", "specversion out_of_range"),
+        ("ce-time", "yesterday", "time malformed"),
+        ("ce-source", "%ff", "source malformed"),
+    ] {
+        let mut attributes = attributes;
+        attributes.iter_mut().filter(|it| it.0 == header).for_each(|it| it.1 = value);
+        let reply = service.post_with(&attributes, bare.to_string()).await;
+        assert_eq!(outcomes(&reply.json()), [format!("ce-一 {field}")], "{reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn when_nothing_is_accepted_the_results_come_as_a_problem() {
     let service = Running::start().await;
     let reply = service.post(JSON, r#"{"event_id":"m-1"}"#).await;

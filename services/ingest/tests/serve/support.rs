@@ -147,7 +147,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<TestLog>,
     pub(crate) shutdown: CancellationToken,
-    publisher: String,
+    pub(crate) publisher: String,
+    pub(crate) admin: String,
     analyst: String,
 }
 
@@ -178,14 +179,15 @@ impl Running {
         };
         let (publisher, one) = token("platform", Role::Publisher);
         let (analyst, other) = token("analyst", Role::Analyst);
+        let (admin, third) = token("admin", Role::Admin);
         let shutdown = CancellationToken::new();
-        let auth = Authenticator::from_records(vec![one, other]);
+        let auth = Authenticator::from_records(vec![one, other, third]);
         let context = Context::new(shutdown.clone(), auth);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let key = PseudonymKey::new([3; 32]);
         tokio::spawn(zhili_ingest::serve(listener, config, log.clone(), key, context));
-        Self { address, log, shutdown, publisher, analyst }
+        Self { address, log, shutdown, publisher, admin, analyst }
     }
 
     /// A POST to `/v1/events` as the publisher.

@@ -21,11 +21,13 @@ pub(super) enum What {
     Call(&'static str),
     /// Events, in any of the forms that are taken.
     Events,
+    /// What a platform sends by itself, in one sentence.
+    Platform(&'static str),
     /// In one sentence, and the type of the answer.
     Plain(&'static str, &'static str),
 }
 
-use What::{Call, Events, Plain};
+use What::{Call, Events, Plain, Platform};
 
 const EACH: &[&str] = &["ingest", "scoring", "escalation", "metrics"];
 const INGEST: &[&str] = &["ingest"];
@@ -58,6 +60,11 @@ const fn open(
     Route { services, method, path, what: Plain(about, media), query: &[], open: true }
 }
 
+/// A platform's address. It knows its callers by the platform's secrets, too.
+const fn adapter(path: &'static str, about: &'static str) -> Route {
+    asking(route(INGEST, "post", path, Platform(about)), &["source", "mode", "business", "token"])
+}
+
 const TEXT: &str = "text/plain";
 const JSON: &str = "application/json";
 const PAGE: &str = "text/html";
@@ -74,6 +81,10 @@ pub(super) static ROUTES: &[Route] = &[
         "application/openmetrics-text",
     ),
     route(INGEST, "post", "/v1/events", Events),
+    adapter("/v1/adapters/chatwoot", "Webhooks of Chatwoot."),
+    adapter("/v1/adapters/sunshine", "Webhooks of Sunshine Conversations, version 2."),
+    adapter("/v1/adapters/sca", "Uploads for Alibaba Cloud's Smart Conversation Analysis."),
+    adapter("/v1/adapters/contact-lens", "Segment streams of Amazon Connect Contact Lens."),
     route(SCORING, "post", "/v1/score", Call("zhili.scoring.v1.ScoringService/Score")),
     route(SCORING, "post", "/v1/suggest", Call("zhili.scoring.v1.ScoringService/Suggest")),
     asking(

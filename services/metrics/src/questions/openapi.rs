@@ -237,6 +237,14 @@ impl Contract {
                 } });
                 operation
             }
+            What::Platform(about) => {
+                let rpc = "zhili.conversation.v1.IngestService/Publish";
+                let mut operation = self.operation(method, path, rpc, wanted)?;
+                operation["operationId"] = format!("{method} {path}").into();
+                operation["summary"] = (*about).into();
+                operation["requestBody"] = json!({ "content": { "application/json": {} } });
+                operation
+            }
             What::Plain(about, media) => json!({
                 "operationId": format!("{method} {path}"),
                 "summary": about,
