@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check sbom advisories chaos overload upgrade kills simulate mutations latency eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check sbom advisories chaos overload upgrade kills simulate mutations latency bench eval train fuzz lint setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -25,6 +25,7 @@ help:
 	@echo "make simulate          a million simulated runs of sink, fold runner and pages (SEEDS=)"
 	@echo "make mutations         switches off one protection after the other: does a test notice?"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
+	@echo "make bench             each part and the whole beside what limits it; ROWS=page for some rows"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
 	@echo "make console           the web console alone; it is part of run and test"
@@ -128,6 +129,10 @@ latency: setup kafka
 	$(CARGO) build --release --bins $(SERVICES:%=--package %)
 	$(CARGO) run --release --package zhili-tests --example latency -- embedded
 	$(CARGO) run --release --package zhili-tests --example latency -- kafka
+
+bench: setup kafka
+	$(CARGO) build --release --bins $(SERVICES:%=--package %)
+	ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example bench -- $(ROWS)
 
 eval:
 	$(CARGO) run --release --package zhili-tone --example evaluate
