@@ -18,6 +18,7 @@ mod kills;
 mod members;
 mod metrics;
 mod outage;
+mod pages;
 mod published;
 mod relentless;
 mod tokens;

@@ -839,6 +839,9 @@ async fn every_metric_can_be_asked_for_in_every_way_that_it_says() {
                 Dimension::Team => filter.team = value,
                 Dimension::Level => filter.level = value,
                 Dimension::Slot => filter.slot = value,
+                Dimension::Topic => filter.topic = value,
+                Dimension::Category => filter.category = value,
+                Dimension::Promise => filter.promise = value,
                 _ => panic!("{} names {by:?}, which every metric has", asked.id),
             }
         }

@@ -140,6 +140,7 @@ try {
     ["/overview?range=30d", "overview"],
     ["/agents?range=30d", "agents"],
     ["/phrases?range=30d", "phrases"],
+    ["/complaints?range=30d", "complaints"],
     ["/metrics/rt.first_unanswered.v1?range=30d&by=hour", "metric"],
     ["/incidents", "incidents"],
     [`/incidents/${incident}`, "incident"],

@@ -1,5 +1,6 @@
 //! Typed questions to the views. Tenants, ids and times are bound as parameters, never pasted.
 
+mod complaints;
 mod conversation;
 mod distribution;
 mod interval;
@@ -11,6 +12,7 @@ mod scope;
 mod timeline;
 mod wall;
 
+pub use complaints::{Complaints, Pending, Promised, Told, Urgent, complaints};
 pub use conversation::{
     Care, Conversation, Cycle, Incident, Message, Promise, Reason, Signal, Slot, Turn, conversation,
 };

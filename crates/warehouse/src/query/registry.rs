@@ -118,6 +118,12 @@ pub enum Dimension {
     Level,
     /// Which standard phrase: `greeting`, ...
     Slot,
+    /// What a session is about: `refund`, ...
+    Topic,
+    /// Why a complaint is urgent: `legal`, ...
+    Category,
+    /// What was promised: `callback`, ...
+    Promise,
     /// Hour of the day, `00` to `23`.
     Hour,
     /// Day of the week, `1` (Monday) to `7`.
@@ -128,13 +134,16 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Agent,
         Self::Channel,
         Self::Queue,
         Self::Team,
         Self::Level,
         Self::Slot,
+        Self::Topic,
+        Self::Category,
+        Self::Promise,
         Self::Hour,
         Self::Weekday,
         Self::Day,
@@ -150,6 +159,9 @@ impl Dimension {
             Self::Team => "team",
             Self::Level => "level",
             Self::Slot => "slot",
+            Self::Topic => "topic",
+            Self::Category => "category",
+            Self::Promise => "promise",
             Self::Hour => "hour",
             Self::Weekday => "weekday",
             Self::Day => "day",
@@ -180,6 +192,8 @@ macro_rules! events_of_range {
          ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)"
     };
 }
+
+pub(super) use events_of_range;
 
 /// What people among the agents say to customers: what a machine says, or one agent to another, is
 /// not the agent's manner.
@@ -212,6 +226,12 @@ const PHRASES: &[Dimension] = &[
     Dimension::Level,
     Dimension::Slot,
 ];
+const TOPICS: &[Dimension] =
+    &[Dimension::Agent, Dimension::Channel, Dimension::Queue, Dimension::Team, Dimension::Topic];
+const PROMISED: &[Dimension] =
+    &[Dimension::Agent, Dimension::Channel, Dimension::Queue, Dimension::Team, Dimension::Promise];
+const CATEGORIES: &[Dimension] =
+    &[Dimension::Channel, Dimension::Queue, Dimension::Team, Dimension::Category];
 const NO_AGENT: &[Dimension] = &[Dimension::Channel, Dimension::Queue, Dimension::Team];
 const TEAM_ONLY: &[Dimension] = &[Dimension::Team];
 const AGENT_AND_TEAM: &[Dimension] = &[Dimension::Agent, Dimension::Team];
@@ -318,6 +338,41 @@ const ASSESSED: Source = Source {
     agent: "agent",
 };
 
+/// Ended sessions with a complaint, and whether a signal of it reached people, who get an incident
+/// of it. What is only history reaches nobody.
+const ESCALATED: Source = Source {
+    rows: "(SELECT c.*, arrayExists(told -> told >= c.at \
+         AND (s.ended_at IS NULL OR told <= s.ended_at), i.told) AS escalated \
+         FROM (SELECT *, replaceRegexpOne(fact_id, '/s$', '') AS cycle_id FROM v_care \
+         WHERE tenant = {tenant:String} AND complaint AND NOT historical \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS c \
+         LEFT JOIN (SELECT fact_id AS cycle_id, ended_at FROM v_sessions \
+         WHERE tenant = {tenant:String} \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS s USING (cycle_id) \
+         LEFT JOIN (SELECT conversation_id, groupArray(effective_at) AS told \
+         FROM v_signals WHERE tenant = {tenant:String} AND NOT historical AND NOT corrected \
+         AND family IN ('complaint', 'crisis') \
+         AND effective_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         GROUP BY conversation_id) AS i USING (conversation_id))",
+    time: "at",
+    event: "''",
+    agent: "agent",
+};
+
+/// Whether the customers of ended sessions with a complaint came back.
+const CAME_BACK: Source = Source {
+    rows: "(SELECT * FROM v_recontacts WHERE tenant = {tenant:String} \
+         AND replaceRegexpOne(fact_id, '/r$', '/s') IN (SELECT fact_id FROM v_care \
+         WHERE tenant = {tenant:String} AND complaint \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')))",
+    time: "at",
+    event: "''",
+    agent: "agent",
+};
+
 impl Metric {
     /// A metric of what is between the people of a conversation and everybody else's.
     const fn new(id: &'static str, about: &'static str, source: Source) -> Self {
@@ -415,6 +470,7 @@ impl Metric {
             Dimension::Day => format!("toString(toDate(assumeNotNull({time}), {{zone:String}}))"),
             by if !self.dimensions.contains(&by) => "''".to_owned(),
             Dimension::Agent => format!("toString({})", self.source.agent),
+            Dimension::Category => "toString(complaint_category)".to_owned(),
             by => format!("toString({})", by.word()),
         }
     }
@@ -577,13 +633,41 @@ const METRICS: &[Metric] =
         .beside(&[target(0.98, "S0: compliance of at least 98 %")]),
         Metric::new("complaint.rate.v1", "Share of ended sessions with a complaint.", CARE)
             .rate("complaint")
-            .lower(),
+            .lower()
+            .by(TOPICS),
+        Metric::new(
+            "complaint.urgent.v1",
+            "Share of the customers' messages that are urgent complaints.",
+            EVENTS,
+        )
+        .rate("complaint = 'urgent'")
+        .counting("type = 'message' AND role = 'customer' AND NOT private AND complaint != ''")
+        .lower()
+        .by(CATEGORIES),
+        Metric::new(
+            "escalation.rate.v1",
+            "Share of ended sessions with a complaint that was escalated to people at once.",
+            ESCALATED,
+        )
+        .rate("escalated")
+        .lower()
+        .by(TOPICS)
+        .beside(&[reference(0.12, "S3: with smart service"), reference(0.37, "S3: before it")]),
+        Metric::new(
+            "complaint.again.v1",
+            "Share of complaints of more than 7 days ago whose customer asked again within 7 days.",
+            CAME_BACK,
+        )
+        // Those who came back already count no sooner than those who did not.
+        .rate("if(now() >= ended_at + toIntervalDay(7), ifNull(next_at <= ended_at + toIntervalDay(7), 0), NULL)")
+        .lower(),
         Metric::new(
             "funnel.identification.v1",
             "funnel.v1: complaints in which an agent asked before the first advice.",
             CARE,
         )
         .rate("identified")
+        .by(TOPICS)
         .beside(&[reference(0.52, "S4: reference line")]),
         Metric::new(
             "funnel.emotion.v1",
@@ -591,9 +675,11 @@ const METRICS: &[Metric] =
             CARE,
         )
         .rate("felt")
+        .by(TOPICS)
         .beside(&[reference(0.37, "S4: reference line")]),
         Metric::new("funnel.solution.v1", "funnel.v1: complaints advised and resolved.", CARE)
             .rate("solved")
+            .by(TOPICS)
             .beside(&[reference(0.41, "S4: reference line")]),
         Metric::new(
             "funnel.follow_up.v1",
@@ -601,11 +687,13 @@ const METRICS: &[Metric] =
             CARE,
         )
         .rate("followed_up")
+        .by(TOPICS)
         .beside(&[reference(0.63, "S4: reference line")]),
         Metric::new("soothing.v1", "Of five ways to soothe, those used after a complaint.", CARE)
             .count("soothing", Better::Higher),
         Metric::new("promise.v1", "Share of promises kept, of those kept or broken.", PROMISES)
-            .rate("multiIf(state = 'kept', 1, state = 'broken', 0, NULL)"),
+            .rate("multiIf(state = 'kept', 1, state = 'broken', 0, NULL)")
+            .by(PROMISED),
         Metric::new("aht.v1", "Time at work of an agent in an ended session.", STINTS)
             .milliseconds("active_ms")
             .mean(),

@@ -55,6 +55,12 @@ pub struct Filter {
     pub level: Option<String>,
     /// Which standard phrase.
     pub slot: Option<String>,
+    /// What a session is about.
+    pub topic: Option<String>,
+    /// Why a complaint is urgent.
+    pub category: Option<String>,
+    /// What was promised.
+    pub promise: Option<String>,
     /// Hour of the day, `00` to `23`.
     pub hour: Option<String>,
     /// Day of the week, `1` to `7`.
@@ -64,7 +70,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn given(&self) -> impl Iterator<Item = (Dimension, &str)> {
+    pub(super) fn given(&self) -> impl Iterator<Item = (Dimension, &str)> {
         [
             (Dimension::Agent, &self.agent),
             (Dimension::Channel, &self.channel),
@@ -72,6 +78,9 @@ impl Filter {
             (Dimension::Team, &self.team),
             (Dimension::Level, &self.level),
             (Dimension::Slot, &self.slot),
+            (Dimension::Topic, &self.topic),
+            (Dimension::Category, &self.category),
+            (Dimension::Promise, &self.promise),
             (Dimension::Hour, &self.hour),
             (Dimension::Weekday, &self.weekday),
             (Dimension::Day, &self.day),
@@ -109,16 +118,7 @@ impl Scope {
     /// # Errors
     /// A range that is empty or longer than 400 days.
     pub(super) fn length(&self) -> Result<i64, WarehouseError> {
-        let length = self.to_ms.checked_sub(self.from_ms).unwrap_or(0);
-        if length <= 0 {
-            return Err(WarehouseError::InvalidRange("the range must end after it begins"));
-        }
-        if length > LONGEST_DAYS * 86_400_000 {
-            return Err(WarehouseError::InvalidRange(
-                "the range is longer than 400 days; ask for shorter ones",
-            ));
-        }
-        Ok(length)
+        length(self.from_ms, self.to_ms)
     }
 
     /// Subquery of what was measured: `at` in milliseconds, `value`, and `columns`.
@@ -156,6 +156,23 @@ impl Scope {
         }
         query
     }
+}
+
+/// Length of a range, milliseconds.
+///
+/// # Errors
+/// A range that is empty or longer than 400 days.
+pub(super) fn length(from_ms: i64, to_ms: i64) -> Result<i64, WarehouseError> {
+    let length = to_ms.checked_sub(from_ms).unwrap_or(0);
+    if length <= 0 {
+        return Err(WarehouseError::InvalidRange("the range must end after it begins"));
+    }
+    if length > LONGEST_DAYS * 86_400_000 {
+        return Err(WarehouseError::InvalidRange(
+            "the range is longer than 400 days; ask for shorter ones",
+        ));
+    }
+    Ok(length)
 }
 
 /// A question that somebody waits for: the server gives it up rather than let others wait.

@@ -22,11 +22,12 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none';
      form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// Paths under which the page is found; the script in it reads them.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/overview",
     "/agents",
     "/phrases",
+    "/complaints",
     "/incidents",
     "/incidents/{id}",
     "/conversations",

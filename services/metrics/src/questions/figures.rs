@@ -35,7 +35,7 @@ impl About<'_> {
     }
 }
 
-fn millis(field: &str, value: Option<&Timestamp>) -> Result<i64, ServiceError> {
+pub(super) fn millis(field: &str, value: Option<&Timestamp>) -> Result<i64, ServiceError> {
     value.and_then(zhili_proto::millis).ok_or_else(|| invalid(format!("{field}: a time")))
 }
 
@@ -46,9 +46,23 @@ fn dimension(word: &str) -> Result<Dimension, ServiceError> {
     })
 }
 
-fn into_filter(filter: proto::Filter) -> Filter {
-    let proto::Filter { agent, channel, queue, team, level, slot, hour, weekday, day } = filter;
-    Filter { agent, channel, queue, team, level, slot, hour, weekday, day }
+pub(super) fn into_filter(filter: proto::Filter) -> Filter {
+    let proto::Filter { agent, channel, queue, team, level, slot, .. } = filter;
+    let proto::Filter { topic, category, promise, hour, weekday, day, .. } = filter;
+    Filter {
+        agent,
+        channel,
+        queue,
+        team,
+        level,
+        slot,
+        topic,
+        category,
+        promise,
+        hour,
+        weekday,
+        day,
+    }
 }
 
 pub(super) fn into_proto(figure: &Figure) -> proto::Figure {

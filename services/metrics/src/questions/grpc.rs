@@ -106,6 +106,14 @@ impl MetricsService for Service {
         Ok(Response::new(Service::get_scorecard(self, &caller, request.into_inner()).await?))
     }
 
+    async fn get_complaints(
+        &self,
+        request: Request<proto::GetComplaintsRequest>,
+    ) -> Result<Response<proto::GetComplaintsResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::get_complaints(self, &caller, request.into_inner()).await?))
+    }
+
     async fn bring_in_scores(
         &self,
         request: Request<proto::BringInScoresRequest>,

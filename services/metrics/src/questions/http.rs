@@ -36,6 +36,7 @@ pub(crate) fn routes(service: Service) -> Routes {
             &[of("GetScorecard", "/v1/scorecards/{scorecard_id}:query")],
         )
         .post("/v1/scores", scores, &[of("BringInScores", "/v1/scores")])
+        .post("/v1/complaints", complaints, &[of("GetComplaints", "/v1/complaints")])
         .get("/v1/wall", wall, &[of("GetWall", "/v1/wall")])
         .get("/v1/summary", summary, &[of("GetSummary", "/v1/summary")])
         .post("/v1/audit", audit, &[of("Audit", "/v1/audit")])
@@ -157,6 +158,15 @@ async fn scores(
 ) -> Result<Json<proto::BringInScoresResponse>, ServiceError> {
     let request = parse(&body.map_err(|error| unreadable(&error))?)?;
     service.bring_in_scores(&caller, request).await.map(Json)
+}
+
+async fn complaints(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::GetComplaintsResponse>, ServiceError> {
+    let request = parse(&body.map_err(|error| unreadable(&error))?)?;
+    service.get_complaints(&caller, request).await.map(Json)
 }
 
 async fn audit(

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod complaints;
 mod conversations;
 mod elsewhere;
 mod figures;

@@ -256,6 +256,25 @@ export interface IncidentEvent {
   version: string;
 }
 
+export interface ComplaintSignal {
+  at: string;
+  severity: string;
+  dimension: string;
+  value: string;
+  rules: string[];
+  conversation_id: string;
+  related: string[];
+  excerpt?: string;
+}
+
+export interface Complaints {
+  urgent: { category: string; messages: string; conversations: string }[];
+  promises: { promise: string; made: string; kept: string; broken: string; pending: string; unknown: string; not_followed: string; overdue: string }[];
+  pending: { promise: string; made_at: string; due_at: string; conversation_id: string; made_event_id: string; agent: string; queue: string }[];
+  repeats: ComplaintSignal[];
+  bursts: ComplaintSignal[];
+}
+
 export interface Welcome {
   name: string;
   tenant: string;

@@ -39,6 +39,8 @@ export function value(metric: Pick<Metric, "unit" | "greatest">, x: number | und
   }
 }
 
+export const percent = (x: number): string => `${number(x * 100, 0)}%`;
+
 export const count = (n: string | number): string => Number(n).toLocaleString(locale());
 
 export const moment = (iso: string): string =>
@@ -54,6 +56,6 @@ export function group(by: string, name: string): string {
   if (by === "agent") return short(name);
   if (by === "weekday") return weekday(name);
   if (by === "hour") return `${name}:00`;
-  if (by === "level" || by === "slot") return valueName(name);
+  if (["level", "slot", "topic", "category", "promise"].includes(by)) return valueName(name);
   return name;
 }

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, logIn, logOut, type Metric, Problem, provider, type Welcome, whenLoggedOut, whoAmI } from "./api";
 import { useAnswer } from "./answer";
 import { AgentsPage } from "./pages/agents";
+import { ComplaintsPage } from "./pages/complaints";
 import { ConversationPage, ConversationsPage } from "./pages/conversation";
 import { IncidentsPage } from "./pages/incidents";
 import { MetricPage } from "./pages/metric";
@@ -20,6 +21,7 @@ const PAGES: { path: string; word: Word; right: string; ranged: boolean }[] = [
   { path: "/overview", word: "nav_overview", right: "aggregates", ranged: true },
   { path: "/agents", word: "nav_agents", right: "aggregates", ranged: true },
   { path: "/phrases", word: "nav_phrases", right: "aggregates", ranged: true },
+  { path: "/complaints", word: "nav_complaints", right: "aggregates", ranged: true },
   { path: "/incidents", word: "nav_incidents", right: "incidents", ranged: false },
   { path: "/conversations", word: "nav_conversations", right: "transcripts", ranged: true },
 ];
@@ -147,6 +149,8 @@ function Page(props: { place: Place; metrics: Metric[]; theme: Theme; may: (righ
       return <AgentsPage metrics={metrics} place={place} />;
     case "phrases":
       return <PhrasesPage metrics={metrics} place={place} theme={theme} />;
+    case "complaints":
+      return <ComplaintsPage metrics={metrics} place={place} theme={theme} may={may} />;
     case "incidents":
       return may("incidents") ? <IncidentsPage place={place} id={id} /> : <p class="empty">{t("no_right")}</p>;
     case "conversations":

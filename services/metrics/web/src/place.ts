@@ -55,7 +55,7 @@ export function usePlace(): Place {
 
 export const RANGES = { "1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000 } as const;
 export type Range = keyof typeof RANGES;
-export const FILTERS = ["agent", "channel", "queue", "hour", "weekday", "day", "level", "slot"] as const;
+export const FILTERS = ["agent", "channel", "queue", "hour", "weekday", "day", "level", "slot", "topic", "category", "promise"] as const;
 
 const BUCKETS: Record<Range, number> = { "1h": 300, "24h": 3_600, "7d": 21_600, "30d": 86_400, "90d": 86_400 };
 
