@@ -9,7 +9,7 @@ use crate::row::Row;
 use crate::{engine, events};
 
 pub(crate) const ROWS: &[&str] = &["peers"];
-const PACKAGES: [&str; 3] = ["snownlp==0.12.3", "pysenti==0.1.7", "vaderSentiment==3.3.2"];
+const PACKAGES: [&str; 3] = ["snownlp==0.12.3", "pysenti==0.1.8", "vaderSentiment==3.3.2"];
 /// How long each may take.
 const SECONDS: u32 = 5;
 const SCRIPT: &str = r#"

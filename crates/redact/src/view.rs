@@ -79,7 +79,7 @@ impl View<'_> {
         let mut bytes = [0; 4];
         let first = self.at(at).encode_utf8(&mut bytes).as_bytes();
         let mut longest = None;
-        for word in words.iter().filter(|word| word.as_bytes().starts_with(first)) {
+        for word in words.iter().filter(|word| begins(word.as_bytes(), first)) {
             if !self.starts(at, word) {
                 continue;
             }
@@ -99,7 +99,7 @@ impl View<'_> {
         let mut bytes = [0; 4];
         let last = self.before(end).encode_utf8(&mut bytes).as_bytes();
         let mut longest: Option<usize> = None;
-        for word in words.iter().filter(|word| word.as_bytes().ends_with(last)) {
+        for word in words.iter().filter(|word| finishes(word.as_bytes(), last)) {
             if !self.ends(end, word) {
                 continue;
             }
@@ -134,4 +134,16 @@ impl View<'_> {
 /// Whether `ch` is a Chinese character.
 pub(crate) fn is_han(ch: char) -> bool {
     matches!(ch, '\u{4e00}'..='\u{9fff}' | '\u{3400}'..='\u{4dbf}' | '〇')
+}
+
+/// Whether a word begins with the bytes of a character. Looks at its last byte first: the others are
+/// alike in most of Chinese.
+fn begins(word: &[u8], ch: &[u8]) -> bool {
+    let last = ch.len() - 1;
+    word.get(last) == Some(&ch[last]) && word.starts_with(ch)
+}
+
+/// Whether a word ends with the bytes of a character.
+fn finishes(word: &[u8], ch: &[u8]) -> bool {
+    word.last() == ch.last() && word.ends_with(ch)
 }
