@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Message as _};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -22,9 +23,9 @@ use zhili_proto::conversation::v1::ingest_service_client::IngestServiceClient;
 use zhili_tests::{eventually, free_ports, program, samples};
 
 use crate::row::Row;
-use crate::{cpu, events};
+use crate::{cpu, engine, events};
 
-pub(crate) const ROWS: &[&str] = &["ingest over Kafka"];
+pub(crate) const ROWS: &[&str] = &["ingest over Kafka", "scoring over Kafka"];
 const EVENTS: usize = 100_000;
 const BATCH: usize = 500;
 /// Streams, or requests, at a time.
@@ -53,15 +54,18 @@ pub(crate) async fn measure() -> Vec<Row> {
     })
     .await
     .unwrap();
-    let ingest = Ingest::start(&brokers).await;
+    let ingest = Service::ingest(&brokers).await;
     let (grpc, http) = (ingest.grpc().await, ingest.http().await);
+    drop(ingest);
     println!(
         "events/s by the clock: bare producer {:.0}, gRPC {:.0}, HTTP {:.0}",
         bare.per_second, grpc.per_second, http.per_second
     );
     let row =
         |name, ours: Cost, times| Row::times(name, "us of cpu", ours.us_each, bare.us_each, times);
+    let scoring = scoring(&brokers).await;
     vec![
+        scoring,
         row("ingest over Kafka, gRPC stream, beside a bare producer", grpc, 3.0),
         row("ingest over Kafka, HTTP NDJSON, beside a bare producer", http, 5.0),
     ]
@@ -96,37 +100,137 @@ fn bare(brokers: &str) -> Cost {
     cost(cpu::own() - before, begun)
 }
 
+/// What the events that ingest left cost scoring, without what the engine takes of it, beside a bare
+/// loop that reads them and writes as many records and bytes in transactions.
+async fn scoring(brokers: &str) -> Row {
+    let service = Service::scoring(brokers).await;
+    let (pid, url) =
+        (Pid::from_child(&service.child), format!("http://127.0.0.1:{}/metrics", service.base));
+    // It began before it was ready.
+    let events = 2 * EVENTS as u64;
+    eventually("all events are folded", Duration::from_secs(120), async || {
+        let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
+        let folded: u64 = text
+            .lines()
+            .filter(|line| line.starts_with("zhili_fold_records_total{group=\"zhili.scoring\""))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        (folded >= events).then_some(())
+    })
+    .await;
+    let ours = cpu::seconds(pid) / events as f64 * 1e6;
+    drop(service);
+    let engine = 1e6 / engine::per_second();
+    let brokers = brokers.to_owned();
+    let bare = tokio::task::spawn_blocking(move || bare_loop(&brokers, events)).await.unwrap();
+    println!(
+        "scoring {ours:.1} us an event, of them the engine {engine:.1}; a bare loop {bare:.1}"
+    );
+    let name = "scoring over Kafka without the engine, beside a bare loop";
+    Row::times(name, "us of cpu", ours - engine, bare, 2.5)
+}
+
+const OUTPUTS: [&str; 5] =
+    [topics::SCORES, topics::FACTS, topics::ESCALATION, topics::CUSTOMERS, topics::PULSE];
+/// Of a bare loop, records at a time: what a fold commits at most.
+const COMMIT: u64 = 4_096;
+/// Longer than a group takes to begin, and than there is nothing to read before the end.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// Processor time of one event.
+fn bare_loop(brokers: &str, events: u64) -> f64 {
+    let outputs = reader(brokers, "count", &OUTPUTS);
+    let (mut records, mut bytes) = (0_u64, 0);
+    while let Some(record) = outputs.poll(QUIET) {
+        records += 1;
+        bytes += record.unwrap().payload().map_or(0, <[u8]>::len);
+    }
+    let (each, length) = (records as f64 / events as f64, bytes / records as usize);
+    println!("an event becomes {each:.2} records of {length} bytes");
+
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("transactional.id", "bare")
+        .set("linger.ms", "5")
+        .create()
+        .unwrap();
+    producer.init_transactions(QUIET).unwrap();
+    let (value, input) = (vec![b'x'; length], reader(brokers, "bare", &[topics::EVENTS]));
+    let (before, mut seen, mut written) = (cpu::own(), 0_u64, 0.0);
+    producer.begin_transaction().unwrap();
+    while seen < events {
+        input.poll(QUIET).expect("there is more").unwrap();
+        seen += 1;
+        while written < seen as f64 * each {
+            written += 1.0;
+            let record = BaseRecord::to("bare").key("default/c_00000000000000000000000000");
+            producer.send(record.payload(&value)).map_err(|(error, _)| error).unwrap();
+        }
+        if seen.is_multiple_of(COMMIT) || seen == events {
+            let (at, group) = (input.position().unwrap(), input.group_metadata().unwrap());
+            producer.send_offsets_to_transaction(&at, &group, QUIET).unwrap();
+            producer.commit_transaction(QUIET).unwrap();
+            producer.begin_transaction().unwrap();
+        }
+    }
+    producer.abort_transaction(QUIET).unwrap();
+    (cpu::own() - before) / events as f64 * 1e6
+}
+
+fn reader(brokers: &str, group: &str, names: &[&str]) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    consumer.subscribe(names).unwrap();
+    consumer
+}
+
 fn cost(seconds: f64, begun: Instant) -> Cost {
     let events = EVENTS as f64;
     Cost { us_each: seconds / events * 1e6, per_second: events / begun.elapsed().as_secs_f64() }
 }
 
-/// `zhili-ingest` as its user runs it.
-struct Ingest {
+/// A service as its user runs it.
+struct Service {
     child: Child,
     base: u16,
     _folder: TempDir,
 }
 
-impl Ingest {
-    async fn start(brokers: &str) -> Self {
+impl Service {
+    async fn ingest(brokers: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("pseudonym.key");
+        std::fs::write(&key, [7; 32]).unwrap();
+        let own = format!("pseudonym_key = \"{}\"\n[ingest]\n", key.display());
+        Self::start("zhili-ingest", folder, &own, brokers).await
+    }
+
+    async fn scoring(brokers: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start("zhili-scoring", folder, "[scoring]\nmember = \"bench\"\n", brokers).await
+    }
+
+    /// `own` is the beginning of its settings, up to `listen`.
+    async fn start(name: &str, folder: TempDir, own: &str, brokers: &str) -> Self {
         let base = free_ports();
-        let path = folder.path().join("ingest.toml");
-        std::fs::write(folder.path().join("pseudonym.key"), [7; 32]).unwrap();
+        let path = folder.path().join("service.toml");
         let text = format!(
-            "pseudonym_key = \"{0}/pseudonym.key\"\n[ingest]\nlisten = \"127.0.0.1:{base}\"\n\
-             [kafka]\nbrokers = \"{brokers}\"\npartitions = {PARTITIONS}\nreplication = 1\n\
-             [auth]\ninsecure = true\n",
-            folder.path().display()
+            "{own}listen = \"127.0.0.1:{base}\"\n[kafka]\nbrokers = \"{brokers}\"\n\
+             partitions = {PARTITIONS}\nreplication = 1\n[auth]\ninsecure = true\n"
         );
         std::fs::write(&path, text).unwrap();
-        let program = program().with_file_name("zhili-ingest");
+        let program = program().with_file_name(name);
         assert!(program.is_file(), "{} is not built", program.display());
         let child =
             Command::new(program).arg("--config").arg(&path).stdin(Stdio::null()).spawn().unwrap();
         let ready = format!("http://127.0.0.1:{base}/readyz");
-        eventually("ingest is ready", Duration::from_secs(30), async || {
+        eventually("the service is ready", Duration::from_secs(60), async || {
             reqwest::get(&ready).await.ok().filter(|answer| answer.status().is_success())
         })
         .await;
@@ -198,7 +302,7 @@ impl Ingest {
     }
 }
 
-impl Drop for Ingest {
+impl Drop for Service {
     fn drop(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
         self.child.wait().ok();
