@@ -8,6 +8,7 @@
 
 mod access;
 mod agents;
+mod client_examples;
 mod clients;
 mod conservation;
 mod console;
