@@ -236,9 +236,10 @@ fn digit_word(view: View<'_>, at: usize) -> Option<((usize, usize, char), usize)
         .into_iter()
         .find(|(word, _)| view.starts(at, word))
         .map_or((at, 1), |(word, times)| (at + word.len(), times));
-    WORDS.iter().find_map(|&(word, digit)| {
-        view.after_any(start, &[word]).map(|end| ((at, end, digit), times))
-    })
+    let first = view.at(start);
+    WORDS.iter().filter(|(word, _)| word.chars().next() == Some(first)).find_map(
+        |&(word, digit)| view.after_any(start, &[word]).map(|end| ((at, end, digit), times)),
+    )
 }
 
 /// How an at sign is written out, and a dot.
