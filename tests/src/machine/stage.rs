@@ -200,10 +200,14 @@ impl Stage {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/run.sh");
         let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.broker_port);
         let (port, controller) = (ways + 2, ways + 3);
+        let metadata = self.path("kafka-metadata");
         let broker = Process::new("broker", self.words("broker"), move || {
             let mut command = command(&script);
             command.args(["--tied", "--keep"]).arg(&data);
             command.args([&port.to_string(), &controller.to_string(), &advertised]);
+            // Not on the disk that is filled: the only controller there is once began with a new,
+            // empty cluster after that.
+            command.arg(format!("metadata.log.dir={}", metadata.display()));
             command
         });
         self.add(Part::Broker, broker.within("java"));
