@@ -20,7 +20,7 @@ function Step(props: { metric: Metric; place: Place; reads: boolean }) {
   return (
     <tr title={about(metric.about)}>
       <th scope="row">
-        <Link to={keeping(`/metrics/${metric.id}`)}>{metricName(metric.id)}</Link>
+        <Link to={keeping(`/metrics/${metric.id}`)}>{metricName(metric.id).replace(/^.*[：:]\s*/, "")}</Link>
       </th>
       {compared.data === undefined ? (
         <td colSpan={5}>
@@ -55,7 +55,7 @@ function StepFigures(props: { metric: Metric; figure: { n: string; value?: numbe
 
 function Funnel(props: { metrics: Metric[]; place: Place; reads: boolean }) {
   return (
-    <Panel title={t("funnel")} id="funnel.v1">
+    <Panel title={t("funnel")} id="funnel.v1" csv>
       <div class="scroll">
         <table class="list">
           <thead>
@@ -151,7 +151,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
       <Funnel metrics={find(FUNNEL)} place={place} reads={reads} />
       <SeriesPanel metric={rate} place={place} theme={props.theme} link />
       <div class="two">
-        <Panel title={t("urgent_by")} id="complaint.urgent.v1">
+        <Panel title={t("urgent_by")} id="complaint.urgent.v1" csv>
           <Shown of={known}>
             {({ urgent }) => urgent.length === 0 ? <p class="quiet">{t("no_urgent")}</p> : (
               <table class="list">
@@ -175,7 +175,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
             )}
           </Shown>
         </Panel>
-        <Panel title={t("promises")} id="promise.v1">
+        <Panel title={t("promises")} id="promise.v1" csv>
           <Shown of={known}>
             {({ promises }) => promises.length === 0 ? <p class="quiet">{t("no_promises")}</p> : (
               <div class="scroll">
@@ -226,7 +226,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
         </Panel>
       </div>
       {reads && (
-        <Panel title={t("pending_promises")} id="promise.v1">
+        <Panel title={t("pending_promises")} id="promise.v1" csv>
           <Shown of={known}>
             {({ pending }) =>
               pending.length === 0 ? (
