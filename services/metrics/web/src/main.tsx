@@ -144,14 +144,14 @@ function Narrow(props: { place: Place; by: (typeof NARROWED)[number]; metric: Me
   return <Choice label={t(`by_${by}`)} of={["", ...values.sort()]} chosen={chosen ?? ""} name={(one) => (one === "" ? t("all") : one)} choose={(one) => ask({ [by]: one === "" ? undefined : one })} />;
 }
 
-function Filters(props: { place: Place; metrics: Metric[]; compares: boolean }) {
+function Filters(props: { place: Place; metrics: Metric[]; compares: boolean; narrows: boolean }) {
   const given = FILTERS.filter((name) => props.place.search.has(name) && !NARROWED.includes(name as "queue"));
   const metric = props.metrics.find((one) => one.id === "rt.first_unanswered.v1");
   return (
     <div class="filters">
       <Choice label={t("range")} of={Object.keys(RANGES) as Range[]} chosen={rangeOf(props.place)} name={(range) => t(`range_${range}`)} choose={(range) => ask({ range })} />
       {props.compares && <Choice label={t("compare_with")} of={Object.keys(BASELINES) as Baseline[]} chosen={baselineOf(props.place)} name={(one) => t(`baseline_${one}`)} choose={(one) => ask({ baseline: one === "before" ? undefined : one })} />}
-      {metric && NARROWED.map((by) => <Narrow key={by} place={props.place} by={by} metric={metric} />)}
+      {props.narrows && metric && NARROWED.map((by) => <Narrow key={by} place={props.place} by={by} metric={metric} />)}
       {given.map((name) => (
         <button key={name} type="button" class="chip" title={t("clear")} onClick={() => ask({ [name]: undefined })}>
           {t(`by_${name}` as Word)}: {group(name, props.place.search.get(name) ?? "")} ✕
@@ -240,7 +240,7 @@ function Console(props: { welcome: Welcome; left: () => void; theme: Theme; setT
       <main>
         <div class="head">
           <h1>{heading}</h1>
-          {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && <Filters place={place} metrics={metrics.data ?? []} compares={!["/conversations", "/health", "/library"].includes(here?.path ?? "")} />}
+          {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && <Filters place={place} metrics={metrics.data ?? []} compares={!["/conversations", "/health", "/library"].includes(here?.path ?? "")} narrows={here?.path !== "/health"} />}
         </div>
         <Shown of={metrics}>{(metrics) => <Page place={place} metrics={metrics} theme={theme} may={may} />}</Shown>
       </main>

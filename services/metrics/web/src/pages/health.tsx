@@ -10,7 +10,7 @@ const BEHIND = 30;
 
 function Count(props: { name: string; about: string; value: string; more?: string | undefined; heat?: string | undefined }) {
   return (
-    <article class={`tile counter ${props.heat ?? ""}`} title={props.about}>
+    <article class={`tile ${props.heat ?? ""}`} title={props.about}>
       <h3>{props.name}</h3>
       <p class={props.value === t("not_measured") ? "figure unmeasured" : "figure"}>{props.value}</p>
       {props.more && <p class="quiet">{props.more}</p>}
@@ -79,7 +79,7 @@ export function HealthPage(props: { place: Place }) {
                   </tbody>
                 </table>
               </Panel>
-              <Panel title={t("masked")} csv>
+              <Panel title={t("masked")} csv={seen.masked.length > 0}>
                 {seen.masked.length === 0 ? (
                   <p class="quiet">{t("nothing_masked")}</p>
                 ) : (
@@ -103,7 +103,7 @@ export function HealthPage(props: { place: Place }) {
                   </table>
                 )}
               </Panel>
-              <Panel title={t("dead_letters")} csv>
+              <Panel title={t("dead_letters")} csv={seen.dead_letters.length > 0}>
                 {seen.dead_letters.length === 0 ? (
                   <p class="quiet">{t("no_dead_letters")}</p>
                 ) : (
@@ -129,7 +129,7 @@ export function HealthPage(props: { place: Place }) {
                   </table>
                 )}
               </Panel>
-              <Panel title={t("notifiers")} csv>
+              <Panel title={t("notifiers")} csv={seen.notifiers.length > 0}>
                 {seen.notifiers.length === 0 ? (
                   <p class="quiet">{t("no_pages")}</p>
                 ) : (
