@@ -88,6 +88,15 @@ export function Panel(props: { title: string; id?: string; aside?: ComponentChil
   );
 }
 
+/** What may be wider or taller than its place; by keyboard it is moved like any other page. */
+export function Scroll(props: { label: string; tall?: boolean; children: ComponentChildren }) {
+  return (
+    <div class={props.tall ? "scroll tall" : "scroll"} role="group" aria-label={props.label} tabIndex={0}>
+      {props.children}
+    </div>
+  );
+}
+
 /** What was answered, or what is known instead. */
 export function Shown<T>(props: { of: Answer<T>; empty?: (data: T) => boolean; none?: string; children: (data: T) => ComponentChildren }) {
   const { data, problem, again } = props.of;
@@ -236,7 +245,7 @@ export function Intervals(props: {
   const at = (x: number) => `${Math.min(100, Math.max(0, ((scale(x) - floor) / (top - floor)) * 100))}%`;
   const target = metric.benchmarks.find((line) => line.target && scale(line.value) <= top);
   return (
-    <div class="scroll">
+    <Scroll label={props.head}>
       <table class="intervals">
         <thead>
           <tr>
@@ -279,6 +288,6 @@ export function Intervals(props: {
           </>
         )}
       </p>
-    </div>
+    </Scroll>
   );
 }

@@ -2,7 +2,7 @@ import { type Metric, post, type Scorecard } from "../api";
 import { type Answer, useAnswer } from "../answer";
 import { count, percent, short, value } from "../format";
 import { ask, keeping, type Place, scopeOf } from "../place";
-import { Choice, interval, Link, Panel, Shown } from "../parts";
+import { Choice, interval, Link, Panel, Scroll, Shown } from "../parts";
 import { Radar, type Spoke } from "../radar";
 import { about, language, metricName, t } from "../words";
 import { useRank } from "./figures";
@@ -84,7 +84,7 @@ function Table(props: { metrics: Metric[]; place: Place; chosen: string | null }
     <Panel title={t("agents_table")} csv>
       <Shown of={first} empty={({ ranks }) => ranks.length === 0}>
         {() => (
-          <div class="scroll">
+          <Scroll label={t("agents_table")}>
             <table class="list">
               <thead>
                 <tr>
@@ -126,7 +126,7 @@ function Table(props: { metrics: Metric[]; place: Place; chosen: string | null }
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Shown>
       <p class="quiet">{t("agents_about")}</p>

@@ -2,7 +2,7 @@ import { type Complaints, type ComplaintSignal, type Metric, post } from "../api
 import { useAnswer } from "../answer";
 import { count, group, moment, percent, short, value } from "../format";
 import { keeping, type Place, scopeOf } from "../place";
-import { interval, Link, Panel, Shown, Tile } from "../parts";
+import { interval, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { about, metricName, t, tell, valueName } from "../words";
 import { useComparison } from "./figures";
 import { Breakdown } from "./metric";
@@ -56,7 +56,7 @@ function StepFigures(props: { metric: Metric; figure: { n: string; value?: numbe
 function Funnel(props: { metrics: Metric[]; place: Place; reads: boolean }) {
   return (
     <Panel title={t("funnel")} id="funnel.v1" csv>
-      <div class="scroll">
+      <Scroll label={t("funnel")}>
         <table class="list">
           <thead>
             <tr>
@@ -74,7 +74,7 @@ function Funnel(props: { metrics: Metric[]; place: Place; reads: boolean }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <p class="quiet">{t("funnel_about")}</p>
     </Panel>
   );
@@ -178,7 +178,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
         <Panel title={t("promises")} id="promise.v1" csv>
           <Shown of={known}>
             {({ promises }) => promises.length === 0 ? <p class="quiet">{t("no_promises")}</p> : (
-              <div class="scroll">
+              <Scroll label={t("promises")}>
                 <table class="list">
                   <thead>
                     <tr>
@@ -208,7 +208,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                     })}
                   </tbody>
                 </table>
-              </div>
+              </Scroll>
             )}
           </Shown>
         </Panel>
@@ -232,7 +232,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
               pending.length === 0 ? (
                 <p class="quiet">{t("no_pending")}</p>
               ) : (
-                <div class="scroll">
+                <Scroll label={t("pending_promises")}>
                   <table class="list">
                     <thead>
                       <tr>
@@ -259,7 +259,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                       ))}
                     </tbody>
                   </table>
-                </div>
+                </Scroll>
               )
             }
           </Shown>

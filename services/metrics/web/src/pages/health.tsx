@@ -2,7 +2,7 @@ import { type DataHealth, post } from "../api";
 import { useAnswer } from "../answer";
 import { count, duration, moment, share } from "../format";
 import { type Place, scopeOf } from "../place";
-import { Panel, Shown } from "../parts";
+import { Panel, Scroll, Shown } from "../parts";
 import { t, valueName } from "../words";
 
 /** Seconds by which tables may be behind the log before somebody should look. */
@@ -10,7 +10,7 @@ const BEHIND = 30;
 
 function Count(props: { name: string; about: string; value: string; more?: string | undefined; heat?: string | undefined }) {
   return (
-    <article class={`tile ${props.heat ?? ""}`} title={props.about}>
+    <article class={`gauge ${props.heat ?? ""}`} title={props.about}>
       <h3>{props.name}</h3>
       <p class={props.value === t("not_measured") ? "figure unmeasured" : "figure"}>{props.value}</p>
       {props.more && <p class="quiet">{props.more}</p>}
@@ -133,7 +133,7 @@ export function HealthPage(props: { place: Place }) {
                 {seen.notifiers.length === 0 ? (
                   <p class="quiet">{t("no_pages")}</p>
                 ) : (
-                  <div class="scroll">
+                  <Scroll label={t("notifiers")}>
                     <table class="list">
                       <thead>
                         <tr>
@@ -158,7 +158,7 @@ export function HealthPage(props: { place: Place }) {
                         ))}
                       </tbody>
                     </table>
-                  </div>
+                  </Scroll>
                 )}
               </Panel>
             </div>

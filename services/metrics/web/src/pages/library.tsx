@@ -2,7 +2,7 @@ import { type Metric, type PhraseUse, post, type StandardPhrase } from "../api";
 import { useAnswer } from "../answer";
 import { count, day, percent } from "../format";
 import { ask, keeping, type Place, scopeOf } from "../place";
-import { Choice, interval, Link, Panel, Shown, Tile } from "../parts";
+import { Choice, interval, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { value } from "../format";
 import { t, valueName } from "../words";
 import { useComparison, useRank } from "./figures";
@@ -39,7 +39,7 @@ function Gaps(props: { metric: Metric; place: Place; reads: boolean }) {
     <Panel title={t("gaps")} id={props.metric.id} csv>
       <Shown of={ranked} empty={({ ranks }) => ranks.length === 0}>
         {({ ranks }) => (
-          <div class="scroll">
+          <Scroll label={t("gaps")}>
             <table class="list">
               <thead>
                 <tr>
@@ -70,7 +70,7 @@ function Gaps(props: { metric: Metric; place: Place; reads: boolean }) {
                   ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Shown>
     </Panel>
@@ -102,7 +102,7 @@ function Phrases(props: { of: PhraseUse; place: Place }) {
       {rows.length === 0 ? (
         <p class="quiet">{t("no_such_phrases")}</p>
       ) : (
-        <div class="scroll tall">
+        <Scroll tall label={t("standard_phrases")}>
           <table class="list">
             <thead>
               <tr>
@@ -129,7 +129,7 @@ function Phrases(props: { of: PhraseUse; place: Place }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
       <p class="quiet">{t("phrases_about")}</p>
     </Panel>
@@ -143,7 +143,7 @@ function Wordings(props: { of: PhraseUse; bad: boolean }) {
       {rows.length === 0 ? (
         <p class="quiet">{t(props.bad ? "no_bad_wording" : "nothing")}</p>
       ) : (
-        <div class="scroll tall">
+        <Scroll tall label={t(props.bad ? "wording_bad" : "wording_used")}>
           <table class="list">
             <thead>
               <tr>
@@ -166,7 +166,7 @@ function Wordings(props: { of: PhraseUse; bad: boolean }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
     </Panel>
   );

@@ -2,7 +2,7 @@ import type { Metric } from "../api";
 import { Histogram } from "../chart";
 import { group, moment, short, value } from "../format";
 import { ask, keeping, type Place } from "../place";
-import { Choice, Intervals, Link, Panel, Shown, Tile } from "../parts";
+import { Choice, Intervals, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { about, metricName, t, type Word } from "../words";
 import { useComparison, useDistribution, useObservations, useRank } from "./figures";
 import { SeriesPanel } from "./overview";
@@ -72,7 +72,7 @@ export function Behind(props: { metric: Metric; place: Place; chosen?: boolean }
     <Panel title={t("behind")} id={metric.id} csv={() => [["conversation_id", "event_id", "at", metric.id, "agent", "channel", "queue"], ...(rows.data?.observations ?? []).map((one) => [one.conversation_id, one.event_id, one.at, one.value, one.agent, one.channel, one.queue])]} aside={<Choice label={t("order")} of={ORDERS} chosen={order} name={(one) => t(`order_${one}`)} choose={(one) => ask({ order: one })} />}>
       <Shown of={rows} empty={({ observations }) => observations.length === 0}>
         {({ observations }) => (
-          <div class="scroll">
+          <Scroll label={t("behind")}>
             <table class="list">
               <thead>
                 <tr>
@@ -99,7 +99,7 @@ export function Behind(props: { metric: Metric; place: Place; chosen?: boolean }
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Shown>
     </Panel>

@@ -2,7 +2,7 @@ import { type Metric, post, type ProfileFigure } from "../api";
 import { useAnswer } from "../answer";
 import { count, duration, percent } from "../format";
 import { keeping, type Place, scopeOf } from "../place";
-import { Panel, Shown, Tile } from "../parts";
+import { Panel, Scroll, Shown, Tile } from "../parts";
 import { t, valueName } from "../words";
 import { useComparison } from "./figures";
 import { LevelTiles } from "./library";
@@ -44,7 +44,7 @@ function Profiles(props: { place: Place }) {
     <Panel title={t("profiles")} id="within.*.v1" csv>
       <Shown of={known}>
         {({ figures }) => (
-          <div class="scroll">
+          <Scroll label={t("profiles")}>
             <table class="list">
               <thead>
                 <tr>
@@ -67,7 +67,7 @@ function Profiles(props: { place: Place }) {
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Shown>
     </Panel>
