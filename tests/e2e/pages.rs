@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zhili_tests::{Options, System, eventually, has_library, samples};
+use zhili_tests::{Options, Receiver, System, eventually, has_library, samples};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -34,7 +34,12 @@ const TALKS: &[Talk] = &[
         minutes_ago: 170,
         lines: &[
             (0, Customer("请问这个多少钱？")),
-            (20, Agent("您好，建议您先看一下商品页，价格是99元。")),
+            (
+                20,
+                Agent(
+                    "您好，很高兴为您服务！请问有什么可以帮您？建议您先看一下商品页，价格是99元。",
+                ),
+            ),
             (40, Customer("好的谢谢")),
             (50, Agent("祝您生活愉快，再见")),
             (60, Status("resolved")),
@@ -48,7 +53,7 @@ const TALKS: &[Talk] = &[
         lines: &[
             (0, Customer("怎么还没给我打电话？")),
             (15, Agent("您好，请问您的订单号是多少？")),
-            (40, Customer("订单号是8812")),
+            (40, Customer("我的电话是13800138000")),
             (70, Agent("非常理解您的心情，建议您先重启一下，根据您的描述是缓存问题。")),
             (100, Customer("好的谢谢")),
             (110, Status("resolved")),
@@ -73,7 +78,7 @@ const TALKS: &[Talk] = &[
         lines: &[
             (0, Customer("我已经委托了律师，明天起诉你们")),
             (30, Agent("非常抱歉，请问您的订单号是多少？")),
-            (60, Customer("8813")),
+            (60, Customer("8813 ???")),
             (90, Agent("根据您的情况，建议您先申请退款，我们马上处理。")),
             (120, Status("resolved")),
         ],
@@ -104,7 +109,7 @@ const TALKS: &[Talk] = &[
     Talk {
         id: "broken",
         customer: "u-6",
-        queue: "after",
+        queue: "open",
         minutes_ago: 1,
         // It is due a moment after it was logged, and the customer has come back by then.
         lines: &[
@@ -117,7 +122,7 @@ const TALKS: &[Talk] = &[
     Talk {
         id: "promised",
         customer: "u-7",
-        queue: "after",
+        queue: "open",
         minutes_ago: 20,
         lines: &[(0, Customer("请问什么时候能处理？")), (30, Agent("24小时内给您回电"))],
     },
@@ -172,7 +177,12 @@ impl Asked<'_> {
 
     /// What a metric is of, and how many of it say yes.
     async fn rate(&self, metric: &str) -> (u64, u64) {
-        let answer = self.ask(&format!("metrics/{metric}:compare"), json!({})).await;
+        self.rate_of(metric, json!({})).await
+    }
+
+    /// The same, narrowed.
+    async fn rate_of(&self, metric: &str, about: Value) -> (u64, u64) {
+        let answer = self.ask(&format!("metrics/{metric}:compare"), about).await;
         let figure = &answer["current"];
         let n: u64 = figure["n"].as_str().map_or(0, |n| n.parse().unwrap());
         (n, (figure["value"].as_f64().unwrap_or(0.0) * n as f64).round() as u64)
@@ -327,8 +337,233 @@ async fn figures_of_complaints_agree_with_plain_sql() {
     assert_eq!(repeats[0]["related"].as_array().unwrap().len(), 1, "{known}");
     assert!(known["bursts"].as_array().is_none_or(Vec::is_empty), "{known}");
 
+    // The report of a day has the figures of that day.
+    let day_ms = now_ms / 86_400_000 * 86_400_000;
+    let (from, to) = (samples::time(day_ms), samples::time(day_ms + 86_400_000));
+    let date = from.split_once('T').unwrap().0;
+    let arguments = ["report", "day", "--on", date, "--zone", "UTC", "--format", "csv"];
+    let report = system.run(&arguments);
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let report = String::from_utf8(report.stdout).unwrap();
+    let of_day = Asked { system: &system, from: from.clone(), to };
+    for metric in ["complaint.rate.v1", "rt.first_unanswered.v1", "promise.v1"] {
+        let figure = &of_day.ask(&format!("metrics/{metric}:compare"), json!({})).await["current"];
+        let line = report.lines().find(|line| line.starts_with(metric)).unwrap();
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells[3], figure["n"].as_str().unwrap_or("0"), "{line}");
+        assert_eq!(cells[4].parse::<f64>().ok(), figure["value"].as_f64(), "{line}");
+    }
+
     let narrow = asked.ask("complaints", json!({"filter": {"queue": "sales"}})).await;
     for list in ["urgent", "promises", "pending", "repeats"] {
         assert!(narrow[list].as_array().is_none_or(Vec::is_empty), "{list}: {narrow}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agents_say_and_how_data_is_agrees_with_plain_sql() {
+    if !has_library("what_agents_say_and_how_data_is_agrees_with_plain_sql") {
+        return;
+    }
+    let pages = Receiver::start().await;
+    let options = Options { webhook: Some(pages.target()), ..Options::default() };
+    let system = System::start(options);
+    let now_ms = now_ms();
+    let events = events(now_ms);
+    system.post(&events, &[]).await.unwrap();
+    // One that comes again with other words, which can be in no table.
+    let mut other = events[0].clone();
+    other["text"] = "说的是别的".into();
+    system.post(&[other], &[]).await.unwrap();
+    system.settle().await;
+    let asked = Asked {
+        system: &system,
+        from: samples::time(now_ms - 86_400_000),
+        to: samples::time(now_ms + 3_600_000),
+    };
+    let number = async |sql: &str| system.tables().number(sql).await;
+
+    // Phrases that were due and not said, of conversations that have ended.
+    let greeted = "SELECT count() AS n, countIf(greets) AS yes FROM ( \
+         SELECT conversation_id, argMinIf(has(acts, 'greeting'), sent_at, role = 'agent') AS greets \
+         FROM v_messages WHERE queue = 'sales' GROUP BY conversation_id)";
+    let of_greetings = json!({"filter": {"slot": "greeting", "queue": "sales"}});
+    let due = asked.rate_of("phrase.coverage.v1", of_greetings).await;
+    assert_eq!(due, asked.pair(greeted).await);
+    assert_eq!(due, (1, 1));
+
+    let said = asked.ask("phrases", json!({})).await;
+    let by_agents = "FROM v_messages WHERE type = 'message' AND role = 'agent'";
+    assert_eq!(count(&said, "messages"), number(&format!("SELECT count() {by_agents}")).await);
+    let phrases = said["phrases"].as_array().unwrap();
+    let phrase = |id: &str| phrases.iter().find(|one| one["id"] == id && one["lang"] == "zh");
+    let opened = phrase("greeting.open").unwrap();
+    let holds = "text LIKE '您好，很高兴为您服务%请问有什么可以帮您%'";
+    let holding = number(&format!("SELECT count() {by_agents} AND {holds}")).await;
+    assert_eq!((count(opened, "messages"), holding), (1, 1), "{opened}");
+    assert_eq!(opened["standing"], "used");
+    let unused = phrases.iter().filter(|one| one["standing"] == "unused");
+    assert_eq!(unused.count(), phrases.len() - 1, "nobody says the others");
+    let wordings = said["wordings"].as_array().unwrap();
+    assert!(wordings.len() > 3, "{said}");
+    for wording in wordings {
+        let (class, words) =
+            (wording["class"].as_str().unwrap(), wording["words"].as_str().unwrap());
+        let sql = format!(
+            "SELECT sum(length(arrayFilter((c, r, t) -> c = '{class}' AND r = '{words}' \
+             AND t = 'politeness', evidence_class, evidence_rule, evidence_target))) {by_agents}"
+        );
+        assert_eq!(count(wording, "uses"), number(&sql).await, "{class} {words}");
+    }
+    let narrow = json!({"filter": {"queue": "sales"}});
+    let of_sales = asked.ask("phrases", narrow).await;
+    let sql = format!("SELECT count() {by_agents} AND queue = 'sales'");
+    assert_eq!(count(&of_sales, "messages"), number(&sql).await);
+
+    let delivered = eventually("pages in the tables", PATIENCE, async || {
+        let known = asked.ask("data-health", json!({})).await;
+        let notifiers = known["notifiers"].as_array()?;
+        let delivered: u64 = notifiers.iter().map(|one| count(one, "delivered")).sum();
+        (delivered > 0 && delivered == pages.pages().len() as u64).then_some(known)
+    });
+    let known = delivered.await;
+    assert_eq!(count(&known, "events"), number("SELECT count() FROM v_events").await);
+    assert_eq!(count(&known, "events"), events.len() as u64);
+    let late = "SELECT countIf(accepted_at > sent_at + INTERVAL 1 MINUTE) FROM v_events";
+    assert_eq!(count(&known, "late"), number(late).await);
+    let unknown = "SELECT countIf(lang = 'unknown') FROM v_messages WHERE role = 'customer'";
+    assert_eq!(count(&known, "unknown_language"), number(unknown).await);
+    let heard = "SELECT count() FROM v_messages WHERE role = 'customer'";
+    assert_eq!(count(&known, "heard"), number(heard).await);
+    let masked = "SELECT countIf(position(text, '[PHONE]') > 0) FROM v_messages";
+    let [phone] = known["masked"].as_array().unwrap().as_slice() else { panic!("{known}") };
+    assert_eq!(phone["kind"], "PHONE");
+    assert_eq!((count(phone, "messages"), number(masked).await), (1, 1));
+    let [letter] = known["dead_letters"].as_array().unwrap().as_slice() else { panic!("{known}") };
+    assert_eq!(letter["reason"], "conflicting_duplicate");
+    let letters = number("SELECT count() FROM dead_letters WHERE tenant = 'default'").await;
+    assert_eq!((count(letter, "records"), letters), (1, 1));
+    let failed: u64 =
+        known["notifiers"].as_array().unwrap().iter().map(|one| count(one, "failed")).sum();
+    assert_eq!(failed, 0, "{known}");
+    assert_eq!(known["trouble"], "");
+    assert_eq!((count(&known, "unscored"), count(&known, "unknown_role")), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_as_platforms_count_them_agree_with_plain_sql_and_the_wall_is_told_as_it_changes() {
+    if !has_library("waits_as_platforms_count_them_agree_with_plain_sql") {
+        return;
+    }
+    let system = System::start(Options::default());
+    let now_ms = now_ms();
+    // Twelve hours, of which some are inside of the hours that count at whatever time this runs.
+    let mut events = Vec::new();
+    for (n, wait_s) in [10, 25, 31, 100, 179, 181, 290, 310, 640, 30, 60, 12].iter().enumerate() {
+        let begun_ms = now_ms - (n as i64 + 1) * 3_600_000;
+        let said = |event: &str, role: &str, at_ms: i64, text: &str| {
+            json!({
+                "source": "desk", "event_id": format!("{n}-{event}"), "conversation_id": format!("c-{n}"),
+                "type": "message", "sent_at": samples::time(at_ms), "text": text,
+                "customer": {"id": format!("u-{n}")}, "author": {"id": format!("{role}-{n}"), "role": role},
+            })
+        };
+        events.push(said("asks", "customer", begun_ms, "请问这个多少钱？"));
+        events.push(said("answer", "agent", begun_ms + wait_s * 1_000, "您好，价格是99元。"));
+        // Nobody has answered this one; whether it counts depends on how long it waits.
+        events.push(said("again", "customer", begun_ms + 2_000_000, "那什么时候能发货？"));
+    }
+    events.sort_by_key(|event| event["sent_at"].as_str().unwrap().to_owned());
+    system.post(&events, &[]).await.unwrap();
+    system.settle().await;
+    let asked = Asked {
+        system: &system,
+        from: samples::time(now_ms - 86_400_000),
+        to: samples::time(now_ms + 3_600_000),
+    };
+
+    // Every message of a customer is a run, and the first of somebody else after it its answer.
+    let waits = "SELECT toHour(sent_at, 'Asia/Shanghai') AS hour, role, \
+         conversation_id, toDate(sent_at, 'Asia/Shanghai') AS day, \
+         date_diff('second', sent_at, min(if(role = 'agent', sent_at, NULL)) OVER following) AS wait, \
+         row_number() OVER (PARTITION BY conversation_id ORDER BY sent_at) AS place \
+         FROM v_messages WINDOW following AS (PARTITION BY conversation_id ORDER BY sent_at \
+         ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)";
+    let known = asked.ask("profiles", json!({})).await;
+    let figure = |id: &str| {
+        let figures = known["figures"].as_array().unwrap();
+        figures.iter().find(|one| one["metric_id"] == id).unwrap().clone()
+    };
+    for (id, sql) in [
+        (
+            "art.taobao.v1",
+            format!(
+                "SELECT count() AS n, avg(least(ifNull(wait, 600), 600)) AS value FROM ({waits}) \
+                 WHERE role = 'customer' AND hour >= 8 AND hour < 23"
+            ),
+        ),
+        (
+            "within.taobao_3min.v1",
+            format!(
+                "SELECT count() AS n, avg(ifNull(wait <= 180, 0)) AS value FROM ({waits}) \
+                 WHERE role = 'customer' AND hour >= 8 AND hour < 23"
+            ),
+        ),
+        // Half an hour of silence lies before each of them.
+        (
+            "within.jd_30s.v1",
+            format!(
+                "SELECT count() AS n, avg(ifNull(wait <= 30, 0)) AS value FROM ({waits}) \
+                 WHERE role = 'customer' AND hour >= 9 AND hour < 23"
+            ),
+        ),
+        (
+            "within.pdd_5min.v1",
+            format!(
+                "SELECT count() AS n, avg(kept) AS value FROM ( \
+                 SELECT min(ifNull(wait <= 300, 0)) AS kept FROM ({waits}) \
+                 WHERE role = 'customer' AND hour >= 8 AND hour < 23 GROUP BY conversation_id, day)"
+            ),
+        ),
+    ] {
+        let row = &system.tables().rows(&sql).await[0];
+        let shown = figure(id);
+        assert_eq!(count(&shown, "n"), row["n"].as_u64().unwrap(), "{id}: {shown} {row}");
+        assert!(count(&shown, "n") > 0, "{id}: {shown}");
+        let (shown, plain) = (shown["value"].as_f64().unwrap(), row["value"].as_f64().unwrap());
+        assert!((shown - plain).abs() < 1e-9, "{id}: {shown} {plain}");
+    }
+    let unknown = figure("within.douyin.v1");
+    assert!(unknown["value"].is_null() && unknown["not_measured"] != "", "{unknown}");
+
+    // Whoever watches the wall is told of one more who waits.
+    let watching = reqwest::Client::new().get(format!("{}/v1/wall:watch", system.url(3)));
+    let mut watching = watching.bearer_auth(system.token()).send().await.unwrap();
+    assert_eq!(watching.headers()["content-type"], "text/event-stream");
+    let mut next = async || {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\n\n") {
+            heard.extend(watching.chunk().await.unwrap().expect("it goes on"));
+        }
+        let heard = String::from_utf8(heard).unwrap();
+        let wall: Value =
+            serde_json::from_str(heard.trim().strip_prefix("data: ").unwrap()).unwrap();
+        count(&wall, "waiting_customers")
+    };
+    let before = next().await;
+    let event = json!({
+        "source": "desk", "event_id": "waits", "conversation_id": "c-waits", "type": "message",
+        "sent_at": samples::now(), "customer": {"id": "u"}, "author": {"id": "u", "role": "customer"},
+        "text": "在吗？",
+    });
+    system.post(&[event], &[]).await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let waiting = next().await;
+            if waiting != before {
+                return waiting;
+            }
+        }
+    });
+    assert_eq!(told.await.unwrap(), before + 1);
 }

@@ -100,6 +100,7 @@ pub async fn serve(
         Arc::clone(&log),
         Arc::clone(&observer),
         bundles,
+        context.shutdown.clone(),
     );
     let signer = config.receipt_key.as_deref().map(privacy::signer).transpose()?;
     let subjects = privacy::Service::new(

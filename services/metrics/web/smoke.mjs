@@ -27,7 +27,7 @@ const failures = [];
 const fail = (where, what) => failures.push(`${where}: ${what}`);
 
 /** Publishes one message of a customer whom nobody answers. */
-async function ask(id, text) {
+async function ask(id, text, queue = "") {
   const answer = await fetch(`${given.ingest}/v1/events`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
@@ -40,6 +40,7 @@ async function ask(id, text) {
       channel: "chat",
       author: { id: `customer-${id}`, role: "customer" },
       text,
+      queue,
     }),
   });
   const body = await answer.json();
@@ -83,6 +84,7 @@ async function look(page, path, name, view) {
     // Only what a scale or a page of its own names may lack an id.
     unnamed: [...document.querySelectorAll(".tile")].filter((one) => !one.querySelector(".id")).length,
     words: document.querySelector("main").innerText,
+    abouts: [...document.querySelectorAll("[role=tooltip]")].map((one) => one.textContent),
   }));
   for (const problem of seen.problems) fail(where, problem);
   for (const panel of seen.empty) fail(where, `the panel "${panel}" is empty`);
@@ -95,6 +97,11 @@ async function look(page, path, name, view) {
     return found.violations.filter((one) => one.impact === "serious" || one.impact === "critical").map((one) => `${one.id}: ${one.help}: ${one.nodes[0].html.slice(0, 160)}`);
   });
   for (const barrier of barriers) fail(where, barrier);
+  if (view.lang === "zh") {
+    // Sentences that were left in the registry's language; names of systems and people are none.
+    const english = seen.abouts.filter((text) => /[a-z]+ [a-z]+ [a-z]+/.test(text));
+    if (english.length > 0) fail(where, `is not in Chinese: ${english[0]}`);
+  }
   if (given.shots) await page.screenshot({ path: join(given.shots, `${name}-${view.name}.png`), fullPage: true });
   return seen.words;
 }
@@ -139,8 +146,11 @@ try {
     ["/", "wall"],
     ["/overview?range=30d", "overview"],
     ["/agents?range=30d", "agents"],
+    ["/shift?range=30d", "shift"],
     ["/phrases?range=30d", "phrases"],
     ["/complaints?range=30d", "complaints"],
+    ["/library?range=30d", "library"],
+    ["/health?range=30d", "health"],
     ["/metrics/rt.first_unanswered.v1?range=30d&by=hour", "metric"],
     ["/incidents", "incidents"],
     [`/incidents/${incident}`, "incident"],
@@ -151,10 +161,67 @@ try {
     const page = view === views[0] ? first : await open(view);
     for (const [path, name] of pages) {
       const words = await look(page, path, name, view);
-      if (view.lang === "en" && name !== "conversation" && name !== "wall" && !name.startsWith("incident") && /[\u4e00-\u9fff]/.test(words)) fail(`${name} ${view.name}`, `says ${words.match(/.*[\u4e00-\u9fff].*/)[0]}`);
+      if (view.lang === "en" && !["conversation", "wall", "library"].includes(name) && !name.startsWith("incident") && /[\u4e00-\u9fff]/.test(words)) fail(`${name} ${view.name}`, `says ${words.match(/.*[\u4e00-\u9fff].*/)[0]}`);
     }
     if (page !== first) await page.context().close();
   }
+
+  // Filter and range are in the link, and what it leads to is narrowed.
+  await first.goto(`${given.metrics}/shift?range=30d&lang=en`);
+  const queues = first.locator(".filters select").nth(2);
+  await first.waitForFunction(() => document.querySelectorAll(".filters select")[2]?.options.length > 1, undefined, { timeout: 15_000 });
+  const queue = await queues.evaluate((select) => select.options[1].value);
+  await queues.selectOption(queue);
+  await first.locator(".filters select").nth(1).selectOption("week");
+  const link = new URL(first.url()).searchParams;
+  if (link.get("queue") !== queue || link.get("range") !== "30d" || link.get("baseline") !== "week") fail("link", `the choice is not in ${first.url()}`);
+  await first.reload();
+  await first.waitForFunction((queue) => document.querySelectorAll(".filters select")[2]?.value === queue, queue, { timeout: 15_000 });
+
+  // What an id means is told to whoever reaches it by keyboard.
+  const told = first.locator(".tile .explains").first();
+  await told.locator("button").focus();
+  await told.getByRole("tooltip").waitFor();
+
+  // Figures go along as a file, and nothing in it runs in a spreadsheet.
+  const bad = '=HYPERLINK("http://x")';
+  await ask(`sheet-${round}`, "请问什么时候发货？", bad);
+  await first.waitForFunction(
+    async (bad) => {
+      const [from, to] = [new Date(Date.now() - 86_400_000).toISOString(), new Date(Date.now() + 3_600_000).toISOString()];
+      const headers = { "x-csrf-token": (await (await fetch("/session")).json()).csrf, "content-type": "application/json" };
+      const answer = await fetch("/v1/metrics/sentiment.v1:rank", { method: "POST", headers, body: JSON.stringify({ from, to, by: "queue" }) });
+      return (await answer.json()).ranks?.some((one) => one.group === bad);
+    },
+    bad,
+    { timeout: 20_000, polling: 200 },
+  );
+  await first.goto(`${given.metrics}/metrics/sentiment.v1?range=24h&by=queue&lang=en`);
+  const take = async (title, kind) => {
+    const panel = first.locator(".panel", { has: first.getByRole("heading", { name: title, exact: true }) });
+    await panel.locator("td, canvas").first().waitFor();
+    const [download] = await Promise.all([first.waitForEvent("download"), panel.getByRole("button", { name: kind === "csv" ? "Export CSV" : "Export picture" }).click()]);
+    if (!download.suggestedFilename().endsWith(`.${kind}`)) fail("export", `the file is called ${download.suggestedFilename()}`);
+    return readFileSync(await download.path());
+  };
+  const sheet = (await take("Breakdown", "csv")).toString("utf8");
+  const cells = `"'=HYPERLINK(""http://x"")"`;
+  if (!sheet.startsWith("\uFEFFqueue,sentiment.v1,low,high,n") || !sheet.includes(`\r\n${cells},`)) fail("export", `the sheet is ${sheet}`);
+  const series = (await take("Over time", "csv")).toString("utf8").trim().split("\r\n");
+  if (series.length !== 25) fail("export", `a day has ${series.length - 1} hours`);
+  const picture = await take("Over time", "png");
+  if (!picture.subarray(0, 8).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) || picture.length < 2_000) fail("export", "the picture is none");
+
+  // From a count on the page of complaints to the conversations behind it.
+  await first.goto(`${given.metrics}/complaints?range=30d&lang=en`);
+  await first.locator("td a[href*='category=']").first().click();
+  await first.waitForSelector(".list a[href^='/conversations/']");
+
+  // One agent's dimensions, with what was not measured.
+  await first.goto(`${given.metrics}/agents?range=30d&lang=en`);
+  await first.locator("tbody th a").first().click();
+  await first.waitForSelector(".radar .unmeasured");
+  if (!new URL(first.url()).searchParams.get("agent")) fail("agents", `the agent is not in ${first.url()}`);
 
   // An incident is acknowledged and resolved, and the page says so.
   await first.goto(`${given.metrics}/incidents/${incident}?lang=en`);

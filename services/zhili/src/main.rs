@@ -17,6 +17,7 @@ mod migrate;
 mod pseudonym_key;
 mod publish;
 mod replay;
+mod report;
 mod restore;
 mod score;
 mod simulate;
@@ -60,6 +61,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Show who has seen or done what must be answered for.
     Audit(audit::Arguments),
+    /// Write a day, a week or a month on one page, as HTML or CSV.
+    Report(report::Arguments),
     /// Show scores, signals and incidents as they happen.
     Tail(tail::Arguments),
     /// Score texts: one text for a person, or JSON lines for programs.
@@ -118,6 +121,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fold(arguments) => fold::run(&arguments),
         Command::Replay(arguments) => client::block_on(replay::run(arguments)),
+        Command::Report(arguments) => client::block_on(report::run(arguments)),
         Command::Audit(arguments) => client::block_on(audit::run(arguments)),
         Command::Tail(arguments) => client::block_on(tail::run(arguments)),
         Command::Score(arguments) => score::run(&arguments),

@@ -17,10 +17,11 @@ use table::{Expected, ROLES, Row};
 use zhili_runtime::Endpoint;
 
 /// Streams that do not end by themselves.
-const ENDLESS: [&str; 3] = [
+const ENDLESS: [&str; 4] = [
     "zhili.escalation.v1.EscalationService/Watch",
     "grpc.health.v1.Health/Watch",
     "/v1/incidents:watch",
+    "/v1/wall:watch",
 ];
 
 /// Who asks.

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::registry::{Dimension, events_of_range};
-use super::scope::{Filter, interactive, length};
+use super::Dimension;
+use super::registry::events_of_range;
+use super::scope::{Filter, interactive, length, narrowed};
 use crate::{Warehouse, WarehouseError};
 
 /// Most rows of one list.
@@ -107,14 +108,8 @@ pub async fn complaints(
     now_ms: i64,
 ) -> Result<Complaints, WarehouseError> {
     length(from_ms, to_ms)?;
-    let mut narrowed = String::new();
-    for (dimension, _) in filter.given() {
-        let word = dimension.word();
-        if !matches!(dimension, Dimension::Channel | Dimension::Queue | Dimension::Team) {
-            return Err(WarehouseError::NoSuchDimension { metric: "complaints", by: word });
-        }
-        narrowed += &format!(" AND {word} = {{only_{word}:String}}");
-    }
+    let allowed = [Dimension::Channel, Dimension::Queue, Dimension::Team];
+    let narrowed = narrowed("complaints", filter, &allowed)?;
     let bound = |statement: &str| {
         let query = interactive(warehouse, statement)
             .param("tenant", tenant)

@@ -193,8 +193,6 @@ macro_rules! events_of_range {
     };
 }
 
-pub(super) use events_of_range;
-
 /// What people among the agents say to customers: what a machine says, or one agent to another, is
 /// not the agent's manner.
 macro_rules! said_by_people {
@@ -202,6 +200,8 @@ macro_rules! said_by_people {
         "type = 'message' AND role = 'agent' AND NOT private AND subtype NOT IN ('auto', 'ai')"
     };
 }
+
+pub(super) use {events_of_range, said_by_people};
 
 /// Where values are: rows with a tenant, a time and a conversation.
 #[derive(Debug)]

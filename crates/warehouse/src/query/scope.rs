@@ -175,6 +175,26 @@ pub(super) fn length(from_ms: i64, to_ms: i64) -> Result<i64, WarehouseError> {
     Ok(length)
 }
 
+/// Conditions of a filter, each to be bound as `only_<dimension>`.
+///
+/// # Errors
+/// A dimension that is not among the allowed ones.
+pub(super) fn narrowed(
+    question: &'static str,
+    filter: &Filter,
+    allowed: &[Dimension],
+) -> Result<String, WarehouseError> {
+    let mut narrowed = String::new();
+    for (dimension, _) in filter.given() {
+        let word = dimension.word();
+        if !allowed.contains(&dimension) {
+            return Err(WarehouseError::NoSuchDimension { metric: question, by: word });
+        }
+        narrowed += &format!(" AND {word} = {{only_{word}:String}}");
+    }
+    Ok(narrowed)
+}
+
 /// A question that somebody waits for: the server gives it up rather than let others wait.
 pub(super) fn interactive(warehouse: &Warehouse, statement: &str) -> Query {
     warehouse

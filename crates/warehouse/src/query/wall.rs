@@ -12,9 +12,9 @@ use super::{Figure, Metric, Scope, figure};
 use crate::{Warehouse, WarehouseError};
 
 /// How far back events are read: a conversation that had none since is not shown.
-const LOOK_BACK_MS: i64 = 7 * 86_400_000;
+pub(super) const LOOK_BACK_MS: i64 = 7 * 86_400_000;
 /// After so much silence a conversation is over, unless the customer waits (metrics.md).
-const IDLE_MS: i64 = 86_400_000;
+pub(super) const IDLE_MS: i64 = 86_400_000;
 /// What "lately" means for the response time.
 const LATELY_MS: i64 = 3_600_000;
 /// Most waiting conversations of one answer.
@@ -80,8 +80,8 @@ pub struct Wall {
     pub waiting: Vec<Waiting>,
 }
 
-/// Open conversations of a tenant, one row each.
-fn conversations() -> String {
+/// Open conversations of a tenant, one row each, with the parameters `tenant`, `since` and `idle`.
+pub(super) fn conversations() -> String {
     let human = "type = 'message' AND role = 'agent' AND NOT private \
                  AND subtype NOT IN ('auto', 'ai')";
     let customer = "type = 'message' AND role = 'customer' AND NOT private";
@@ -98,6 +98,10 @@ fn conversations() -> String {
          maxIf(event_offset + 1, type = 'message' OR (type = 'status' AND status IN ('open', 'reopened'))) AS spoken, \
          max(accepted_at) AS last_at, \
          argMaxIf(author, event_offset, {human}) AS agent, \
+         argMaxIf(customer, event_offset, customer != '') AS asker, \
+         arrayExists(at -> at > ended, groupArrayIf(event_offset + 1, type = 'message' AND role = 'bot')) \
+         AND answered <= ended \
+         AND NOT arrayExists(at -> at > ended, groupArrayIf(event_offset + 1, type = 'handoff')) AS bot_only, \
          argMax(toString(channel), event_offset) AS channel, \
          argMax(toString(queue), event_offset) AS queue, \
          argMax(toString(team), event_offset) AS team, \

@@ -22,12 +22,15 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none';
      form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// Paths under which the page is found; the script in it reads them.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 13] = [
     "/",
     "/overview",
     "/agents",
     "/phrases",
     "/complaints",
+    "/library",
+    "/health",
+    "/shift",
     "/incidents",
     "/incidents/{id}",
     "/conversations",

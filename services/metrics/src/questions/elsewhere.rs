@@ -101,6 +101,15 @@ pub(super) static ROUTES: &[Route] = &[
         &["cursor"],
     ),
     route(
+        METRICS,
+        "get",
+        "/v1/wall:watch",
+        Plain(
+            "What is going on, as server-sent events: the wall, whenever it changes.",
+            "text/event-stream",
+        ),
+    ),
+    route(
         BOTH,
         "get",
         "/v1/incidents/{incident_id}",
@@ -263,6 +272,10 @@ pub(super) static ROUTES: &[Route] = &[
     open(METRICS, "get", "/overview", "The console: all metrics.", PAGE),
     open(METRICS, "get", "/agents", "The console: agents.", PAGE),
     open(METRICS, "get", "/phrases", "The console: standard phrases.", PAGE),
+    open(METRICS, "get", "/complaints", "The console: complaints.", PAGE),
+    open(METRICS, "get", "/library", "The console: what agents say.", PAGE),
+    open(METRICS, "get", "/health", "The console: whether figures can be trusted.", PAGE),
+    open(METRICS, "get", "/shift", "The console: a shift.", PAGE),
     open(METRICS, "get", "/incidents", "The console: incidents.", PAGE),
     open(METRICS, "get", "/incidents/{id}", "The console: one incident.", PAGE),
     open(METRICS, "get", "/conversations", "The console: conversations.", PAGE),

@@ -114,6 +114,30 @@ impl MetricsService for Service {
         Ok(Response::new(Service::get_complaints(self, &caller, request.into_inner()).await?))
     }
 
+    async fn get_phrase_use(
+        &self,
+        request: Request<proto::GetPhraseUseRequest>,
+    ) -> Result<Response<proto::GetPhraseUseResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::get_phrase_use(self, &caller, request.into_inner()).await?))
+    }
+
+    async fn get_data_health(
+        &self,
+        request: Request<proto::GetDataHealthRequest>,
+    ) -> Result<Response<proto::GetDataHealthResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::get_data_health(self, &caller, request.into_inner()).await?))
+    }
+
+    async fn get_profiles(
+        &self,
+        request: Request<proto::GetProfilesRequest>,
+    ) -> Result<Response<proto::GetProfilesResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Service::get_profiles(self, &caller, request.into_inner()).await?))
+    }
+
     async fn bring_in_scores(
         &self,
         request: Request<proto::BringInScoresRequest>,

@@ -1,10 +1,14 @@
 //! The questions over HTTP: the messages of the contract as JSON.
 
+use std::convert::Infallible;
+
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
 use axum::{Extension, Json};
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use zhili_proto::metrics::v1 as proto;
 use zhili_runtime::auth::Principal;
 use zhili_runtime::{ErrorCode, Routes, ServiceError};
@@ -37,6 +41,10 @@ pub(crate) fn routes(service: Service) -> Routes {
         )
         .post("/v1/scores", scores, &[of("BringInScores", "/v1/scores")])
         .post("/v1/complaints", complaints, &[of("GetComplaints", "/v1/complaints")])
+        .post("/v1/phrases", phrases, &[of("GetPhraseUse", "/v1/phrases")])
+        .post("/v1/data-health", data_health, &[of("GetDataHealth", "/v1/data-health")])
+        .post("/v1/profiles", profiles, &[of("GetProfiles", "/v1/profiles")])
+        .get("/v1/wall:watch", watch_wall, &[])
         .get("/v1/wall", wall, &[of("GetWall", "/v1/wall")])
         .get("/v1/summary", summary, &[of("GetSummary", "/v1/summary")])
         .post("/v1/audit", audit, &[of("Audit", "/v1/audit")])
@@ -167,6 +175,43 @@ async fn complaints(
 ) -> Result<Json<proto::GetComplaintsResponse>, ServiceError> {
     let request = parse(&body.map_err(|error| unreadable(&error))?)?;
     service.get_complaints(&caller, request).await.map(Json)
+}
+
+async fn phrases(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::GetPhraseUseResponse>, ServiceError> {
+    let request = parse(&body.map_err(|error| unreadable(&error))?)?;
+    service.get_phrase_use(&caller, request).await.map(Json)
+}
+
+async fn data_health(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::GetDataHealthResponse>, ServiceError> {
+    let request = parse(&body.map_err(|error| unreadable(&error))?)?;
+    service.get_data_health(&caller, request).await.map(Json)
+}
+
+async fn profiles(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<proto::GetProfilesResponse>, ServiceError> {
+    let request = parse(&body.map_err(|error| unreadable(&error))?)?;
+    service.get_profiles(&caller, request).await.map(Json)
+}
+
+/// Each event is the wall as `GET /v1/wall` answers it.
+async fn watch_wall(
+    State(service): State<Service>,
+    Extension(caller): Caller,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ServiceError> {
+    let walls = service.watch_wall(caller).await?;
+    // A message of the contract always has a JSON form.
+    Ok(Sse::new(walls.map(|wall| Ok(Event::default().json_data(wall).unwrap_or_default()))))
 }
 
 async fn audit(

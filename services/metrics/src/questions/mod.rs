@@ -4,18 +4,22 @@ mod agents;
 mod audit;
 mod complaints;
 mod conversations;
+mod data_health;
 mod elsewhere;
 mod figures;
 mod grpc;
 mod http;
+mod library;
 mod openapi;
 mod overview;
+mod profiles;
 mod scorecards;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 use zhili_eventlog::EventLog;
 use zhili_eventlog::runner::Bundles;
 use zhili_runtime::auth::Tenant;
@@ -40,6 +44,7 @@ pub(crate) struct Service {
     observer: Arc<Observed>,
     bundles: Arc<Bundles>,
     turns: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
 impl Service {
@@ -48,8 +53,10 @@ impl Service {
         log: Arc<dyn EventLog>,
         observer: Arc<Observed>,
         bundles: Arc<Bundles>,
+        shutdown: CancellationToken,
     ) -> Self {
-        Self { warehouse, log, observer, bundles, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { warehouse, log, observer, bundles, turns, shutdown }
     }
 
     /// Whether agents are scored. Where they are not, what was stored before is not shown either.

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Problem } from "./api";
+import { get, Problem } from "./api";
 
 export interface Answer<T> {
   data?: T;
@@ -42,4 +42,52 @@ export function useAnswer<T>(question: string, ask: (signal: AbortSignal) => Pro
   }, [question, round, everyMs]);
   const again = () => setRound((round) => round + 1);
   return state.question === question ? { ...state, again } : { asking: true, again };
+}
+
+/** After so long a stream that broke off for good is asked for again. */
+const AGAIN_MS = 3_000;
+
+/**
+ * What the other side tells as it happens. A page that nobody sees does not listen: a browser has
+ * few connections for all its tabs.
+ */
+export function useStream<T>(path: string, once: string): Answer<T> {
+  const [state, set] = useState<{ data?: T; problem?: Problem; asking: boolean }>({ asking: true });
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    let source: EventSource | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const close = () => {
+      source?.close();
+      source = undefined;
+      clearTimeout(timer);
+    };
+    const open = () => {
+      close();
+      if (document.hidden) return;
+      const stream = new EventSource(path);
+      source = stream;
+      stream.onmessage = (event) => set({ data: JSON.parse(event.data) as T, asking: false });
+      stream.onerror = async () => {
+        // The browser connects again by itself unless it was refused.
+        if (stream.readyState !== EventSource.CLOSED) return;
+        try {
+          // A stream says nothing about why; a question does.
+          const data = await get<T>(once);
+          set({ data, asking: false });
+        } catch (error) {
+          const problem = error instanceof Problem ? error : new Problem(0, String(error));
+          set((old) => ({ ...old, problem, asking: false }));
+        }
+        if (source === stream) timer = setTimeout(open, AGAIN_MS);
+      };
+    };
+    open();
+    document.addEventListener("visibilitychange", open);
+    return () => {
+      document.removeEventListener("visibilitychange", open);
+      close();
+    };
+  }, [path, once, round]);
+  return { ...state, again: () => setRound((round) => round + 1) };
 }

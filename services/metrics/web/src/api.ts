@@ -275,6 +275,74 @@ export interface Complaints {
   bursts: ComplaintSignal[];
 }
 
+export interface StandardPhrase {
+  id: string;
+  scene: string;
+  level: string;
+  text: string;
+  lang: string;
+  messages: string;
+  conversations: string;
+  agents: string;
+  last_at?: string;
+  standing: "unused" | "overused" | "used";
+}
+
+export interface PhraseUse {
+  messages: string;
+  conversations: string;
+  phrases: StandardPhrase[];
+  wordings: { class: string; words: string; uses: string; conversations: string; agents: string; points: number }[];
+  libraries: { library: string; first_at: string; last_at: string }[];
+}
+
+export interface DataHealth {
+  events: string;
+  live: string;
+  late: string;
+  delay_p50_seconds?: number;
+  delay_p99_seconds?: number;
+  scoring_p50_seconds?: number;
+  scoring_p99_seconds?: number;
+  newest_at?: string;
+  lag_records: string;
+  lag_seconds: number;
+  trouble: string;
+  messages: string;
+  unscored: string;
+  heard: string;
+  unknown_language: string;
+  unknown_role: string;
+  masked: { kind: string; places: string; messages: string }[];
+  dead_letters: { component: string; reason: string; records: string; last_at: string }[];
+  notifiers: { destination: string; channel: string; delivered: string; failed: string; attempts: string; detail: string }[];
+}
+
+export interface ProfileFigure {
+  profile: string;
+  source: string;
+  metric_id: string;
+  unit: "s" | "ratio";
+  value?: number;
+  n: string;
+  not_measured: string;
+}
+
+export interface Scorecard {
+  version: number;
+  total?: number;
+  measured: number;
+  dimensions: {
+    key: string;
+    name_zh: string;
+    name_en: string;
+    weight: number;
+    score?: number;
+    indicators: { metric_id: string; weight: number; points?: number; figure: Figure; not_measured: string }[];
+  }[];
+  fatal: { metric_id: string; above: number; happened: boolean; not_measured: string }[];
+}
+
 export interface Welcome {
   name: string;
   tenant: string;

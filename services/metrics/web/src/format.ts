@@ -43,6 +43,11 @@ export const percent = (x: number): string => `${number(x * 100, 0)}%`;
 
 export const count = (n: string | number): string => Number(n).toLocaleString(locale());
 
+/** A share of some; of nothing it was not measured. */
+export const share = (part: string, whole: string): string => (Number(whole) === 0 ? t("not_measured") : `${number((Number(part) / Number(whole)) * 100, 1)}%`);
+
+export const day = (iso: string): string => new Date(iso).toLocaleDateString(locale(), { year: "numeric", month: "2-digit", day: "2-digit" });
+
 export const moment = (iso: string): string =>
   new Date(iso).toLocaleString(locale(), { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 

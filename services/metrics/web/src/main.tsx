@@ -5,25 +5,32 @@ import { useAnswer } from "./answer";
 import { AgentsPage } from "./pages/agents";
 import { ComplaintsPage } from "./pages/complaints";
 import { ConversationPage, ConversationsPage } from "./pages/conversation";
+import { HealthPage } from "./pages/health";
 import { IncidentsPage } from "./pages/incidents";
+import { LibraryPage } from "./pages/library";
 import { MetricPage } from "./pages/metric";
 import { OverviewPage } from "./pages/overview";
 import { PhrasesPage } from "./pages/phrases";
 import { WallPage } from "./pages/wall";
+import { ShiftPage } from "./pages/shift";
+import { useRank } from "./pages/figures";
 import { group } from "./format";
-import { ask, FILTERS, keeping, type Place, RANGES, type Range, rangeOf, usePlace } from "./place";
-import { Choice, Link, Shown } from "./parts";
+import { ask, BASELINES, type Baseline, baselineOf, FILTERS, keeping, type Place, RANGES, type Range, rangeOf, usePlace } from "./place";
+import { Choice, knowMetrics, Link, Shown } from "./parts";
 import { type Language, language, metricName, setLanguage, t, type Word } from "./words";
 import "./style.css";
 
 const PAGES: { path: string; word: Word; right: string; ranged: boolean }[] = [
   { path: "/", word: "nav_wall", right: "aggregates", ranged: false },
+  { path: "/shift", word: "nav_shift", right: "aggregates", ranged: true },
   { path: "/overview", word: "nav_overview", right: "aggregates", ranged: true },
   { path: "/agents", word: "nav_agents", right: "aggregates", ranged: true },
-  { path: "/phrases", word: "nav_phrases", right: "aggregates", ranged: true },
   { path: "/complaints", word: "nav_complaints", right: "aggregates", ranged: true },
   { path: "/incidents", word: "nav_incidents", right: "incidents", ranged: false },
   { path: "/conversations", word: "nav_conversations", right: "transcripts", ranged: true },
+  { path: "/phrases", word: "nav_phrases", right: "aggregates", ranged: true },
+  { path: "/library", word: "nav_library", right: "aggregates", ranged: true },
+  { path: "/health", word: "nav_health", right: "aggregates", ranged: true },
 ];
 
 type Theme = "light" | "dark";
@@ -121,11 +128,30 @@ function LogIn(props: { done: (welcome: Welcome) => void }) {
   );
 }
 
-function Filters(props: { place: Place }) {
-  const given = FILTERS.filter((name) => props.place.search.has(name));
+/** What most figures can be narrowed by, wherever one is. */
+const NARROWED = ["queue", "channel"] as const;
+
+/** A choice among the values that there are. */
+function Narrow(props: { place: Place; by: (typeof NARROWED)[number]; metric: Metric }) {
+  const { by } = props;
+  // Not narrowed by itself, or there would be one value to choose.
+  const search = new URLSearchParams(props.place.search);
+  search.delete(by);
+  const ranked = useRank(props.metric, { ...props.place, search }, by);
+  const chosen = props.place.search.get(by);
+  const values = (ranked.data?.ranks ?? []).map((one) => one.group).filter((one) => one !== "");
+  if (chosen && !values.includes(chosen)) values.push(chosen);
+  return <Choice label={t(`by_${by}`)} of={["", ...values.sort()]} chosen={chosen ?? ""} name={(one) => (one === "" ? t("all") : one)} choose={(one) => ask({ [by]: one === "" ? undefined : one })} />;
+}
+
+function Filters(props: { place: Place; metrics: Metric[]; compares: boolean; narrows: boolean }) {
+  const given = FILTERS.filter((name) => props.place.search.has(name) && !NARROWED.includes(name as "queue"));
+  const metric = props.metrics.find((one) => one.id === "rt.first_unanswered.v1");
   return (
     <div class="filters">
       <Choice label={t("range")} of={Object.keys(RANGES) as Range[]} chosen={rangeOf(props.place)} name={(range) => t(`range_${range}`)} choose={(range) => ask({ range })} />
+      {props.compares && <Choice label={t("compare_with")} of={Object.keys(BASELINES) as Baseline[]} chosen={baselineOf(props.place)} name={(one) => t(`baseline_${one}`)} choose={(one) => ask({ baseline: one === "before" ? undefined : one })} />}
+      {props.narrows && metric && NARROWED.map((by) => <Narrow key={by} place={props.place} by={by} metric={metric} />)}
       {given.map((name) => (
         <button key={name} type="button" class="chip" title={t("clear")} onClick={() => ask({ [name]: undefined })}>
           {t(`by_${name}` as Word)}: {group(name, props.place.search.get(name) ?? "")} ✕
@@ -141,6 +167,8 @@ function Page(props: { place: Place; metrics: Metric[]; theme: Theme; may: (righ
   const id = second === undefined ? undefined : decodeURIComponent(second);
   const metric = metrics.find((one) => one.id === id);
   switch (first) {
+    case "shift":
+      return <ShiftPage metrics={metrics} place={place} theme={theme} />;
     case "overview":
       return <OverviewPage metrics={metrics} place={place} theme={theme} />;
     case "metrics":
@@ -151,6 +179,10 @@ function Page(props: { place: Place; metrics: Metric[]; theme: Theme; may: (righ
       return <PhrasesPage metrics={metrics} place={place} theme={theme} />;
     case "complaints":
       return <ComplaintsPage metrics={metrics} place={place} theme={theme} may={may} />;
+    case "library":
+      return <LibraryPage metrics={metrics} place={place} may={may} />;
+    case "health":
+      return <HealthPage place={place} />;
     case "incidents":
       return may("incidents") ? <IncidentsPage place={place} id={id} /> : <p class="empty">{t("no_right")}</p>;
     case "conversations":
@@ -166,6 +198,7 @@ function Console(props: { welcome: Welcome; left: () => void; theme: Theme; setT
   const place = usePlace();
   const may = (right: string) => welcome.permissions.includes(right);
   const metrics = useAnswer("metrics", async (signal) => (await get<{ metrics: Metric[] }>("/v1/metrics", signal)).metrics);
+  knowMetrics(metrics.data ?? []);
   const here = PAGES.find((page) => (page.path === "/" ? place.path === "/" : place.path.startsWith(page.path)));
   const ofMetric = place.path.startsWith("/metrics/") ? decodeURIComponent(place.path.slice(9)) : undefined;
   const heading = ofMetric ? metricName(ofMetric) : t(here?.word ?? "nav_wall");
@@ -207,7 +240,7 @@ function Console(props: { welcome: Welcome; left: () => void; theme: Theme; setT
       <main>
         <div class="head">
           <h1>{heading}</h1>
-          {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && <Filters place={place} />}
+          {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && <Filters place={place} metrics={metrics.data ?? []} compares={!["/conversations", "/health", "/library"].includes(here?.path ?? "")} narrows={here?.path !== "/health"} />}
         </div>
         <Shown of={metrics}>{(metrics) => <Page place={place} metrics={metrics} theme={theme} may={may} />}</Shown>
       </main>

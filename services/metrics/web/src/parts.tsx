@@ -1,8 +1,10 @@
 import type { ComponentChildren } from "preact";
+import { useId, useRef } from "preact/hooks";
 import type { Benchmark, Comparison, Figure, Metric } from "./api";
 import type { Answer } from "./answer";
 import { count, value } from "./format";
 import { go } from "./place";
+import { type Rows, rowsOf, saveCsv, savePng } from "./export";
 import { about, metricName, t, type Word } from "./words";
 
 /** A link inside the console. */
@@ -24,17 +26,74 @@ export function Link(props: { to: string; class?: string; children: ComponentChi
   );
 }
 
-/** A part of a page, with the id of the metric that it shows. */
-export function Panel(props: { title: string; id?: string; aside?: ComponentChildren; class?: string; children: ComponentChildren }) {
+let known: readonly Metric[] = [];
+
+/** What metrics there are, so that every id can say what it means. */
+export function knowMetrics(metrics: readonly Metric[]): void {
+  known = metrics;
+}
+
+/** The id of a metric, which says what it means when pointed at or reached by keyboard. */
+export function Id(props: { of: string }) {
+  const metric = known.find((one) => one.id === props.of);
+  const name = useId();
+  if (!metric) return <code class="id">{props.of}</code>;
+  const lines = metric.benchmarks.map((line) => `${line.target ? t("target") : t("reference")} ${value(metric, line.value)}: ${about(line.about)}`);
   return (
-    <section class={`panel ${props.class ?? ""}`}>
+    <span class="explains">
+      <button type="button" class="id" aria-describedby={name}>
+        {props.of}
+      </button>
+      <span role="tooltip" id={name}>
+        <strong>{metricName(metric.id)}</strong> {about(metric.about)} {t(metric.better === "lower" ? "lower_is_better" : "higher_is_better")}
+        {lines.map((line) => (
+          <em key={line}>{line}</em>
+        ))}
+      </span>
+    </span>
+  );
+}
+
+/** A part of a page, with the id of the metric that it shows; `csv` and `png` can be taken along. */
+export function Panel(props: { title: string; id?: string; aside?: ComponentChildren; class?: string; csv?: boolean | (() => Rows); png?: boolean; children: ComponentChildren }) {
+  const section = useRef<HTMLElement>(null);
+  const { csv, png, title } = props;
+  const name = props.id && props.id !== title ? `${title} ${props.id}` : title;
+  const take = (act: (element: HTMLElement) => void) => () => {
+    if (section.current) act(section.current);
+  };
+  return (
+    <section class={`panel ${props.class ?? ""}`} ref={section}>
       <header>
         <h2>{props.title}</h2>
-        {props.id && <code class="id">{props.id}</code>}
-        {props.aside && <div class="aside">{props.aside}</div>}
+        {props.id && <Id of={props.id} />}
+        {(props.aside || csv || png) && (
+          <div class="aside">
+            {props.aside}
+            {csv && (
+              <button type="button" class="take" aria-label={`${t("export_csv")}: ${title}`} title={t("export_csv")} onClick={take((element) => saveCsv(name, typeof csv === "function" ? csv() : rowsOf(element)))}>
+                CSV
+              </button>
+            )}
+            {png && (
+              <button type="button" class="take" aria-label={`${t("export_png")}: ${title}`} title={t("export_png")} onClick={take((element) => void savePng(name, element))}>
+                PNG
+              </button>
+            )}
+          </div>
+        )}
       </header>
       {props.children}
     </section>
+  );
+}
+
+/** What may be wider or taller than its place; by keyboard it is moved like any other page. */
+export function Scroll(props: { label: string; tall?: boolean; children: ComponentChildren }) {
+  return (
+    <div class={props.tall ? "scroll tall" : "scroll"} role="group" aria-label={props.label} tabIndex={0}>
+      {props.children}
+    </div>
   );
 }
 
@@ -97,6 +156,7 @@ export function Lines(props: { metric: Metric; figure: Figure }) {
           <li key={line.about} title={about(line.about)} class={state ?? "reference"}>
             {state ? `${MARK[state]} ` : ""}
             {line.target ? t("target") : t("reference")} {metric.better === "lower" ? "≤" : "≥"} {value(metric, line.value)}
+            {!line.target && ` · ${about(line.about)}`}
             {state && <span class="sr">{` ${t(state)}`}</span>}
           </li>
         );
@@ -106,11 +166,11 @@ export function Lines(props: { metric: Metric; figure: Figure }) {
 }
 
 /** One figure with all that belongs to it. */
-export function Tile(props: { metric: Metric; compared: Answer<Comparison>; to?: string }) {
+export function Tile(props: { metric: Metric; compared: Answer<Comparison>; to?: string; title?: string; children?: ComponentChildren }) {
   const { metric } = props;
-  const title = metricName(metric.id);
+  const title = props.title ?? metricName(metric.id);
   return (
-    <article class="tile" title={about(metric.about)}>
+    <article class="tile">
       <h3>{props.to ? <Link to={props.to}>{title}</Link> : title}</h3>
       <Shown of={props.compared}>
         {(compared) => {
@@ -146,7 +206,8 @@ export function Tile(props: { metric: Metric; compared: Answer<Comparison>; to?:
           );
         }}
       </Shown>
-      <code class="id">{metric.id}</code>
+      {props.children}
+      <Id of={metric.id} />
     </article>
   );
 }
@@ -184,7 +245,7 @@ export function Intervals(props: {
   const at = (x: number) => `${Math.min(100, Math.max(0, ((scale(x) - floor) / (top - floor)) * 100))}%`;
   const target = metric.benchmarks.find((line) => line.target && scale(line.value) <= top);
   return (
-    <div class="scroll">
+    <Scroll label={props.head}>
       <table class="intervals">
         <thead>
           <tr>
@@ -227,6 +288,6 @@ export function Intervals(props: {
           </>
         )}
       </p>
-    </div>
+    </Scroll>
   );
 }

@@ -34,7 +34,7 @@ export function ask(changes: Record<string, string | undefined>): void {
 /** A path that keeps the range and the filters. */
 export function keeping(path: string, more: Record<string, string> = {}): string {
   const search = new URLSearchParams();
-  for (const name of ["range", ...FILTERS]) {
+  for (const name of ["range", "baseline", ...FILTERS]) {
     const value = new URLSearchParams(location.search).get(name);
     if (value !== null) search.set(name, value);
   }
@@ -55,6 +55,15 @@ export function usePlace(): Place {
 
 export const RANGES = { "1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000 } as const;
 export type Range = keyof typeof RANGES;
+/** How far back the period lies that figures are compared with, seconds; 0 for the one right before. */
+export const BASELINES = { before: 0, week: 604_800, month: 2_419_200 } as const;
+export type Baseline = keyof typeof BASELINES;
+
+export function baselineOf(place: Place): Baseline {
+  const baseline = place.search.get("baseline") ?? "before";
+  return baseline in BASELINES ? (baseline as Baseline) : "before";
+}
+
 export const FILTERS = ["agent", "channel", "queue", "hour", "weekday", "day", "level", "slot", "topic", "category", "promise"] as const;
 
 const BUCKETS: Record<Range, number> = { "1h": 300, "24h": 3_600, "7d": 21_600, "30d": 86_400, "90d": 86_400 };

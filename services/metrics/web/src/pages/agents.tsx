@@ -1,22 +1,157 @@
-import type { Metric } from "../api";
-import { ask, type Place } from "../place";
-import { Choice } from "../parts";
-import { about, metricName, t } from "../words";
+import { type Metric, post, type Scorecard } from "../api";
+import { type Answer, useAnswer } from "../answer";
+import { count, percent, short, value } from "../format";
+import { ask, keeping, type Place, scopeOf } from "../place";
+import { Choice, interval, Link, Panel, Scroll, Shown } from "../parts";
+import { Radar, type Spoke } from "../radar";
+import { about, language, metricName, t } from "../words";
+import { useRank } from "./figures";
 import { Breakdown } from "./metric";
+
+const COLUMNS = ["rt.first_unanswered.v1", "phrase.coverage.v1", "politeness.v1", "emo.conv.v1", "complaint.rate.v1", "aht.v1"];
+
+function useScorecard(place: Place, agent: string | undefined): Answer<Scorecard> {
+  const search = new URLSearchParams(place.search);
+  search.delete("agent");
+  return useAnswer(
+    `scorecard ${search} ${agent ?? ""}`,
+    (signal) => {
+      const { from, to, zone, filter } = scopeOf({ ...place, search }, ["channel", "queue"]);
+      return post<Scorecard>("/v1/scorecards/scorecard.v1:query", { from, to, zone, filter: agent === undefined ? filter : { ...filter, agent } }, signal);
+    },
+    120_000,
+  );
+}
+
+const spokes = (card: Scorecard): Spoke[] =>
+  card.dimensions.map((one) => ({
+    name: language() === "zh" ? one.name_zh : one.name_en,
+    ...(one.score === undefined ? {} : { score: one.score }),
+  }));
+
+function Quality(props: { place: Place }) {
+  const agent = props.place.search.get("agent") ?? undefined;
+  const everybody = useScorecard(props.place, undefined);
+  const own = useScorecard(props.place, agent);
+  return (
+    <Panel title={agent === undefined ? t("quality_all") : `${t("quality_of")} ${short(agent)}`} id="scorecard.v1" csv png>
+      <Shown of={own}>
+        {(card) => (
+          <div class="quality">
+            <Radar spokes={spokes(card)} beside={agent !== undefined && everybody.data ? spokes(everybody.data) : undefined} name={t("quality_all")} />
+            <div>
+              <p class={card.total === undefined ? "figure unmeasured" : "figure"}>
+                {card.total === undefined ? t("not_measured") : card.total.toFixed(0)} <small>/ 100</small>
+              </p>
+              <p class="quiet">
+                {t("measured_share")} {percent(card.measured)}
+                {agent !== undefined && ` · ${t("dashed_is_all")}`}
+              </p>
+              <table class="list">
+                <tbody>
+                  {card.dimensions.map((one) => (
+                    <tr key={one.key}>
+                      <th scope="row">{language() === "zh" ? one.name_zh : one.name_en}</th>
+                      <td class="number">{one.score === undefined ? t("not_measured") : one.score.toFixed(0)}</td>
+                      <td class="quiet">
+                        {one.indicators.map((it) => (
+                          <span key={it.metric_id} class={it.points === undefined ? "indicator missing" : "indicator"} title={it.not_measured}>
+                            {metricName(it.metric_id)} {it.points === undefined ? t("not_measured") : it.points.toFixed(0)}
+                          </span>
+                        ))}
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+              {card.fatal.some((one) => one.happened) && <p class="missed-it">{t("fatal_happened")}</p>}
+            </div>
+          </div>
+        )}
+      </Shown>
+    </Panel>
+  );
+}
+
+function Table(props: { metrics: Metric[]; place: Place; chosen: string | null }) {
+  const columns = COLUMNS.map((id) => props.metrics.find((metric) => metric.id === id)).filter((metric) => metric !== undefined);
+  // The columns are always the same, so hooks come in one order.
+  const boards = columns.map((metric) => useRank(metric, props.place, "agent"));
+  const first = boards[0];
+  const names = [...new Set(boards.flatMap((board) => board.data?.ranks.map((one) => one.group) ?? []))].filter((name) => name !== "").sort();
+  if (!first) return null;
+  return (
+    <Panel title={t("agents_table")} csv>
+      <Shown of={first} empty={({ ranks }) => ranks.length === 0}>
+        {() => (
+          <Scroll label={t("agents_table")}>
+            <table class="list">
+              <thead>
+                <tr>
+                  <th>{t("by_agent")}</th>
+                  {columns.map((metric) => (
+                    <th key={metric.id} class="number" title={`${metric.id}: ${about(metric.about)}`}>
+                      {metricName(metric.id)}
+                    </th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {names.slice(0, 100).map((name) => (
+                  <tr key={name} class={name === props.chosen ? "chosen" : ""}>
+                    <th scope="row" title={name}>
+                      <Link to={keeping("/agents", { agent: name })}>{short(name)}</Link>
+                    </th>
+                    {columns.map((metric, index) => {
+                      const one = boards[index]?.data?.ranks.find((rank) => rank.group === name);
+                      const range = one && interval(metric, one.figure);
+                      return (
+                        <td key={metric.id} class="number">
+                          {one ? (
+                            <Link to={keeping(`/metrics/${metric.id}`, { agent: name })} class={`cell ${one.standing}`}>
+                              {value(metric, one.figure.value)}
+                            </Link>
+                          ) : (
+                            <span class="quiet">{t("not_measured")}</span>
+                          )}
+                          {one && (
+                            <span class="quiet interval">
+                              {range ?? ""} · {t("n")} {count(one.figure.n)}
+                            </span>
+                          )}
+                        </td>
+                      );
+                    })}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
+        )}
+      </Shown>
+      <p class="quiet">{t("agents_about")}</p>
+    </Panel>
+  );
+}
 
 export function AgentsPage(props: { metrics: Metric[]; place: Place }) {
   const able = props.metrics.filter((metric) => metric.dimensions.includes("agent"));
   const wanted = props.place.search.get("metric") ?? "rt.first_unanswered.v1";
   const metric = able.find((one) => one.id === wanted) ?? able[0];
   if (!metric) return null;
-  const ids = able.map((one) => one.id);
+  // Everybody's row stays while one is looked at.
+  const search = new URLSearchParams(props.place.search);
+  search.delete("agent");
+  const all = { ...props.place, search };
   return (
     <>
+      <Table metrics={props.metrics} place={all} chosen={props.place.search.get("agent")} />
+      <Quality place={props.place} />
       <div class="bar-of-choices">
-        <Choice label={t("metric")} of={ids} chosen={metric.id} name={metricName} choose={(id) => ask({ metric: id })} />
+        <Choice label={t("metric")} of={able.map((one) => one.id)} chosen={metric.id} name={metricName} choose={(id) => ask({ metric: id })} />
         <p class="quiet">{about(metric.about)}</p>
       </div>
-      <Breakdown metric={metric} place={props.place} by="agent" title={metricName(metric.id)} />
+      <Breakdown metric={metric} place={all} by="agent" title={metricName(metric.id)} />
     </>
   );
 }

@@ -2,7 +2,7 @@ import { type Complaints, type ComplaintSignal, type Metric, post } from "../api
 import { useAnswer } from "../answer";
 import { count, group, moment, percent, short, value } from "../format";
 import { keeping, type Place, scopeOf } from "../place";
-import { interval, Link, Panel, Shown, Tile } from "../parts";
+import { interval, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { about, metricName, t, tell, valueName } from "../words";
 import { useComparison } from "./figures";
 import { Breakdown } from "./metric";
@@ -20,7 +20,7 @@ function Step(props: { metric: Metric; place: Place; reads: boolean }) {
   return (
     <tr title={about(metric.about)}>
       <th scope="row">
-        <Link to={keeping(`/metrics/${metric.id}`)}>{metricName(metric.id)}</Link>
+        <Link to={keeping(`/metrics/${metric.id}`)}>{metricName(metric.id).replace(/^.*[：:]\s*/, "")}</Link>
       </th>
       {compared.data === undefined ? (
         <td colSpan={5}>
@@ -55,8 +55,8 @@ function StepFigures(props: { metric: Metric; figure: { n: string; value?: numbe
 
 function Funnel(props: { metrics: Metric[]; place: Place; reads: boolean }) {
   return (
-    <Panel title={t("funnel")} id="funnel.v1">
-      <div class="scroll">
+    <Panel title={t("funnel")} id="funnel.v1" csv>
+      <Scroll label={t("funnel")}>
         <table class="list">
           <thead>
             <tr>
@@ -74,7 +74,7 @@ function Funnel(props: { metrics: Metric[]; place: Place; reads: boolean }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       <p class="quiet">{t("funnel_about")}</p>
     </Panel>
   );
@@ -151,7 +151,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
       <Funnel metrics={find(FUNNEL)} place={place} reads={reads} />
       <SeriesPanel metric={rate} place={place} theme={props.theme} link />
       <div class="two">
-        <Panel title={t("urgent_by")} id="complaint.urgent.v1">
+        <Panel title={t("urgent_by")} id="complaint.urgent.v1" csv>
           <Shown of={known}>
             {({ urgent }) => urgent.length === 0 ? <p class="quiet">{t("no_urgent")}</p> : (
               <table class="list">
@@ -175,10 +175,10 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
             )}
           </Shown>
         </Panel>
-        <Panel title={t("promises")} id="promise.v1">
+        <Panel title={t("promises")} id="promise.v1" csv>
           <Shown of={known}>
             {({ promises }) => promises.length === 0 ? <p class="quiet">{t("no_promises")}</p> : (
-              <div class="scroll">
+              <Scroll label={t("promises")}>
                 <table class="list">
                   <thead>
                     <tr>
@@ -208,7 +208,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                     })}
                   </tbody>
                 </table>
-              </div>
+              </Scroll>
             )}
           </Shown>
         </Panel>
@@ -226,13 +226,13 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
         </Panel>
       </div>
       {reads && (
-        <Panel title={t("pending_promises")} id="promise.v1">
+        <Panel title={t("pending_promises")} id="promise.v1" csv>
           <Shown of={known}>
             {({ pending }) =>
               pending.length === 0 ? (
                 <p class="quiet">{t("no_pending")}</p>
               ) : (
-                <div class="scroll">
+                <Scroll label={t("pending_promises")}>
                   <table class="list">
                     <thead>
                       <tr>
@@ -259,7 +259,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                       ))}
                     </tbody>
                   </table>
-                </div>
+                </Scroll>
               )
             }
           </Shown>

@@ -2,7 +2,7 @@
 
 import { type Bin, type Comparison, type Figure, type Metric, type Observation, type Point, post, type Rank } from "../api";
 import { type Answer, useAnswer } from "../answer";
-import { bucketOf, type Place, rangeOf, scopeOf } from "../place";
+import { BASELINES, baselineOf, bucketOf, type Place, rangeOf, scopeOf } from "../place";
 
 /** Figures are asked for again this often; the live wall more often. */
 const REFRESH = 30_000;
@@ -12,7 +12,18 @@ function useFigure<T>(metric: Metric, verb: string, place: Place, more: Record<s
   return useAnswer<T>(question, (signal) => post<T>(`/v1/metrics/${metric.id}:${verb}`, { ...scopeOf(place, metric.dimensions), ...more }, signal), REFRESH);
 }
 
-export const useComparison = (metric: Metric, place: Place) => useFigure<Comparison>(metric, "compare", place);
+/** The same against the period that was chosen to compare with, by default the one right before. */
+export function useComparison(metric: Metric, place: Place): Answer<Comparison> {
+  const shift = BASELINES[baselineOf(place)];
+  const question = `${metric.id} compare ${place.search}`;
+  const ask = (signal: AbortSignal) => {
+    const scope = scopeOf(place, metric.dimensions);
+    const back = (time: string) => new Date(new Date(time).getTime() - shift * 1000).toISOString();
+    const baseline = shift === 0 ? {} : { baseline_from: back(scope.from), baseline_to: back(scope.to) };
+    return post<Comparison>(`/v1/metrics/${metric.id}:compare`, { ...scope, ...baseline }, signal);
+  };
+  return useAnswer<Comparison>(question, ask, REFRESH);
+}
 
 export const useSeries = (metric: Metric, place: Place) => useFigure<{ points: Point[] }>(metric, "query", place, { bucket_seconds: String(bucketOf(rangeOf(place))) });
 

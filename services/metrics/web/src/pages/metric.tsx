@@ -2,7 +2,7 @@ import type { Metric } from "../api";
 import { Histogram } from "../chart";
 import { group, moment, short, value } from "../format";
 import { ask, keeping, type Place } from "../place";
-import { Choice, Intervals, Link, Panel, Shown, Tile } from "../parts";
+import { Choice, Intervals, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { about, metricName, t, type Word } from "../words";
 import { useComparison, useDistribution, useObservations, useRank } from "./figures";
 import { SeriesPanel } from "./overview";
@@ -12,7 +12,7 @@ const ORDERS = ["latest", "greatest", "least"] as const;
 function DistributionPanel(props: { metric: Metric; place: Place }) {
   const spread = useDistribution(props.metric, props.place);
   return (
-    <Panel title={t("distribution")} id={props.metric.id}>
+    <Panel title={t("distribution")} id={props.metric.id} csv={() => [["low", "high", "n"], ...(spread.data?.bins ?? []).map((bin) => [bin.low, bin.high, Number(bin.n)])]}>
       <Shown of={spread} empty={({ figure }) => figure.value === undefined}>
         {({ figure, bins }) => (
           <>
@@ -36,6 +36,10 @@ export function Breakdown(props: { metric: Metric; place: Place; by: string; tit
     <Panel
       title={props.title ?? t("breakdown")}
       id={metric.id}
+      csv={() => [
+        [by, metric.id, "low", "high", "n", "standing", "unit"],
+        ...(ranked.data?.ranks ?? []).map((one) => [one.group, one.figure.value, one.figure.low, one.figure.high, Number(one.figure.n), one.standing, metric.unit]),
+      ]}
       aside={props.choose && <Choice label={t("by")} of={metric.dimensions} chosen={by} name={(one) => t(`by_${one}` as Word)} choose={(one) => ask({ by: one })} />}
     >
       <Shown of={ranked} empty={({ ranks }) => ranks.length === 0}>
@@ -65,10 +69,10 @@ export function Behind(props: { metric: Metric; place: Place; chosen?: boolean }
   const order = ORDERS.find((one) => one === wanted) ?? (metric.better === "lower" ? "greatest" : "least");
   const rows = useObservations(metric, place, order);
   return (
-    <Panel title={t("behind")} id={metric.id} aside={<Choice label={t("order")} of={ORDERS} chosen={order} name={(one) => t(`order_${one}`)} choose={(one) => ask({ order: one })} />}>
+    <Panel title={t("behind")} id={metric.id} csv={() => [["conversation_id", "event_id", "at", metric.id, "agent", "channel", "queue"], ...(rows.data?.observations ?? []).map((one) => [one.conversation_id, one.event_id, one.at, one.value, one.agent, one.channel, one.queue])]} aside={<Choice label={t("order")} of={ORDERS} chosen={order} name={(one) => t(`order_${one}`)} choose={(one) => ask({ order: one })} />}>
       <Shown of={rows} empty={({ observations }) => observations.length === 0}>
         {({ observations }) => (
-          <div class="scroll">
+          <Scroll label={t("behind")}>
             <table class="list">
               <thead>
                 <tr>
@@ -95,7 +99,7 @@ export function Behind(props: { metric: Metric; place: Place; chosen?: boolean }
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Shown>
     </Panel>

@@ -37,8 +37,9 @@ function MetricTile(props: { metric: Metric; place: Place }) {
 export function SeriesPanel(props: { metric: Metric; place: Place; theme: string; link?: boolean }) {
   const { metric } = props;
   const series = useSeries(metric, props.place);
+  const rows = () => [["from", "to", "n", metric.id, "low", "high", "unit"], ...(series.data?.points ?? []).map((one) => [one.from, one.to, Number(one.n), one.value, one.low, one.high, metric.unit])];
   return (
-    <Panel title={props.link ? metricName(metric.id) : t("series")} id={metric.id} aside={props.link && <Link to={keeping(`/metrics/${metric.id}`)}>{t("details")}</Link>}>
+    <Panel title={props.link ? metricName(metric.id) : t("series")} id={metric.id} csv={rows} png aside={props.link && <Link to={keeping(`/metrics/${metric.id}`)}>{t("details")}</Link>}>
       <Shown of={series} empty={({ points }) => points.every((point) => point.value === undefined)}>
         {({ points }) => <Series metric={metric} points={points} theme={props.theme} />}
       </Shown>

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, type Incident, type Metric, type Wall } from "../api";
-import { useAnswer } from "../answer";
+import { useAnswer, useStream } from "../answer";
 import { clock, count, duration, short } from "../format";
 import { Lines, Link, Panel, Shown } from "../parts";
 import { t, valueName } from "../words";
@@ -37,7 +37,7 @@ function Counter(props: { name: string; value: string; more?: string | undefined
 
 export function WallPage(props: { metrics: Metric[]; may: (right: string) => boolean }) {
   const now = useNow();
-  const wall = useAnswer("wall", (signal) => get<Wall>("/v1/wall", signal), 1_000);
+  const wall = useStream<Wall>("/v1/wall:watch", "/v1/wall");
   const incidents = props.may("incidents");
   const open = useAnswer(
     `open ${incidents}`,
