@@ -237,9 +237,9 @@ fn digit_word(view: View<'_>, at: usize) -> Option<((usize, usize, char), usize)
         .find(|(word, _)| view.starts(at, word))
         .map_or((at, 1), |(word, times)| (at + word.len(), times));
     let first = view.at(start);
-    WORDS.iter().filter(|(word, _)| word.chars().next() == Some(first)).find_map(
-        |&(word, digit)| view.after_any(start, &[word]).map(|end| ((at, end, digit), times)),
-    )
+    WORDS.iter().filter(|(word, _)| word.starts_with(first)).find_map(|&(word, digit)| {
+        view.after_any(start, &[word]).map(|end| ((at, end, digit), times))
+    })
 }
 
 /// How an at sign is written out, and a dot.
