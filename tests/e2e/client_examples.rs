@@ -3,6 +3,7 @@
 #[allow(
     dead_code,
     missing_docs,
+    unreachable_pub,
     clippy::collapsible_if,
     clippy::print_stdout,
     reason = "a program for people to start from, of which the test calls a part"
