@@ -29,7 +29,7 @@ help:
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
 	@echo "make console           the web console alone; it is part of run and test"
-	@echo "make fuzz              looks for a text that breaks the engine, FUZZ_SECONDS long (600)"
+	@echo "make fuzz              looks for inputs that break the engine and each parser, FUZZ_SECONDS each (600)"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -142,10 +142,16 @@ train:
 	$(CARGO) run --release --package zhili-tone --example calibrate > crates/tone/model/confidence.new
 	mv crates/tone/model/confidence.new crates/tone/model/confidence.tsv
 
+# The text engine, and the searches that `make test` runs shortly: tests that are called fuzzed_.
 FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
+FUZZED = zhili-redact zhili-tone zhili-dialogue zhili-incident zhili-eventlog zhili-warehouse \
+	zhili-ingest zhili-scoring zhili-escalation zhili-store
 
 fuzz:
-	$(CARGO) run --release --package zhili-tone --example fuzz -- --seconds $(FUZZ_SECONDS)
+	$(CARGO) run --release --package zhili-tone --example fuzz -- --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	ZHILI_FUZZ_SECONDS=$(FUZZ_SECONDS) ZHILI_FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --release --lib --no-fail-fast \
+		$(FUZZED:%=--package %) -- fuzzed_ --nocapture
 
 lint:
 	$(CARGO) fmt --all --check

@@ -284,6 +284,33 @@ fn mean(weighed: impl Iterator<Item = (f64, Option<f64>)>) -> Option<f64> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn fuzzed_scorecards_are_read_or_refused() {
+        let words = &[
+            "[[dimensions]]",
+            "[[fatal]]",
+            "id = ",
+            "weight = ",
+            "metric = ",
+            "-1",
+            "nan",
+            "inf",
+            "1e999",
+            "0",
+            "\"\"",
+            "[",
+            "]",
+            "\n",
+            " = ",
+            "version = ",
+        ];
+        let search = zhili_fuzz::Search::of("scorecards").corpus([S2]).words(words).longest(8192);
+        search.run(|input| match Scorecard::parse(&String::from_utf8_lossy(input)) {
+            Ok(card) => zhili_fuzz::kind(&(card.metrics().count(), card.fatal().len())),
+            Err(error) => zhili_fuzz::words_of(&error.to_string()),
+        });
+    }
+
     const TWO: &str = r#"
 id = "scorecard.v1"
 version = 3

@@ -398,6 +398,68 @@ mod tests {
         format!("BEGIN:VEVENT\r\nUID:1\r\n{}\r\nEND:VEVENT\r\n", lines.join("\r\n"))
     }
 
+    #[test]
+    fn fuzzed_calendars_are_read_or_refused() {
+        let zone = time_zone("Asia/Shanghai").unwrap();
+        let calendar = |lines: &[&str]| {
+            format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}END:VCALENDAR\r\n", event(lines))
+        };
+        let corpus = [
+            calendar(&["SUMMARY:li", "DTSTART:20261001T090000", "DTEND:20261001T180000"]),
+            calendar(&[
+                "SUMMARY;X=\"a:b\":wang\\, w",
+                "DTSTART;TZID=Europe/Berlin:20260301T220000",
+                "DURATION:PT12H",
+                "RRULE:FREQ=WEEKLY;INTERVAL=2;COUNT=5;BYDAY=MO,FR",
+                "EXDATE;TZID=Europe/Berlin:20260316T220000",
+            ]),
+            calendar(&[
+                "SUMMARY:li",
+                "DTSTART;VALUE=DATE:20261001",
+                "RRULE:FREQ=DAILY;UNTIL=20261009",
+            ]),
+        ];
+        let words = &[
+            "\r\n",
+            "\r\n ",
+            "BEGIN:VEVENT\r\n",
+            "END:VEVENT\r\n",
+            "BEGIN:VALARM\r\n",
+            "RRULE:",
+            ";COUNT=",
+            ";UNTIL=",
+            ";INTERVAL=",
+            ";BYDAY=",
+            "FREQ=DAILY",
+            "EXDATE:",
+            "RECURRENCE-ID:",
+            "STATUS:CANCELLED",
+            "20261001T090000Z",
+            "99991231T235959",
+            "00000101",
+            "PT0S",
+            "P9999W",
+            "-PT1H",
+            "DTEND:",
+            ";TZID=",
+        ];
+        let search = zhili_fuzz::Search::of("calendars").corpus(corpus).words(words).longest(2048);
+        search.run(|input| match Imported::parse(&String::from_utf8_lossy(input), &zone) {
+            Ok(calendar) => {
+                let mut now_ms = at("2026-03-01T00:00:00+08:00[Asia/Shanghai]");
+                let mut on_call = Vec::new();
+                for _ in 0..4 {
+                    on_call.push(calendar.on_call(now_ms).is_some());
+                    let Some(next_ms) = calendar.next_change(now_ms) else { break };
+                    assert!(next_ms > now_ms, "time stands still at {now_ms}");
+                    now_ms = next_ms;
+                }
+                zhili_fuzz::kind(&(calendar.events.len().min(4), on_call))
+            }
+            Err(WrongTime(why)) => zhili_fuzz::words_of(&why),
+        });
+    }
+
     fn at(text: &str) -> i64 {
         text.parse::<jiff::Zoned>().unwrap().timestamp().as_millisecond()
     }

@@ -60,6 +60,8 @@ mod cues;
 mod document;
 mod email;
 mod fold;
+#[cfg(test)]
+mod fuzzed;
 mod handle;
 mod lead;
 mod name;

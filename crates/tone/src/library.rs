@@ -54,8 +54,9 @@ const PRODUCT: usize = 12;
 /// Bytes of a file by entry, or by pattern: both are about as many.
 const BYTES: usize = 10;
 
-/// More alternatives than this are a mistake.
+/// More alternatives than this are a mistake, and so are braces within more than so many others.
 const ALTERNATIVES: usize = 4096;
+const DEEPEST: usize = 8;
 
 const FILES: &[(&str, &str)] = &[
     ("zh_agent.txt", include_str!("../library/zh_agent.txt")),
@@ -426,7 +427,8 @@ fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
         }
         let choices = if c == '{' {
             let mut choices = Vec::new();
-            alternatives(&rest[1..length - 1], &mut choices).ok_or_else(broken)?;
+            alternatives(&rest[1..length - 1], DEEPEST, &mut choices)
+                .map_err(|fault| fault.of(phrase))?;
             choices
         } else {
             vec![rest[..length].to_owned()]
@@ -436,7 +438,8 @@ fn pieces(phrase: &str) -> Result<Vec<Piece>, Problem> {
             if full && last.alternatives.iter().all(|one| !one.is_empty()) {
                 pieces.push(Piece { after_gap: false, alternatives: choices });
             } else {
-                last.alternatives = product(std::mem::take(&mut last.alternatives), &choices);
+                last.alternatives = product(std::mem::take(&mut last.alternatives), &choices)
+                    .map_err(|fault| fault.of(phrase))?;
             }
         }
         rest = &rest[length..];
@@ -460,10 +463,27 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// The alternatives of what stands between two braces; `None` if it holds a gap.
-fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
+/// Why a phrase has no alternatives.
+#[derive(Clone, Copy)]
+enum Fault {
+    Braces,
+    TooMany,
+}
+
+impl Fault {
+    fn of(self, phrase: &str) -> Problem {
+        match self {
+            Self::Braces => Problem::Braces(phrase.into()),
+            Self::TooMany => Problem::TooMany(phrase.into()),
+        }
+    }
+}
+
+/// The alternatives of what stands between two braces, which may hold `depth` more within each
+/// other and no gap.
+fn alternatives(inner: &str, depth: usize, into: &mut Vec<String>) -> Result<(), Fault> {
     if inner.contains('…') {
-        return None;
+        return Err(Fault::Braces);
     }
     let mut sequence = vec![String::new()];
     let mut rest = inner;
@@ -475,10 +495,11 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
                 1
             }
             '{' => {
-                let close = closing(rest)?;
+                let close = closing(rest).ok_or(Fault::Braces)?;
+                let depth = depth.checked_sub(1).ok_or(Fault::Braces)?;
                 let mut choices = Vec::new();
-                alternatives(&rest[1..close], &mut choices)?;
-                sequence = product(sequence, &choices);
+                alternatives(&rest[1..close], depth, &mut choices)?;
+                sequence = product(sequence, &choices)?;
                 close + 1
             }
             _ => {
@@ -492,19 +513,23 @@ fn alternatives(inner: &str, into: &mut Vec<String>) -> Option<()> {
         rest = &rest[length..];
     }
     into.append(&mut sequence);
-    Some(())
+    Ok(())
 }
 
-/// Every head with every tail; a lone tail is put to the heads where they are.
-fn product(mut heads: Vec<String>, tails: &[String]) -> Vec<String> {
+/// Every head with every tail, unless they are too many to be made; a lone tail is put to the heads
+/// where they are.
+fn product(mut heads: Vec<String>, tails: &[String]) -> Result<Vec<String>, Fault> {
     if let [tail] = tails {
         for head in &mut heads {
             head.push_str(tail);
         }
-        return heads;
+        return Ok(heads);
+    }
+    if heads.len() * tails.len() > ALTERNATIVES {
+        return Err(Fault::TooMany);
     }
     let both = |head: &String, tail: &String| [head.as_str(), tail].concat();
-    heads.iter().flat_map(|head| tails.iter().map(move |tail| both(head, tail))).collect()
+    Ok(heads.iter().flat_map(|head| tails.iter().map(move |tail| both(head, tail))).collect())
 }
 
 impl Hit<'_> {
@@ -976,6 +1001,70 @@ mod tests {
         assert_eq!(text("[thanks]\n{a|b"), "mine.txt, line 2: the braces of '{a|b' do not pair up");
         assert_eq!(text("[thanks]\na / …b"), "mine.txt, line 2: '…b' holds nothing to find");
         assert_eq!(text("[thanks]\n{a|}"), "mine.txt, line 2: '{a|}' holds nothing to find");
+    }
+
+    #[test]
+    fn alternatives_that_multiply_without_end_are_refused_before_they_are_made() {
+        let (optional, inner) = ("{a|}".repeat(64), format!("{{x{}}}", "{a|b}".repeat(64)));
+        let deep = format!("x{}a{}", "{".repeat(20_000), "}".repeat(20_000));
+        let said = |entry: &str| {
+            let content = format!("[thanks]\n{entry}");
+            Library::compile(TABLE, &[("mine.txt", &content)]).err().unwrap().to_string()
+        };
+        assert!(said(&optional).contains("stands for more than 4096 entries"));
+        assert!(said(&inner).contains("stands for more than 4096 entries"));
+        assert!(said(&deep).contains("do not pair up"));
+    }
+
+    #[test]
+    fn fuzzed_files_of_phrases_are_read_or_refused_by_line() {
+        let corpus = [
+            "[thanks] politeness=8 sentiment=0.25 acts=thanks\n谢谢{您|你|} / 感谢{您|你|}的{耐心|}等待",
+            "# a comment\n[risk] category=legal urgency=20\n再不…就告 / sue {you|u}\n[比心]",
+            "[thanks]\n{a|b}{c|d}{e|}…f",
+        ];
+        let words = &[
+            "{",
+            "}",
+            "|",
+            " / ",
+            "…",
+            "[",
+            "]",
+            "\n[thanks] ",
+            "politeness=",
+            "factor=",
+            "acts=thanks",
+            "forbidden",
+            "1e9",
+            "-0",
+            "NaN",
+            "投訴",
+            "İ",
+            "\u{200b}",
+            "#",
+            "category=safety",
+        ];
+        let search = zhili_fuzz::Search::of("phrase library").corpus(corpus).words(words);
+        search.longest(512).inputs(200).run(|input| {
+            let content = String::from_utf8_lossy(input);
+            match Library::compile(TABLE, &[("mine.txt", &content)]) {
+                Ok(library) => {
+                    let Normalized { text, letters, .. } = library.normalizer.normalize(&content);
+                    let mut hits = 0_usize;
+                    library.find(&text, &letters, &mut Search::default(), |hit| {
+                        assert!(text.get(hit.start..hit.end).is_some(), "cuts a character");
+                        hits += 1;
+                    });
+                    zhili_fuzz::kind(&(library.len().min(64), hits.min(8)))
+                }
+                Err(error) => {
+                    let said = error.to_string();
+                    assert!(said.starts_with("mine.txt, line "), "{said}");
+                    zhili_fuzz::words_of(&said)
+                }
+            }
+        });
     }
 
     #[test]

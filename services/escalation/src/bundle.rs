@@ -143,6 +143,43 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn fuzzed_bundles_are_read_or_refused() {
+        let corpus = zhili_fuzz::blocks(include_str!("../../../docs/operations.md"), "toml");
+        let words = &[
+            "[escalation.teams.default",
+            "]\n",
+            " = ",
+            "\"",
+            "{ ",
+            " }",
+            "[[",
+            "env:X",
+            "file:/x",
+            "-1",
+            "1e999",
+            "9223372036854775807",
+            "repeat = ",
+            "delay_ms = ",
+            "match = ",
+            "\"*\"",
+            "policy = ",
+            "true",
+            "{incident_id}",
+            "tz = \"Asia/Shanghai\"",
+            "2026-10-01T00:00:00Z",
+            "calendar = ",
+            "layers",
+            "mon-fri",
+            "\n",
+        ];
+        let search = zhili_fuzz::Search::of("bundles of escalation").corpus(corpus).words(words);
+        search.longest(4096).run(|input| match parse(input) {
+            Ok(found) => zhili_fuzz::kind(&found.map(|config| config.teams().len().min(4))),
+            Err(error) => zhili_fuzz::words_of(&error.to_string()),
+        });
+    }
+
     const FLOOR: &str = r#"
 [scoring]
 anything = 1

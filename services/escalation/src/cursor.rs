@@ -48,6 +48,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fuzzed_cursors_are_read_as_they_were_written_or_refused() {
+        // What a caller can send is any text; what is in it is searched for, too.
+        let corpus = ["1 0,7 log", "1 18446744073709551615,0 log", "start", "MSAwLDcgbG9n"];
+        let words = &["1 ", " ", ",", "-1", "+1", "0,0", " log", "18446744073709551616", "=", "\0"];
+        let search = zhili_fuzz::Search::of("cursors").corpus(corpus).words(words).longest(256);
+        search.run(|input| {
+            let given = String::from_utf8_lossy(input);
+            let packed = URL_SAFE_NO_PAD.encode(input);
+            let read = [&*given, &packed].map(|text| Cursor::decode(text, "log", 2));
+            for cursor in read.iter().flatten() {
+                assert_eq!(Cursor::decode(&cursor.encode(), "log", 2).as_ref(), Ok(cursor));
+            }
+            zhili_fuzz::kind(&(read.map(|it| it.is_ok()), input.len().min(8)))
+        });
+    }
+
+    #[test]
     fn a_cursor_reads_back_and_only_for_its_own_log() {
         let cursor = Cursor { log_id: "log a".into(), next: vec![0, 7, u64::MAX] };
         let text = cursor.encode();

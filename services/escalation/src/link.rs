@@ -157,6 +157,27 @@ impl Signed {
 mod tests {
     use super::*;
 
+    #[test]
+    fn fuzzed_links_open_only_as_they_were_signed() {
+        let signed = Signed { base: String::new(), secret: Secret::new(SECRET) };
+        let permit = Permit {
+            tenant: "t".to_owned(),
+            incident_id: "inc_1".to_owned(),
+            destination: "floor".to_owned(),
+            expires_ms: 1,
+        };
+        let token = signed.token(INCIDENT, &permit);
+        let words = &[".", "=", "_", "-", "A", "%2e"];
+        let search = zhili_fuzz::Search::of("signed links").corpus([token.as_str(), "a.b"]);
+        search.words(words).longest(512).run(|input| {
+            let given = String::from_utf8_lossy(input);
+            let opened = signed.open::<Permit>(INCIDENT, &given);
+            assert!(opened.is_err() || given == token, "a forged link opens: {given}");
+            assert!(signed.open::<Permit>(CALENDAR, &given).is_err());
+            zhili_fuzz::kind(&(opened.is_ok(), given.split('.').count().min(4), given.len() / 32))
+        });
+    }
+
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn signed(secret: &str) -> Links {

@@ -13,6 +13,8 @@ mod budget;
 mod check;
 mod config;
 mod count;
+#[cfg(test)]
+mod fuzzed;
 mod grpc;
 mod http;
 mod keys;

@@ -94,3 +94,51 @@ impl Bundle {
         bundle::parse(bundle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzzed_bundles_are_read_or_refused() {
+        let corpus = zhili_fuzz::blocks(include_str!("../../../docs/operations.md"), "toml");
+        let words = &[
+            "[dialogue.calendars.a]",
+            "[dialogue.policies.a]",
+            "[pulse]",
+            "[phrases]",
+            "[agents]",
+            "]\n",
+            " = ",
+            "\"",
+            "{ ",
+            " }",
+            "-1",
+            "nan",
+            "1e999",
+            "9223372036854775807",
+            "tz = ",
+            "\"Asia/Shanghai\"",
+            "weekly = ",
+            "\"24:00\"",
+            "mon-fri",
+            "holidays = [",
+            "makeup = ",
+            "2026-02-30",
+            "target_ms = ",
+            "calendar = ",
+            "\n",
+        ];
+        let search = zhili_fuzz::Search::of("bundles of scoring").corpus(corpus).words(words);
+        search.longest(4096).run(|input| match Bundle::parse(input) {
+            Ok(bundle) => zhili_fuzz::kind(&(
+                bundle.dialogue.is_some(),
+                bundle.customers.is_some(),
+                bundle.pulse.is_some(),
+                bundle.agents.map(|agents| agents.scored),
+                bundle.phrases.is_some(),
+            )),
+            Err(error) => zhili_fuzz::words_of(&error.to_string()),
+        });
+    }
+}

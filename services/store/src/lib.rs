@@ -45,6 +45,8 @@ mod exception;
 mod execute;
 mod folder;
 mod format;
+#[cfg(test)]
+mod fuzzed;
 mod http;
 mod library;
 mod limits;

@@ -168,4 +168,42 @@ mod tests {
             let _ = decode(0, Bytes::from(bytes));
         }
     }
+
+    #[test]
+    fn fuzzed_batches_are_read_as_they_were_written_or_refused() {
+        let record = |key: Option<&'static [u8]>, value: Option<&'static [u8]>| Record {
+            offset: 0,
+            append_ms: 7,
+            key: key.map(Bytes::from_static),
+            value: value.map(Bytes::from_static),
+            headers: Headers(vec![("zhili-schema".to_owned(), Bytes::from_static(b"x"))]),
+        };
+        let batches = [
+            vec![],
+            vec![record(Some(b"a/b"), Some(b"value"))],
+            vec![record(Some(b"a/b"), None), record(None, Some(b""))],
+        ];
+        let corpus = batches.map(|records| encode(7, &records).to_vec());
+        zhili_fuzz::Search::of("batches of the log").corpus(corpus).longest(512).run(|input| {
+            let told = head(input);
+            match decode(0, Bytes::copy_from_slice(input)) {
+                Ok(batch) => {
+                    let told = told.unwrap();
+                    assert_eq!(batch.records.len() as u64, u64::from(told.records));
+                    let again = encode(told.append_ms, &batch.records).freeze();
+                    // What follows the records is not looked at.
+                    assert_eq!(again, input[..again.len()]);
+                    let shape = batch.records.iter().map(|record| {
+                        let sizes = (record.key.as_ref(), record.value.as_ref());
+                        (sizes.0.is_some(), sizes.1.is_some(), record.headers.0.len().min(3))
+                    });
+                    zhili_fuzz::kind(&shape.take(4).collect::<Vec<_>>())
+                }
+                Err(error) => {
+                    let head = told.map(|told| (told.records.min(3), told.tombstone)).ok();
+                    zhili_fuzz::kind(&(error.to_string(), head, input.len() / 16))
+                }
+            }
+        });
+    }
 }

@@ -106,6 +106,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn fuzzed_notes_of_positions_are_read_as_they_were_written_or_refused() {
+        let corpus = ["", "log=a", "log=a;pending=7-9", "pending=7-7;log=b"];
+        let words =
+            &["log=", "pending=", ";", "-", "=", "7-", "18446744073709551615", "+7", "\u{feff}"];
+        let search = zhili_fuzz::Search::of("notes of positions").corpus(corpus).words(words);
+        search.longest(128).run(|input| {
+            match PositionNote::parse(&String::from_utf8_lossy(input), 7) {
+                Ok(note) => {
+                    assert_eq!(PositionNote::parse(&note.to_string(), 7).as_ref(), Ok(&note));
+                    zhili_fuzz::kind(&(
+                        note.log_id.map(|id| id.len().min(4)),
+                        note.pending.is_some(),
+                    ))
+                }
+                Err(error) => zhili_fuzz::words_of(error),
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_is_read_back(

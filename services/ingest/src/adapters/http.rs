@@ -121,7 +121,6 @@ impl Adapters {
                 })?
             }
         };
-        principal.require(Permission::Publish)?;
         self.requests.take(&principal.tenant, 1)?;
         let limit = publisher.limits.batch_events;
         let mut delivery = Delivery::new(platform, publisher.now_ms(), limit);
@@ -176,7 +175,10 @@ impl Adapters {
             return signed.map(Sender::Signed).ok_or_else(refuse);
         }
         let key = header_text(headers, API_KEY);
-        if let (true, Some(key)) = (has_secrets, key) {
+        if platform == Platform::Sunshine
+            && has_secrets
+            && let Some(key) = key
+        {
             let known = self.senders.of_key(platform, key);
             let refuse = || unauthenticated("the key is no secret of `ingest.senders`");
             return known.map(Sender::Known).ok_or_else(refuse);
@@ -191,6 +193,7 @@ impl Adapters {
         let token = by_header.or_else(|| of_address.map(|token| bearer(token.expose())));
         let seconds = now_ms.div_euclid(1000).unsigned_abs();
         let principal = self.auth.authenticate(token.as_deref(), seconds).await?;
+        principal.require(Permission::Publish)?;
         if in_address && token.is_some() && !publishes_only(&principal) {
             let words = "a token in an address is seen on its way: use one of the role publisher";
             return Err(ServiceError::new(ErrorCode::Denied, words));
