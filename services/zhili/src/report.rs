@@ -37,6 +37,9 @@ const FIGURES: [(&str, &str, &str); 17] = [
     ("mtta.v1", "事件认领时间", "Time to acknowledge"),
 ];
 
+/// As many repeats and bursts are listed at most.
+const LISTED: usize = 100;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -335,16 +338,18 @@ impl Report<'_> {
             self.complaints.promises.iter().map(of).sum()
         };
         let urgent: u64 = self.complaints.urgent.iter().map(|one| one.conversations).sum();
-        let again = self.complaints.repeats.len();
-        let bursts = self.complaints.bursts.len();
+        let listed = |of: usize| if of < LISTED { of.to_string() } else { format!("≥ {LISTED}") };
         *text += "<table>\n<tbody>\n";
         for (name, n) in [
-            (self.words("紧急投诉会话", "Conversations with urgent complaints"), urgent),
-            (self.words("重复投诉", "Repeat complaints"), again as u64),
-            (self.words("集中爆发", "Bursts"), bursts as u64),
-            (self.words("作出的承诺", "Promises made"), sum(|one| one.made)),
-            (self.words("已兑现", "Kept"), sum(|one| one.kept)),
-            (self.words("未兑现", "Broken"), sum(|one| one.broken)),
+            (
+                self.words("紧急投诉会话", "Conversations with urgent complaints"),
+                urgent.to_string(),
+            ),
+            (self.words("重复投诉", "Repeat complaints"), listed(self.complaints.repeats.len())),
+            (self.words("集中爆发", "Bursts"), listed(self.complaints.bursts.len())),
+            (self.words("作出的承诺", "Promises made"), sum(|one| one.made).to_string()),
+            (self.words("已兑现", "Kept"), sum(|one| one.kept).to_string()),
+            (self.words("未兑现", "Broken"), sum(|one| one.broken).to_string()),
         ] {
             let _ = writeln!(text, "<tr><th scope=\"row\">{name}</th><td>{n}</td></tr>");
         }

@@ -4,7 +4,7 @@ import { count, day, percent } from "../format";
 import { ask, keeping, type Place, scopeOf } from "../place";
 import { Choice, interval, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { value } from "../format";
-import { t, valueName } from "../words";
+import { language, t, valueName } from "../words";
 import { useComparison, useRank } from "./figures";
 
 /** Days from which a library is old, and too old (metric book). */
@@ -81,7 +81,8 @@ function Phrases(props: { of: PhraseUse; place: Place }) {
   const { phrases, conversations } = props.of;
   const wanted = props.place.search.get("show");
   const show = SHOWN.find((one) => one === wanted) ?? "unused";
-  const lang = props.place.search.get("phrases") === "en" ? "en" : "zh";
+  const said = props.place.search.get("phrases") ?? language();
+  const lang = said === "en" ? "en" : "zh";
   const ofLanguage = phrases.filter((one) => one.lang === lang);
   const rows = ofLanguage.filter((one) => show === "all" || one.standing === show).sort((a, b) => Number(b.messages) - Number(a.messages));
   const counted = (standing: StandardPhrase["standing"]) => ofLanguage.filter((one) => one.standing === standing).length;
@@ -91,7 +92,7 @@ function Phrases(props: { of: PhraseUse; place: Place }) {
       csv={() => [["id", "lang", "level", "text", "standing", "messages", "conversations", "agents", "last_at"], ...phrases.map((one) => [one.id, one.lang, one.level, one.text, one.standing, Number(one.messages), Number(one.conversations), Number(one.agents), one.last_at])]}
       aside={
         <span class="filters">
-          <Choice label={t("language_of")} of={["zh", "en"] as const} chosen={lang} name={(one) => t(`language_${one}`)} choose={(one) => ask({ phrases: one === "zh" ? undefined : one })} />
+          <Choice label={t("language_of")} of={["zh", "en"] as const} chosen={lang} name={(one) => t(`language_${one}`)} choose={(one) => ask({ phrases: one })} />
           <Choice label={t("phrases_shown")} of={SHOWN} chosen={show} name={(one) => t(`phrases_${one}`)} choose={(one) => ask({ show: one === "unused" ? undefined : one })} />
         </span>
       }
