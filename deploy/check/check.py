@@ -330,7 +330,8 @@ def unsafe() -> str:
     expect(rules["clippy"]["undocumented_unsafe_blocks"] == "deny", "an unsafe block needs no reason")
     crates = [file for file in ROOT.glob("*/**/Cargo.toml") if not {"target", "node_modules"} & set(file.parts)]
     for file in crates:
-        follows = tomllib.loads(file.read_text()).get("lints", {}).get("workspace")
+        lints = tomllib.loads(file.read_text()).get("lints", {})
+        follows = lints.get("workspace") or lints.get("rust", {}).get("unsafe_code") == "deny"
         expect(follows, f"{file.relative_to(ROOT)} does not follow the lints of the workspace")
     sources = run("git", "grep", "-l", "-E", r"\((.*\W)?unsafe_code\W", "--", "*.rs").split()
     expect(sources == ["services/store/src/chdb.rs"], f"unsafe_code is let in by {sources}")
