@@ -491,6 +491,9 @@ impl Driver {
             ..Report::default()
         };
         let mut examples = std::mem::take(&mut self.examples);
+        let deleted = self.stage.deleted_by_broker().into_iter();
+        examples
+            .extend(deleted.map(|line| format!("the only broker deleted what it held: {line}")));
         if !idle {
             report.verdict.examples = examples;
             // Whatever it would say of what is not there yet is not worth knowing.

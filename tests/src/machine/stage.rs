@@ -364,6 +364,14 @@ impl Stage {
         text
     }
 
+    /// Where the broker says that it deleted a segment which it found damaged, as it sometimes does after
+    /// a full disk. Whatever was in it is lost, and no fault of what is tried here.
+    pub(crate) fn deleted_by_broker(&self) -> Vec<String> {
+        let words = std::fs::read_to_string(self.words("broker")).unwrap_or_default();
+        let deleted = words.lines().filter(|line| line.contains("Deleting the corrupt segment"));
+        deleted.map(str::to_owned).collect()
+    }
+
     /// Copies everything that any part has said into a folder.
     pub(crate) fn keep_words(&self, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
