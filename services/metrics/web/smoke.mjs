@@ -26,19 +26,19 @@ const token = readFileSync(given.token, "utf8").trim();
 const failures = [];
 const fail = (where, what) => failures.push(`${where}: ${what}`);
 
-/** Publishes one message of a customer whom nobody answers. */
-async function ask(id, text, queue = "") {
+/** Publishes what a customer, or an agent, says: in a conversation of its own unless `of` names one. */
+async function ask(id, text, queue = "", of = id, role = "customer") {
   const answer = await fetch(`${given.ingest}/v1/events`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify({
       source: "smoke",
       event_id: id,
-      conversation_id: id,
+      conversation_id: of,
       type: "message",
       sent_at: new Date().toISOString(),
       channel: "chat",
-      author: { id: `customer-${id}`, role: "customer" },
+      author: { id: `${role}-${of}`, role },
       text,
       queue,
     }),
@@ -116,6 +116,9 @@ const views = [
 
 try {
   const round = Date.now().toString(36);
+  // In a queue, and answered: what the choice of queues is made of.
+  await ask(`queue-${round}`, "请问怎么退货？", "returns");
+  await ask(`reply-${round}`, "亲，您好，这就为您查询。", "returns", `queue-${round}`, "agent");
   await ask(`waits-${round}`, "订单一直没有发货，到底什么时候能到？");
 
   // What happens is seen without a reload.
