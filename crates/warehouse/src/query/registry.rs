@@ -341,17 +341,18 @@ const ASSESSED: Source = Source {
 /// Ended sessions with a complaint, and whether a signal of it reached people, who get an incident
 /// of it. What is only history reaches nobody.
 const ESCALATED: Source = Source {
-    rows: "(SELECT c.*, arrayExists(told -> told >= c.at \
-         AND (s.ended_at IS NULL OR told <= s.ended_at), i.told) AS escalated \
-         FROM (SELECT *, replaceRegexpOne(fact_id, '/s$', '') AS cycle_id FROM v_care \
+    // One join in the other: of two side by side some columns have names with a prefix.
+    rows: "(SELECT *, arrayExists(told -> told >= at \
+         AND (closed_at IS NULL OR told <= closed_at), told_at) AS escalated \
+         FROM (SELECT * FROM (SELECT *, replaceRegexpOne(fact_id, '/s$', '') AS cycle_id FROM v_care \
          WHERE tenant = {tenant:String} AND complaint AND NOT historical \
          AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
          AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS c \
-         LEFT JOIN (SELECT fact_id AS cycle_id, ended_at FROM v_sessions \
+         LEFT JOIN (SELECT fact_id AS cycle_id, ended_at AS closed_at FROM v_sessions \
          WHERE tenant = {tenant:String} \
          AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
-         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS s USING (cycle_id) \
-         LEFT JOIN (SELECT conversation_id, groupArray(effective_at) AS told \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) AS s USING (cycle_id)) AS ended \
+         LEFT JOIN (SELECT conversation_id, groupArray(effective_at) AS told_at \
          FROM v_signals WHERE tenant = {tenant:String} AND NOT historical AND NOT corrected \
          AND family IN ('complaint', 'crisis') \
          AND effective_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
