@@ -40,10 +40,12 @@ const FLUSH_MS: f64 = 1_000.0;
 const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of what it can take.
-const EVENTS: usize = 300_000;
+const EVENTS: usize = 600_000;
 const BATCH: usize = 500;
 const PUBLISHERS: usize = 8;
 const GOAL: f64 = 20_000.0;
+/// Rows of all tables that a start is measured on, at least.
+const ROWS_AT_START: u64 = 1_000_000;
 const MOST_START_S: f64 = 3.0;
 
 pub(crate) async fn measure() -> Vec<Row> {
@@ -284,6 +286,7 @@ async fn start(system: &mut System) -> Row {
         .number("SELECT sum(total_rows) AS n FROM system.tables WHERE database = 'zhili'")
         .await;
     println!("{rows} rows on disk");
+    assert!(rows >= ROWS_AT_START, "too few to say anything");
     assert!(system.stop().success(), "it did not end well");
     let begun = Instant::now();
     system.up();

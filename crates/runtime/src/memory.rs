@@ -12,7 +12,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use crate::Condition;
 use crate::scrape::gauge;
 
-/// Of the limit, in percent; beyond it nothing new is begun, so that what is under way has room.
+/// Of the limit, in percent; beyond it no new events are taken in, so that what is under way has room.
 const FULL_PERCENT: u64 = 80;
 /// How old a reading may be: one costs some microseconds, and many may ask.
 const FRESH: Duration = Duration::from_millis(10);
@@ -55,7 +55,7 @@ impl Memory {
         }
     }
 
-    /// Whether nothing new should be begun: it takes four fifths of what it may.
+    /// Whether no new events should be taken in: it takes four fifths of what it may.
     pub fn is_full(&self) -> bool {
         self.used() / 100 >= self.limit / 100 * FULL_PERCENT / 100
     }
@@ -65,8 +65,8 @@ impl Memory {
             return Condition::Ready;
         }
         Condition::Warning(format!(
-            "{} of {} MiB are in use (runtime.memory_mib); what is new is put off until there is \
-             room",
+            "{} of {} MiB are in use (runtime.memory_mib): give it more, or its partitions more \
+             replicas; where it takes events in, publishers are told to come again",
             self.used() >> 20,
             self.limit >> 20
         ))

@@ -23,7 +23,8 @@ pub struct RuntimeConfig {
     /// Requests that one tenant may make in a second, of each kind of service; 0 for no limit.
     pub tenant_requests_per_s: u32,
     /// Resident memory that the process may take, MiB; 0 for what the machine has, or the control
-    /// group of the process allows. From four fifths of it on nothing new is taken in.
+    /// group of the process allows. From four fifths of it on ingest takes no new events, and every
+    /// service warns.
     pub memory_mib: u64,
 }
 
@@ -133,7 +134,7 @@ where
         let _telemetry = telemetry::start(name, &config.telemetry)?;
         let shutdown = CancellationToken::new();
         let requests = Quota::new("requests", config.tenant_requests_per_s);
-        let memory = Memory::of_process(config.memory_mib << 20);
+        let memory = Memory::of_process(config.memory_mib.saturating_mul(1 << 20));
         let context = Context { tls, requests, memory, ..Context::new(shutdown.clone(), auth) };
         tokio::spawn(async move {
             if let Err(error) = signalled().await {

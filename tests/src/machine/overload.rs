@@ -38,11 +38,11 @@ pub struct Overload {
     pub refused: u64,
     /// Those of them that were not told when to come again.
     pub without_hint: u64,
-    /// Most resident memory of `zhili up` before the overload, until its end, and what it may take, MiB.
+    /// Most resident memory of `zhili up` before the overload, MiB.
     pub peak_before_mib: u64,
-    #[allow(missing_docs, reason = "the line above")]
+    /// The same until everything was read after it.
     pub peak_mib: u64,
-    #[allow(missing_docs, reason = "the line above")]
+    /// What it may take, MiB.
     pub limit_mib: u64,
     /// What was kept of everything.
     pub kept: Report,
