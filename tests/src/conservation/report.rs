@@ -36,8 +36,12 @@ pub struct Report {
     pub urgent: u64,
     /// Pages that arrived, copies not counted.
     pub pages: u64,
-    /// Processes that ended by saying that what they need is not there, and were started again.
-    pub restarts: u64,
+    /// Processes that ended by saying that what they need is not there, and brokers whose disk failed, which
+    /// were all started again: how often, by name.
+    pub restarts: BTreeMap<String, u64>,
+    /// Segments that brokers found damaged and deleted, as Kafka 4.2 sometimes does after a full disk; the
+    /// other brokers have what was in them.
+    pub deleted_by_brokers: u64,
     /// Seconds from the end of the last fault until everything was read and ready.
     pub recovery_s: f64,
     /// Most resident memory of each program, in MiB.

@@ -22,7 +22,7 @@ use super::process::{End, Process};
 use super::proxy::{Proxy, Way};
 use super::publisher::{PUBLISHERS, Publishing, now_ms};
 use super::stage::{PARTITIONS, Stage};
-use crate::conservation::plan::{Action, Fault, Home, Part, Planned, menu, plan};
+use crate::conservation::plan::{Action, BROKERS, Fault, Home, Part, Planned, menu, plan};
 use crate::conservation::{Disturbance, Judge, Poison, Report};
 use crate::{Page, program};
 
@@ -44,6 +44,8 @@ const OFF_MS: i64 = 120_000;
 /// How long pages may take that were tried while their receiver was away: the longest wait between two
 /// attempts is 120 s with some scatter, and a clock of a fold that was ahead stands still as long.
 const PAGES: Duration = Duration::from_secs(300);
+/// How long a broker may take to end after a write that failed.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Records that are no events, each time.
 const POISON: usize = 5;
 
@@ -65,7 +67,7 @@ pub struct Run {
     pub older: Option<PathBuf>,
     /// Only these faults, if any are named: words of their names, such as `store` or `kill`.
     pub only: Vec<String>,
-    /// Where the words of all processes go when something was wrong.
+    /// Where the words of all processes go.
     pub words: PathBuf,
 }
 
@@ -86,7 +88,9 @@ pub(super) struct Driver {
     pub(super) disturbances: Vec<Disturbance>,
     injected: BTreeMap<String, u64>,
     crashes: u64,
-    restarts: u64,
+    restarts: BTreeMap<String, u64>,
+    /// Until when parts may end because of their disk.
+    failing: BTreeMap<Part, Instant>,
     examples: Vec<String>,
     background: JoinSet<()>,
     /// Most rows that were seen twice at a time, while merges had not removed them.
@@ -101,7 +105,7 @@ pub async fn run(run: &Run) -> Report {
     let newer = program().parent().unwrap();
     let first = run.older.as_deref().unwrap_or(newer);
     let stage = Stage::start(run.home, run.disks && run.older.is_none(), first, 0).await;
-    let disks = stage.store_disk.is_some() && stage.log_disk.is_some();
+    let disks = stage.has_disks();
     let mut faults = menu(run.home, disks);
     if !run.only.is_empty() {
         let named = |fault: &Fault| run.only.iter().any(|it| fault.to_string().contains(it));
@@ -165,10 +169,8 @@ pub async fn run(run: &Run) -> Report {
     let recovery_s = rested.elapsed().as_secs_f64();
     watching.abort();
     let report = driver.judge(run, idle, recovery_s).await;
-    if !report.is_clean() {
-        driver.stage.keep_words(&run.words);
-        eprintln!("words of all processes: {}", run.words.display());
-    }
+    driver.stage.keep_words(&run.words);
+    eprintln!("words of all processes: {}", run.words.display());
     report
 }
 
@@ -182,7 +184,8 @@ impl Driver {
             disturbances: Vec::new(),
             injected: BTreeMap::new(),
             crashes: 0,
-            restarts: 0,
+            restarts: BTreeMap::new(),
+            failing: BTreeMap::new(),
             examples: Vec::new(),
             background: JoinSet::new(),
             young_duplicates: Arc::default(),
@@ -239,8 +242,12 @@ impl Driver {
             true
         });
         self.active = active;
-        let disk_of_broker = Fault { action: Action::FullDisk, part: Part::Broker };
-        let full = self.active.iter().any(|it| it.planned.fault == disk_of_broker);
+        let now = Instant::now();
+        for Active { planned, .. } in &self.active {
+            if matches!(planned.fault.action, Action::FullDisk | Action::DeadDisk) {
+                self.failing.insert(planned.fault.part, now + LAST_WORDS);
+            }
+        }
         for (part, process) in &mut self.stage.parts {
             let Some(end) = process.supervise() else { continue };
             let at_ms = now_ms();
@@ -249,10 +256,13 @@ impl Driver {
                 ended_ms: at_ms,
                 unheard: false,
             });
+            // Kafka ends when the only disk that it has fails it.
+            let of_disk = matches!(part, Part::Broker(_))
+                && self.failing.get(part).is_some_and(|until| now < *until);
+            let mut again = || *self.restarts.entry(process.name.clone()).or_default() += 1;
             match end {
-                End::GaveUp => self.restarts += 1,
-                // Kafka ends when the only disk that it has fails it.
-                End::Crashed(_) if full && *part == Part::Broker => self.restarts += 1,
+                End::GaveUp => again(),
+                End::Crashed(_) if of_disk => again(),
                 End::Stuck => {
                     self.crashes += 1;
                     self.examples.push(format!("{} did not end when told to", process.name));
@@ -316,7 +326,7 @@ impl Driver {
 
     fn way(&self, part: Part) -> &Proxy {
         match part {
-            Part::Broker => self.stage.broker_way.as_ref().unwrap(),
+            Part::Broker(number) => &self.stage.brokers[usize::from(number)].way,
             Part::Pages => &self.stage.pages_way,
             _ => &self.stage.store_way,
         }
@@ -324,10 +334,11 @@ impl Driver {
 
     fn disk(&self, part: Part) -> &Disk {
         let disk = match part {
-            Part::Store => self.stage.store_disk.as_ref(),
-            _ => self.stage.log_disk.as_ref(),
+            Part::Store => &self.stage.store_disk,
+            Part::Broker(number) => &self.stage.brokers[usize::from(number)].disk,
+            _ => &self.stage.log_disk,
         };
-        disk.unwrap()
+        disk.as_ref().unwrap()
     }
 
     /// Replaces every part by that of another build, one after the other, each when the one before is
@@ -396,9 +407,9 @@ impl Driver {
             records.push((partition, bytes));
         }
         let settings = KafkaSettings {
-            brokers: self.stage.brokers(),
+            brokers: self.stage.bootstrap_servers(),
             partitions: PARTITIONS,
-            replication: 1,
+            replication: BROKERS,
             ..KafkaSettings::default()
         };
         let publishing = Arc::clone(&self.publishing);
@@ -483,7 +494,8 @@ impl Driver {
             events: ledger.acknowledged(),
             faults: std::mem::take(&mut self.injected),
             crashes: self.crashes,
-            restarts: self.restarts,
+            restarts: std::mem::take(&mut self.restarts),
+            deleted_by_brokers: self.stage.deleted_by_brokers(),
             idle,
             recovery_s,
             urgent: ledger.urgent() as u64,
@@ -491,9 +503,6 @@ impl Driver {
             ..Report::default()
         };
         let mut examples = std::mem::take(&mut self.examples);
-        let deleted = self.stage.deleted_by_broker().into_iter();
-        examples
-            .extend(deleted.map(|line| format!("the only broker deleted what it held: {line}")));
         if !idle {
             report.verdict.examples = examples;
             // Whatever it would say of what is not there yet is not worth knowing.

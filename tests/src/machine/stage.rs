@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::broker::{self, Broker};
 use super::clock::{self, WallClock};
 use super::disk::Disk;
 use super::process::{Process, command};
 use super::proxy::Proxy;
-use crate::conservation::plan::{Home, Part};
+use crate::conservation::plan::{BROKERS, Home, Part};
 use crate::{Receiver, Tables, eventually, free_ports};
 
 /// Services in the order of their ports.
@@ -48,10 +49,11 @@ impl Build {
 pub(crate) struct Stage {
     // Fields are dropped in this order: processes before the disks that they write to.
     pub(crate) parts: BTreeMap<Part, Process>,
-    /// Of all parts but the broker.
+    /// Of all parts but the brokers.
     pub(crate) builds: BTreeMap<Part, Build>,
     pub(crate) store_way: Proxy,
-    pub(crate) broker_way: Option<Proxy>,
+    /// Of the log, where it is not embedded.
+    pub(crate) brokers: Vec<Broker>,
     pub(crate) pages_way: Proxy,
     /// Of everything that has one of its own.
     pub(crate) clocks: BTreeMap<Part, Arc<WallClock>>,
@@ -63,7 +65,6 @@ pub(crate) struct Stage {
     pub(crate) home: Home,
     /// Ports of the first and of the second replicas.
     bases: [u16; 2],
-    broker_port: u16,
     pages_port: u16,
     folder: TempDir,
 }
@@ -84,24 +85,26 @@ impl Stage {
                 None
             }
         };
-        let (store_disk, log_disk) =
-            if disks { (mount("store"), mount("log")) } else { (None, None) };
+        let store_disk = if disks { mount("store") } else { None };
+        let log_disk = if disks && home == Home::Embedded { mount("log") } else { None };
         let (bases, ways) = ([free_ports(), free_ports()], free_ports());
         let build = Build::new(build);
         let token = token(&build, &path.join("log"));
         let receiver = Receiver::start().await;
         let store_way = Proxy::start(ways, bases[0] + 4).await;
         let pages_way = Proxy::start(ways + 4, receiver.port()).await;
-        let broker_port = ways + 1;
-        let broker_way = match home {
-            Home::Embedded => None,
-            Home::Kafka => Some(Proxy::start(broker_port, ways + 2).await),
-        };
+        let mut brokers = Vec::new();
+        for number in 0..if home == Home::Kafka { BROKERS } else { 0 } {
+            let folder = path.join(format!("broker-{number}"));
+            std::fs::create_dir(&folder).unwrap();
+            let disk = if disks { mount(&format!("broker-{number}")) } else { None };
+            brokers.push(Broker::new(folder, disk).await);
+        }
         let mut stage = Self {
             parts: BTreeMap::new(),
             builds: BTreeMap::new(),
             store_way,
-            broker_way,
+            brokers,
             pages_way,
             clocks: BTreeMap::new(),
             store_disk,
@@ -111,7 +114,6 @@ impl Stage {
             token,
             home,
             bases,
-            broker_port,
             pages_port: ways + 4,
             folder,
         };
@@ -196,26 +198,15 @@ impl Stage {
     }
 
     async fn add_cluster(&mut self, build: &Build, ways: u16) {
-        let data = self.path("log").join("kafka");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/run.sh");
-        let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.broker_port);
-        let (port, controller) = (ways + 2, ways + 3);
-        let metadata = self.path("kafka-metadata");
-        let broker = Process::new("broker", self.words("broker"), move || {
-            let mut command = command(&script);
-            command.args(["--tied", "--keep"]).arg(&data);
-            command.args([&port.to_string(), &controller.to_string(), &advertised]);
-            // Not on the disk that is filled: the only controller there is once began with a new,
-            // empty cluster after that.
-            command.arg(format!("metadata.log.dir={}", metadata.display()));
-            command
-        });
-        self.add(Part::Broker, broker.within("java"));
-        eventually("the broker accepts connections", PATIENCE, async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        for number in 0..BROKERS {
+            let process =
+                broker::process(&self.brokers, number, self.words(&format!("broker-{number}")));
+            self.add(Part::Broker(number), process);
+        }
+        eventually("there are as many brokers as topics want", PATIENCE, async || {
+            self.apply_topics(build).ok()
         })
         .await;
-        self.apply_topics(build);
         let data = self.path("log");
         std::fs::write(data.join("pseudonym.key"), [7; 32]).unwrap();
         std::fs::write(data.join("receipt.key"), [8; 32]).unwrap();
@@ -240,18 +231,20 @@ impl Stage {
     /// Makes what another build has need of before it starts.
     pub(crate) fn prepare(&self, build: &Path) {
         if self.home == Home::Kafka {
-            self.apply_topics(&Build::new(build));
+            self.apply_topics(&Build::new(build)).unwrap();
         }
     }
 
-    fn apply_topics(&self, build: &Build) {
+    /// What `zhili topics apply` says when it cannot.
+    fn apply_topics(&self, build: &Build) -> Result<(), String> {
         let made = build
             .command("zhili")
-            .args(["topics", "apply", "--replication", "1", "--kafka", &self.brokers()])
+            .args(["topics", "apply", "--kafka", &self.bootstrap_servers()])
+            .args(["--replication", &BROKERS.to_string()])
             .args(["--partitions", &PARTITIONS.to_string()])
             .output()
             .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        made.status.success().then_some(()).ok_or_else(|| format!("{made:?}"))
     }
 
     fn settings(&self, service: &str, replica: u16, store: u16) -> String {
@@ -276,16 +269,23 @@ impl Stage {
         text += &format!("[auth]\ntokens = \"{data}/tokens.json\"\n");
         // Short, so that a replica that stays away is replaced while the run goes on.
         text += &format!(
-            "[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\nreplication = 1\n\
+            "[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\nreplication = {BROKERS}\n\
              session_timeout_ms = 6000\ntransaction_timeout_ms = 10000\n",
-            self.brokers()
+            self.bootstrap_servers()
         );
         text + "[runtime.telemetry]\nfilter = \"warn\"\n"
     }
 
-    /// Where the broker is found, over the way that can be broken.
-    pub(crate) fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.broker_port)
+    /// Where brokers are found, over the ways that can be broken.
+    pub(crate) fn bootstrap_servers(&self) -> String {
+        let addresses: Vec<String> = self.brokers.iter().map(Broker::advertised).collect();
+        addresses.join(",")
+    }
+
+    /// Whether there are disks that can be filled.
+    pub(crate) fn has_disks(&self) -> bool {
+        let log = self.log_disk.is_some() || self.brokers.iter().any(|it| it.disk.is_some());
+        self.store_disk.is_some() && log
     }
 
     pub(crate) fn address(&self, service: &str, replica: u16) -> String {
@@ -364,12 +364,13 @@ impl Stage {
         text
     }
 
-    /// Where the broker says that it deleted a segment which it found damaged, as it sometimes does after
-    /// a full disk. Whatever was in it is lost, and no fault of what is tried here.
-    pub(crate) fn deleted_by_broker(&self) -> Vec<String> {
-        let words = std::fs::read_to_string(self.words("broker")).unwrap_or_default();
-        let deleted = words.lines().filter(|line| line.contains("Deleting the corrupt segment"));
-        deleted.map(str::to_owned).collect()
+    /// How often a broker says that it deleted a segment which it found damaged.
+    pub(crate) fn deleted_by_brokers(&self) -> u64 {
+        let count = |number| {
+            let words = std::fs::read_to_string(self.words(&format!("broker-{number}")));
+            words.unwrap_or_default().matches("Deleting the corrupt segment").count() as u64
+        };
+        (0..self.brokers.len()).map(count).sum()
     }
 
     /// Copies everything that any part has said into a folder.
