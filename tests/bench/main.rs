@@ -12,6 +12,7 @@ mod events;
 mod kafka;
 mod peers;
 mod row;
+mod sink;
 mod whole;
 
 use std::path::Path;
@@ -37,6 +38,9 @@ fn main() {
     }
     if wanted(kafka::ROWS) {
         rows.extend(runtime.block_on(kafka::measure()));
+    }
+    if wanted(sink::ROWS) {
+        rows.extend(runtime.block_on(sink::measure()));
     }
     if wanted(whole::ROWS) {
         rows.extend(runtime.block_on(whole::measure()));

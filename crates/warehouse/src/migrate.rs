@@ -90,6 +90,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_facts" for 3,
     4 "0004_recontacts" for 3,
     5 "0005_care" for 4,
+    6 "0006_identity" for 4,
 };
 
 impl Migration {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::registry::events_once;
 use crate::{Warehouse, WarehouseError};
 
 /// What a tenant has in the database of a stretch of time.
@@ -40,6 +41,7 @@ pub async fn summary(
     let query = warehouse
         .client()
         .query(
+            concat!(
             "SELECT e.events AS events, e.messages AS messages, \
              e.messages_scored AS messages_scored, e.conversations AS conversations, \
              t.answered AS turns_answered, \
@@ -51,13 +53,12 @@ pub async fn summary(
              SELECT count() AS events, countIf(type = 'message') AS messages, \
              countIf(type = 'message' AND (sentiment != '' OR politeness != '')) AS messages_scored, \
              uniqExact(conversation_id) AS conversations \
-             FROM ( \
-             SELECT type, sentiment, politeness, conversation_id FROM events FINAL \
-             WHERE tenant = {tenant:String} \
-             AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id \
-             ) \
-             ) AS e CROSS JOIN ( \
+             FROM ",
+            events_once!(
+                "tenant = {tenant:String} \
+                 AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+            ),
+            ") AS e CROSS JOIN ( \
              SELECT count() AS answered, \
              quantilesExactInclusive(0.5, 0.9)(toFloat64(assumeNotNull(rt_first_unanswered_ms))) AS quantiles \
              FROM v_turns WHERE tenant = {tenant:String} AND isNotNull(rt_first_unanswered_ms) \
@@ -69,7 +70,8 @@ pub async fn summary(
              SELECT count() AS dead_letters FROM dead_letters FINAL \
              WHERE tenant = {tenant:String} \
              AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-             ) AS d",
+             ) AS d"
+            ),
         )
         .param("tenant", tenant)
         .param("since", since_ms);

@@ -181,15 +181,36 @@ impl Dimension {
     }
 }
 
-/// Events of the range, each once. Not through `v_events`, which has to read all that a tenant
+/// Events that meet a condition, each once: of those that came again under another time or
+/// conversation the first. Those are few, so that they are told by a hash of their identity before
+/// anything is sorted.
+macro_rules! events_once {
+    ($condition:expr) => {
+        concat!(
+            "(SELECT * FROM events FINAL WHERE ",
+            $condition,
+            " AND identity NOT IN (SELECT identity FROM events WHERE ",
+            $condition,
+            " GROUP BY identity HAVING count() > 1) \
+             UNION ALL SELECT * FROM (SELECT * FROM events WHERE ",
+            $condition,
+            " AND identity IN (SELECT identity FROM events WHERE ",
+            $condition,
+            " GROUP BY identity HAVING count() > 1) \
+             ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id))"
+        )
+    };
+}
+
+/// Events of the range, each once. Not through `v_events`, which has to look at all that a tenant
 /// has to be sure that an event is its first.
 macro_rules! events_of_range {
     () => {
-        "(SELECT * FROM events FINAL \
-         WHERE tenant = {tenant:String} \
-         AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
-         AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id)"
+        $crate::query::registry::events_once!(
+            "tenant = {tenant:String} \
+             AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+             AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')"
+        )
     };
 }
 
@@ -201,7 +222,7 @@ macro_rules! said_by_people {
     };
 }
 
-pub(super) use {events_of_range, said_by_people};
+pub(super) use {events_of_range, events_once, said_by_people};
 
 /// Where values are: rows with a tenant, a time and a conversation.
 #[derive(Debug)]

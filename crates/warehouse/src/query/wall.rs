@@ -7,6 +7,7 @@
 
 use serde::Deserialize;
 
+use super::registry::events_once;
 use super::scope::interactive;
 use super::{Figure, Metric, Scope, figure};
 use crate::{Warehouse, WarehouseError};
@@ -91,6 +92,10 @@ pub(super) fn conversations() -> String {
         "{customer} AND NOT (notEmpty(acts) AND hasAny(acts, ['thanks', 'closing']) \
          AND hasAll(['thanks', 'closing', 'acknowledge'], acts))"
     );
+    let lately = events_once!(
+        "tenant = {tenant:String} AND NOT historical \
+         AND log_append_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+    );
     format!(
         "SELECT conversation_id, \
          maxIf(event_offset + 1, {human}) AS answered, \
@@ -110,10 +115,7 @@ pub(super) fn conversations() -> String {
          arrayFilter(asked -> asked.1 > greatest(answered, ended), \
          groupArrayIf((event_offset + 1, least(sent_at, accepted_at), complaint = 'urgent'), {asks})) AS unanswered, \
          ended < spoken AND (notEmpty(unanswered) OR last_at > fromUnixTimestamp64Milli({{idle:Int64}}, 'UTC')) AS is_open \
-         FROM (SELECT * FROM events FINAL \
-         WHERE tenant = {{tenant:String}} AND NOT historical \
-         AND log_append_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') \
-         ORDER BY precedence DESC, log_offset LIMIT 1 BY source, event_id) \
+         FROM {lately} \
          GROUP BY conversation_id HAVING is_open"
     )
 }
