@@ -58,7 +58,7 @@ pub(crate) async fn measure() -> Vec<Row> {
     let bare = rate(begun);
     drop(warehouse);
 
-    let warehouse = store.database("sunk").await;
+    let warehouse = store.database("zhili").await;
     let log = EmbeddedLog::open(&folder.path().join("log"), system_clock()).unwrap();
     log.ensure_topics(&topics::all(PARTITIONS)).await.unwrap();
     for (partition, records) in (0..PARTITIONS).zip(&partitions) {
@@ -84,7 +84,7 @@ pub(crate) async fn measure() -> Vec<Row> {
     ));
     let tables = Tables::new(store.http.clone(), store.url.clone(), KEY.to_owned());
     let wanted = (RECORDS * PARTITIONS as usize) as u64;
-    while tables.number("SELECT count() FROM sunk.events").await < wanted {
+    while tables.number("SELECT count() FROM events").await < wanted {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let sunk = rate(begun);
