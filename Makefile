@@ -132,6 +132,7 @@ latency: setup kafka
 
 bench: setup kafka
 	$(CARGO) build --release --bins $(SERVICES:%=--package %)
+	$(CARGO) build --release --package zhili-dialogue --example dialogue_throughput
 	ZHILI_BIN=$(RELEASED)/zhili $(CARGO) run --release --package zhili-tests --example bench -- $(ROWS)
 
 eval:

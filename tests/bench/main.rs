@@ -9,6 +9,7 @@ mod cpu;
 mod embedded;
 mod engine;
 mod events;
+mod growth;
 mod kafka;
 mod peers;
 mod row;
@@ -32,6 +33,9 @@ fn main() {
     }
     if wanted(peers::ROWS) {
         rows.extend(peers::measure());
+    }
+    if wanted(growth::ROWS) {
+        rows.extend(growth::measure());
     }
     if wanted(embedded::ROWS) {
         rows.extend(runtime.block_on(embedded::measure()));
