@@ -470,6 +470,7 @@ async fn no_sink_holds_a_raw_value_after_a_hostile_load() {
         webhook: Some(pages.target()),
         otlp: Some(collector.url()),
         log: Some("info,zhili=trace".to_owned()),
+        ..Options::default()
     });
     store_uncompressed(&system).await;
     let dpo = system.run(&["token", "create", "officer", "--role", "dpo"]);

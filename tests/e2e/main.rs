@@ -20,6 +20,7 @@ mod members;
 mod metrics;
 mod outage;
 mod pages;
+mod platforms;
 mod published;
 mod relentless;
 mod tokens;

@@ -31,6 +31,8 @@ pub struct Options {
     pub otlp: Option<String>,
     /// What is logged, in the form of the `tracing` crate; warnings unless given.
     pub log: Option<String>,
+    /// Secrets of platforms, as `--sender` takes them.
+    pub senders: Vec<String>,
 }
 
 /// `zhili up` on a folder and ports of its own. Killed, with its store, when dropped.
@@ -84,6 +86,9 @@ impl System {
         }
         if let Some(otlp) = &self.options.otlp {
             command.args(["--otlp", otlp]);
+        }
+        for sender in &self.options.senders {
+            command.args(["--sender", sender]);
         }
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

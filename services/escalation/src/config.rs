@@ -10,7 +10,7 @@ use zhili_runtime::config::Secret;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address of gRPC and HTTP; read by whoever binds the listener.
+    /// Where gRPC and HTTP are served; read by whoever binds the listener.
     pub listen: SocketAddr,
     /// Name of this replica in its consumer group; unique, and stable over restarts, so that a
     /// quick restart moves no partition.
@@ -33,7 +33,7 @@ pub struct Config {
     /// Every destination may be in a private network or on this machine. Otherwise only those
     /// whose settings say `allow_private = true`.
     pub allow_private_destinations: bool,
-    /// Pages every tenant without a bundle of its own; see [`crate::publish_default`].
+    /// Pages every tenant without a bundle of its own, as the only destination.
     pub default_webhook: Option<DefaultWebhook>,
     /// Most pages that are claimed or being sent at a time, over all partitions of this
     /// process.
@@ -72,7 +72,7 @@ pub struct DefaultWebhook {
     /// Signing secret, `whsec_` and base64 of 24 to 64 bytes, or where it is: `env:NAME` or
     /// `file:PATH`. Only where it is goes into the log. Empty for requests without a signature.
     pub secret: Secret,
-    /// See [`zhili_incident::Webhook::allow_private`].
+    /// The address may be in a private network or on this machine.
     pub allow_private: bool,
 }
 

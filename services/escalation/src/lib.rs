@@ -32,6 +32,7 @@ mod owner;
 mod reach;
 mod secret;
 mod serve;
+mod settings;
 mod signature;
 #[cfg(test)]
 mod vectors;
@@ -41,3 +42,4 @@ pub use bundle::{DefaultError, Published, parse as parse_bundle, publish_default
 pub use config::{Config, DefaultWebhook};
 pub use fold::Incidents;
 pub use serve::{GROUP, serve};
+pub use settings::Settings;

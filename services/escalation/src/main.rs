@@ -3,28 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use zhili_escalation::Config;
+use zhili_escalation::Settings;
 use zhili_eventlog::runner::Bundles;
 use zhili_eventlog::system_clock;
-use zhili_runtime::standalone::{self, AuthSettings, Common};
-use zhili_runtime::{KafkaSettings, RuntimeConfig, unusable};
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Settings {
-    escalation: Config,
-    kafka: KafkaSettings,
-    auth: AuthSettings,
-    runtime: RuntimeConfig,
-}
-
-impl standalone::Settings for Settings {
-    fn common(&self) -> Common<'_> {
-        let Self { kafka, auth, runtime, .. } = self;
-        Common { listen: self.escalation.listen, kafka, auth, runtime }
-    }
-}
+use zhili_runtime::{standalone, unusable};
 
 fn main() -> ExitCode {
     standalone::start("zhili-escalation", |settings: Settings, process| async move {

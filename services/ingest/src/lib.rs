@@ -24,6 +24,7 @@ mod metrics;
 mod parse;
 mod publish;
 mod rejection;
+mod settings;
 
 use std::sync::{Arc, PoisonError};
 
@@ -36,6 +37,7 @@ pub use config::{Config, Limits};
 pub use keys::Keys;
 pub use parse::{BodyError, Element, parse_event};
 pub use rejection::{Code, Rejection};
+pub use settings::Settings;
 
 use crate::log_health::LogHealth;
 use crate::metrics::Metrics;

@@ -7,6 +7,7 @@ mod forward;
 mod observer;
 mod privacy;
 mod questions;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use zhili_warehouse::sink::{SinkOptions, run_sinks};
 use zhili_warehouse::{Layout, Warehouse, WarehouseError, check_windows, migrate};
 
 pub use clickhouse::ClickHouseSettings;
+pub use settings::Settings;
 
 /// Group whose positions say how far the tables have come.
 pub const GROUP: &str = "zhili.metrics";

@@ -2,32 +2,8 @@
 
 use std::process::ExitCode;
 
-use serde::{Deserialize, Serialize};
-use zhili_metrics::{ClickHouseSettings, Config};
-use zhili_runtime::standalone::{self, AuthSettings, Common};
-use zhili_runtime::{Failure, KafkaSettings, RuntimeConfig};
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Settings {
-    metrics: Config,
-    clickhouse: ClickHouseSettings,
-    kafka: KafkaSettings,
-    auth: AuthSettings,
-    runtime: RuntimeConfig,
-}
-
-impl standalone::Settings for Settings {
-    fn common(&self) -> Common<'_> {
-        let Self { kafka, auth, runtime, .. } = self;
-        Common { listen: self.metrics.listen, kafka, auth, runtime }
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        self.metrics.check()?;
-        self.clickhouse.warehouse().map(|_| ())
-    }
-}
+use zhili_metrics::Settings;
+use zhili_runtime::standalone;
 
 fn main() -> ExitCode {
     standalone::start("zhili-metrics", |settings: Settings, process| async move {

@@ -16,6 +16,7 @@ mod pulse;
 mod recent;
 mod records;
 mod score;
+mod settings;
 pub mod text;
 
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub use customers::CustomerFold;
 pub use engines::Engines;
 pub use fold::ScoringFold;
 pub use pulse::PulseFold;
+pub use settings::Settings;
 pub use zhili_dialogue::Config as DialogueConfig;
 
 /// Group whose positions say how far scoring has come.

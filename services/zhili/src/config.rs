@@ -50,14 +50,17 @@ impl File {
         let name = self.file.display();
         let bundle = std::fs::read(&self.file)
             .map_err(|error| Failure::Io(format!("cannot read {name}: {error}")))?;
-        let wrong = |error: &dyn std::fmt::Display| Failure::Problems(format!("{name}: {error}"));
-        zhili_escalation::parse_bundle(&bundle).map_err(|error| wrong(&error))?;
-        let ours = zhili_scoring::Bundle::parse(&bundle).map_err(|error| wrong(&error))?;
-        if let Some(phrases) = ours.phrases {
-            phrases.engine().map_err(|error| wrong(&error))?;
-        }
+        check(&bundle).map_err(|error| Failure::Problems(format!("{name}: {error}")))?;
         Ok(bundle)
     }
+}
+
+/// Whether every service can use a bundle; else what is wrong with it.
+pub(crate) fn check(bundle: &[u8]) -> Result<(), String> {
+    zhili_escalation::parse_bundle(bundle).map_err(|error| error.to_string())?;
+    let ours = zhili_scoring::Bundle::parse(bundle).map_err(|error| error.to_string())?;
+    let engine = ours.phrases.map(|phrases| phrases.engine()).transpose();
+    engine.map(drop).map_err(|error| error.to_string())
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {

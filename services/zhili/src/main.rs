@@ -7,6 +7,8 @@ mod client;
 mod config;
 mod dead_letters;
 mod doctor;
+#[cfg(test)]
+mod documents;
 mod duration;
 mod erase;
 mod explain;

@@ -1,0 +1,28 @@
+//! Everything that `zhili-scoring`, the service as a process of its own, is told.
+
+use serde::{Deserialize, Serialize};
+use zhili_runtime::standalone::{self, AuthSettings, Common};
+use zhili_runtime::{KafkaSettings, RuntimeConfig};
+
+use crate::Config;
+
+/// Settings of the process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// When conversations end and leave memory.
+    pub scoring: Config,
+    /// The log.
+    pub kafka: KafkaSettings,
+    /// Who may call.
+    pub auth: AuthSettings,
+    /// Logs, certificates and bounds of the process.
+    pub runtime: RuntimeConfig,
+}
+
+impl standalone::Settings for Settings {
+    fn common(&self) -> Common<'_> {
+        let Self { kafka, auth, runtime, .. } = self;
+        Common { listen: self.scoring.listen, kafka, auth, runtime }
+    }
+}
