@@ -36,6 +36,11 @@ pub struct Report {
     pub urgent: u64,
     /// Pages that arrived, copies not counted.
     pub pages: u64,
+    /// From the answer to the publisher until the page arrived, milliseconds: half of the urgent events
+    /// took no longer.
+    pub page_p50_ms: f64,
+    /// The same of 99 in 100.
+    pub page_p99_ms: f64,
     /// Processes that ended by saying that what they need is not there, and brokers whose disk failed, which
     /// were all started again: how often, by name.
     pub restarts: BTreeMap<String, u64>,

@@ -1,6 +1,7 @@
 //! Publishers that lose no event: each sends a batch until it is acknowledged, to one replica after
 //! the other.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,6 +40,8 @@ pub(crate) struct Publishing {
     pub(crate) retry: Duration,
     /// What was acknowledged.
     pub(crate) ledger: Mutex<Ledger>,
+    /// When the answer for each urgent event came, by id: the time that its page is waited for from.
+    pub(crate) urgent_since: Mutex<HashMap<String, SystemTime>>,
     /// What became of requests.
     pub(crate) attempts: Attempts,
 }
@@ -66,6 +69,7 @@ impl Publishing {
             batch: BATCH,
             retry: RETRY,
             ledger: Mutex::default(),
+            urgent_since: Mutex::default(),
             attempts: Attempts::default(),
         }
     }
@@ -88,6 +92,10 @@ impl Publishing {
             }
             let batch = traffic.batch(self.batch, now_ms());
             let attempts = self.deliver(&http, &batch, number as usize).await;
+            let urgent = batch.iter().filter(|item| item.intent == Intent::Urgent);
+            let now = SystemTime::now();
+            let since = urgent.map(|item| (item.event.id.clone(), now));
+            self.urgent_since.lock().unwrap().extend(since);
             let mut ledger = self.ledger.lock().unwrap();
             for item in &batch {
                 ledger.settle(item, attempts);

@@ -480,6 +480,27 @@ impl Driver {
         urgent.saturating_sub(reached.len())
     }
 
+    /// Median and 99th percentile of how long the first page about an urgent event took.
+    fn page_waits_ms(&self) -> [f64; 2] {
+        let mut since = self.publishing.urgent_since.lock().unwrap().clone();
+        let mut waits = Vec::new();
+        for page in self.stage.receiver.pages() {
+            let data = page.data();
+            for reason in data["reasons"].as_array().into_iter().flatten() {
+                let Some(id) = reason["event_id"].as_str() else { continue };
+                // A page can overtake the answer.
+                waits.extend(since.remove(id).map(|since| {
+                    page.at.duration_since(since).unwrap_or_default().as_secs_f64() * 1e3
+                }));
+            }
+        }
+        waits.sort_by(f64::total_cmp);
+        [0.5, 0.99].map(|share| {
+            let at = (waits.len() as f64 * share).ceil() as usize;
+            waits.get(at.saturating_sub(1)).copied().unwrap_or_default()
+        })
+    }
+
     pub(super) async fn judge(&mut self, run: &Run, idle: bool, recovery_s: f64) -> Report {
         let ledger = std::mem::take(&mut *self.publishing.ledger.lock().unwrap());
         let mut peak_mib: BTreeMap<String, u64> = BTreeMap::new();
@@ -529,6 +550,7 @@ impl Driver {
             facts.duplicates.max(self.young_duplicates.load(Ordering::SeqCst));
         report.differing_facts = facts.differing;
         report.pages = facts.pages;
+        [report.page_p50_ms, report.page_p99_ms] = self.page_waits_ms();
         examples.append(&mut report.verdict.examples);
         examples.extend(facts.examples);
         report.verdict.examples = examples;
