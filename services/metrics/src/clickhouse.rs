@@ -1,13 +1,9 @@
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
 use zhili_warehouse::{Address, Layout, Retention, Warehouse};
-
-/// How long ClickHouse may take to answer at the start.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where ClickHouse is and how tables are laid out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,28 +66,6 @@ impl ClickHouseSettings {
         };
         Warehouse::new(&address, self.replicated)
             .map_err(|error| Failure::Usage(format!("clickhouse.url: {error}")))
-    }
-
-    /// A client to a ClickHouse that answers. Only the start asks for it: later ClickHouse may be
-    /// away, and the log keeps what is to be written.
-    ///
-    /// # Errors
-    /// [`Failure::Unavailable`] when it does not answer or does not let us in.
-    pub async fn reach(&self) -> Result<Warehouse, Failure> {
-        let warehouse = self.warehouse()?;
-        // The database may still have to be made.
-        let client = warehouse.client().clone().with_database("default");
-        let asked = client.query("SELECT 1").fetch_one::<u8>();
-        let because = match tokio::time::timeout(CONNECT, asked).await {
-            Ok(Ok(_)) => return Ok(warehouse),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", CONNECT.as_secs()),
-        };
-        let because = because.lines().next().unwrap_or_default();
-        Err(Failure::Unavailable(format!(
-            "cannot use ClickHouse at {}: {because}; check [clickhouse] and that it runs",
-            self.url
-        )))
     }
 
     /// How tables are laid out.

@@ -7,7 +7,7 @@ use zhili_runtime::standalone;
 
 fn main() -> ExitCode {
     standalone::start("zhili-metrics", |settings: Settings, process| async move {
-        let warehouse = settings.clickhouse.reach().await?;
+        let warehouse = settings.clickhouse.warehouse()?;
         let (log, layout) = (process.log, settings.clickhouse.layout());
         let (listener, context) = (process.listener, process.context);
         zhili_metrics::serve(listener, settings.metrics, log, warehouse, layout, context).await
