@@ -226,10 +226,16 @@ try {
   await first.waitForSelector(".radar .unmeasured");
   if (!new URL(first.url()).searchParams.get("agent")) fail("agents", `the agent is not in ${first.url()}`);
 
-  // An incident is acknowledged and resolved, and the page says so.
+  // An incident is acknowledged, put off and resolved, and the page says so, and who was told of it. It can
+  // be given to somebody who is there, and to nobody else.
   await first.goto(`${given.metrics}/incidents/${incident}?lang=en`);
-  for (const [button, state] of [["Acknowledge", "acknowledged"], ["Resolve", "resolved"]]) {
-    await first.fill(".actions input", `looked at by the smoke test`);
+  await first.waitForSelector(".detail h3:has-text('Notifications') + :is(.deliveries, .quiet)");
+  await first.fill(".actions input[list]", "nobody-of-that-name");
+  await first.click(`.actions button:has-text("Reassign")`);
+  await first.waitForSelector(".actions [role=status]:has-text('nobody-of-that-name')", { timeout: 15_000 });
+  const steps = [["Acknowledge", "acknowledged"], ["Snooze", "snoozed"], ["Acknowledge", "acknowledged"], ["Resolve", "resolved"]];
+  for (const [button, state] of steps) {
+    await first.fill(".actions input:not([list])", `looked at by the smoke test`);
     await first.click(`.actions button:has-text("${button}")`);
     await first.waitForSelector(`.detail .tag.${state}`, { timeout: 15_000 });
   }

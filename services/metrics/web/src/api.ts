@@ -243,6 +243,21 @@ export interface Incident {
   signals: string;
   evidence: { excerpt: string; event_id: string; kind: string; probability: number; rules?: string[]; related?: string[] }[];
   exhausted_reason: string;
+  assigned_to?: string;
+  /** When a snooze ends, or the policy acts next. */
+  next_at?: string;
+  pages?: IncidentPage[];
+}
+
+/** One notification to one destination. */
+export interface IncidentPage {
+  page_id: string;
+  destination: string;
+  state: string;
+  attempts: number;
+  detail: string;
+  reason: string;
+  created_at?: string;
 }
 
 export interface IncidentEvent {

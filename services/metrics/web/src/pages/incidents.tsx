@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { get, type Incident, type IncidentEvent, post, Problem } from "../api";
+import { get, type Incident, type IncidentEvent, type IncidentPage, post, Problem } from "../api";
 import { useAnswer } from "../answer";
 import { moment, short } from "../format";
 import { ask, go, type Place } from "../place";
@@ -9,12 +9,21 @@ import { t, valueName } from "../words";
 /** Bursts and storms are about many conversations under a name of their own. */
 const isOne = (conversation: string) => !/^(pulse|queue):/.test(conversation);
 
+type Action = "acknowledge" | "snooze" | "reassign" | "escalate" | "markFalsePositive" | "resolve";
+
+/** How long an incident can be put off, seconds. */
+const SNOOZES = [900, 3_600, 14_400, 86_400];
+
+const length = (seconds: number) => (seconds < 3_600 ? `${seconds / 60} min` : `${seconds / 3_600} h`);
+
 function Actions(props: { incident: Incident; done: () => void }) {
   const { incident } = props;
   const [note, setNote] = useState("");
+  const [snooze, setSnooze] = useState(SNOOZES[0]);
+  const [assignee, setAssignee] = useState("");
   const [busy, setBusy] = useState(false);
   const [told, setTold] = useState<string>();
-  const act = async (action: "acknowledge" | "resolve") => {
+  const act = async (action: Action, more: object = {}) => {
     setBusy(true);
     setTold(undefined);
     try {
@@ -23,8 +32,10 @@ function Actions(props: { incident: Incident; done: () => void }) {
         expected_version: incident.version,
         command_id: crypto.randomUUID(),
         note,
+        ...more,
       });
       setNote("");
+      setAssignee("");
       setTold(t("done"));
     } catch (error) {
       setTold(error instanceof Problem ? error.message : String(error));
@@ -33,24 +44,76 @@ function Actions(props: { incident: Incident; done: () => void }) {
     props.done();
   };
   if (incident.state === "resolved") return null;
+  const button = (action: Action, label: string, second = true) => (
+    <button type="button" class={second ? "second" : ""} disabled={busy} onClick={() => void act(action)}>
+      {label}
+    </button>
+  );
+  const known = [...new Set((incident.pages ?? []).map((page) => page.destination))];
   return (
     <div class="actions">
       <label>
         <span>{t("note")}</span>
         <input value={note} maxLength={2000} onInput={(event) => setNote(event.currentTarget.value)} />
       </label>
-      {incident.state !== "acknowledged" && (
-        <button type="button" disabled={busy} onClick={() => void act("acknowledge")}>
-          {t("acknowledge")}
+      <div class="row">
+        {incident.state !== "acknowledged" && button("acknowledge", t("acknowledge"), false)}
+        {button("resolve", t("resolve"))}
+        {button("markFalsePositive", t("false_positive"))}
+        {button("escalate", t("escalate_now"))}
+      </div>
+      <div class="row">
+        <label>
+          <span>{t("snooze_for")}</span>
+          <select value={snooze} onChange={(event) => setSnooze(Number(event.currentTarget.value))}>
+            {SNOOZES.map((seconds) => (
+              <option key={seconds} value={seconds}>
+                {length(seconds)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button type="button" class="second" disabled={busy} onClick={() => void act("snooze", { duration: `${snooze}s` })}>
+          {t("snooze")}
         </button>
-      )}
-      <button type="button" class="second" disabled={busy} onClick={() => void act("resolve")}>
-        {t("resolve")}
-      </button>
+      </div>
+      <div class="row">
+        <label>
+          <span>{t("reassign_to")}</span>
+          <input value={assignee} maxLength={128} list="destinations" onInput={(event) => setAssignee(event.currentTarget.value)} />
+        </label>
+        <datalist id="destinations">
+          {known.map((name) => (
+            <option key={name} value={name} />
+          ))}
+        </datalist>
+        <button type="button" class="second" disabled={busy || assignee.trim() === ""} onClick={() => void act("reassign", { destination: assignee.trim() })}>
+          {t("reassign")}
+        </button>
+      </div>
       <p role="status" class="quiet">
         {told}
       </p>
     </div>
+  );
+}
+
+/** Who was told, and whether it arrived. */
+function Deliveries(props: { pages: IncidentPage[] }) {
+  if (props.pages.length === 0) return <p class="quiet">{t("nobody_told")}</p>;
+  return (
+    <ul class="deliveries">
+      {props.pages.map((page) => (
+        <li key={page.page_id}>
+          <span class={`tag ${page.state}`}>{t(`page_${page.state}` as Parameters<typeof t>[0])}</span> {page.destination}{" "}
+          {page.created_at && <time>{moment(page.created_at)}</time>}{" "}
+          <span class="quiet">
+            {t("attempts")} {page.attempts}
+            {page.detail && ` · ${page.detail}`}
+          </span>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -82,6 +145,13 @@ function Detail(props: { id: string; changed: () => void }) {
                 incident.conversation_id
               )}
               {incident.owner && ` · ${t("owner")} ${incident.owner}`}
+              {incident.assigned_to && ` · ${t("assigned_to")} ${incident.assigned_to}`}
+              {incident.state === "snoozed" && incident.next_at && (
+                <>
+                  {" "}
+                  · {t("until")} <time>{moment(incident.next_at)}</time>
+                </>
+              )}
               {incident.exhausted_reason && ` · ${t("reason")} ${valueName(incident.exhausted_reason)}`}
             </p>
             <h3>{t("evidence")}</h3>
@@ -105,6 +175,8 @@ function Detail(props: { id: string; changed: () => void }) {
               </blockquote>
             ))}
             <Actions key={incident.incident_id} incident={incident} done={done} />
+            <h3>{t("deliveries")}</h3>
+            <Deliveries pages={incident.pages ?? []} />
           </>
         )}
       </Shown>
