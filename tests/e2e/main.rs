@@ -22,6 +22,7 @@ mod outage;
 mod pages;
 mod platforms;
 mod published;
+mod readme;
 mod relentless;
 mod tokens;
 mod trace;
