@@ -18,6 +18,7 @@ mod keys;
 mod kills;
 mod members;
 mod metrics;
+mod openapi;
 mod outage;
 mod pages;
 mod platforms;
