@@ -7,7 +7,7 @@ FILE ?= tests/samples
 SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test check sbom advisories chaos overload upgrade kills simulate mutations latency bench eval train fuzz lint setup kafka console
+.PHONY: help run run-cluster test check sbom advisories chaos overload upgrade kills simulate mutations latency bench eval train fuzz lint reference setup kafka console
 
 help:
 	@echo "make run               start everything on this machine and publish the samples"
@@ -30,6 +30,7 @@ help:
 	@echo "make train             learns the engine's heads from those sets again"
 	@echo "make console           the web console alone; it is part of run and test"
 	@echo "make fuzz              looks for inputs that break the engine and each parser, FUZZ_SECONDS each (600)"
+	@echo "make reference         writes docs/configuration.md out of the types of the settings"
 	@echo "make lint              format and clippy, as CI has them"
 
 # libchdb: ClickHouse as a library, which the store loads.
@@ -157,3 +158,7 @@ fuzz:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# The same test fails when the page is stale.
+reference:
+	ZHILI_WRITE_REFERENCE=1 $(CARGO) test --package zhili --bin zhili -- the_reference_of_settings

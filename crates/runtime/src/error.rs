@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -107,15 +108,8 @@ impl IntoResponse for ServiceError {
     /// RFC 9457 problem details.
     fn into_response(self) -> Response {
         let status = self.code.http();
-        let body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or("error"),
-            "status": status.as_u16(),
-            "detail": self.message,
-        });
-        let mut response = (status, body.to_string()).into_response();
+        let mut response = problem(status, &self.message);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -124,5 +118,58 @@ impl IntoResponse for ServiceError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// RFC 9457 problem details.
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("error"),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let kind = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+}
+
+/// Bytes of a refusal of the framework: it repeats a name at most.
+const LONGEST_REFUSAL: usize = 64 << 10;
+
+/// What the framework refuses by itself, a body that is no JSON or a path that is no UTF-8, comes as
+/// plain text: the same as problem details, as everything else that is refused.
+pub(crate) async fn worded(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_plain = kind.is_some_and(|kind| kind.starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_plain {
+        return response;
+    }
+    let status = response.status();
+    let words = to_bytes(response.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
+    problem(status, &String::from_utf8_lossy(&words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_of_the_framework_is_told_as_any_other() {
+        let refusal = (StatusCode::UNPROCESSABLE_ENTITY, "unknown field `x`").into_response();
+        let told = worded(refusal).await;
+        assert_eq!(told.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(told.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = to_bytes(told.into_body(), LONGEST_REFUSAL).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["status"], &body["detail"]), (&json!(422), &json!("unknown field `x`")));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_refusal_stays_as_it_is() {
+        for status in [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+            let told = worded((status, "ready\n").into_response()).await;
+            let body = to_bytes(told.into_body(), LONGEST_REFUSAL).await.unwrap();
+            assert_eq!(body, "ready\n");
+        }
     }
 }

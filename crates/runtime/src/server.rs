@@ -19,6 +19,7 @@ use zhili_proto::log::v1::log_service_server::LogServiceServer;
 use crate::audit::{self, Audit};
 use crate::auth::Authenticator;
 use crate::connections;
+use crate::error::worded;
 use crate::headers;
 use crate::tls::TlsListener;
 use crate::{Context, Endpoint, Failure, Health, Quota, Routes, ServiceError, Sessions};
@@ -151,6 +152,7 @@ impl Server {
         let app = protected
             .merge(open.into_router())
             .route_service(&format!("/{health_name}/{{method}}"), health)
+            .layer(middleware::map_response(worded))
             .layer(middleware::from_fn_with_state(context.tls.is_served(), headers::guard));
 
         let watched = context.health.clone();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{ApplyConfigRequest, ConfigHead, GetConfigRequest, GetConfigResponse};
-use zhili_runtime::Failure;
+use zhili_runtime::{Failure, bundle};
 
 use crate::client::{Connection, System, print, print_json, said};
 
@@ -55,8 +55,16 @@ impl File {
     }
 }
 
-/// Whether every service can use a bundle; else what is wrong with it.
+/// Tables of a bundle, each of which one of the services reads.
+const TABLES: [&str; 6] = ["agents", "customers", "dialogue", "escalation", "phrases", "pulse"];
+
+/// Whether every service can use a bundle; else what is wrong with it. Services leave tables alone that
+/// they do not know, so only here a name that is spelt wrong is found.
 pub(crate) fn check(bundle: &[u8]) -> Result<(), String> {
+    let document: toml::Table = bundle::parse(bundle).map_err(|error| error.to_string())?;
+    if let Some(table) = document.keys().find(|table| !TABLES.contains(&table.as_str())) {
+        return Err(format!("[{table}]: no service reads this; there are {}", TABLES.join(", ")));
+    }
     zhili_escalation::parse_bundle(bundle).map_err(|error| error.to_string())?;
     let ours = zhili_scoring::Bundle::parse(bundle).map_err(|error| error.to_string())?;
     let engine = ours.phrases.map(|phrases| phrases.engine()).transpose();
@@ -168,5 +176,12 @@ mod tests {
         assert_eq!(changes("a\nb\nc\n", "a\nx\nc\n"), "-b\n+x\n");
         assert_eq!(changes("", "a\n"), "+a\n");
         assert_eq!(changes("a\na\n", "a\n"), "-a\n");
+    }
+
+    #[test]
+    fn a_table_that_is_spelt_wrong_is_no_bundle() {
+        assert_eq!(check(b"[agents]\nscored = false\n"), Ok(()));
+        let error = check(b"[escalaton.teams.default]\n").unwrap_err();
+        assert!(error.contains("[escalaton]") && error.contains("escalation"), "{error}");
     }
 }

@@ -4,8 +4,8 @@
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use zhili_runtime::Routes;
+use axum::response::{Html, IntoResponse, Response};
+use zhili_runtime::{ErrorCode, Routes, ServiceError};
 
 /// A file of the console.
 struct Asset {
@@ -51,9 +51,9 @@ fn page(headers: &HeaderMap) -> Response {
     match find("/index.html") {
         Some(file) => serve(file, headers, "no-cache"),
         None => {
-            let words = "this program was built without its console: run `make console`, then \
-                         build it again\n";
-            (StatusCode::NOT_FOUND, words).into_response()
+            let words = "<!doctype html><title>Zhili</title><p>this program was built without its \
+                         console: run <code>make console</code>, then build it again\n";
+            (StatusCode::NOT_FOUND, Html(words)).into_response()
         }
     }
 }
@@ -62,7 +62,9 @@ async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
     match find(&format!("/assets/{file}")) {
         // Its name changes with it.
         Some(file) => serve(file, &headers, "public, max-age=31536000, immutable"),
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => {
+            ServiceError::new(ErrorCode::NotFound, "the console has no such file").into_response()
+        }
     }
 }
 

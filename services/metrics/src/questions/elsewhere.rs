@@ -23,7 +23,7 @@ pub(super) enum What {
     Events,
     /// What a platform sends by itself, in one sentence.
     Platform(&'static str),
-    /// In one sentence, and the type of the answer.
+    /// In one sentence, and the type of the answer; none where it is empty.
     Plain(&'static str, &'static str),
 }
 
@@ -69,6 +69,7 @@ const TEXT: &str = "text/plain";
 const JSON: &str = "application/json";
 const PAGE: &str = "text/html";
 const CALENDAR: &str = "text/calendar";
+const NOTHING: &str = "";
 
 pub(super) static ROUTES: &[Route] = &[
     open(EACH, "get", "/livez", "That the process answers.", TEXT),
@@ -258,7 +259,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(METRICS, "get", "/v1/openapi.json", Plain("This document.", JSON)),
     open(METRICS, "post", "/session", "Opens a session of the console for a token.", JSON),
     open(METRICS, "get", "/session", "Whose session a cookie is.", JSON),
-    open(METRICS, "delete", "/session", "Ends the session of a cookie.", JSON),
+    open(METRICS, "delete", "/session", "Ends the session of a cookie.", NOTHING),
     open(
         METRICS,
         "get",

@@ -112,6 +112,10 @@ fn document(operations: &[(&'static str, &'static str, &'static str)]) -> Value 
                             "detail": { "type": "string" },
                         } } } },
                 },
+                "page": {
+                    "description": "Why not: as a page, or as problem details (RFC 9457)",
+                    "content": { "text/html": {}, "application/problem+json": {} },
+                },
             },
         },
     })
@@ -245,14 +249,21 @@ impl Contract {
                 operation["requestBody"] = json!({ "content": { "application/json": {} } });
                 operation
             }
-            What::Plain(about, media) => json!({
-                "operationId": format!("{method} {path}"),
-                "summary": about,
-                "responses": {
-                    "200": { "description": "the answer", "content": { (*media): {} } },
-                    "default": { "$ref": "#/components/responses/problem" },
-                },
-            }),
+            What::Plain(about, media) => {
+                let answer = if media.is_empty() {
+                    json!({ "204": { "description": "it is done" } })
+                } else {
+                    json!({ "200": { "description": "the answer", "content": { (*media): {} } } })
+                };
+                let mut operation = json!({
+                    "operationId": format!("{method} {path}"),
+                    "summary": about,
+                    "responses": answer,
+                });
+                let refusal = format!("#/components/responses/{}", refusal(media));
+                operation["responses"]["default"] = json!({ "$ref": refusal });
+                operation
+            }
         };
         if path.ends_with(":leave") {
             // The same method under a second path.
@@ -309,6 +320,11 @@ impl Contract {
         }
         schema
     }
+}
+
+/// How a route that answers with this type refuses.
+fn refusal(media: &str) -> &'static str {
+    if media == "text/html" { "page" } else { "problem" }
 }
 
 /// What is in a path and what may follow it.
