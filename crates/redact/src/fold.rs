@@ -55,6 +55,7 @@ fn token_length(text: &str) -> Option<usize> {
 }
 
 /// The character that `ch` stands for, or `None` when it is invisible.
+#[allow(clippy::match_same_arms, reason = "the first arm is the last one, taken earlier")]
 fn fold(ch: char) -> Option<char> {
     Some(match ch {
         // Nearly everything, in front of the ranges below, none of which it is in.
