@@ -91,7 +91,7 @@ async fn a_reader_of_the_readme_gets_what_its_commands_promise() {
     let incident = incidents["incidents"][0]["incident_id"].as_str().unwrap().to_owned();
     let events = system.path().join("events.jsonl");
     let lines = samples::events(&samples::all()[..3], 1_772_452_800_000);
-    let lines = lines.iter().fold(String::new(), |text, it| format!("{text}{it}\n"));
+    let lines = lines.iter().fold(String::new(), |text, event| format!("{text}{event}\n"));
     std::fs::write(&events, lines).unwrap();
     let reader = Reader { system: &system, events, incident: incident.clone() };
 

@@ -23,7 +23,7 @@ pub struct ClickHouseSettings {
     pub cluster: Option<String>,
     /// Make replicated tables; needs ClickHouse Keeper.
     pub replicated: bool,
-    /// Days for which rows are kept; what is not set stays as it is in the tables.
+    /// Days for which rows are kept, 0 for ever; what is not set stays as it is in the tables.
     pub retention: Retention,
 }
 

@@ -45,7 +45,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Name of this member in its group, stable over restarts.
     pub member: String,
-    /// Where escalation is, which the console's incidents come from.
+    /// Where escalation is, `http://HOST:PORT` or `https://HOST:PORT`: the console's incidents are asked
+    /// for there, with the caller's token.
     pub escalation: String,
     /// File of the 32 bytes that receipts of erasures are signed with, the same for all replicas.
     /// Without it nobody is erased.

@@ -123,9 +123,9 @@ fn mention(words: &str) -> Result<(), String> {
         let word = word.trim_end_matches("...");
         if let Some(flag) = word.strip_prefix("--") {
             let flag = flag.split('=').next().unwrap_or_default();
-            let known = command.get_arguments().filter_map(clap::Arg::get_long);
+            let mut known = command.get_arguments().filter_map(clap::Arg::get_long);
             let fits = |long: &str| long == flag || flag.ends_with('-') && long.starts_with(flag);
-            if !known.into_iter().any(fits) {
+            if !known.any(fits) {
                 return Err(format!("zhili {} has no --{flag}", command.get_name()));
             }
         } else if let Some(verb) = command.find_subcommand(word) {
@@ -140,8 +140,8 @@ fn mention(words: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn failed(page: &Page, what: Result<(), String>) -> Option<String> {
-    what.err().map(|why| format!("{}: {why}", page.path.display()))
+fn failed(page: &Page, outcome: Result<(), String>) -> Option<String> {
+    Some(format!("{}: {}", page.path.display(), outcome.err()?))
 }
 
 #[test]

@@ -118,8 +118,8 @@ impl Page {
         let kept = heading.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
         let name: String =
             kept.map(|it| if it == ' ' { '-' } else { it }).collect::<String>().to_lowercase();
-        let names = std::iter::once(name.clone()).chain((1..).map(|n| format!("{name}-{n}")));
-        let free = names.into_iter().find(|it| !self.anchors.contains(it));
+        let mut names = std::iter::once(name.clone()).chain((1..).map(|n| format!("{name}-{n}")));
+        let free = names.find(|it| !self.anchors.contains(it));
         self.anchors.extend(free);
     }
 }

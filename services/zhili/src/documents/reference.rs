@@ -83,26 +83,26 @@ struct Field {
 /// Types by crate and name.
 struct Types(BTreeMap<(String, String), Shape>);
 
+/// The text of `name = "text"`.
+fn text(meta: &Meta) -> Option<String> {
+    let Meta::NameValue(pair) = meta else { return None };
+    let syn::Expr::Lit(literal) = &pair.value else { return None };
+    let Lit::Str(text) = &literal.lit else { return None };
+    Some(text.value())
+}
+
 /// Meaning out of the lines of a comment: references to code become its last name.
 fn meaning(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            syn::Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => Some(text.value().trim().to_owned()),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    });
-    let mut text = lines.collect::<Vec<_>>().join(" ");
-    while let Some(begin) = text.find("[`") {
-        let Some(length) = text[begin..].find("`]") else { break };
-        let name = text[begin + 2..begin + length].rsplit("::").next().unwrap_or_default();
+    let comments = attributes.iter().filter(|it| it.path().is_ident("doc"));
+    let lines = comments.filter_map(|it| Some(text(&it.meta)?.trim().to_owned()));
+    let mut meaning = lines.collect::<Vec<_>>().join(" ");
+    while let Some(begin) = meaning.find("[`") {
+        let Some(length) = meaning[begin..].find("`]") else { break };
+        let name = meaning[begin + 2..begin + length].rsplit("::").next().unwrap_or_default();
         let name = format!("`{name}`");
-        text.replace_range(begin..begin + length + 2, &name);
+        meaning.replace_range(begin..begin + length + 2, &name);
     }
-    text.trim().to_owned()
+    meaning.trim().to_owned()
 }
 
 /// What `#[serde(...)]` says: the names, and texts behind them.
@@ -112,25 +112,15 @@ fn serde_words(attributes: &[Attribute]) -> BTreeMap<String, Option<String>> {
         let metas = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
         for meta in metas.unwrap() {
             let name = meta.path().get_ident().map(ToString::to_string).unwrap_or_default();
-            let text = match &meta {
-                Meta::NameValue(pair) => match &pair.value {
-                    syn::Expr::Lit(literal) => match &literal.lit {
-                        Lit::Str(text) => Some(text.value()),
-                        _ => None,
-                    },
-                    _ => None,
-                },
-                _ => None,
-            };
-            words.insert(name, text);
+            words.insert(name, text(&meta));
         }
     }
     words
 }
 
 fn is_read(attributes: &[Attribute]) -> bool {
-    let derives = attributes.iter().filter(|it| it.path().is_ident("derive"));
-    derives.into_iter().any(|it| {
+    let mut derives = attributes.iter().filter(|it| it.path().is_ident("derive"));
+    derives.any(|it| {
         let paths = it.parse_args_with(Punctuated::<syn::Path, Token![,]>::parse_terminated);
         paths.unwrap().iter().any(|it| it.segments.last().unwrap().ident == "Deserialize")
     })
@@ -368,7 +358,7 @@ impl<'a> Walk<'a> {
                     let said = words.iter().filter(|(_, meaning)| !meaning.is_empty());
                     let rules: Vec<String> = said
                         .map(|(name, meaning)| {
-                            format!("`{name}`: {}", meaning.trim_end_matches('.').to_owned())
+                            format!("`{name}`: {}", meaning.trim_end_matches('.'))
                         })
                         .collect();
                     (names.join(", "), with_stop(&rules.join("; ")))
@@ -386,13 +376,14 @@ fn with_stop(text: &str) -> String {
 
 /// A value as TOML has it.
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) if text.is_empty() => "none".to_owned(),
-        Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Object(members) if members.is_empty() => "none".to_owned(),
-        value => format!("`{value}`"),
-    }
+    let is_nothing = match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    if is_nothing { "none".to_owned() } else { format!("`{value}`") }
 }
 
 /// The sections of a service.
