@@ -1,9 +1,9 @@
 //! The words in front of a number that say what it is.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::fold::{Unit, is_letter};
+use crate::view::ByChar;
 
 /// What a cue announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,8 +196,8 @@ fn names(rest: &[char], by_colon: bool) -> bool {
 
 /// [`CUES`] by their first character: a look-up in place of a walk at every character in front of
 /// every number.
-static BY_FIRST: LazyLock<HashMap<char, Vec<(&str, Cue)>>> = LazyLock::new(|| {
-    let mut by_first: HashMap<char, Vec<(&str, Cue)>> = HashMap::new();
+static BY_FIRST: LazyLock<ByChar<Vec<(&str, Cue)>>> = LazyLock::new(|| {
+    let mut by_first: ByChar<Vec<(&str, Cue)>> = ByChar::default();
     for &(word, cue) in CUES {
         by_first.entry(word.chars().next().unwrap_or_default()).or_default().push((word, cue));
     }

@@ -119,6 +119,12 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(Kind, usize, usize)> {
 }
 
 fn number(view: View<'_>, at: usize) -> Option<(Kind, usize)> {
+    let end = view.skip(at, LONGEST, |ch| ch.is_ascii_alphanumeric());
+    let digits = (at..end).filter(|&i| view.at(i).is_ascii_digit()).count();
+    // No number of any kind begins with three letters and goes on without a digit.
+    if digits == 0 && end - at > 2 {
+        return None;
+    }
     if let Some(end) = hong_kong(view, at).or_else(|| malaysian(view, at)) {
         return Some((Kind::IdCard, end));
     }
@@ -128,21 +134,14 @@ fn number(view: View<'_>, at: usize) -> Option<(Kind, usize)> {
     if let Some(end) = spaced_insurance(view, at).or_else(|| taxpayer(view, at)) {
         return Some((Kind::SocialSecurity, end));
     }
-    let end = view.skip(at, LONGEST, |ch| ch.is_ascii_alphanumeric());
-    let digits = (at..end).filter(|&i| view.at(i).is_ascii_digit()).count();
-    if digits == 0 && end - at > 2 {
-        return None;
-    }
     if let Some(end) = lettered_identity(view, at, end) {
         return Some((Kind::IdCard, end));
     }
-    if named(view, at, BRITISH).is_some()
-        && let Some(end) =
-            grouped(view, at, &[2, 2, 2, 2, 1]).or_else(|| grouped(view, at, &[2, 6, 1]))
-    {
-        return Some((Kind::SocialSecurity, end));
-    }
-    if named(view, at, BRITISH).is_some() && end - at == 9 {
+    // The form first: to look for what names it costs more.
+    let insurance = grouped(view, at, &[2, 2, 2, 2, 1])
+        .or_else(|| grouped(view, at, &[2, 6, 1]))
+        .or_else(|| (end - at == 9).then_some(end));
+    if let Some(end) = insurance.filter(|_| named(view, at, BRITISH).is_some()) {
         return Some((Kind::SocialSecurity, end));
     }
     paper(view, at, end).map(|end| (Kind::Document, end))
@@ -270,11 +269,11 @@ fn hong_kong(view: View<'_>, at: usize) -> Option<usize> {
     let digits = view.skip(at, 2, |ch| ch.is_ascii_alphabetic());
     let bracket = view.skip(digits, 8, |ch| ch.is_ascii_digit());
     let size = bracket - digits;
-    let fits = (digits > at && size == 6
-        || digits == at && size == 7 && named(view, at, IDENTITY).is_some())
-        && view.at(bracket) == '('
+    let fits = view.at(bracket) == '('
         && (view.at(bracket + 1).is_ascii_digit() || view.at(bracket + 1) == 'a')
-        && view.at(bracket + 2) == ')';
+        && view.at(bracket + 2) == ')'
+        && (digits > at && size == 6
+            || digits == at && size == 7 && named(view, at, IDENTITY).is_some());
     fits.then_some(bracket + 3)
 }
 

@@ -57,6 +57,8 @@ fn token_length(text: &str) -> Option<usize> {
 /// The character that `ch` stands for, or `None` when it is invisible.
 fn fold(ch: char) -> Option<char> {
     Some(match ch {
+        // Nearly everything, in front of the ranges below, none of which it is in.
+        ' '..='~' | '\u{4e00}'..='\u{9fff}' => ch,
         // Soft hyphen, grapheme joiner, zero-width and bidi controls, variation selectors,
         // byte order mark, and the keycap that turns `1` into an emoji.
         '\u{ad}'
@@ -71,9 +73,7 @@ fn fold(ch: char) -> Option<char> {
         | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}' => return None,
-        '\t' | ' ' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-            ' '
-        }
+        '\t' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => ' ',
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | 'ー' => '-',
         '·' | '•' | '・' | '\u{2024}' => '.',
         '｡' => '。',

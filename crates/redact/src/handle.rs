@@ -304,6 +304,8 @@ const FILLERS: &[&str] = &[
 ];
 
 static WECHAT_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(WECHAT));
+static WECHAT_BY_FIRST: LazyLock<Words> = LazyLock::new(|| Words::by_first(WECHAT));
+static QQ_BY_FIRST: LazyLock<Words> = LazyLock::new(|| Words::by_first(QQ));
 static QQ_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(QQ));
 static NETWORKS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(NETWORKS));
 static FILLERS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(FILLERS));
@@ -418,9 +420,11 @@ fn named_behind(view: View<'_>, end: usize) -> Option<Network> {
         at = view.skip(past, 1, |ch| ch == ' ');
     }
     let (past, network) = view
-        .after_any(at, WECHAT)
+        .after_any(at, WECHAT_BY_FIRST.of(view.at(at)))
         .map(|past| (past, Network::WeChat))
-        .or_else(|| view.after_any(at, QQ).map(|past| (past, Network::Qq)))?;
+        .or_else(|| {
+            view.after_any(at, QQ_BY_FIRST.of(view.at(at))).map(|past| (past, Network::Qq))
+        })?;
     // 微信支付, 微信红包: WeChat as a means of payment names nobody.
     let ends = !is_han(view.at(past)) && !is_id_part(view.at(past));
     (ends || matches!(view.at(past), '号' | '吗' | '加' | '是')).then_some(network)

@@ -5,7 +5,8 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Finding, Kind, cues, find, fold};
+use crate::view::is_han;
+use crate::{Finding, Kind, cues, find, fold, plate, spoken};
 
 /// Bytes of what an author wrote before that are kept: a cue and the first part of a number.
 const KEPT: usize = 96;
@@ -55,8 +56,13 @@ pub struct Lead(VecDeque<String>);
 impl Lead {
     /// Adds the author's next message, as it came.
     pub fn push(&mut self, text: &str) {
+        self.push_found(text, &find(text));
+    }
+
+    /// [`push`](Self::push) of a message in which [`find`] found `found`.
+    pub fn push_found(&mut self, text: &str, found: &[Finding]) {
         // A short number after a cue may be the first part of a longer one.
-        let masked = find(text).last().map_or(0, |finding| match finding.kind {
+        let masked = found.last().map_or(0, |finding| match finding.kind {
             Kind::Phone => finding.bytes.start,
             _ => finding.bytes.end,
         });
@@ -76,16 +82,14 @@ impl Lead {
         self.0.push_back(text[from..].trim().to_owned());
     }
 
-    /// Adds what `other` holds, as said later.
-    pub fn append(&mut self, other: &Self) {
-        for message in &other.0 {
-            if self.0.len() == MESSAGES
-                && let Some(mut oldest) = self.0.pop_front()
-            {
-                oldest.zeroize();
-            }
-            self.0.push_back(message.clone());
+    /// What all of `leads` hold, the earliest of them first, as far as it is kept.
+    pub fn of<'l>(leads: impl DoubleEndedIterator<Item = &'l Self>) -> Self {
+        let messages = leads.rev().flat_map(|lead| lead.0.iter().rev());
+        let mut kept: VecDeque<String> = VecDeque::with_capacity(MESSAGES);
+        for message in messages.take(MESSAGES) {
+            kept.push_front(message.clone());
         }
+        Self(kept)
     }
 
     /// Whether there is nothing to go on from.
@@ -116,9 +120,30 @@ impl fmt::Debug for Lead {
 /// The first part of a number is in the log before the second is written; only what is left of it
 /// can be masked.
 pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
-    let mut found = find(text);
+    found_after(lead, text, find(text))
+}
+
+/// [`find_after`] for a text in which [`find`] found `found`.
+pub fn found_after(lead: &Lead, text: &str, found: Vec<Finding>) -> Vec<Finding> {
+    found_joining(lead, text, found, parts)
+}
+
+/// [`found_after`] that does not join messages where one ends with a character that `parts`.
+fn found_joining(
+    lead: &Lead,
+    text: &str,
+    mut found: Vec<Finding>,
+    parts: impl Fn(char) -> bool,
+) -> Vec<Finding> {
+    if lead.is_empty() {
+        return disjoint(found);
+    }
     let begin = text.len() - text.trim_start().len();
-    let sequel = SEQUELS.iter().find(|word| text[begin..].to_ascii_lowercase().starts_with(**word));
+    let begins = |word: &&&str| {
+        let there = text.as_bytes().get(begin..begin + word.len());
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let sequel = SEQUELS.iter().find(begins);
     let skipped = begin + sequel.map_or(0, |word| word.len());
     let rest = text[skipped..].trim_start();
     let skipped = text.len() - rest.len();
@@ -129,6 +154,10 @@ pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
     for message in lead.0.iter().rev() {
         before.insert_str(0, message);
         for joint in ["", " "] {
+            // Joined without a blank only what crosses the joint counts.
+            if joint.is_empty() && before.chars().next_back().is_some_and(&parts) {
+                continue;
+            }
             // Nobody breaks an order number in two: digits and nothing else in both messages, as
             // many as a card has, are one whatever the check digit says.
             let cue = if is_card_length(&before, rest) { CARD_CUE } else { "" };
@@ -153,6 +182,18 @@ pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
     }
     before.zeroize();
     disjoint(found)
+}
+
+/// Whether nothing that may run on from one message into the next goes on behind `ch`, a name or an
+/// address aside: those characters that no number, mail address, paper, plate or id of a messenger has
+/// in it, however it is spelt. Half of all readings are spared by it.
+fn parts(ch: char) -> bool {
+    match ch {
+        '!' | '?' | '！' | '？' => true,
+        // Of a plate, and of a sign or digit in words.
+        '艾' | '特' | '点' | '杠' => false,
+        ch => is_han(ch) && !spoken::may_be_digit(ch) && !plate::is_part(ch),
+    }
 }
 
 /// Whether `message` ends with what names the number that follows an order's or the like:
@@ -189,4 +230,72 @@ fn disjoint(mut found: Vec<Finding>) -> Vec<Finding> {
     }
     kept.sort_by_key(|finding| finding.bytes.start);
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Messages that end and begin in the middle of something, and with what parts.
+    fn messages() -> impl Strategy<Value = Vec<String>> {
+        let piece = prop_oneof![
+            4 => "[0-9]{1,8}",
+            2 => "[ \\-./()_,。、+@]{1,2}",
+            1 => "[一-龥]",
+            8 => prop::sample::select(vec![
+                "13800138000", "138", "0013", "8000", "6222", "4111 1111", "1111 1111", "110105", "500203251", "X",
+                "一三八", "零零", "洞", "拐", "杠", "①③⑧", "five ", "seven", "京", "京A", "A12345", "挂", "学", "护照", "E1234",
+                "passport ", "ssn ", "987-65", "-4320", "微信", "加v", "qq", "abc_123", "加我", "wx", "@", "a@b", "艾特", "点", "com",
+                " at ", " dot ", "jane", "example.com", "收件人", "我叫", "张伟", "姓名：", "my name is ", "John Smith",
+                "浙江省杭州市", "文一路", "12号", "3栋", "502室", "12 Oak Lane", ", ", "电话", "订单号", "银行卡", "身份证", "：",
+                "call ", "order no. ", "card ", "吗", "的", "了", "谢谢", "？", "！", "?", "!", "。", "~", "+86", "[PHONE]", "[",
+                "]", "\u{fe0f}", "\u{20e3}", "\u{200b}", "然后", "then ", "后面是",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let message = prop::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat());
+        prop::collection::vec(message, 2..6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn messages_that_are_parted_are_read_as_if_they_were_joined(messages in messages()) {
+            let (text, earlier) = messages.split_last().unwrap();
+            let mut lead = Lead::default();
+            for message in earlier {
+                lead.push(message);
+            }
+            let joining = found_joining(&lead, text, find(text), |_| false);
+            prop_assert_eq!(find_after(&lead, text), joining, "{:?} behind {:?}", text, lead.0);
+        }
+
+        #[test]
+        fn nothing_that_runs_on_holds_a_character_that_parts(messages in messages()) {
+            let text = messages.concat();
+            for Finding { kind, bytes } in find(&text) {
+                let held = &text[bytes];
+                let runs_on = !matches!(kind, Kind::Address | Kind::Name);
+                prop_assert!(!runs_on || !held.chars().any(parts), "{:?} is {}", held, kind.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn leads_together_hold_the_last_messages_of_all() {
+        let said = ["13800", "138000", "", "6222", "4111"].map(|text| {
+            let mut lead = Lead::default();
+            lead.push(text);
+            lead
+        });
+        let mut one_by_one = Lead::default();
+        for text in ["13800", "138000", "", "6222", "4111"] {
+            one_by_one.push(text);
+        }
+        assert_eq!(Lead::of(said.iter()).0, one_by_one.0);
+        assert!(Lead::of([].iter()).is_empty());
+    }
 }

@@ -76,7 +76,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use fold::{Survey, TAKEN, Unit};
-pub use lead::{Lead, find_after};
+pub use lead::{Lead, find_after, found_after};
 pub use pseudonym::{PseudonymKey, Subject, pseudonym};
 pub use ring::{CustomerNames, JOIN_WINDOW_MS, JOINED_KEYS, KeyRing, RingError, RingKey, Scope};
 
@@ -209,7 +209,12 @@ pub fn mask_after<'a>(lead: &Lead, text: &'a str) -> Masked<'a> {
     mask_found(text, &find_after(lead, text))
 }
 
-fn mask_found<'a>(text: &'a str, found: &[Finding]) -> Masked<'a> {
+/// `text` with a token in the place of each of `found`: findings in it, left to right, without
+/// overlap, as [`find`] and its like return them.
+///
+/// # Panics
+/// For findings of another text.
+pub fn mask_found<'a>(text: &'a str, found: &[Finding]) -> Masked<'a> {
     if found.is_empty() {
         return Masked { text: Cow::Borrowed(text), spans: Vec::new() };
     }

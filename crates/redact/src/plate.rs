@@ -1,11 +1,18 @@
 //! Number plates of vehicles.
 
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+use std::sync::LazyLock;
+
 use crate::fold::Unit;
-use crate::view::{View, is_han};
+use crate::view::{CharHasher, View, is_han};
 
 /// What the plates of the mainland begin with.
 const PROVINCES: &str =
     "京津沪滬冀豫云雲辽遼黑湘皖鲁魯新苏蘇浙赣贛鄂桂甘晋晉蒙陕陝吉闽閩贵貴粤粵青藏川宁寧琼瓊渝";
+
+static PROVINCE_SET: LazyLock<HashSet<char, BuildHasherDefault<CharHasher>>> =
+    LazyLock::new(|| PROVINCES.chars().collect());
 
 /// What they may end with in place of the last character.
 const ENDINGS: &str = "挂学警港澳领使试超临";
@@ -86,10 +93,23 @@ pub(crate) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
     found
 }
 
+/// Whether a plate of the mainland begins with `ch`.
+fn is_province(ch: char) -> bool {
+    is_han(ch) && PROVINCE_SET.contains(&ch)
+}
+
+/// Whether a Chinese character is part of a plate.
+pub(crate) fn is_part(ch: char) -> bool {
+    is_province(ch) || ENDINGS.contains(ch)
+}
+
 /// WJ京12345 of the armed police.
 fn official(view: View<'_>, at: usize) -> Option<usize> {
+    if !view.starts(at, "wj") || !is_province(view.at(at + 2)) {
+        return None;
+    }
     let end = view.skip(at + 3, 6, |ch| ch.is_ascii_digit());
-    (view.starts(at, "wj") && PROVINCES.contains(view.at(at + 2)) && end == at + 8).then_some(end)
+    (end == at + 8).then_some(end)
 }
 
 /// `AB12 CDE` where a car is spoken of: two letters, two digits of the year and three letters.
@@ -112,7 +132,7 @@ fn british(view: View<'_>, at: usize) -> Option<usize> {
 
 /// A province, a letter and five or six letters and digits, one of them a digit: GA 36-2018.
 fn chinese(view: View<'_>, at: usize) -> Option<usize> {
-    if !PROVINCES.contains(view.at(at)) {
+    if !is_province(view.at(at)) {
         return None;
     }
     let gap = |ch: char| matches!(ch, '.' | ' ' | '-');

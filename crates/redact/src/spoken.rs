@@ -41,6 +41,11 @@ fn called(ch: char) -> Option<char> {
     })
 }
 
+/// Whether `ch` is a numeral or is called like one.
+pub(crate) fn may_be_digit(ch: char) -> bool {
+    numeral(ch).or_else(|| called(ch)).is_some()
+}
+
 /// Rewrites whatever stands for digits.
 pub(crate) fn read(units: &mut Vec<Unit>, survey: Survey) {
     if survey.numerals > 0 && survey.numerals + survey.digits >= FEWEST_DIGITS {
@@ -232,6 +237,13 @@ fn word_runs(view: View<'_>) -> Vec<Vec<(usize, usize, char)>> {
 
 /// The digit word at `at`, and how often it counts: `seven`, `double seven`.
 fn digit_word(view: View<'_>, at: usize) -> Option<((usize, usize, char), usize)> {
+    // First letters of all of them.
+    if !matches!(
+        view.at(at),
+        'z' | 'o' | 't' | 'f' | 's' | 'e' | 'n' | 'l' | 'y' | 'w' | 'q' | 'b' | 'j' | 'd'
+    ) {
+        return None;
+    }
     let (start, times) = [("double ", 2), ("triple ", 3)]
         .into_iter()
         .find(|(word, _)| view.starts(at, word))
@@ -274,7 +286,14 @@ fn read_at_signs(units: &mut Vec<Unit>) {
 
 /// The edits that make an address around the at sign written at `at`.
 fn address(view: View<'_>, floor: usize, at: usize) -> Option<Vec<(usize, usize, char)>> {
-    if !matches!(view.at(at), '(' | '[' | '{' | '<' | ' ' | '艾' | '#') {
+    // Every spelling but the last begins like that; blanks are everywhere.
+    let opens = match view.at(at) {
+        '(' | '[' | '{' | '<' => view.at(at + 1) == 'a',
+        ' ' => matches!(view.at(at + 1), 'a' | '(' | '[' | '艾'),
+        '艾' => view.at(at + 1) == '特',
+        ch => ch == '#',
+    };
+    if !opens {
         return None;
     }
     let past = written(view, at, AT)?;

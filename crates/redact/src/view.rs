@@ -1,6 +1,7 @@
 //! Reading words in the units of a text, case aside. Every look is bounded by the word looked for.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::fold::Unit;
 
@@ -9,7 +10,36 @@ const NOTHING: char = '\0';
 
 /// A long list of words by the character that tells most of them apart, so that a look at one
 /// place of a text does not walk through all of them.
-pub(crate) struct Words(HashMap<char, Vec<&'static str>>);
+pub(crate) struct Words(ByChar<Vec<&'static str>>);
+
+/// A table of ours by character. Its keys are words of ours, so no text can crowd it, and a character
+/// is mixed in a few instructions where a keyed hash takes tens of nanoseconds.
+pub(crate) type ByChar<T> = HashMap<char, T, BuildHasherDefault<CharHasher>>;
+
+/// Hashes one character, or some in one number, by a multiplication with the golden ratio.
+#[derive(Default)]
+pub(crate) struct CharHasher(u64);
+
+impl Hasher for CharHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, scalar: u32) {
+        self.write_u64(u64::from(scalar));
+    }
+
+    fn write_u64(&mut self, scalars: u64) {
+        let mixed = (self.0 ^ scalars).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Words {
     pub(crate) fn by_first(words: &[&'static str]) -> Self {
@@ -20,8 +50,12 @@ impl Words {
         Self::by(words, |word| word.chars().next_back())
     }
 
+    pub(crate) fn by_last_but_one(words: &[&'static str]) -> Self {
+        Self::by(words, |word| word.chars().rev().nth(1))
+    }
+
     fn by(words: &[&'static str], key: impl Fn(&str) -> Option<char>) -> Self {
-        let mut by_key: HashMap<char, Vec<&'static str>> = HashMap::new();
+        let mut by_key: ByChar<Vec<&'static str>> = HashMap::default();
         for word in words {
             if let Some(ch) = key(word) {
                 by_key.entry(ch).or_default().push(word);
@@ -69,8 +103,13 @@ impl View<'_> {
 
     /// Whether `word`, in lower case, ends in front of `end`.
     pub(crate) fn ends(self, end: usize, word: &str) -> bool {
-        let length = word.chars().count();
-        end.checked_sub(length).is_some_and(|at| self.starts(at, word))
+        // From its end, at which most words differ already.
+        let mut at = end;
+        word.chars().rev().all(|ch| {
+            let last = at.checked_sub(1);
+            at = last.unwrap_or(0);
+            last.is_some_and(|last| self.at(last) == ch)
+        })
     }
 
     /// The longest of `words` at `at`, as the unit behind it. Words of letters end at letters only.

@@ -25,7 +25,9 @@ use zhili_proto::conversation::v1::{
     Customer, Event, EventType, LogEntry, author, event, log_entry,
 };
 use zhili_proto::timestamp;
-use zhili_redact::{KeyRing, Kind, Lead, Masked, Subject, mask, mask_after};
+use zhili_redact::{
+    Finding, KeyRing, Kind, Lead, Masked, Subject, find, found_after, mask, mask_found,
+};
 use zhili_runtime::auth::Tenant;
 
 use crate::check::check;
@@ -68,15 +70,18 @@ pub fn prepare(
     keys: &KeyRing,
     limits: &Limits,
 ) -> Result<Prepared, Rejection> {
-    prepare_after(&Lead::default(), event, tenant, now_ms, keys, limits)
+    let found = find(&event.text);
+    prepare_after(&Lead::default(), found, event, tenant, now_ms, keys, limits)
 }
 
-/// [`prepare`] for a message whose author wrote `lead` shortly before.
+/// [`prepare`] for a message whose author wrote `lead` shortly before, and in whose text [`find`]
+/// found `found`.
 ///
 /// # Errors
 /// The first fault that was found, by field.
 pub fn prepare_after(
     lead: &Lead,
+    found: Vec<Finding>,
     mut event: Event,
     tenant: &Tenant,
     now_ms: i64,
@@ -94,7 +99,7 @@ pub fn prepare_after(
     }
     let names = Names { keys, tenant: tenant.as_str(), now_ms };
     replace_ids(&mut event, &names);
-    let masked = mask_texts(lead, &mut event);
+    let masked = mask_texts(lead, found, &mut event);
     let key = Bytes::from(format!("{tenant}/{}", event.conversation_id));
     let entry = LogEntry { entry: Some(log_entry::Entry::Event(event)) };
     Ok(Prepared::Record(Record { key, value: entry.encode_to_vec().into(), masked }))
@@ -163,10 +168,11 @@ fn replace_ids(event: &mut Event, names: &Names<'_>) {
     }
 }
 
-fn mask_texts(lead: &Lead, event: &mut Event) -> Vec<Kind> {
+fn mask_texts(lead: &Lead, found: Vec<Finding>, event: &mut Event) -> Vec<Kind> {
     let mut masked = Vec::new();
     let text = std::mem::take(&mut event.text);
-    event.text = clean(mask_after(lead, &text), &mut masked).unwrap_or(text);
+    let found = found_after(lead, &text, found);
+    event.text = clean(mask_found(&text, &found), &mut masked).unwrap_or(text);
     let texts = [
         &mut event.channel,
         &mut event.content_type,

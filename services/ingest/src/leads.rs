@@ -1,11 +1,12 @@
 //! What each author wrote in the last minutes, for numbers that are sent in two messages. Holds
 //! personal data: in memory only, bounded, forgotten by age.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use zhili_proto::conversation::v1::{Event, EventType};
 use zhili_proto::millis;
-use zhili_redact::Lead;
+use zhili_redact::{Finding, Lead};
 
 /// Two messages further apart than this, by the platform's clock, are not read together.
 const TOGETHER_MS: i64 = 120_000;
@@ -38,11 +39,12 @@ struct Said {
 }
 
 impl Leads {
-    /// What the author of `event` wrote before it, by the platform's clock; remembers the event.
+    /// What the author of `event` wrote before it, by the platform's clock; remembers the event,
+    /// in whose text `found` is what there is to be masked.
     ///
     /// A message published again is given the same lead as the first time, as long as its author
     /// is remembered, so that its text is masked the same.
-    pub(crate) fn before(&mut self, tenant: &str, event: &Event) -> Lead {
+    pub(crate) fn before(&mut self, tenant: &str, event: &Event, found: &[Finding]) -> Lead {
         let (Some(author), Some(sent_ms)) =
             (&event.author, event.sent_at.as_ref().and_then(millis))
         else {
@@ -57,27 +59,24 @@ impl Leads {
             conversation: event.conversation_id.clone(),
             id: author.id.clone(),
         };
-        if !self.young.contains_key(&author) {
-            if self.young.len() >= AUTHORS {
-                self.old = std::mem::take(&mut self.young);
-            }
-            let said = self.old.remove(&author).unwrap_or_default();
-            self.young.insert(author.clone(), said);
+        if self.young.len() >= AUTHORS && !self.young.contains_key(&author) {
+            self.old = std::mem::take(&mut self.young);
         }
-        let Some(said) = self.young.get_mut(&author) else {
-            return Lead::default();
+        let said = match self.young.entry(author) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let said = self.old.remove(new.key()).unwrap_or_default();
+                new.insert(said)
+            }
         };
         let own = said.iter().position(|said| said.event_id == event.event_id);
         let place = own.unwrap_or_else(|| said.partition_point(|said| said.sent_ms <= sent_ms));
-        let mut lead = Lead::default();
-        for earlier in said.iter().take(place) {
-            if sent_ms - earlier.sent_ms <= TOGETHER_MS {
-                lead.append(&earlier.lead);
-            }
-        }
+        let earlier = said.iter().take(place);
+        let recent = earlier.filter(|earlier| sent_ms - earlier.sent_ms <= TOGETHER_MS);
+        let lead = Lead::of(recent.map(|earlier| &earlier.lead));
         if own.is_none() {
             let mut said_now = Lead::default();
-            said_now.push(&event.text);
+            said_now.push_found(&event.text, found);
             let event_id = event.event_id.clone();
             said.insert(place, Said { sent_ms, event_id, lead: said_now });
             if said.len() > MESSAGES {
@@ -92,7 +91,7 @@ impl Leads {
 mod tests {
     use zhili_proto::conversation::v1;
     use zhili_proto::timestamp;
-    use zhili_redact::mask_after;
+    use zhili_redact::{find, mask_after};
 
     use super::*;
 
@@ -110,7 +109,7 @@ mod tests {
     }
 
     fn masked(leads: &mut Leads, event: &Event) -> String {
-        let lead = leads.before("default", event);
+        let lead = leads.before("default", event, &find(&event.text));
         mask_after(&lead, &event.text).text.into_owned()
     }
 

@@ -11,7 +11,7 @@ use zhili_eventlog::{
     system_clock, topics,
 };
 use zhili_proto::conversation::v1::{Acknowledgement, PublishResult, publish_result};
-use zhili_redact::Kind;
+use zhili_redact::{Kind, find};
 use zhili_runtime::auth::{Principal, Tenant};
 use zhili_runtime::{Context, ErrorCode, Quota, ServiceError};
 
@@ -153,8 +153,8 @@ impl Publisher {
         let Batch { principal, elements, traceparent, held, protocol } = batch;
         let mut pending = Pending {
             answer: Answer { results: Vec::with_capacity(elements.len()), accepted: 0 },
-            records: Vec::new(),
-            places: Vec::new(),
+            records: Vec::with_capacity(elements.len()),
+            places: Vec::with_capacity(elements.len()),
             masked: Vec::new(),
             begun: Instant::now(),
             protocol,
@@ -165,12 +165,15 @@ impl Publisher {
         let keys = self.keys.current();
         for Element { event_id, traceparent, event } in elements {
             let prepared = event.and_then(|event| {
+                // Once for the event and for those that follow, and while nobody waits.
+                let found = find(&event.text);
                 let lead = self
                     .leads
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .before(principal.tenant.as_str(), &event);
-                prepare_after(&lead, event, &principal.tenant, now_ms, &keys, &self.limits)
+                    .before(principal.tenant.as_str(), &event, &found);
+                let limits = &self.limits;
+                prepare_after(&lead, found, event, &principal.tenant, now_ms, &keys, limits)
             });
             let outcome = match prepared {
                 Ok(Prepared::Record(record)) => {

@@ -309,6 +309,9 @@ fn level(view: View<'_>, at: usize) -> Option<Level> {
 
 /// `8-1-602` and `12#-2-903` behind what says that a home follows, or an estate.
 fn hyphened(view: View<'_>, at: usize) -> Option<usize> {
+    if !view.at(at).is_ascii_digit() {
+        return None;
+    }
     let digits = |from: usize, most: usize| view.skip(from, most + 1, |ch| ch.is_ascii_digit());
     let building = digits(at, 2);
     let entrance = building + 1 + usize::from(view.at(building) == '#');

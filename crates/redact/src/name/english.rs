@@ -1,10 +1,12 @@
 //! English names after what announces them.
 
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 use std::sync::LazyLock;
 
 use crate::Kind;
 use crate::fold::{Unit, is_letter};
-use crate::view::{View, Words};
+use crate::view::{CharHasher, View, Words};
 
 /// What a name follows for sure: one word of it is enough.
 const FIELDS: &[&str] = &[
@@ -292,12 +294,40 @@ const SPEAKING: &[&str] = &["this is", "it's", "it is"];
 const FILLERS: &[&str] = &[" ", ":", ",", "#", "-", "is", "name", "of", "\n"];
 
 static FIELDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(FIELDS));
+/// By the letter in front of the blank that each of them ends with.
+static THINGS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last_but_one(THINGS));
 static HINTS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_first(HINTS));
 /// Words that no name has, however they are written.
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let lines = include_str!("words.en.txt").lines();
     Words::by_first(&lines.filter(|line| !line.starts_with('#')).collect::<Vec<_>>())
 });
+
+/// The first three characters of everything that announces a name, two where it has no more: most
+/// words of a text are told from all of it at once.
+static OPENINGS: LazyLock<Openings> = LazyLock::new(|| {
+    let words = [FIELDS, HINTS, CLOSINGS, GREETINGS, SPEAKING].concat();
+    let opening = |word: &str| {
+        let mut chars = word.chars();
+        [chars.next(), chars.next(), chars.next()].map(Option::unwrap_or_default)
+    };
+    Openings(words.into_iter().map(opening).map(Openings::packed).collect())
+});
+
+/// Characters in one number each, the third 0 where there are only two.
+struct Openings(HashSet<u64, BuildHasherDefault<CharHasher>>);
+
+impl Openings {
+    fn packed([first, second, third]: [char; 3]) -> u64 {
+        u64::from(first) << 42 | u64::from(second) << 21 | u64::from(third)
+    }
+
+    fn has(&self, view: View<'_>, at: usize) -> bool {
+        let [first, second, third] = [view.at(at), view.at(at + 1), view.at(at + 2)];
+        self.0.contains(&Self::packed([first, second, third]))
+            || self.0.contains(&Self::packed([first, second, '\0']))
+    }
+}
 
 /// The names in `units`, as first unit and one past the last.
 pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
@@ -309,12 +339,15 @@ pub(super) fn find(units: &[Unit]) -> Vec<(usize, usize)> {
             at += 1;
             continue;
         }
-        let name = view
-            .after_any(at, FIELDS_INDEX.of(view.at(at)))
-            .filter(|_| !names_thing(view, at))
-            .and_then(|past| after(view, past, true, may_be_small(view, at)))
-            .or_else(|| hinted(view, at))
-            .or_else(|| on_ticket(view, at).map(|end| (at, end)));
+        let announced = OPENINGS.has(view, at);
+        let cued = || {
+            view.after_any(at, FIELDS_INDEX.of(view.at(at)))
+                .filter(|_| !names_thing(view, at))
+                .and_then(|past| after(view, past, true, may_be_small(view, at)))
+                .or_else(|| hinted(view, at))
+        };
+        let name =
+            announced.then(cued).flatten().or_else(|| on_ticket(view, at).map(|end| (at, end)));
         match name {
             Some((start, end)) => {
                 found.push((start, end));
@@ -386,7 +419,7 @@ fn on_ticket(view: View<'_>, at: usize) -> Option<usize> {
 
 /// Whether the field at `at` names a company, a file or the like.
 fn names_thing(view: View<'_>, at: usize) -> bool {
-    view.before_any(at, THINGS).is_some()
+    view.before_any(at, THINGS_INDEX.of(view.before(at.saturating_sub(1)))).is_some()
 }
 
 /// A name of two words or more behind a hint at `at`.
