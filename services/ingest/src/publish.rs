@@ -167,11 +167,11 @@ impl Publisher {
             let prepared = event.and_then(|event| {
                 // Once for the event and for those that follow, and while nobody waits.
                 let found = find(&event.text);
-                let lead = self
-                    .leads
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .before(principal.tenant.as_str(), &event, &found);
+                let lead = self.leads.lock().unwrap_or_else(PoisonError::into_inner).before(
+                    principal.tenant.as_str(),
+                    &event,
+                    &found,
+                );
                 let limits = &self.limits;
                 prepare_after(&lead, found, event, &principal.tenant, now_ms, &keys, limits)
             });
