@@ -5,6 +5,8 @@
 mod chinese;
 mod english;
 
+pub(crate) use chinese::may_be_counted;
+
 use crate::fold::{Survey, Unit};
 
 /// The addresses in `units`, as first unit and one past the last.

@@ -6,13 +6,17 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use crate::view::is_han;
-use crate::{Finding, Kind, cues, find, fold, plate, spoken};
+use crate::{Finding, Kind, address, cues, find, fold, name, plate, spoken};
 
 /// Bytes of what an author wrote before that are kept: a cue and the first part of a number.
 const KEPT: usize = 96;
 
 /// How many messages a number may be spread over before the last.
 const MESSAGES: usize = 3;
+
+/// Bytes from the beginning of a message within which something begins that the message before it
+/// tells the meaning of.
+const FIRST: usize = 12;
 
 /// Bytes that the rest of a number has at least; 3点 is an hour.
 const SHORTEST_REST: usize = 3;
@@ -125,15 +129,24 @@ pub fn find_after(lead: &Lead, text: &str) -> Vec<Finding> {
 
 /// [`find_after`] for a text in which [`find`] found `found`.
 pub fn found_after(lead: &Lead, text: &str, found: Vec<Finding>) -> Vec<Finding> {
-    found_joining(lead, text, found, parts)
+    found_reading(lead, text, found, Reading::Needed)
 }
 
-/// [`found_after`] that does not join messages where one ends with a character that `parts`.
-fn found_joining(
+/// Which joined texts are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Those in which something may be found.
+    Needed,
+    /// All of them, to see that nothing is in the others.
+    #[cfg(test)]
+    All,
+}
+
+fn found_reading(
     lead: &Lead,
     text: &str,
     mut found: Vec<Finding>,
-    parts: impl Fn(char) -> bool,
+    reading: Reading,
 ) -> Vec<Finding> {
     if lead.is_empty() {
         return disjoint(found);
@@ -150,12 +163,17 @@ fn found_joining(
     if lead.0.back().is_some_and(|last| names_reference(last)) {
         found.retain(|finding| finding.kind != Kind::BankCard || finding.bytes.start > skipped);
     }
+    let needed = reading == Reading::Needed;
     let mut before = String::new();
     for message in lead.0.iter().rev() {
         before.insert_str(0, message);
+        let parted = needed && before.chars().next_back().is_some_and(parts);
+        if parted && begins_nothing(rest) {
+            break;
+        }
         for joint in ["", " "] {
             // Joined without a blank only what crosses the joint counts.
-            if joint.is_empty() && before.chars().next_back().is_some_and(&parts) {
+            if parted && joint.is_empty() {
                 continue;
             }
             // Nobody breaks an order number in two: digits and nothing else in both messages, as
@@ -165,7 +183,8 @@ fn found_joining(
             let start = cue.len() + before.len() + joint.len();
             let run_on = find(&joined).into_iter().filter(|finding| finding.bytes.end > start);
             let run_on = run_on.filter(|finding| {
-                finding.bytes.start < start || finding.bytes.start < start + 12 && !joint.is_empty()
+                finding.bytes.start < start
+                    || finding.bytes.start < start + FIRST && !joint.is_empty()
             });
             for finding in run_on {
                 let crossing = finding.bytes.start < start;
@@ -194,6 +213,21 @@ fn parts(ch: char) -> bool {
         '艾' | '特' | '点' | '杠' => false,
         ch => is_han(ch) && !spoken::may_be_digit(ch) && !plate::is_part(ch),
     }
+}
+
+/// Whether nothing personal begins in the first bytes of `rest`, whatever stands in front of it, so far
+/// as that shows without reading it: it has no letter and too few numerals for a number or id, it
+/// counts nothing that an address does, and no surname begins it.
+fn begins_nothing(rest: &str) -> bool {
+    /// Fewer than the shortest of all that is found by its digits: five of an id of QQ.
+    const NUMERALS: usize = 3;
+    let mut numerals = 0;
+    rest.char_indices().all(|(at, ch)| {
+        numerals += usize::from(spoken::may_be_digit(ch));
+        let stays =
+            is_han(ch) && !address::may_be_counted(ch) || "，。？！、；：,!? \n~～…“”".contains(ch);
+        stays && numerals <= NUMERALS && (at >= FIRST || !name::may_begin(ch))
+    })
 }
 
 /// Whether `message` ends with what names the number that follows an order's or the like:
@@ -238,6 +272,22 @@ mod tests {
 
     use super::*;
 
+    /// Chinese without letters and digits: names, addresses and numerals, and what announces them.
+    fn plain() -> impl Strategy<Value = Vec<String>> {
+        let piece = prop_oneof![
+            1 => "[一-龥]",
+            6 => prop::sample::select(vec![
+                "我叫", "收件人", "姓名", "联系人", "客户", "是", "找", "寄给", "张伟", "李娜", "欧阳", "王", "小明", "先生",
+                "女士", "收", "艾力·买买提", "古丽", "浙江省", "杭州市", "文一路", "幸福路", "十号", "三号", "号", "栋", "单元",
+                "室", "楼", "小区", "地址", "家住", "一", "三", "八", "零", "十", "百", "洞", "杠", "电话", "微信", "京", "挂",
+                "艾特", "点", "，", "。", "？", "！", "：", " ", "\n", "～", "吗", "的", "了", "谢谢",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let message = prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+        prop::collection::vec(message, 1..3)
+    }
+
     /// Messages that end and begin in the middle of something, and with what parts.
     fn messages() -> impl Strategy<Value = Vec<String>> {
         let piece = prop_oneof![
@@ -263,14 +313,29 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn messages_that_are_parted_are_read_as_if_they_were_joined(messages in messages()) {
+        fn joined_messages_that_are_not_read_hold_nothing(messages in messages()) {
             let (text, earlier) = messages.split_last().unwrap();
             let mut lead = Lead::default();
             for message in earlier {
                 lead.push(message);
             }
-            let joining = found_joining(&lead, text, find(text), |_| false);
-            prop_assert_eq!(find_after(&lead, text), joining, "{:?} behind {:?}", text, lead.0);
+            let all = found_reading(&lead, text, find(text), Reading::All);
+            prop_assert_eq!(find_after(&lead, text), all, "{:?} behind {:?}", text, lead.0);
+        }
+
+        #[test]
+        fn plain_messages_that_are_not_read_hold_nothing(
+            earlier in messages(),
+            announced in plain(),
+            text in plain(),
+        ) {
+            let mut lead = Lead::default();
+            for message in earlier.iter().chain(&announced) {
+                lead.push(message);
+            }
+            let text = text.concat();
+            let all = found_reading(&lead, &text, find(&text), Reading::All);
+            prop_assert_eq!(find_after(&lead, &text), all, "{:?} behind {:?}", text, lead.0);
         }
 
         #[test]

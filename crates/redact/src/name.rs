@@ -5,7 +5,7 @@
 mod chinese;
 mod english;
 
-pub(crate) use chinese::is_cue_part;
+pub(crate) use chinese::{is_cue_part, may_begin};
 
 use crate::Kind;
 use crate::fold::{Survey, Unit};

@@ -18,6 +18,11 @@ const PARTS: &[&str] = &["期", "区", "區", "段"];
 /// Levels that an address may begin with.
 const FIRST: &str = "号號弄栋棟幢座组組巷期区區单單#楼樓塔室";
 
+/// Whether the first number of a Chinese address may be followed by `ch`.
+pub(crate) fn may_be_counted(ch: char) -> bool {
+    FIRST.contains(ch)
+}
+
 /// Names of estates and buildings end with one of these.
 const PREMISES: &[&str] = &[
     "小区",

@@ -1,10 +1,12 @@
 //! Chinese names: a surname and one or two characters, where something says that a name comes.
 
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 use std::sync::LazyLock;
 
 use crate::Kind;
 use crate::fold::Unit;
-use crate::view::{View, Words, is_han};
+use crate::view::{CharHasher, View, Words, is_han};
 
 /// Surnames of one character, from the frequent to the rare.
 const SURNAMES: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾萧田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈\
@@ -521,6 +523,11 @@ const TITLES: &[&str] = &[
     "阿姨", "叔叔", "大哥", "大姐", "老板", "律师", "教授", "主任", "哥", "姐", "工", "某",
 ];
 
+/// First characters of all surnames.
+static BEGINNINGS: LazyLock<HashSet<char, BuildHasherDefault<CharHasher>>> = LazyLock::new(|| {
+    let compound = COMPOUND.iter().filter_map(|surname| surname.chars().next());
+    SURNAMES.chars().chain(compound).collect()
+});
 static FIELDS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(FIELDS));
 static ROLES_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(ROLES));
 static HINTS_INDEX: LazyLock<Words> = LazyLock::new(|| Words::by_last(HINTS));
@@ -649,6 +656,11 @@ fn is_cue_end(ch: char) -> bool {
             | '奶'
             | '姥'
     )
+}
+
+/// Whether a Chinese name may begin with `ch`.
+pub(crate) fn may_begin(ch: char) -> bool {
+    BEGINNINGS.contains(&ch)
 }
 
 /// The names in `units` that a cue announces, as first unit and one past the last.
