@@ -57,9 +57,11 @@ fn token_length(text: &str) -> Option<usize> {
 /// The character that `ch` stands for, or `None` when it is invisible.
 #[allow(clippy::match_same_arms, reason = "the first arm is the last one, taken earlier")]
 fn fold(ch: char) -> Option<char> {
+    // Nearly everything, and in none of the ranges below.
+    if matches!(ch, ' '..='~' | '\u{4e00}'..='\u{9fff}') {
+        return Some(ch);
+    }
     Some(match ch {
-        // Nearly everything, in front of the ranges below, none of which it is in.
-        ' '..='~' | '\u{4e00}'..='\u{9fff}' => ch,
         // Soft hyphen, grapheme joiner, zero-width and bidi controls, variation selectors,
         // byte order mark, and the keycap that turns `1` into an emoji.
         '\u{ad}'

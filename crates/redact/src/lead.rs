@@ -209,7 +209,7 @@ fn found_reading(
 fn parts(ch: char) -> bool {
     match ch {
         '!' | '?' | '！' | '？' => true,
-        // Of a plate, and of a sign or digit in words.
+        // An at sign, a dot and a hyphen in words.
         '艾' | '特' | '点' | '杠' => false,
         ch => is_han(ch) && !spoken::may_be_digit(ch) && !plate::is_part(ch),
     }

@@ -186,3 +186,36 @@ fn begins(word: &[u8], ch: &[u8]) -> bool {
 fn finishes(word: &[u8], ch: &[u8]) -> bool {
     word.last() == ch.last() && word.ends_with(ch)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fold;
+
+    proptest! {
+        #[test]
+        fn a_word_ends_where_it_stands_right_in_front(
+            text in "[a-c一二 ]{0,6}",
+            word in "[a-c一二]{0,3}",
+            end in 0..8_usize,
+        ) {
+            let units = fold::units(&text);
+            let length = word.chars().count();
+            let stands = end.checked_sub(length).is_some_and(|at| View(&units).starts(at, &word));
+            prop_assert_eq!(View(&units).ends(end, &word), stands);
+        }
+    }
+
+    #[test]
+    fn every_word_is_found_by_the_character_that_it_is_kept_under() {
+        let words = ["company ", "hotel ", "微信", "v信"];
+        let of = |index: &Words, ch| index.of(ch).to_vec();
+        let (first, last) = (Words::by_first(&words), Words::by_last(&words));
+        assert_eq!(of(&first, 'v'), ["v信"]);
+        assert_eq!(of(&last, '信'), ["微信", "v信"]);
+        assert_eq!(of(&Words::by_last_but_one(&words), 'y'), ["company "]);
+        assert!(of(&first, 'x').is_empty());
+    }
+}

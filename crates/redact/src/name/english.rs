@@ -544,3 +544,28 @@ pub(super) fn find_beside(units: &[Unit], taken: &[(Kind, usize, usize)]) -> Vec
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold;
+
+    #[test]
+    fn whatever_announces_a_name_is_known_by_its_opening() {
+        for word in [FIELDS, HINTS, CLOSINGS, GREETINGS, SPEAKING].concat() {
+            for text in [word.to_owned(), word.to_uppercase(), format!("{word} Tom")] {
+                assert!(OPENINGS.has(View(&fold::units(&text)), 0), "{text}");
+            }
+        }
+        assert!(!OPENINGS.has(View(&fold::units("where")), 0));
+    }
+
+    #[test]
+    fn whatever_has_a_name_and_is_nobody_ends_with_a_blank() {
+        for thing in THINGS {
+            assert!(thing.ends_with(' '), "{thing}");
+            let units = fold::units(thing);
+            assert!(names_thing(View(&units), units.len()), "{thing}");
+        }
+    }
+}
