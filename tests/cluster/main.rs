@@ -70,13 +70,27 @@ async fn what_a_service_cannot_start_without_is_said_in_one_line_with_its_exit_c
         ("ingest", "pseudonym.key", "no.key", 64, "pseudonym_key"),
         ("escalation", &system.address("escalation", 7)[7..], &store, 69, &store),
         ("scoring", &system.broker.bootstrap_servers(), "127.0.0.1:1", 69, "127.0.0.1:1"),
-        ("metrics", &store, "127.0.0.1:1", 69, "http://127.0.0.1:1"),
+        ("metrics", "password_file", "user = \"nobody\"\npassword_file", 1, "ClickHouse refuses"),
     ] {
         let (actual, words) = system.refusal(service, from, to);
         assert_eq!(actual, Some(code), "{words}");
         assert!(words.contains(says), "{words}");
         assert_eq!(words.lines().count(), 1, "{words}");
     }
+    // A ClickHouse that is away is waited for.
+    let (mut waiting, ready) = system.altered("metrics", &store, "127.0.0.1:1");
+    zhili_tests::eventually(
+        "metrics says what it waits for",
+        Duration::from_secs(60),
+        async || {
+            let said = reqwest::get(&ready).await.ok()?.text().await.ok()?;
+            said.contains("cannot reach ClickHouse").then_some(())
+        },
+    )
+    .await;
+    assert!(waiting.try_wait().unwrap().is_none(), "it ended");
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }
 
 /// Publishes with the command line; how many events were accepted.

@@ -186,15 +186,26 @@ impl System {
 
     /// Exit code and words of a replica that cannot start, with its settings changed.
     pub(crate) fn refusal(&self, service: &str, from: &str, to: &str) -> (Option<i32>, String) {
+        let output = self.another(service, from, to).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// A replica that runs with something else in its settings, and where it says whether it is ready.
+    pub(crate) fn altered(&self, service: &str, from: &str, to: &str) -> (Child, String) {
+        let child = self.another(service, from, to).spawn().unwrap();
+        (child, format!("{}/readyz", self.address(service, 7)))
+    }
+
+    fn another(&self, service: &str, from: &str, to: &str) -> Command {
         let settings = self.settings(service, 7);
         assert!(settings.contains(from), "{settings}");
-        let file = self.folder.path().join("wrong.toml");
+        let file = self.folder.path().join("another.toml");
         std::fs::write(&file, settings.replace(from, to)).unwrap();
         let mut program = command(&format!("zhili-{service}"));
         // It says why it ends however little it is to say.
         program.env("ZHILI_RUNTIME__TELEMETRY__FILTER", "warn");
-        let output = program.arg("--config").arg(file).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        program.arg("--config").arg(file);
+        program
     }
 
     fn settings(&self, service: &str, replica: u16) -> String {
