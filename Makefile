@@ -12,6 +12,7 @@ SERVICES = zhili zhili-ingest zhili-scoring zhili-escalation zhili-metrics
 help:
 	@echo "make run               start everything on this machine and publish the samples"
 	@echo "make run FILE=path     start everything and publish that file"
+	@echo "make run DATA=folder PORT_BASE=17400  in another folder than .zhili, on other ports than 7400 to 7404"
 	@echo "make run-cluster       the same on Kafka, with two replicas of each service"
 	@echo "make test              all tests"
 	@echo "make check             deployment files, alerts, contracts and licences, without running them"
