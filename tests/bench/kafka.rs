@@ -219,7 +219,9 @@ impl Service {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("pseudonym.key");
         std::fs::write(&key, [7; 32]).unwrap();
-        let own = format!("pseudonym_key = \"{}\"\n[ingest]\n", key.display());
+        // Four streams read eight batches ahead each, which is more than the usual budget.
+        let own =
+            format!("pseudonym_key = \"{}\"\n[ingest]\nbudget_bytes = 268435456\n", key.display());
         Self::start("zhili-ingest", folder, &own, brokers).await
     }
 

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 
 use super::pages::{Page, pages, root};
 use super::shell;
-use crate::{Arguments, config};
+use crate::{Arguments, config, publish};
 
 /// Programs of others that documents call, and what is known of those commands.
 const OTHERS: [(&str, &str); 9] = [
@@ -43,11 +43,12 @@ fn read(language: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Settings of a service, or a bundle.
+/// Settings of a service, a bundle, or columns of an export.
 fn settings(text: &str) -> Result<(), String> {
     let error = |error: toml::de::Error| error.message().to_owned();
     let of = [
         ("a bundle", config::check(text.as_bytes())),
+        ("columns of an export", publish::check_columns(text)),
         ("ingest", toml::from_str::<zhili_ingest::Settings>(text).map(drop).map_err(error)),
         ("scoring", toml::from_str::<zhili_scoring::Settings>(text).map(drop).map_err(error)),
         ("escalation", toml::from_str::<zhili_escalation::Settings>(text).map(drop).map_err(error)),

@@ -2,9 +2,10 @@
 
 mod dialogue;
 mod read;
+mod table;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +22,7 @@ use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
 
 use self::dialogue::Pace;
+use self::table::Columns;
 use crate::client::{System, connect, print, print_json, said};
 use crate::duration::Length;
 use crate::files::Addresses;
@@ -38,9 +40,13 @@ const HISTORY: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
-    /// JSON lines of events, or of dialogues {id, lang, turns: [{role, text}]}; .gz is read too.
+    /// JSON lines of events, or of dialogues {id, lang, turns: [{role, text}]}; .gz is read too. With
+    /// --columns, CSV.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// The files are CSV with headings; this TOML file says which column is which field of an event.
+    #[arg(long, value_name = "FILE")]
+    columns: Option<PathBuf>,
     /// Time between two turns that have none of their own; the last one is now.
     #[arg(long, default_value = "20s")]
     gap: Length,
@@ -62,6 +68,12 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// Whether a text says of the columns of an export what they are.
+#[cfg(test)]
+pub(crate) fn check_columns(text: &str) -> Result<(), String> {
+    Columns::parse(text).map(drop)
+}
+
 /// What became of the events.
 #[derive(Debug, Default)]
 struct Tally {
@@ -80,10 +92,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         (_, true) => Some(Mode::Live),
         _ => None,
     };
+    let columns = arguments.columns.as_deref().map(Columns::read).transpose()?;
     let started = Instant::now();
     let mut tally = Tally::default();
     for file in &arguments.files {
-        let events = events_of(file, &pace, mode)?;
+        let events = match &columns {
+            Some(columns) => read::table(file, columns)?,
+            None => read::events(file, &pace)?,
+        };
+        let events = dated(events, &pace, mode);
         let events = read::paced(events, arguments.realtime, pace.now_ms);
         publish(&addresses, &token, &file.display().to_string(), events, &mut tally).await?;
     }
@@ -102,7 +119,7 @@ pub(crate) async fn publish_paths(
     let mut events = Vec::new();
     for path in paths {
         for file in read::files_in(path)? {
-            events.extend(events_of(&file, &pace, None)?);
+            events.extend(dated(read::events(&file, &pace)?, &pace, None));
         }
     }
     let events = read::paced(events, false, pace.now_ms);
@@ -110,8 +127,8 @@ pub(crate) async fn publish_paths(
     tally.report(started.elapsed(), false)
 }
 
-fn events_of(file: &Path, pace: &Pace, mode: Option<Mode>) -> Result<Vec<Event>, Failure> {
-    let mut events = read::events(file, pace)?;
+/// News or history, where events do not say.
+fn dated(mut events: Vec<Event>, pace: &Pace, mode: Option<Mode>) -> Vec<Event> {
     let first_ms = events.first().and_then(|e| e.sent_at.as_ref()).and_then(zhili_proto::millis);
     let old = first_ms.is_some_and(|first| pace.now_ms - first > HISTORY.as_millis() as i64);
     let made_up = events.first().is_some_and(|event| event.source.starts_with("file:"));
@@ -121,7 +138,7 @@ fn events_of(file: &Path, pace: &Pace, mode: Option<Mode>) -> Result<Vec<Event>,
             event.mode = mode.into();
         }
     }
-    Ok(events)
+    events
 }
 
 async fn publish(

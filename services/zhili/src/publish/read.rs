@@ -12,6 +12,7 @@ use zhili_proto::conversation::v1::Event;
 use zhili_runtime::Failure;
 
 use super::dialogue::{Dialogue, Pace};
+use super::table::Columns;
 
 /// A file, or the .jsonl and .jsonl.gz files of a folder in the order of their names.
 pub(super) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -29,6 +30,16 @@ pub(super) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The events of a CSV file.
+pub(super) fn table(path: &Path, columns: &Columns) -> Result<Vec<Event>, Failure> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::Io(format!("cannot read {}: {error}", path.display())))?;
+    let source = source(&bytes).replacen("file:", "csv:", 1);
+    columns
+        .events(&bytes, &source)
+        .map_err(|error| Failure::Problems(format!("{}, {error}", path.display())))
 }
 
 /// The events of a file, those of dialogues made up.
@@ -50,7 +61,10 @@ pub(super) fn events(path: &Path, pace: &Pace) -> Result<Vec<Event>, Failure> {
         if line.trim().is_empty() {
             continue;
         }
-        let value: serde_json::Value = serde_json::from_str(&line).map_err(|error| at(&error))?;
+        let value: serde_json::Value = serde_json::from_str(&line).map_err(|error| {
+            let no_json = format!("{error}; this takes JSON lines, and CSV with --columns");
+            at(&no_json)
+        })?;
         if value.get("turns").is_some() {
             let dialogue: Dialogue = serde_json::from_value(value).map_err(|error| at(&error))?;
             events.extend(dialogue.events(&source, pace).map_err(|error| at(&error))?);
