@@ -294,3 +294,45 @@ async fn real_dialogues_are_counted_once_however_often_they_are_published() {
     system.settle().await;
     assert_eq!(state(&system, &pages).await, before, "publishing again changed something");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_as_csv_is_published_by_its_columns_and_once() {
+    if !has_library("an_export_as_csv_is_published_by_its_columns_and_once") {
+        return;
+    }
+    let system = System::start(Options::default());
+    let (export, columns) = (system.path().join("export.csv"), system.path().join("columns.toml"));
+    let text = "Chat ID,Time,Sender,Sender Type,Message\n\
+                CH-1,2026-11-30 08:00:00,u1,Visitor,\"等了两小时,没人理\"\n\
+                CH-1,2026-11-30 08:00:30,a1,Staff,\"非常抱歉,马上为您处理\"\n\
+                CH-2,2026-11-30 08:01:00,u2,Visitor,谢谢\n";
+    std::fs::write(&export, text).unwrap();
+    let words = "zone = \"Asia/Shanghai\"\n[columns]\nconversation_id = \"Chat ID\"\n\
+                 sent_at = \"Time\"\ntext = \"Message\"\n\"author.id\" = \"Sender\"\n\
+                 \"author.role\" = \"Sender Type\"\n[values.\"author.role\"]\n\
+                 Visitor = \"customer\"\nStaff = \"agent\"\n";
+    std::fs::write(&columns, words).unwrap();
+    let (export, columns) = (export.display().to_string(), columns.display().to_string());
+    for _ in 0..2 {
+        let output = system.run(&["publish", &export, "--columns", &columns, "--json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["accepted"], 3, "{output:?}");
+    }
+    system.settle().await;
+    let tables = system.tables();
+    let rows = tables
+        .rows(
+            "SELECT role, toString(sent_at) AS sent_at, mode, text FROM v_messages \
+             ORDER BY sent_at",
+        )
+        .await;
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(text(&rows[0], "sent_at"), "2026-11-30 00:00:00.000");
+    assert_eq!(text(&rows[1], "role"), "agent");
+    assert_eq!(text(&rows[1], "text"), "非常抱歉,马上为您处理");
+    assert_eq!(tables.number("SELECT uniqExact(conversation_id) FROM v_messages").await, 2);
+    // Without the columns it says what it takes.
+    let output = system.run(&["publish", &export]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--columns"), "{output:?}");
+}
