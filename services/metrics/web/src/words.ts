@@ -653,6 +653,8 @@ const VALUES: Record<string, [string, string]> = {
   paged: ["已通知", "paged"],
   updated: ["新证据", "updated"],
   exhausted: ["无人可通知", "exhausted"],
+  nobody_reachable: ["没有可通知的人", "nobody can be reached"],
+  policy_ended: ["升级策略已走完", "the policy has come to its end"],
   refused: ["被拒绝", "refused"],
   escalated: ["已升级", "escalated"],
   recorded: ["仅记录", "recorded"],
