@@ -40,8 +40,8 @@ const HISTORY: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
-    /// JSON lines of events, or of dialogues {id, lang, turns: [{role, text}]}; .gz is read too. With
-    /// --columns, CSV.
+    /// JSON lines of events, or of dialogues {id, lang, turns: [{role, text}]}, or with --columns CSV;
+    /// .gz is read too.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The files are CSV with headings; this TOML file says which column is which field of an event.

@@ -1,7 +1,7 @@
 //! Reading files of events and dialogues.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,28 +32,34 @@ pub(super) fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// The events of a CSV file.
-pub(super) fn table(path: &Path, columns: &Columns) -> Result<Vec<Event>, Failure> {
+/// The name of a file's content, and the content unpacked.
+fn content(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     let bytes = std::fs::read(path)
         .map_err(|error| Failure::Io(format!("cannot read {}: {error}", path.display())))?;
-    let source = source(&bytes).replacen("file:", "csv:", 1);
+    let source = source(&bytes);
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Ok((source, bytes));
+    }
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes.as_slice())
+        .read_to_end(&mut unpacked)
+        .map_err(|error| Failure::Problems(format!("{}: {error}", path.display())))?;
+    Ok((source, unpacked))
+}
+
+/// The events of a CSV file.
+pub(super) fn table(path: &Path, columns: &Columns) -> Result<Vec<Event>, Failure> {
+    let (source, text) = content(path)?;
     columns
-        .events(&bytes, &source)
+        .events(&text, &source.replacen("file:", "csv:", 1))
         .map_err(|error| Failure::Problems(format!("{}, {error}", path.display())))
 }
 
 /// The events of a file, those of dialogues made up.
 pub(super) fn events(path: &Path, pace: &Pace) -> Result<Vec<Event>, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::Io(format!("cannot read {}: {error}", path.display())))?;
-    let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
-        Box::new(MultiGzDecoder::new(bytes.as_slice()))
-    } else {
-        Box::new(bytes.as_slice())
-    };
-    let source = source(&bytes);
+    let (source, text) = content(path)?;
     let mut events = Vec::new();
-    for (index, line) in BufReader::new(reader).lines().enumerate() {
+    for (index, line) in text.as_slice().lines().enumerate() {
         let at = |error: &dyn std::fmt::Display| {
             Failure::Problems(format!("{}, line {}: {error}", path.display(), index + 1))
         };

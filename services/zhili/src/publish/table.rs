@@ -59,6 +59,16 @@ impl Columns {
         if let Some(missing) = missing {
             return Err(format!("[columns] does not say which column is {missing}"));
         }
+        let fields = || columns.columns.keys().chain(columns.always.keys());
+        for field in fields() {
+            let within = format!("{field}.");
+            if let Some(other) = fields().find(|other| other.starts_with(&within)) {
+                return Err(format!("{field} has fields of its own: {other}"));
+            }
+        }
+        if let Some(field) = columns.values.keys().find(|it| !columns.columns.contains_key(*it)) {
+            return Err(format!("[values.\"{field}\"]: no column is this field"));
+        }
         TimeZone::get(&columns.zone).map_err(|_| format!("zone: {:?} is none", columns.zone))?;
         if !columns.delimiter.is_ascii() {
             return Err("delimiter: must be one ASCII character".to_owned());
@@ -241,6 +251,11 @@ mod tests {
             ),
             (said(&COLUMNS.replace("Asia/Shanghai", "Mars"), EXPORT), "zone: \"Mars\" is none"),
             (said(&format!("colour = 1\n{COLUMNS}"), EXPORT), "colour"),
+            (said(&format!("{COLUMNS}\nauthor = \"u\""), EXPORT), "author has fields of its own"),
+            (
+                said(&COLUMNS.replace("values.\"author.role", "values.\"role"), EXPORT),
+                "no column is",
+            ),
         ];
         for (said, expected) in all {
             assert!(said.contains(expected), "{said}");
