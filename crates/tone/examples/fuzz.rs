@@ -25,6 +25,9 @@ const LONGEST: usize = 16 * 1024;
 /// A text of a message's greatest length is assessed within this, or something is not linear.
 const SLOWEST: Duration = Duration::from_millis(500);
 
+/// Readings of a text that seems slow, the shortest of which counts: others use the machine, too.
+const READINGS: usize = 20;
+
 /// Texts kept: beyond this a new one takes the place of another.
 const KEPT: usize = 4096;
 
@@ -114,11 +117,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| engine.assess(&message)));
         tried += 1;
+        let mut took = started.elapsed();
+        for _ in 1..READINGS {
+            if took <= SLOWEST || result.is_err() {
+                break;
+            }
+            let again = Instant::now();
+            let _ = engine.assess(&message);
+            took = took.min(again.elapsed());
+        }
         let wrong = match &result {
             Err(_) => Some("it panics".to_owned()),
-            Ok(_) if started.elapsed() > SLOWEST => {
-                Some(format!("it takes {} ms", started.elapsed().as_millis()))
-            }
+            Ok(_) if took > SLOWEST => Some(format!("it takes {} ms", took.as_millis())),
             Ok(result) => invariants::broken(&text, result),
         };
         if let Some(wrong) = wrong {
