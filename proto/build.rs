@@ -2,9 +2,10 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "zhili/conversation/v1/event.proto",
     "zhili/conversation/v1/ingest.proto",
+    "zhili/conversation/v1/pseudonym.proto",
     "zhili/escalation/v1/escalation.proto",
     "zhili/log/v1/log.proto",
     "zhili/metrics/v1/metrics.proto",

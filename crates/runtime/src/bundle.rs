@@ -3,7 +3,11 @@
 //! A bundle is read by whoever a part of it concerns. Errors name line and field and never quote
 //! the document, because the address of a webhook is often its password.
 
+use std::iter;
+use std::ops::Range;
+
 use serde::de::DeserializeOwned;
+use toml_edit::{ImDocument, Item};
 
 /// Longest text that is taken for a name when a parser quotes it.
 const LONGEST_WORD: usize = 32;
@@ -35,10 +39,35 @@ pub fn parse<T: DeserializeOwned>(bundle: &[u8]) -> Result<T, BundleError> {
 }
 
 fn invalid(text: &str, error: &toml::de::Error) -> BundleError {
-    let line = error.span().map_or(0, |span| {
-        1 + text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count()
+    // What is found in a table as a whole has the table's place; its words name the field.
+    let named = error.message().split_once(": ").and_then(|(path, _)| place(text, path));
+    let start = named.or_else(|| error.span().map(|span| span.start));
+    let line = start.map_or(0, |start| {
+        1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count()
     });
     BundleError::Invalid { line, problem: blanked(text, error.message()) }
+}
+
+/// Where the value of a path such as `teams.default.policies.night.steps[1].destinations` begins; the
+/// path may leave out the table of the service.
+fn place(text: &str, path: &str) -> Option<usize> {
+    let steps: Vec<&str> = path.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect();
+    let document = ImDocument::parse(text).ok()?;
+    let tables = document.iter().map(|(_, table)| table);
+    let found = iter::once(document.as_item()).chain(tables).find_map(|item| walk(item, &steps));
+    found.map(|span| span.start)
+}
+
+fn walk(item: &Item, steps: &[&str]) -> Option<Range<usize>> {
+    let Some((step, rest)) = steps.split_first() else { return item.span() };
+    if let Some(table) = item.as_table_like() {
+        return walk(table.get(step)?, rest);
+    }
+    let number: usize = step.parse().ok()?;
+    if let Some(tables) = item.as_array_of_tables() {
+        return walk(&Item::Table(tables.get(number)?.clone()), rest);
+    }
+    walk(&Item::Value(item.as_array()?.get(number)?.clone()), rest)
 }
 
 /// What parsers quote of the document goes: any value may be the address of a webhook in the
@@ -92,5 +121,37 @@ fn quotable(value: toml::Value, found: &mut Vec<String>) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUNDLE: &str = "\
+[escalation.teams.default]
+shifts = { early = { on = 1 } }
+
+[[escalation.teams.default.steps]]
+destinations = ['a']
+
+[[escalation.teams.default.steps]]
+delay_ms = 1
+destinations = [
+  'b',
+]
+";
+
+    #[test]
+    fn a_path_is_found_where_its_value_begins() {
+        let line = |path| place(BUNDLE, path).map(|at| 1 + BUNDLE[..at].matches('\n').count());
+        assert_eq!(line("escalation.teams.default.steps[1].destinations"), Some(9));
+        // The table of the service may be left out.
+        assert_eq!(line("teams.default.steps[0].destinations[0]"), Some(5));
+        assert_eq!(line("teams.default.steps[1]"), Some(7));
+        assert_eq!(line("teams.default.shifts.early.on"), Some(2));
+        for absent in ["", "teams.other", "steps[1]", "teams.default.steps[2]", "no table"] {
+            assert_eq!(line(absent), None, "{absent}");
+        }
     }
 }

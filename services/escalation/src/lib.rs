@@ -36,6 +36,7 @@ mod settings;
 mod signature;
 #[cfg(test)]
 mod vectors;
+mod warning;
 mod watch;
 
 pub use bundle::{DefaultError, Published, parse as parse_bundle, publish_default};

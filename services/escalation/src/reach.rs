@@ -1,7 +1,7 @@
 //! Who cannot be reached, in words for people: an urgent complaint that pages nobody must not go
 //! unnoticed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zhili_eventlog::TopicPartition;
@@ -10,9 +10,11 @@ use zhili_incident::{
     ANY_TENANT, Config, DEFAULT_TEAM, Destination, Family, Unreachable, UnreachableCause,
 };
 
+use zhili_runtime::auth::Tenant;
 use zhili_runtime::bundle::BundleError;
 
 use crate::bundle;
+use crate::warning::{Cause, Warning};
 
 /// What is known of who can be reached. Cheap to clone.
 #[derive(Clone)]
@@ -42,20 +44,24 @@ impl Reach {
     }
 
     /// Warnings about one tenant; empty when every team can be reached as far as is known here.
-    pub(crate) fn warnings(&self, tenant: &str) -> Vec<String> {
+    pub(crate) fn warnings(&self, tenant: &str) -> Vec<Warning> {
         let settings = self.settings(tenant);
         let mut warnings = match settings.as_deref() {
             None => of_config(tenant, None),
             Some(Ok(config)) => of_config(tenant, config.as_ref()),
-            Some(Err(error)) => vec![format!(
-                "the configuration of tenant {tenant} cannot be read, the one before stays in \
-                 force: {error}"
-            )],
+            Some(Err(error)) => {
+                vec![Warning::Unreadable { tenant: tenant.to_owned(), error: error.to_string() }]
+            }
         };
         warnings.extend(self.lock().values().flatten().filter_map(|unreachable| {
-            let failing = matches!(unreachable.cause, UnreachableCause::AllFailing { .. });
-            (failing && unreachable.tenant == tenant).then(|| {
-                format!("team {} of tenant {tenant}: {}", unreachable.team, unreachable.cause)
+            let UnreachableCause::AllFailing { destination, detail } = &unreachable.cause else {
+                return None;
+            };
+            (unreachable.tenant == tenant).then(|| Warning::DestinationsFail {
+                tenant: tenant.to_owned(),
+                team: unreachable.team.clone(),
+                destination: destination.clone(),
+                detail: detail.clone(),
             })
         }));
         warnings
@@ -81,11 +87,14 @@ impl Reach {
         teams
     }
 
-    /// Warnings about all tenants that are configured, and about those that are not.
-    pub(crate) fn all(&self) -> Vec<String> {
+    /// Warnings about all tenants that are configured, or for whom a page failed, and about those in
+    /// `known`, by name; where not all tenants are known, about those without a configuration of their
+    /// own, too.
+    pub(crate) fn all(&self, known: Option<BTreeSet<Tenant>>) -> Vec<Warning> {
         let mut tenants: Vec<String> = self.bundles.heads().into_keys().collect();
-        if !tenants.iter().any(|tenant| tenant == ANY_TENANT) {
-            tenants.push(ANY_TENANT.to_owned());
+        match known {
+            Some(known) => tenants.extend(known.iter().map(ToString::to_string)),
+            None => tenants.push(ANY_TENANT.to_owned()),
         }
         let failing: Vec<String> =
             self.lock().values().flatten().map(|unreachable| unreachable.tenant.clone()).collect();
@@ -124,45 +133,26 @@ impl Reach {
     }
 }
 
-fn of_config(tenant: &str, config: Option<&Config>) -> Vec<String> {
-    let whose = if tenant == ANY_TENANT {
-        "tenants without a configuration of their own".to_owned()
-    } else {
-        format!("tenant {tenant}")
-    };
+fn of_config(tenant: &str, config: Option<&Config>) -> Vec<Warning> {
+    let tenant = tenant.to_owned();
     let teams = config.map(Config::teams).filter(|teams| !teams.is_empty());
-    let Some(teams) = teams else {
-        return vec![format!(
-            "nobody is reachable for {whose}: urgent complaints page no one; configure a \
-             destination under [escalation] or set default_webhook"
-        )];
-    };
+    let Some(teams) = teams else { return vec![Warning::NobodyConfigured { tenant }] };
     let mut warnings = Vec::new();
     if !teams.contains_key(DEFAULT_TEAM) {
-        warnings.push(format!(
-            "nobody is reachable for {whose} in teams without settings of their own; add \
-             [escalation.teams.{DEFAULT_TEAM}]"
-        ));
+        warnings.push(Warning::NoDefaultTeam { tenant: tenant.clone() });
     }
     for (name, team) in teams {
-        let silent = team.silent_families();
-        let pages = Destination::pages_somebody;
-        if silent.is_empty() {
+        let mut families = team.silent_families();
+        if families.is_empty() {
             continue;
         }
-        let about = if silent.len() == Family::ALL.len() {
-            String::new()
-        } else {
-            let names: Vec<&str> = silent.into_iter().map(Family::name).collect();
-            format!(" about {}", names.join(", "))
-        };
-        let cause = if team.destinations.values().any(pages) {
-            "its policy names no destination that pages a person; add a webhook to a step"
-                .to_owned()
-        } else {
-            UnreachableCause::NoDestination.to_string()
-        };
-        warnings.push(format!("nobody is reachable in team {name} for {whose}{about}: {cause}"));
+        if families.len() == Family::ALL.len() {
+            families.clear();
+        }
+        let pages = team.destinations.values().any(Destination::pages_somebody);
+        let cause = if pages { Cause::OnlyWatchers } else { Cause::NoDestination };
+        let (tenant, team) = (tenant.clone(), name.clone());
+        warnings.push(Warning::NobodyInTeam { tenant, team, families, cause });
     }
     warnings
 }
@@ -172,7 +162,8 @@ mod tests {
     use super::*;
 
     fn warnings(bundle: &str) -> Vec<String> {
-        of_config("acme", bundle::parse(bundle.as_bytes()).unwrap().as_ref())
+        let config = bundle::parse(bundle.as_bytes()).unwrap();
+        of_config("acme", config.as_ref()).iter().map(ToString::to_string).collect()
     }
 
     const VIP: &str = "[escalation.teams.vip.destinations]\n\

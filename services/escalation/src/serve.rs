@@ -11,6 +11,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use zhili_eventlog::runner::{Bundles, Observation, Progress, RunnerOptions, run_group};
 use zhili_eventlog::{Clock, EventLog, LogError, Membership, TopicPartition, partition_of, topics};
 use zhili_proto::escalation::v1::escalation_service_server::EscalationServiceServer;
+use zhili_runtime::auth::Authenticator;
 use zhili_runtime::{Condition, Context, Failure, Server};
 
 use crate::api::{self, Api};
@@ -27,6 +28,7 @@ use crate::link::{LEAST_SECRET, Links};
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Pager};
 use crate::reach::Reach;
+use crate::warning::Warning;
 use crate::watch::Watching;
 
 /// Consumer group of the service.
@@ -151,7 +153,11 @@ pub async fn serve(
             AbortOnDropHandle::new(tokio::spawn(async move { board.follow(partition).await }))
         })
         .collect();
-    let _telling = AbortOnDropHandle::new(tokio::spawn(tell(reach, context.shutdown.clone())));
+    let _telling = AbortOnDropHandle::new(tokio::spawn(tell(
+        reach,
+        context.auth.clone(),
+        context.shutdown.clone(),
+    )));
     let membership = Membership {
         group: GROUP.to_owned(),
         member: config.member.clone(),
@@ -256,10 +262,11 @@ fn add_health(
             Condition::NotReady("still reading the incidents of the log".to_owned())
         }
     });
-    let reach = reach.clone();
+    let (reach, auth) = (reach.clone(), context.auth.clone());
     context.health.add("pages", move || {
-        let warnings = reach.all();
-        if warnings.is_empty() { Condition::Ready } else { Condition::Warning(warnings.join("; ")) }
+        let warnings = reach.all(auth.tenants());
+        let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        if words.is_empty() { Condition::Ready } else { Condition::Warning(words.join("; ")) }
     });
 }
 
@@ -287,10 +294,10 @@ fn audit(progress: &Progress, board: &Board, metrics: &Metrics, now_ms: i64) -> 
 }
 
 /// Says loudly who cannot be reached, at the start and whenever that changes.
-async fn tell(reach: Reach, shutdown: CancellationToken) {
-    let mut told = Vec::new();
+async fn tell(reach: Reach, auth: Authenticator, shutdown: CancellationToken) {
+    let mut told: Vec<Warning> = Vec::new();
     loop {
-        let warnings = reach.all();
+        let warnings = reach.all(auth.tenants());
         for warning in warnings.iter().filter(|warning| !told.contains(*warning)) {
             tracing::error!("{warning}");
         }

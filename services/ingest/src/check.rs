@@ -90,6 +90,11 @@ fn needed(field: &'static str, value: &str, chars: usize) -> Checked {
     at_most(field, value, chars)
 }
 
+/// An id that something has to have.
+pub(crate) fn needed_id(field: &'static str, value: &str) -> Checked {
+    needed(field, value, ID_CHARS)
+}
+
 fn short(field: &'static str, value: &str) -> Checked {
     at_most(field, value, ID_CHARS)
 }

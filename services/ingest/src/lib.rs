@@ -22,6 +22,7 @@ mod leads;
 mod log_health;
 mod metrics;
 mod parse;
+mod pseudonyms;
 mod publish;
 mod rejection;
 mod settings;
@@ -69,10 +70,11 @@ pub async fn serve(
     let shown = health.clone();
     context.health.add("log", move || shown.condition());
 
+    let keys = Arc::new(keys.into());
     let publisher = Arc::new(Publisher::new(
         Arc::clone(&log),
         topic.partitions,
-        keys.into(),
+        Arc::clone(&keys),
         &config,
         metrics,
         health.clone(),
@@ -80,7 +82,9 @@ pub async fn serve(
     ));
     let server = Server::default()
         .grpc(grpc::service(Arc::clone(&publisher)))
+        .grpc(pseudonyms::service(Arc::clone(&keys)))
         .http(http::routes(Arc::clone(&publisher)))
+        .http(pseudonyms::routes(keys))
         .open(adapters::http::routes(Arc::clone(&publisher), senders, &context));
     tokio::select! {
         outcome = server.serve(listener, &context) => outcome,

@@ -39,7 +39,7 @@ pub(crate) struct Publisher {
     log: Arc<dyn EventLog>,
     topic: Arc<str>,
     partitions: u32,
-    keys: Keys,
+    keys: Arc<Keys>,
     leads: Mutex<Leads>,
     clock: Clock,
     health: LogHealth,
@@ -86,7 +86,7 @@ impl Publisher {
     pub(crate) fn new(
         log: Arc<dyn EventLog>,
         partitions: u32,
-        keys: Keys,
+        keys: Arc<Keys>,
         config: &Config,
         metrics: Metrics,
         health: LogHealth,

@@ -1,5 +1,5 @@
-//! Incidents belong to escalation; the console asks for them here, and what it asks is handed on
-//! with the caller's own token.
+//! Incidents belong to escalation and the keys of pseudonyms to ingest; the console asks for them
+//! here, and what it asks is handed on with the caller's own token.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,22 +21,39 @@ const PATIENCE: Duration = Duration::from_secs(28);
 
 type HttpClient = Client<Connector, Body>;
 
-/// Where escalation is.
+/// Another service, and what a caller must be allowed for it to be asked.
 #[derive(Clone)]
-pub(crate) struct Escalation {
+pub(crate) struct Peer {
+    name: &'static str,
+    permission: Permission,
     tls: Tls,
     /// With the generation of the certificates that it was made of.
     client: Arc<Mutex<Option<(u64, HttpClient)>>>,
     base: String,
 }
 
-impl Escalation {
+impl Peer {
     /// # Errors
     /// [`Failure::Usage`] for an address that is none.
-    pub(crate) fn new(base: &str, tls: Tls) -> Result<Self, Failure> {
+    pub(crate) fn escalation(base: &str, tls: Tls) -> Result<Self, Failure> {
+        Self::new("escalation", Permission::Incidents, base, tls)
+    }
+
+    /// # Errors
+    /// [`Failure::Usage`] for an address that is none.
+    pub(crate) fn ingest(base: &str, tls: Tls) -> Result<Self, Failure> {
+        Self::new("ingest", Permission::Transcripts, base, tls)
+    }
+
+    fn new(
+        name: &'static str,
+        permission: Permission,
+        base: &str,
+        tls: Tls,
+    ) -> Result<Self, Failure> {
         let wrong = |cause: &str| {
             Failure::Usage(format!(
-                "metrics.escalation: `{base}` is not http://HOST:PORT or https://HOST:PORT: {cause}"
+                "metrics.{name}: `{base}` is not http://HOST:PORT or https://HOST:PORT: {cause}"
             ))
         };
         let uri: Uri = base.parse().map_err(|_| wrong("it is no URL"))?;
@@ -46,7 +63,8 @@ impl Escalation {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(wrong("it ends after the port"));
         }
-        Ok(Self { tls, client: Arc::default(), base: base.trim_end_matches('/').to_owned() })
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { name, permission, tls, client: Arc::default(), base })
     }
 
     /// A client with the certificates in force. Connections of one with older ones end when what
@@ -64,8 +82,8 @@ impl Escalation {
         Ok(client)
     }
 
-    /// The paths of incidents that escalation answers.
-    pub(crate) fn routes(self) -> Routes {
+    /// The paths of incidents, which escalation answers.
+    pub(crate) fn incidents(self) -> Routes {
         Routes::default()
             .get("/v1/incidents", forward)
             .get("/v1/incidents:watch", forward)
@@ -73,23 +91,28 @@ impl Escalation {
             .post("/v1/incidents/{target}", forward)
             .with_state(self)
     }
+
+    /// The path of pseudonyms, which ingest answers.
+    pub(crate) fn pseudonyms(self) -> Routes {
+        Routes::default().post("/v1/pseudonyms", forward).with_state(self)
+    }
 }
 
 async fn forward(
-    State(escalation): State<Escalation>,
+    State(peer): State<Peer>,
     Extension(caller): Extension<Principal>,
     request: Request,
 ) -> Result<Response, ServiceError> {
-    // Escalation asks again; this spares it what it would refuse.
-    caller.require(Permission::Incidents)?;
+    // The service asks again; this spares it what it would refuse.
+    caller.require(peer.permission)?;
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut onward = Request::builder()
         .method(parts.method)
-        .uri(format!("{}{target}", escalation.base))
+        .uri(format!("{}{target}", peer.base))
         .body(body)
         .map_err(|error| ServiceError::new(ErrorCode::Invalid, error.to_string()))?;
-    // No cookie: escalation has no use for it.
+    // No cookie: the service has no use for it.
     for name in [
         header::AUTHORIZATION,
         header::ACCEPT,
@@ -103,10 +126,10 @@ async fn forward(
         }
     }
     let unavailable = |cause: String| {
-        let message = format!("escalation cannot be asked at {}: {cause}", escalation.base);
+        let message = format!("{} cannot be asked at {}: {cause}", peer.name, peer.base);
         ServiceError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1))
     };
-    let client = escalation.client().map_err(|error| unavailable(error.to_string()))?;
+    let client = peer.client().map_err(|error| unavailable(error.to_string()))?;
     let asked = tokio::time::timeout(PATIENCE, client.request(onward)).await;
     let answer = match asked {
         Ok(Ok(answer)) => answer,
@@ -138,12 +161,12 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_a_usage_error_that_names_the_setting() {
         for wrong in ["", "escalation", "ftp://a:1", "http://a:1/v1", "http://a:1/?x"] {
-            let error = Escalation::new(wrong, Tls::default()).map(|_| ()).unwrap_err();
+            let error = Peer::escalation(wrong, Tls::default()).map(|_| ()).unwrap_err();
             assert_eq!(error.code(), 64, "{wrong}");
             assert!(error.to_string().contains("metrics.escalation"), "{error}");
         }
         for right in ["http://127.0.0.1:7402/", "https://escalation.example:7402"] {
-            assert!(Escalation::new(right, Tls::default()).is_ok(), "{right}");
+            assert!(Peer::escalation(right, Tls::default()).is_ok(), "{right}");
         }
     }
 }

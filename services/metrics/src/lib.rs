@@ -48,6 +48,8 @@ pub struct Config {
     /// Where escalation is, `http://HOST:PORT` or `https://HOST:PORT`: the console's incidents are asked
     /// for there, with the caller's token.
     pub escalation: String,
+    /// Where ingest is, in the same way: the console asks there what an id of the platform is called here.
+    pub ingest: String,
     /// File of the 32 bytes that receipts of erasures are signed with, the same for all replicas.
     /// Without it nobody is erased.
     pub receipt_key: Option<PathBuf>,
@@ -59,7 +61,8 @@ impl Config {
     /// # Errors
     /// [`Failure::Usage`] that names the setting.
     pub fn check(&self) -> Result<(), Failure> {
-        forward::Escalation::new(&self.escalation, Tls::default())?;
+        forward::Peer::escalation(&self.escalation, Tls::default())?;
+        forward::Peer::ingest(&self.ingest, Tls::default())?;
         self.receipt_key.as_deref().map_or(Ok(()), |file| privacy::signer(file).map(|_| ()))
     }
 }
@@ -70,6 +73,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7403)),
             member: "metrics-0".to_owned(),
             escalation: "http://127.0.0.1:7402".to_owned(),
+            ingest: "http://127.0.0.1:7400".to_owned(),
             receipt_key: None,
         }
     }
@@ -88,7 +92,8 @@ pub async fn serve(
     layout: Layout,
     context: Context,
 ) -> Result<(), Failure> {
-    let escalation = forward::Escalation::new(&config.escalation, context.tls.clone())?;
+    let escalation = forward::Peer::escalation(&config.escalation, context.tls.clone())?;
+    let ingest = forward::Peer::ingest(&config.ingest, context.tls.clone())?;
     let observer = Arc::new(observer::Observed::new(&context));
     let watched = Arc::clone(&observer);
     context.health.add("sink", move || match watched.complaint() {
@@ -116,7 +121,8 @@ pub async fn serve(
         .sessions(Sessions::new(context.auth.clone()))
         .open(console::routes())
         .http(questions::routes(service.clone()))
-        .http(escalation.routes())
+        .http(escalation.incidents())
+        .http(ingest.pseudonyms())
         .http(privacy::routes(subjects.clone()))
         .grpc(PrivacyServiceServer::new(subjects))
         .grpc(MetricsServiceServer::new(service));

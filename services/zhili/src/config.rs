@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
+use zhili_proto::escalation::v1::ListRequest;
+use zhili_proto::escalation::v1::escalation_service_client::EscalationServiceClient;
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{ApplyConfigRequest, ConfigHead, GetConfigRequest, GetConfigResponse};
 use zhili_runtime::{Failure, bundle};
 
 use crate::client::{Connection, System, print, print_json, said};
+use crate::incidents;
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -31,7 +34,13 @@ enum Action {
     /// Print the bundle that is in force.
     Get,
     /// Check a bundle and put it in force.
-    Apply(File),
+    Apply {
+        #[command(flatten)]
+        file: File,
+        /// Page somebody for what is open already and has paged nobody so far.
+        #[arg(long)]
+        page_open: bool,
+    },
     /// Show what a bundle would change, line by line; exit code 1 if anything.
     Diff(File),
     /// Put in force again what was before the last change.
@@ -89,8 +98,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 None => print("# nothing is in force: see `zhili config apply`\n"),
             }
         }
-        Action::Apply(file) => {
+        Action::Apply { file, page_open } => {
             let bundle = file.read()?;
+            if !page_open {
+                nobody_by_surprise(&arguments.system, &bundle).await?;
+            }
             let head = get(&connection, "").await?.head;
             apply(&connection, bundle, head, as_json).await
         }
@@ -117,6 +129,44 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     }
 }
+
+/// Whoever is paged for the first time is not to be paged for all that piled up before.
+///
+/// # Errors
+/// [`Failure::Problems`] when the bundle names whom to page and incidents wait that have paged
+/// nobody yet.
+async fn nobody_by_surprise(system: &System, bundle: &[u8]) -> Result<(), Failure> {
+    let config = zhili_escalation::parse_bundle(bundle);
+    if !config.is_ok_and(|config| config.is_some_and(|config| !config.teams().is_empty())) {
+        return Ok(());
+    }
+    let connection = system.connect(&system.addresses()?.escalation).await?;
+    let mut client = EscalationServiceClient::new(connection);
+    let request = ListRequest { all: false, limit: incidents::MOST, team: String::new() };
+    let open = match client.list(request).await {
+        Ok(list) => list.into_inner().incidents,
+        // Somebody who may change the configuration need not see incidents.
+        Err(status) if status.code() == tonic::Code::PermissionDenied => return Ok(()),
+        Err(status) => {
+            let message = status.message();
+            return Err(Failure::Unavailable(format!(
+                "cannot ask what is open: {message}; --page-open does not ask"
+            )));
+        }
+    };
+    let waiting = open.iter().filter(|it| it.exhausted_reason == NOBODY).count();
+    if waiting == 0 {
+        return Ok(());
+    }
+    Err(Failure::Problems(format!(
+        "nothing was changed: {waiting} open incidents have paged nobody so far, and all of them would now, at once. \
+         Close what is settled (`zhili incidents list`, `zhili incidents resolve INCIDENT...` or `--all-open`), \
+         or say --page-open"
+    )))
+}
+
+/// Why an incident pages nobody whose team has no destination.
+const NOBODY: &str = "nobody_reachable";
 
 async fn get(connection: &Connection, bundle: &str) -> Result<GetConfigResponse, Failure> {
     let mut client = LogServiceClient::new(connection.clone());

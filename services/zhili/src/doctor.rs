@@ -28,6 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Default)]
 struct Findings {
     problems: usize,
+    warnings: usize,
 }
 
 fn well(what: &str) -> Result<(), Failure> {
@@ -38,6 +39,12 @@ impl Findings {
     fn problem(&mut self, what: &str) -> Result<(), Failure> {
         self.problems += 1;
         print(&format!("problem  {what}\n"))
+    }
+
+    /// Something that keeps nothing from working and that somebody should look at all the same.
+    fn warning(&mut self, what: &str) -> Result<(), Failure> {
+        self.warnings += 1;
+        print(&format!("warning  {what}\n"))
     }
 }
 
@@ -55,18 +62,25 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                     findings.problem(&format!("{name}: {}", service.reason))?;
                 } else if service.reason.is_empty() {
                     well(&format!("{name} makes progress"))?;
-                } else {
-                    well(&format!("{name}: {}", service.reason.replace('\n', "; ")))?;
                 }
             }
-            running(&arguments.system, &mut findings).await?;
+            let told = running(&arguments.system, &mut findings).await?;
+            for (name, service) in &state.services {
+                let warnings = service.reason.lines().filter(|_| service.ready);
+                for warning in warnings.filter_map(|line| untold(line, &told)) {
+                    findings.warning(&format!("{name}: {warning}"))?;
+                }
+            }
             if arguments.audit {
                 audit(&arguments, &mut findings).await?;
             }
         }
     }
     match findings.problems {
-        0 => Ok(()),
+        0 if findings.warnings > 0 => {
+            print(&format!("no problems; warnings: {}\n", findings.warnings))
+        }
+        0 => print("no problems\n"),
         1 => Err(Failure::Problems("1 problem".to_owned())),
         problems => Err(Failure::Problems(format!("{problems} problems"))),
     }
@@ -100,7 +114,18 @@ fn tokens(system: &System, findings: &mut Findings) -> Result<(), Failure> {
     }
 }
 
-async fn running(system: &System, findings: &mut Findings) -> Result<(), Failure> {
+/// What a service warns of beyond what was told as a problem already: escalation warns of all tenants,
+/// also of the caller's.
+fn untold(line: &str, told: &[String]) -> Option<String> {
+    let line = line.strip_prefix("warning: ").unwrap_or(line);
+    let rest = told.iter().fold(line.to_owned(), |rest, told| rest.replace(told, ""));
+    let rest = rest.trim_matches([';', ' ']).to_owned();
+    let only_its_name = rest.trim_end_matches([';', ' ']).ends_with(':');
+    (!rest.is_empty() && !only_its_name).then_some(rest)
+}
+
+/// What can be asked of a running system; gives what it said of those who cannot be paged.
+async fn running(system: &System, findings: &mut Findings) -> Result<Vec<String>, Failure> {
     let addresses = system.addresses()?;
     let connection = system.connect(&addresses.escalation).await?;
     let request = ListRequest { limit: 1, ..ListRequest::default() };
@@ -120,7 +145,8 @@ async fn running(system: &System, findings: &mut Findings) -> Result<(), Failure
         0 => well("no dead letters"),
         count => findings
             .problem(&format!("{count} dead letters: look at them with `zhili dead-letters list`")),
-    }
+    }?;
+    Ok(warnings)
 }
 
 /// Compares every partition that feeds tables with them, from the start of the log to the sink's
@@ -178,4 +204,18 @@ fn report(topic: &str, total: &AuditResponse, findings: &mut Findings) -> Result
         well(&format!("{topic}: the rows of all {records} records are there"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_as_a_problem_is_no_warning_as_well() {
+        let told = ["nobody; for a".to_owned()];
+        assert_eq!(untold("warning: pages: nobody; for a", &told), None);
+        let others = untold("warning: pages: nobody; for a; nobody for b", &told);
+        assert!(others.is_some_and(|it| it.contains("nobody for b")));
+        assert_eq!(untold("warning: the disk is full", &told), Some("the disk is full".to_owned()));
+    }
 }

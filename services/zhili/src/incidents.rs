@@ -7,14 +7,14 @@ use zhili_proto::escalation::v1::incident::Severity;
 use zhili_proto::escalation::v1::silence::Mode;
 use zhili_proto::escalation::v1::{
     AcknowledgeRequest, CreateSilenceRequest, DeliveryAttempt, EscalateNowRequest,
-    ExpireSilenceRequest, Family, GetRequest, Incident, ListRequest, ListSilencesRequest,
-    MarkFalsePositiveRequest, Matcher, OnCall, OnCallRequest, ReassignRequest, RedeliverRequest,
-    ResolveRequest, Silence, SnoozeRequest, TestDestinationRequest,
+    ExpireSilenceRequest, Family, GetRequest, GetResponse, Incident, ListRequest, ListResponse,
+    ListSilencesRequest, MarkFalsePositiveRequest, Matcher, OnCall, OnCallRequest, ReassignRequest,
+    RedeliverRequest, ResolveRequest, Silence, SnoozeRequest, TestDestinationRequest,
 };
 use zhili_proto::millis;
 use zhili_runtime::Failure;
 
-use crate::client::{System, print, print_json, said};
+use crate::client::{Connection, System, print, print_json, said};
 use crate::duration::Length;
 
 #[derive(Debug, clap::Args)]
@@ -39,8 +39,13 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Take an incident: nobody else is paged for it.
-    Ack(Choice),
+    /// All about one incident: what was said, who was told, what was done.
+    Show {
+        /// Its id, inc_...
+        incident: String,
+    },
+    /// Take incidents: nobody else is paged for them.
+    Ack(Choices),
     /// Come back to an incident later: nobody is paged for it until then.
     Snooze {
         #[command(flatten)]
@@ -58,10 +63,10 @@ enum Action {
     },
     /// Take the next step of its policy now.
     Escalate(Choice),
-    /// Close an incident whose signals were wrong; it is kept as an example to tune by.
-    FalsePositive(Choice),
-    /// Close an incident for good.
-    Resolve(Choice),
+    /// Close incidents whose signals were wrong; they are kept as examples to tune by.
+    FalsePositive(Choices),
+    /// Close incidents for good.
+    Resolve(Choices),
     /// What came of every attempt to page somebody for an incident.
     Attempts {
         /// Its id, inc_...
@@ -212,6 +217,51 @@ struct Choice {
     if_version: u64,
 }
 
+/// One incident, several, or all that are open.
+#[derive(Debug, clap::Args)]
+struct Choices {
+    /// Their ids, inc_...
+    #[arg(required_unless_present = "all_open")]
+    incidents: Vec<String>,
+    /// Every incident that is open now.
+    #[arg(long, conflicts_with = "incidents")]
+    all_open: bool,
+    /// For the record.
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Refuse if it has changed since this version; 0 takes any.
+    #[arg(long, default_value_t = 0, conflicts_with = "all_open")]
+    if_version: u64,
+}
+
+impl Choices {
+    /// Each of them by itself.
+    async fn each(self, client: &mut Client) -> Result<Vec<Choice>, Failure> {
+        let Self { mut incidents, all_open, note, if_version } = self;
+        if all_open {
+            let open = list(client, false, MOST).await?.incidents;
+            incidents = open.into_iter().map(|incident| incident.incident_id).collect();
+        }
+        let of = |incident| Choice { incident, note: note.clone(), if_version };
+        Ok(incidents.into_iter().map(of).collect())
+    }
+}
+
+type Client = EscalationServiceClient<Connection>;
+
+/// Most incidents that the service lists at once.
+pub(crate) const MOST: u32 = 1_000;
+
+/// Incidents, the open ones first and the newest of them, with what is to be warned of.
+pub(crate) async fn list(
+    client: &mut Client,
+    all: bool,
+    limit: u32,
+) -> Result<ListResponse, Failure> {
+    let request = ListRequest { all, limit, team: String::new() };
+    Ok(client.list(request).await.map_err(|status| said(&status))?.into_inner())
+}
+
 /// A request about one incident; its command id is chosen by the service.
 macro_rules! plain {
     ($request:ident, $choice:expr $(, $field:ident: $value:expr)*) => {{
@@ -225,23 +275,29 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let addresses = arguments.system.addresses()?;
     let connection = arguments.system.connect(&addresses.escalation).await?;
     let mut client = EscalationServiceClient::new(connection);
-    let changed = match arguments.action {
+    let json = arguments.json;
+    let done = match arguments.action {
         Action::List { all, limit } => {
-            let request = ListRequest { all, limit, team: String::new() };
-            let list = client.list(request).await.map_err(|status| said(&status))?.into_inner();
+            let list = list(&mut client, all, limit).await?;
             if arguments.json {
                 return print_json(&list);
             }
             for warning in &list.warnings {
                 print(&format!("warning: {warning}\n"))?;
             }
-            for incident in &list.incidents {
-                print(&line(incident))?;
-            }
             if list.incidents.is_empty() {
-                print("no open incidents\n")?;
+                return print("no open incidents\n");
             }
-            return Ok(());
+            print(HEADINGS)?;
+            return list.incidents.iter().try_for_each(|incident| print(&line(incident)));
+        }
+        Action::Show { incident } => {
+            let request = GetRequest { incident_id: incident };
+            let found = client.get(request).await.map_err(|status| said(&status))?.into_inner();
+            if arguments.json {
+                return print_json(&found);
+            }
+            return print(&page(&found));
         }
         Action::Silence(new) => {
             let silence = client.create_silence(new.request()?).await;
@@ -309,20 +365,29 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             return list.silences.iter().try_for_each(|silence| show(silence, false));
         }
-        Action::Ack(choice) => client
-            .acknowledge(plain!(AcknowledgeRequest, choice))
-            .await
-            .map(|answer| answer.into_inner().incident),
-        Action::Resolve(choice) => client
-            .resolve(plain!(ResolveRequest, choice))
-            .await
-            .map(|answer| answer.into_inner().incident),
+        Action::Ack(choices) => {
+            for choice in choices.each(&mut client).await? {
+                let done = client.acknowledge(plain!(AcknowledgeRequest, choice)).await;
+                changed(done.map(|answer| answer.into_inner().incident), json)?;
+            }
+            return Ok(());
+        }
+        Action::Resolve(choices) => {
+            for choice in choices.each(&mut client).await? {
+                let done = client.resolve(plain!(ResolveRequest, choice)).await;
+                changed(done.map(|answer| answer.into_inner().incident), json)?;
+            }
+            return Ok(());
+        }
+        Action::FalsePositive(choices) => {
+            for choice in choices.each(&mut client).await? {
+                let done = client.mark_false_positive(plain!(MarkFalsePositiveRequest, choice));
+                changed(done.await.map(|answer| answer.into_inner().incident), json)?;
+            }
+            return Ok(());
+        }
         Action::Escalate(choice) => client
             .escalate_now(plain!(EscalateNowRequest, choice))
-            .await
-            .map(|answer| answer.into_inner().incident),
-        Action::FalsePositive(choice) => client
-            .mark_false_positive(plain!(MarkFalsePositiveRequest, choice))
             .await
             .map(|answer| answer.into_inner().incident),
         Action::Redeliver { choice, page } => {
@@ -340,8 +405,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             client.reassign(request).await.map(|answer| answer.into_inner().incident)
         }
     };
-    let changed = changed.map_err(|status| said(&status))?.unwrap_or_default();
-    if arguments.json { print_json(&changed) } else { print(&line(&changed)) }
+    changed(done, json)
+}
+
+/// What became of an incident.
+fn changed(done: Result<Option<Incident>, tonic::Status>, json: bool) -> Result<(), Failure> {
+    let incident = done.map_err(|status| said(&status))?.unwrap_or_default();
+    if json { print_json(&incident) } else { print(&line(&incident)) }
 }
 
 /// A schedule: who is on call, who comes next, when nobody is.
@@ -413,18 +483,85 @@ fn attempt_line(attempt: &DeliveryAttempt) -> String {
     )
 }
 
-/// An incident in one line: what, how bad, whose, why.
-pub(crate) fn line(incident: &Incident) -> String {
-    let what = if incident.category.is_empty() { &incident.kind } else { &incident.category };
+const HEADINGS: &str = "\
+INCIDENT                       SEVERITY STATE        SINCE        WHAT              OWNER         LAST WORDS
+";
+
+/// An incident in one line: how bad, since when, what, whose, why.
+fn line(incident: &Incident) -> String {
     let excerpt = incident.evidence.last().map_or("", |signal| &signal.excerpt);
     let excerpt: String = excerpt.chars().take(60).collect();
-    let owner =
-        if incident.owner.is_empty() { String::new() } else { format!(" by {}", incident.owner) };
+    let since = minute(incident.triggered_at.as_ref());
+    let owner = if incident.owner.is_empty() { "-" } else { &incident.owner };
     format!(
-        "{} {:<8} {:<12}{owner} {what:<10} {} {excerpt}\n",
+        "{:<30} {:<8} {:<12} {since:<12} {:<17} {owner:<13} {excerpt}\n",
         incident.incident_id,
         incident.severity().as_str_name(),
         incident.state().as_str_name(),
-        incident.conversation_id,
+        what(incident),
     )
+}
+
+/// What it is about: the category, or the kind of one that has none.
+pub(crate) fn what(incident: &Incident) -> &str {
+    if incident.category.is_empty() { &incident.kind } else { &incident.category }
+}
+
+/// A moment in the zone of this machine, to the minute.
+fn minute(at: Option<&zhili_proto::Timestamp>) -> String {
+    let at = at.and_then(millis).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let local = |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::system());
+    at.map(|at| local(at).strftime("%m-%d %H:%M").to_string()).unwrap_or_default()
+}
+
+/// All about an incident, a fact a line.
+fn page(found: &GetResponse) -> String {
+    let incident = found.incident.clone().unwrap_or_default();
+    let mut text = String::new();
+    let mut fact = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text += &format!("{name:<13} {value}\n");
+        }
+    };
+    fact("incident", &incident.incident_id);
+    let (severity, state) = (incident.severity().as_str_name(), incident.state().as_str_name());
+    fact("state", &format!("{state}, {severity}, version {}", incident.version));
+    fact("what", &format!("{} {}", incident.kind, incident.category));
+    fact("conversation", &incident.conversation_id);
+    fact("team", &incident.team);
+    fact("queue", &incident.queue);
+    fact("since", &time(incident.triggered_at.as_ref()));
+    fact("owner", &incident.owner);
+    fact("given to", &incident.assigned_to);
+    fact("acknowledged", &time(incident.acknowledged_at.as_ref()));
+    fact("resolved", &time(incident.resolved_at.as_ref()));
+    fact("how", &incident.resolution);
+    fact("policy", &format!("{}, step {}", incident.policy, incident.step + 1));
+    fact("next", &time(incident.next_at.as_ref()));
+    if let Some(suppression) = &incident.suppression {
+        fact("held back", &format!("{}: {}", suppression.cause, suppression.detail));
+    }
+    fact("pages nobody", &incident.exhausted_reason);
+    for signal in &incident.evidence {
+        let at = jiff::Timestamp::from_millisecond(signal.effective_ms);
+        let at = at.map(|at| format!("{at:.0}")).unwrap_or_default();
+        fact("signal", &format!("{at} {:.2} {}", signal.probability, signal.excerpt));
+        fact("", &signal.rules.join(", "));
+    }
+    let said = incident.evidence.last().map(|signal| &signal.said[..]).unwrap_or_default();
+    for message in said {
+        let (at, role) = (time(message.sent_at.as_ref()), message.role().as_str_name());
+        fact("said", &format!("{at} {role}: {}", message.text));
+    }
+    for page in &incident.pages {
+        let (state, at) = (page.state().as_str_name(), time(page.created_at.as_ref()));
+        fact(
+            "page",
+            &format!("{at} {} to {}: {state} {}", page.page_id, page.destination, page.detail),
+        );
+    }
+    for attempt in &found.attempts {
+        fact("attempt", attempt_line(attempt).trim_end());
+    }
+    text
 }

@@ -13,6 +13,7 @@ mod duration;
 mod erase;
 mod explain;
 mod files;
+mod find;
 mod fold;
 mod incidents;
 mod migrate;
@@ -73,6 +74,8 @@ enum Command {
     Explain(explain::Arguments),
     /// List, acknowledge and resolve incidents.
     Incidents(incidents::Arguments),
+    /// Say what an id of the platform is called here: ids are pseudonyms behind ingest.
+    Find(find::Arguments),
     /// Look at records that could not be processed, and publish them again.
     DeadLetters(dead_letters::Arguments),
     /// List the topics of the log, or make those of a Kafka cluster.
@@ -129,6 +132,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Score(arguments) => score::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Incidents(arguments) => client::block_on(incidents::run(arguments)),
+        Command::Find(arguments) => client::block_on(find::run(arguments)),
         Command::DeadLetters(arguments) => client::block_on(dead_letters::run(arguments)),
         Command::Topics(arguments) => client::block_on(topics::run(arguments)),
         Command::Config(arguments) => client::block_on(config::run(arguments)),

@@ -1,25 +1,27 @@
 //! `zhili tail`: scores, signals and incidents as they happen.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 
 use prost::Message;
 use tokio::task::JoinSet;
-use zhili_eventlog::topics;
+use zhili_eventlog::{system_clock, topics};
 use zhili_proto::escalation::v1::{IncidentEvent, LogEntry, Signal, log_entry};
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{TailRequest, TailResponse};
+use zhili_proto::millis;
 use zhili_proto::scoring::v1::{ScoredEvent, complaint, politeness, sentiment};
 use zhili_runtime::Failure;
 
-use crate::client::{System, print, print_json, said};
+use crate::client::{Connection, System, print, print_json, said};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     system: System,
-    /// Start with this many records of each partition before now.
+    /// Start with the last so many of them.
     #[arg(long, default_value_t = 0)]
-    last: u64,
+    last: usize,
     /// End at what is there now instead of waiting for more.
     #[arg(long)]
     until_now: bool,
@@ -28,7 +30,16 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// One of the things that are shown.
+/// Records that may come between the look at what is there and the wait for more.
+const BETWEEN: u64 = 10_000;
+
+/// One of the things that are shown, when it was appended and where.
+struct Found {
+    append_ms: i64,
+    at: (String, u32, u64),
+    shown: Shown,
+}
+
 enum Shown {
     Score(Box<ScoredEvent>),
     Signal(Box<Signal>),
@@ -45,21 +56,64 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let connection = arguments.system.connect(&addresses.ingest).await?;
     let colour = std::io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let show = |found: &Found| match (&found.shown, arguments.json) {
+        (Shown::Score(scored), true) => print_json(&**scored),
+        (Shown::Signal(signal), true) => print_json(&**signal),
+        (Shown::Incident(event), true) => print_json(&**event),
+        (shown, false) => print(&line(found.append_ms, shown, colour)),
+    };
+    // What is there first, in the order of its times over all partitions; from each on what comes.
+    let begin_ms = system_clock()();
+    let mut ends: HashMap<(String, u32), u64> = HashMap::new();
+    let last = arguments.last as u64;
+    if last > 0 {
+        let mut there = Vec::new();
+        follow(&connection, last, true, |found| {
+            there.push(found);
+            Ok(())
+        })
+        .await?;
+        there.sort_by(|one, other| (one.append_ms, &one.at).cmp(&(other.append_ms, &other.at)));
+        for Found { at: (topic, partition, offset), .. } in &there {
+            let end = ends.entry((topic.clone(), *partition)).or_default();
+            *end = (*end).max(*offset);
+        }
+        let from = there.len().saturating_sub(arguments.last);
+        there[from..].iter().try_for_each(show)?;
+    }
+    if arguments.until_now {
+        return Ok(());
+    }
+    let before = if last > 0 { last + BETWEEN } else { 0 };
+    follow(&connection, before, false, |found| {
+        let (topic, partition, offset) = &found.at;
+        let is_new = match ends.get(&(topic.clone(), *partition)) {
+            Some(end) => offset > end,
+            None => found.append_ms >= begin_ms,
+        };
+        if is_new { show(&found) } else { Ok(()) }
+    })
+    .await
+}
+
+/// Hands over what stands in the topics, beginning with the last records of each partition.
+async fn follow(
+    connection: &Connection,
+    last: u64,
+    until_now: bool,
+    mut each: impl FnMut(Found) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut tails = JoinSet::new();
-    let (found, mut results) = tokio::sync::mpsc::channel(1_000);
+    let (sender, mut results) = tokio::sync::mpsc::channel(1_000);
     for topic in [topics::SCORES, topics::ESCALATION, topics::INCIDENTS] {
         let mut client = LogServiceClient::new(connection.clone());
-        let request = TailRequest {
-            topic: topic.to_owned(),
-            last: arguments.last,
-            until_now: arguments.until_now,
-        };
-        let found = found.clone();
+        let request = TailRequest { topic: topic.to_owned(), last, until_now };
+        let sender = sender.clone();
         tails.spawn(async move {
             let mut stream = client.tail(request).await?.into_inner();
             while let Some(record) = stream.message().await? {
-                if let Some(shown) = read(record)
-                    && found.send(shown).await.is_err()
+                if let Some(found) = read(record)
+                    && sender.send(found).await.is_err()
                 {
                     break;
                 }
@@ -67,14 +121,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             Ok::<_, tonic::Status>(())
         });
     }
-    drop(found);
-    while let Some(shown) = results.recv().await {
-        match (&shown, arguments.json) {
-            (Shown::Score(scored), true) => print_json(&**scored)?,
-            (Shown::Signal(signal), true) => print_json(&**signal)?,
-            (Shown::Incident(event), true) => print_json(&**event)?,
-            (_, false) => print(&line(&shown, colour))?,
-        }
+    drop(sender);
+    while let Some(found) = results.recv().await {
+        each(found)?;
     }
     while let Some(ended) = tails.join_next().await {
         if let Ok(Err(status)) = ended {
@@ -84,8 +133,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(record: TailResponse) -> Option<Shown> {
-    match record.topic.as_str() {
+fn read(record: TailResponse) -> Option<Found> {
+    let append_ms = record.append_time.as_ref().and_then(millis).unwrap_or_default();
+    let shown = match record.topic.as_str() {
         topics::SCORES => ScoredEvent::decode(record.value).ok().map(|s| Shown::Score(s.into())),
         topics::INCIDENTS => {
             IncidentEvent::decode(record.value).ok().map(|event| Shown::Incident(event.into()))
@@ -94,10 +144,13 @@ fn read(record: TailResponse) -> Option<Shown> {
             log_entry::Entry::Signal(signal) => Some(Shown::Signal(signal.into())),
             _ => None,
         },
-    }
+    }?;
+    Some(Found { append_ms, at: (record.topic, record.partition, record.offset), shown })
 }
 
-fn line(shown: &Shown, colour: bool) -> String {
+fn line(append_ms: i64, shown: &Shown, colour: bool) -> String {
+    let at = jiff::Timestamp::from_millisecond(append_ms).unwrap_or_default();
+    let at = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%m-%d %H:%M:%S").to_string();
     let paint = |code: &str, text: &str| {
         if colour && !code.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -111,16 +164,19 @@ fn line(shown: &Shown, colour: bool) -> String {
             let role = event.author.as_ref().map_or("", |author| author.role().as_str_name());
             let (code, mark) = verdict(scored);
             let mark = paint(code, &format!("{mark:<18}"));
-            format!("score    {mark} {role:<10} {}\n", event.text.replace('\n', " "))
+            format!("{at} score    {mark} {role:<10} {}\n", event.text.replace('\n', " "))
         }
         Shown::Signal(signal) => {
             let what = format!("{} {}", signal.kind, signal.category);
-            format!("signal   {} {}\n", paint(RED, &format!("{what:<29}")), signal.excerpt)
+            format!("{at} signal   {} {}\n", paint(RED, &format!("{what:<29}")), signal.excerpt)
         }
         Shown::Incident(event) => {
             let kind = format!("{:<18}", event.r#type().as_str_name());
             let incident = event.incident.clone().unwrap_or_default();
-            format!("incident {} {}", paint(BOLD, &kind), crate::incidents::line(&incident))
+            let excerpt = incident.evidence.last().map_or("", |signal| &signal.excerpt);
+            let what = crate::incidents::what(&incident);
+            let id = &incident.incident_id;
+            format!("{at} incident {} {what:<10} {id} {excerpt}\n", paint(BOLD, &kind))
         }
     }
 }

@@ -12,6 +12,7 @@ use zhili_eventlog::runner::Bundles;
 use zhili_eventlog::{EventLog, system_clock, topics};
 use zhili_ingest::Keys;
 use zhili_ingest::adapters::{Platform, Sender};
+use zhili_proto::conversation::v1::Event;
 use zhili_runtime::auth::{Authenticator, Tenant};
 use zhili_runtime::config::Secret;
 use zhili_runtime::log_service::LogReader;
@@ -53,6 +54,9 @@ pub(crate) struct Arguments {
     /// libchdb.so; else the one in the cache.
     #[arg(long, env = "ZHILI_LIBCHDB")]
     libchdb: Option<PathBuf>,
+    /// Where people open the console, for the links of pages; else on this machine.
+    #[arg(long, value_name = "URL")]
+    console_url: Option<String>,
     /// Webhook that pages the person on call.
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
@@ -93,6 +97,8 @@ fn sender(text: &str) -> Result<Sender, String> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    // Before anything is started or made: a file that cannot be read is mended first.
+    let events = publish::read_paths(&arguments.publish)?;
     let folder = Folder::new(&arguments.data);
     folder.create()?;
     let token = folder.ensure_token()?;
@@ -110,11 +116,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         memory_mib: arguments.memory_limit,
         ..RuntimeConfig::default()
     };
-    zhili_runtime::run("zhili", &config, auth, |context| up(arguments, folder, token, context))
+    zhili_runtime::run("zhili", &config, auth, |context| {
+        up(arguments, events, folder, token, context)
+    })
 }
 
 async fn up(
     arguments: Arguments,
+    events: Vec<Event>,
     folder: Folder,
     token: Secret,
     context: Context,
@@ -176,9 +185,12 @@ async fn up(
     let bundles = Bundles::follow(Arc::clone(&log), context.shutdown.clone())
         .await
         .map_err(|error| unusable(&error))?;
+    let console = arguments.console_url.as_deref().unwrap_or(&addresses.metrics);
+    let console = console.trim_end_matches('/');
     let escalation_config = zhili_escalation::Config {
         // Everything is on this machine, so a receiver may be too.
         allow_private_destinations: true,
+        link: format!("{console}/incidents/{{incident_id}}"),
         default_webhook: arguments.webhook.as_ref().map(|url| zhili_escalation::DefaultWebhook {
             url: Secret::new(url.as_str()),
             secret: Secret::new(arguments.webhook_secret.as_str()),
@@ -226,9 +238,10 @@ async fn up(
     }
     {
         let context = context_of("metrics");
-        let escalation = addresses.escalation.clone();
+        let (escalation, ingest) = (addresses.escalation.clone(), addresses.ingest.clone());
         let receipt_key = Some(folder.ensure_receipt_key()?);
-        let config = zhili_metrics::Config { escalation, receipt_key, ..Default::default() };
+        let config =
+            zhili_metrics::Config { escalation, ingest, receipt_key, ..Default::default() };
         let (log, warehouse) = (Arc::clone(&log), warehouse.clone());
         services.spawn(async move {
             let layout = Layout::default();
@@ -241,8 +254,11 @@ async fn up(
     let announced = folder.announce(&addresses)?;
     let started = async {
         until_ready(&healths).await?;
-        if !arguments.publish.is_empty() {
-            publish::publish_paths(&addresses, &token, &arguments.publish).await?;
+        if !events.is_empty() {
+            // Events that are refused are told of; the rest of the system is there all the same.
+            if let Err(failure) = publish::publish_all(&addresses, &token, events).await {
+                print(&format!("warning     --publish: {failure}\n"))?;
+            }
             settle(&*log).await;
             print(&publish::overview(&addresses, &token).await?)?;
         }

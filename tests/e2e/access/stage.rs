@@ -133,7 +133,8 @@ impl Stage {
             let warehouse = store.warehouse("zhili");
             let escalation = stage.service("escalation").url.clone();
             let (listener, context) = stage.add("metrics", &root).await;
-            let config = zhili_metrics::Config { escalation, ..Default::default() };
+            let ingest = stage.service("ingest").url.clone();
+            let config = zhili_metrics::Config { escalation, ingest, ..Default::default() };
             stage.tasks.spawn(async move {
                 let layout = Layout::default();
                 zhili_metrics::serve(listener, config, log, warehouse, layout, context).await

@@ -283,6 +283,16 @@ impl Authenticator {
         Ok(Self { inner: Arc::new(Inner { insecure: false, tokens, oidc }) })
     }
 
+    /// Every tenant that a caller can be of; `None` where an identity provider names them, too.
+    #[must_use]
+    pub fn tenants(&self) -> Option<BTreeSet<Tenant>> {
+        if self.inner.oidc.is_some() {
+            return None;
+        }
+        let default = self.inner.insecure.then(Tenant::default_tenant);
+        Some(self.inner.tokens.tenants().into_iter().chain(default).collect())
+    }
+
     /// How people log in at an identity provider, if they do.
     pub(crate) fn login(&self) -> Option<&oidc::login::Login> {
         self.inner.oidc.as_ref()?.login()

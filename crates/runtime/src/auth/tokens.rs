@@ -109,6 +109,13 @@ impl Tokens {
         Some(Principal::new(name, tenant, roles).scoped(scopes))
     }
 
+    /// Whose tokens there are, also expired ones.
+    pub(super) fn tenants(&self) -> BTreeSet<Tenant> {
+        self.renew();
+        let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
+        read.records.iter().map(|record| record.tenant.clone()).collect()
+    }
+
     fn renew(&self) {
         let Some(file) = &self.file else { return };
         let found = version(file);

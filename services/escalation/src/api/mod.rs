@@ -11,6 +11,7 @@ mod silences;
 use std::sync::Arc;
 
 use zhili_eventlog::{Clock, EventLog};
+use zhili_incident::Held;
 use zhili_proto::escalation::v1 as pb;
 use zhili_runtime::auth::{Permission, Principal};
 use zhili_runtime::{ErrorCode, ServiceError};
@@ -20,14 +21,13 @@ use crate::channel::Sender;
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::reach::Reach;
+use crate::warning::{Reason, Warning};
 use crate::watch::{Responses, Watching};
 
 pub(crate) use commands::Request;
 
 const DEFAULT_LIMIT: usize = 100;
 const MOST: usize = 1_000;
-/// Incidents whose policy has ended, named one by one in the warnings.
-const MOST_NAMED: usize = 10;
 
 /// Answers calls. Cheap to clone.
 #[derive(Clone)]
@@ -90,9 +90,11 @@ impl Api {
         };
         let found = self.board.list(tenant, &request.team, request.all);
         let mut warnings = self.reach.warnings(tenant);
-        warnings.extend(exhausted(&found));
+        warnings.extend(silent(&found));
+        let details = warnings.iter().map(Into::into).collect();
+        let warnings = warnings.iter().map(ToString::to_string).collect();
         let incidents = found.iter().take(limit).map(|incident| pb::Incident::clone(incident));
-        Ok(pb::ListResponse { incidents: incidents.collect(), warnings })
+        Ok(pb::ListResponse { incidents: incidents.collect(), warnings, details })
     }
 
     pub(crate) async fn get(
@@ -116,39 +118,25 @@ impl Api {
     }
 }
 
-/// Words about incidents for which nobody is paged though nobody has answered and nobody has
-/// wanted that.
-fn exhausted(found: &[Arc<pb::Incident>]) -> Vec<String> {
-    let silent: Vec<&Arc<pb::Incident>> = found
-        .iter()
-        .filter(|incident| {
-            let ended = incident.exhausted && incident.state() != pb::incident::State::Resolved;
-            ended || waits_for_somebody(incident)
-        })
-        .collect();
-    let mut warnings: Vec<String> = silent
-        .iter()
-        .take(MOST_NAMED)
-        .map(|incident| {
-            if let Some(suppression) = &incident.suppression {
-                return format!(
-                    "nobody is paged for {}: {}",
-                    incident.incident_id, suppression.detail
-                );
-            }
-            let reason = match incident.exhausted_reason.as_str() {
-                "nobody_reachable" => "its team has no destination",
-                _ => "its policy has come to its end and nobody has acknowledged",
-            };
-            format!("nobody is paged for {} any more: {reason}", incident.incident_id)
-        })
-        .collect();
-    if silent.len() > MOST_NAMED {
-        warnings.push(format!("the same holds for {} more incidents", silent.len() - MOST_NAMED));
-    }
-    warnings
+/// Incidents for which nobody is paged though nobody has answered and nobody has wanted that, by why.
+fn silent(found: &[Arc<pb::Incident>]) -> impl Iterator<Item = Warning> {
+    Reason::ALL.into_iter().filter_map(|reason| {
+        let of = |incident: &&Arc<pb::Incident>| why_silent(incident) == Some(reason);
+        let incidents: Vec<String> =
+            found.iter().filter(of).map(|incident| incident.incident_id.clone()).collect();
+        (!incidents.is_empty()).then_some(Warning::Silent { reason, incidents })
+    })
 }
 
-fn waits_for_somebody(incident: &pb::Incident) -> bool {
-    incident.suppression.as_ref().is_some_and(|it| it.cause == zhili_incident::Held::Nobody.name())
+fn why_silent(incident: &pb::Incident) -> Option<Reason> {
+    if incident.suppression.as_ref().is_some_and(|it| it.cause == Held::Nobody.name()) {
+        return Some(Reason::NobodyAvailable);
+    }
+    if !incident.exhausted || incident.state() == pb::incident::State::Resolved {
+        return None;
+    }
+    Some(match incident.exhausted_reason.as_str() {
+        "nobody_reachable" => Reason::NobodyReachable,
+        _ => Reason::PolicyEnded,
+    })
 }

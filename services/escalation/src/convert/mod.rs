@@ -418,7 +418,7 @@ fn incident(it: &Incident) -> pb::Incident {
     }
 }
 
-fn wire_family(family: Family) -> pb::Family {
+pub(crate) fn wire_family(family: Family) -> pb::Family {
     match family {
         Family::Complaint => pb::Family::Complaint,
         Family::Wording => pb::Family::Wording,

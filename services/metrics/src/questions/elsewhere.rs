@@ -35,7 +35,8 @@ const SCORING: &[&str] = &["scoring"];
 const ESCALATION: &[&str] = &["escalation"];
 const METRICS: &[&str] = &["metrics"];
 /// Metrics hands these on.
-const BOTH: &[&str] = &["escalation", "metrics"];
+const ESCALATION_AND_METRICS: &[&str] = &["escalation", "metrics"];
+const INGEST_AND_METRICS: &[&str] = &["ingest", "metrics"];
 
 const fn route(
     services: &'static [&'static str],
@@ -82,6 +83,12 @@ pub(super) static ROUTES: &[Route] = &[
         "application/openmetrics-text",
     ),
     route(INGEST, "post", "/v1/events", Events),
+    route(
+        INGEST_AND_METRICS,
+        "post",
+        "/v1/pseudonyms",
+        Call("zhili.conversation.v1.PseudonymService/Find"),
+    ),
     adapter("/v1/adapters/chatwoot", "Webhooks of Chatwoot."),
     adapter("/v1/adapters/sunshine", "Webhooks of Sunshine Conversations, version 2."),
     adapter("/v1/adapters/sca", "Uploads for Alibaba Cloud's Smart Conversation Analysis."),
@@ -89,12 +96,17 @@ pub(super) static ROUTES: &[Route] = &[
     route(SCORING, "post", "/v1/score", Call("zhili.scoring.v1.ScoringService/Score")),
     route(SCORING, "post", "/v1/suggest", Call("zhili.scoring.v1.ScoringService/Suggest")),
     asking(
-        route(BOTH, "get", "/v1/incidents", Call("zhili.escalation.v1.EscalationService/List")),
+        route(
+            ESCALATION_AND_METRICS,
+            "get",
+            "/v1/incidents",
+            Call("zhili.escalation.v1.EscalationService/List"),
+        ),
         &["all", "limit", "team"],
     ),
     asking(
         route(
-            BOTH,
+            ESCALATION_AND_METRICS,
             "get",
             "/v1/incidents:watch",
             Plain("What happens to incidents, as server-sent events.", "text/event-stream"),
@@ -111,49 +123,49 @@ pub(super) static ROUTES: &[Route] = &[
         ),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "get",
         "/v1/incidents/{incident_id}",
         Call("zhili.escalation.v1.EscalationService/Get"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:acknowledge",
         Call("zhili.escalation.v1.EscalationService/Acknowledge"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:snooze",
         Call("zhili.escalation.v1.EscalationService/Snooze"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:reassign",
         Call("zhili.escalation.v1.EscalationService/Reassign"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:escalate",
         Call("zhili.escalation.v1.EscalationService/EscalateNow"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:markFalsePositive",
         Call("zhili.escalation.v1.EscalationService/MarkFalsePositive"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:resolve",
         Call("zhili.escalation.v1.EscalationService/Resolve"),
     ),
     route(
-        BOTH,
+        ESCALATION_AND_METRICS,
         "post",
         "/v1/incidents/{incident_id}:redeliver",
         Call("zhili.escalation.v1.EscalationService/Redeliver"),

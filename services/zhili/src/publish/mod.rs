@@ -107,22 +107,27 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     tally.report(started.elapsed(), arguments.json)
 }
 
-/// Publishes files and the files in folders as they come, for `zhili up --publish`.
-pub(crate) async fn publish_paths(
-    addresses: &Addresses,
-    token: &Secret,
-    paths: &[PathBuf],
-) -> Result<(), Failure> {
+/// The events of files and of the files in folders, for `zhili up --publish`.
+pub(crate) fn read_paths(paths: &[PathBuf]) -> Result<Vec<Event>, Failure> {
     let pace = Pace { gap_ms: 20_000, close: true, now_ms: system_clock()() };
-    let started = Instant::now();
-    let mut tally = Tally::default();
     let mut events = Vec::new();
     for path in paths {
         for file in read::files_in(path)? {
             events.extend(dated(read::events(&file, &pace)?, &pace, None));
         }
     }
-    let events = read::paced(events, false, pace.now_ms);
+    Ok(events)
+}
+
+/// Publishes events as they come, and says what became of them.
+pub(crate) async fn publish_all(
+    addresses: &Addresses,
+    token: &Secret,
+    events: Vec<Event>,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    let events = read::paced(events, false, system_clock()());
     publish(addresses, token, "publishing", events, &mut tally).await?;
     tally.report(started.elapsed(), false)
 }
