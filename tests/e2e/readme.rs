@@ -51,6 +51,7 @@ impl Reader<'_> {
             ("inc_...", &self.incident),
             ("--events FILE", &events),
             ("--customer ID", "--customer u1"),
+            ("--conversation ID", "--conversation c1"),
         ];
         for (place, with) in places.into_iter().chain(ADDED) {
             script = script.replace(place, with);
@@ -107,6 +108,11 @@ async fn a_reader_of_the_readme_gets_what_its_commands_promise() {
     system.settle().await;
     let urgent = "SELECT count() FROM v_events WHERE source = 'demo' AND complaint = 'urgent'";
     assert_eq!(system.tables().number(urgent).await, 1);
+
+    let found = system.json(&["find", "--conversation", "c1", "--json"]);
+    let conversation = found["pseudonyms"][0]["pseudonym"].as_str().unwrap();
+    let of_it = format!("SELECT count() FROM v_events WHERE conversation_id = '{conversation}'");
+    assert_eq!(system.tables().number(&of_it).await, 1);
 
     let suggested: Value = serde_json::from_slice(&reader.run(suggest).stdout).unwrap();
     assert!(!suggested["suggestions"].as_array().unwrap().is_empty(), "{suggested}");
