@@ -65,7 +65,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl PseudonymService for Service {
-    async fn find(
+    async fn find_pseudonyms(
         &self,
         request: Request<FindPseudonymsRequest>,
     ) -> Result<Response<FindPseudonymsResponse>, Status> {
@@ -74,7 +74,7 @@ impl PseudonymService for Service {
             .get::<Principal>()
             .cloned()
             .ok_or_else(|| Status::unauthenticated("the caller is not known"))?;
-        Ok(Response::new(Self::find(self, &caller, request.get_ref())?))
+        Ok(Response::new(self.find(&caller, request.get_ref())?))
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let addresses = system.addresses()?;
     let connection = system.connect(&addresses.ingest).await?;
     let request = FindPseudonymsRequest { kind: kind.into(), id };
-    let found = PseudonymServiceClient::new(connection).find(request).await;
+    let found = PseudonymServiceClient::new(connection).find_pseudonyms(request).await;
     let pseudonyms = found.map_err(|status| said(&status))?.into_inner().pseudonyms;
     let page = |pseudonym: &str| match kind {
         Kind::Conversation => format!("{}/conversations/{pseudonym}", addresses.metrics),

@@ -87,7 +87,7 @@ pub(super) static ROUTES: &[Route] = &[
         INGEST_AND_METRICS,
         "post",
         "/v1/pseudonyms",
-        Call("zhili.conversation.v1.PseudonymService/Find"),
+        Call("zhili.conversation.v1.PseudonymService/FindPseudonyms"),
     ),
     adapter("/v1/adapters/chatwoot", "Webhooks of Chatwoot."),
     adapter("/v1/adapters/sunshine", "Webhooks of Sunshine Conversations, version 2."),
