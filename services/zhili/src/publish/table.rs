@@ -1,9 +1,11 @@
 //! Exports of platforms as CSV, whose columns are told by a file which fields they are.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
+use encoding_rs::{Encoding, UTF_8};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -17,6 +19,9 @@ use zhili_runtime::Failure;
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "the word of the file")]
 pub(super) struct Columns {
+    /// Encoding of the file by its name on the web, such as `gb18030` or `utf-16le`.
+    #[serde(default = "utf_8")]
+    encoding: String,
     /// Zone of times that name none.
     #[serde(default = "utc")]
     zone: String,
@@ -31,6 +36,10 @@ pub(super) struct Columns {
     /// By field what every event has.
     #[serde(default)]
     always: BTreeMap<String, String>,
+}
+
+fn utf_8() -> String {
+    UTF_8.name().to_lowercase()
 }
 
 fn utc() -> String {
@@ -70,6 +79,9 @@ impl Columns {
             return Err(format!("[values.\"{field}\"]: no column is this field"));
         }
         TimeZone::get(&columns.zone).map_err(|_| format!("zone: {:?} is none", columns.zone))?;
+        if Encoding::for_label(columns.encoding.as_bytes()).is_none() {
+            return Err(format!("encoding: {:?} is none", columns.encoding));
+        }
         if !columns.delimiter.is_ascii() {
             return Err("delimiter: must be one ASCII character".to_owned());
         }
@@ -79,9 +91,7 @@ impl Columns {
     /// The events of a file's content, the first line of which has the headings. An event without an id of
     /// its own has the number of its row; one without a source has `source`.
     pub(super) fn events(&self, bytes: &[u8], source: &str) -> Result<Vec<Event>, String> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| "is not UTF-8; export or save it as that".to_owned())?;
-        let text = text.trim_start_matches('\u{feff}');
+        let text = self.decoded(bytes)?;
         let mut rows = ReaderBuilder::new()
             .delimiter(self.delimiter as u8)
             .flexible(true)
@@ -98,6 +108,22 @@ impl Columns {
             events.push(event);
         }
         Ok(events)
+    }
+
+    /// The text of a file, without its byte order mark.
+    fn decoded<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, str>, String> {
+        let encoding = Encoding::for_label(self.encoding.as_bytes()).unwrap_or(UTF_8);
+        let (text, used, is_broken) = encoding.decode(bytes);
+        if is_broken {
+            let hint = if used == UTF_8 {
+                "; if it was saved as GBK or GB18030, as Excel does in Chinese, the file of the columns \
+                 has to say encoding = \"gb18030\""
+            } else {
+                ""
+            };
+            return Err(format!("is not {}{hint}", used.name()));
+        }
+        Ok(text)
     }
 
     /// Where each field's column is.
@@ -261,6 +287,23 @@ mod tests {
             assert!(said.contains(expected), "{said}");
         }
         let columns = Columns::parse(COLUMNS).unwrap();
-        assert!(columns.events(&[0xc4, 0xe3], "file:1").unwrap_err().contains("UTF-8"));
+        assert!(columns.events(&[0xc4, 0xe3], "file:1").unwrap_err().contains("gb18030"));
+        assert!(said(&format!("encoding = 'klingon'\n{COLUMNS}"), EXPORT).contains("encoding:"));
+    }
+
+    #[test]
+    fn other_encodings_are_read_by_their_names() {
+        let expected = events(COLUMNS, EXPORT).unwrap();
+        let read = |name: &str, bytes: &[u8]| {
+            Columns::parse(&format!("encoding = '{name}'\n{COLUMNS}"))?.events(bytes, "file:1")
+        };
+        let (chinese, _, _) = encoding_rs::GB18030.encode(EXPORT.trim_start_matches('\u{feff}'));
+        for name in ["gb18030", "GBK"] {
+            assert_eq!(read(name, &chinese).unwrap(), expected, "{name}");
+        }
+        // With its byte order mark, as Excel writes "Unicode text".
+        let wide: Vec<u8> = EXPORT.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read("utf-16", &wide).unwrap(), expected);
+        assert!(read("gb18030", &[0xff, 0xff]).unwrap_err().contains("is not gb18030"));
     }
 }
