@@ -81,7 +81,7 @@ pub use output::{
     Sla, SlaState, Slot, Stint, Turn, TurnBusiness,
 };
 pub use partition::{Applied, Partition};
-pub use policy::{Policies, Policy, PolicyError, Silence, Target};
+pub use policy::{Policies, Policy, PolicyError, ReplyDue, Silence, Target, Wait};
 pub use profile::{Measured, Profile, Run};
 pub use pulse::{Count, Dimensions, Pulse, PulsePolicy};
 pub use scorecard::{

@@ -118,6 +118,31 @@ pub struct Target {
     pub pauses_on_customer: bool,
 }
 
+/// A customer who waits for a reply, as far as a target asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// First message that nobody has answered, milliseconds since the Unix epoch.
+    pub asked_ms: i64,
+    /// The last hand-off of the care cycle, if there was one.
+    pub handed_over_ms: Option<i64>,
+    /// No person has answered in the care cycle yet: the target is that of the first reply.
+    pub is_first: bool,
+    /// A bot serves, and nobody was asked to take over.
+    pub bot_serves: bool,
+}
+
+/// When a reply is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyDue {
+    /// Of the first reply, `sla.frt.v1`; else of the next one, `sla.nrt.v1`.
+    pub is_first: bool,
+    /// From when on it is close, milliseconds since the Unix epoch: when the policy warns, and where
+    /// it does not, when three quarters of the target have passed.
+    pub close_ms: i64,
+    /// Milliseconds since the Unix epoch; exactly then meets the target.
+    pub due_ms: i64,
+}
+
 /// How long nobody may say anything, in milliseconds, 1 s to 90 days, on the clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -182,6 +207,36 @@ impl Policies {
             policies: BTreeMap::from([("default".to_owned(), policy)]),
             ..Unchecked::default()
         })
+    }
+
+    /// When a reply in a queue is due by these settings; `None` without a target, while a bot's
+    /// service lets the first reply wait, and if the calendar has no such time.
+    ///
+    /// It starts as the targets do: the first reply at the latest of message and hand-off, the next
+    /// one at the first message that nobody has answered.
+    pub fn reply_due(&self, queue: &str, wait: Wait) -> Option<ReplyDue> {
+        let terms = self.terms(self.index_of(queue))?;
+        let Wait { asked_ms, handed_over_ms, is_first, bot_serves } = wait;
+        let (target, from_ms) = if is_first {
+            if bot_serves && terms.policy.frt_waits_for_handoff {
+                return None;
+            }
+            (terms.policy.frt?, handed_over_ms.map_or(asked_ms, |moved_ms| moved_ms.max(asked_ms)))
+        } else {
+            (terms.policy.nrt?, asked_ms)
+        };
+        let warn_ms = target.warn_ms.unwrap_or(target.target_ms / 4 * 3);
+        Some(ReplyDue {
+            is_first,
+            close_ms: terms.due(from_ms, warn_ms)?,
+            due_ms: terms.due(from_ms, target.target_ms)?,
+        })
+    }
+
+    /// Whether a reply is due in time anywhere.
+    pub fn expects_replies(&self) -> bool {
+        let expects = |terms: &Terms| terms.policy.frt.is_some() || terms.policy.nrt.is_some();
+        self.terms.iter().any(|(_, terms)| expects(terms))
     }
 
     /// Which terms hold in a queue, for [`terms`](Self::terms).
@@ -333,5 +388,63 @@ impl Terms {
     /// Business value of a wait: none without a calendar.
     pub(crate) fn business(&self, from_ms: i64, to_ms: i64) -> Option<i64> {
         self.calendar.as_ref()?.business(from_ms, to_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies() -> Policies {
+        let settings = r#"{
+            "policy": "standard",
+            "calendars": {"office": {"tz": "UTC", "weekly": {"mon-fri": [["09:00", "18:00"]]}}},
+            "policies": {
+                "standard": {
+                    "frt": {"target_ms": 60000, "warn_ms": 45000},
+                    "nrt": {"target_ms": 120000},
+                    "frt_waits_for_handoff": true
+                },
+                "vip": {"calendar": "office", "frt": {"target_ms": 30000}}
+            },
+            "queues": {"vip": {"policy": "vip"}}
+        }"#;
+        serde_json::from_str(settings).unwrap()
+    }
+
+    const FIRST: Wait =
+        Wait { asked_ms: 1_000, handed_over_ms: None, is_first: true, bot_serves: false };
+
+    fn due(queue: &str, wait: Wait) -> Option<(i64, i64)> {
+        policies().reply_due(queue, wait).map(|due| (due.close_ms, due.due_ms))
+    }
+
+    #[test]
+    fn a_first_reply_is_due_from_the_later_of_message_and_hand_off() {
+        assert_eq!(due("any", FIRST), Some((46_000, 61_000)));
+        let handed_over = Wait { handed_over_ms: Some(5_000), ..FIRST };
+        assert_eq!(due("any", handed_over), Some((50_000, 65_000)));
+        let earlier = Wait { handed_over_ms: Some(500), ..FIRST };
+        assert_eq!(due("any", earlier), due("any", FIRST));
+    }
+
+    #[test]
+    fn a_next_reply_is_due_from_the_message_and_close_at_three_quarters_without_a_warning() {
+        let next = Wait { is_first: false, handed_over_ms: Some(5_000), ..FIRST };
+        assert_eq!(due("any", next), Some((91_000, 121_000)));
+    }
+
+    #[test]
+    fn without_a_target_or_while_a_bot_serves_nothing_is_due() {
+        assert_eq!(due("any", Wait { bot_serves: true, ..FIRST }), None);
+        assert_eq!(due("vip", Wait { is_first: false, ..FIRST }), None);
+        assert_eq!(Policies::default().reply_due("any", FIRST), None);
+    }
+
+    #[test]
+    fn time_of_a_target_runs_in_the_hours_of_its_calendar() {
+        // A Thursday at midnight: 09:00 is 32,400 s later.
+        let opens_ms = 32_400_000;
+        assert_eq!(due("vip", FIRST), Some((opens_ms + 22_500, opens_ms + 30_000)));
     }
 }

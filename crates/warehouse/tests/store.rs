@@ -861,7 +861,7 @@ async fn every_metric_can_be_asked_for_in_every_way_that_it_says() {
         let spread = distribution(&warehouse, "shop", &scope).await;
         assert_eq!(spread.is_ok(), asked.measure != Measure::Rate, "{}: {spread:?}", asked.id);
         for order in [Order::Latest, Order::Greatest, Order::Least] {
-            let rows = observations(&warehouse, "shop", &scope, order, 10).await;
+            let rows = observations(&warehouse, "shop", &scope, None, order, 10).await;
             assert_eq!(rows.ok().map(|rows| rows.len()), Some(0), "{} {order:?}", asked.id);
         }
     }
@@ -931,15 +931,33 @@ async fn figures_are_split_ranked_spread_compared_and_traced_to_their_conversati
     let filter =
         Filter { agent: Some("a1".into()), channel: Some("chat".into()), ..Filter::default() };
     let narrow = Scope { filter, ..scope.clone() };
-    let worst = observations(&warehouse, "shop", &narrow, Order::Greatest, 2).await.unwrap();
+    let worst = observations(&warehouse, "shop", &narrow, None, Order::Greatest, 2).await.unwrap();
     let rows: Vec<_> = worst
         .iter()
         .map(|row| (row.conversation_id.as_str(), row.event_id.as_str(), row.value))
         .collect();
     assert_eq!(rows, [("c78", "e78", 139_000.0), ("c76", "e76", 137_000.0)]);
     assert!(worst.iter().all(|row| row.agent == "a1" && row.channel == "chat"));
-    let foreign = observations(&warehouse, "other", &scope, Order::Latest, 10).await.unwrap();
+    let foreign = observations(&warehouse, "other", &scope, None, Order::Latest, 10).await.unwrap();
     assert_eq!(foreign, []);
+
+    // One customer's conversations: by an event that names them, or that they wrote.
+    for (n, columns, conversation) in [(0, "customer", "c3"), (1, "author", "c5")] {
+        let insert = format!(
+            "INSERT INTO events (tenant, source, event_id, conversation_id, type, role, {columns}, \
+             event_offset, sent_at, accepted_at, log_append_at) \
+             SELECT 'shop', 'desk', 'of{n}', '{conversation}', 'message', 'customer', 'c_one', {n}, \
+             fromUnixTimestamp64Milli(toInt64({T0}), 'UTC') AS moment, moment, moment"
+        );
+        run(&warehouse, &insert).await;
+    }
+    let of = async |customer: &str| {
+        let customer = Some(customer);
+        let rows = observations(&warehouse, "shop", &scope, customer, Order::Latest, 10).await;
+        rows.unwrap().into_iter().map(|row| row.conversation_id).collect::<Vec<_>>()
+    };
+    assert_eq!(of("c_one").await, ["c5", "c3"]);
+    assert_eq!(of("c_two").await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -964,10 +982,22 @@ async fn the_wall_shows_who_waits_since_the_first_message_that_nobody_answered()
         ("reopened", 5, "customer", "message", "", "neutral", "normal"),
         ("silent", -90_000, "customer", "message", "", "neg", "normal"),
         ("silent", -89_990, "agent", "message", "", "", ""),
+        // Handed over from a bot, before and after the end of its first care cycle.
+        ("moved", 11, "customer", "message", "", "neutral", "normal"),
+        ("moved", 12, "system", "handoff", "", "", ""),
+        ("moved", 13, "system", "closed", "", "", ""),
+        ("moved", 14, "customer", "message", "", "neutral", "normal"),
+        ("moved", 15, "bot", "message", "", "", ""),
+        ("moved", 16, "system", "handoff", "", "", ""),
+        ("bot", 50, "customer", "message", "", "neutral", "normal"),
+        ("bot", 51, "bot", "message", "", "", ""),
     ];
     for (n, (conversation, at, role, what, act, sentiment, complaint)) in events.iter().enumerate()
     {
-        let (kind, status) = if *what == "message" { (*what, "") } else { ("status", *what) };
+        let (kind, status) = match *what {
+            "message" | "handoff" => (*what, ""),
+            status => ("status", status),
+        };
         let acts = if act.is_empty() { String::new() } else { format!("'{act}'") };
         let at = T0 + at * 1_000;
         run(
@@ -989,14 +1019,23 @@ async fn the_wall_shows_who_waits_since_the_first_message_that_nobody_answered()
         .iter()
         .map(|one| (one.conversation_id.as_str(), (one.since_ms - T0) / 1_000, one.urgent))
         .collect();
-    assert_eq!(waiting, [("reopened", 5, false), ("waits", 30, true)]);
-    assert_eq!(
-        (seen.waiting[1].agent.as_str(), seen.waiting[1].sentiment.as_str()),
-        ("agent-1", "neg")
-    );
+    let wanted =
+        [("reopened", 5, false), ("moved", 14, false), ("waits", 30, true), ("bot", 50, false)];
+    assert_eq!(waiting, wanted);
+    let waits = &seen.waiting[2];
+    assert_eq!((waits.agent.as_str(), waits.sentiment.as_str()), ("agent-1", "neg"));
+    // What a target asks: has a person answered, was it handed over, does a bot serve alone?
+    let asked = seen.waiting.iter().map(|one| (one.is_first, one.handed_over_ms, one.bot_only));
+    let asked: Vec<_> = asked.collect();
+    let wanted = [(true, 0, false), (true, T0 + 16_000, false), (false, 0, false), (true, 0, true)];
+    assert_eq!(asked, wanted);
     let open = seen.open;
-    // answered, waits, thanks and reopened; silent has been over for an hour.
-    assert_eq!((open.conversations, open.waiting, open.negative, open.agents), (4, 2, 1, 1));
+    // answered, waits, thanks, reopened, moved and bot; silent has been over for an hour.
+    assert_eq!((open.conversations, open.waiting, open.negative, open.agents), (6, 4, 1, 1));
+    let [agent] = seen.agents.as_slice() else { panic!("{:?}", seen.agents) };
+    let shown = (agent.agent.as_str(), agent.conversations, agent.waiting, agent.negative);
+    assert_eq!(shown, ("agent-1", 3, 1, 1));
+    assert_eq!((agent.longest_ms, agent.last_ms), (Some(T0 + 30_000), T0 + 20_000));
     assert_eq!((seen.response.n, seen.response.value), (0, None));
     let other = wall(&warehouse, "other", T0 + 60_000).await.unwrap();
     assert_eq!((other.open.conversations, other.waiting.len()), (0, 0));

@@ -41,6 +41,14 @@ impl Interval {
         Some(Self { low: mean - half, high: mean + half })
     }
 
+    /// The part of it between two bounds. A mean of values that cannot leave them lies between them
+    /// as well, so what is cut off holds no value that could be true: the normal interval of few
+    /// values near a bound reaches beyond it, and the rest is as sure as the whole.
+    #[must_use]
+    pub fn within(self, (least, greatest): (f64, f64)) -> Self {
+        Self { low: self.low.clamp(least, greatest), high: self.high.clamp(least, greatest) }
+    }
+
     /// The interval of `a - b` of two independent figures, from theirs. R. G. Newcombe, Statistics
     /// in Medicine 17 (1998), 873-890, method 10; for means it is the usual one.
     #[must_use]
@@ -83,6 +91,15 @@ mod tests {
         let share = |k: f64, n: u64| (k / n as f64, Interval::wilson(k / n as f64, n).unwrap());
         near(Interval::of_difference(share(56.0, 70), share(48.0, 80)), 0.0524, 0.3339);
         near(Interval::of_difference(share(10.0, 10), share(0.0, 10)), 0.6075, 1.0);
+    }
+
+    #[test]
+    fn what_no_value_can_be_is_not_in_an_interval() {
+        let interval = Interval::of_mean(97.0, 20.0, 16).unwrap();
+        assert!(interval.high > 100.0);
+        let within = interval.within((0.0, 100.0));
+        assert_eq!(within, Interval { low: interval.low, high: 100.0 });
+        assert_eq!(within.within((f64::NEG_INFINITY, f64::INFINITY)), within);
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl PointRow {
                     ..Figure::default()
                 };
             }
-            Measure::Mean => (Some(mean), Interval::of_mean(mean, self.deviation, n)),
+            Measure::Mean => {
+                let interval = Interval::of_mean(mean, self.deviation, n);
+                (Some(mean), interval.map(|it| it.within(metric.unit.bounds())))
+            }
             Measure::Median => {
                 let ends = <[f64; 2]>::try_from(self.around_median.as_slice()).ok();
                 (p50, ends.map(|[low, high]| Interval { low, high }))
@@ -397,6 +400,14 @@ mod tests {
         assert_eq!((wait.value, wait.mean), (Some(5.0), Some(9.0)));
         assert_eq!(wait.interval, Some(Interval { low: 4.0, high: 5.5 }));
         assert_eq!(figure("art.v1").value, Some(9.0));
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_stays_where_its_values_can_be() {
+        let row = PointRow { deviation: 40.0, ..row(0, 4, 95.0) };
+        let interval = row.figure(Metric::from_id("politeness.v1").unwrap()).interval.unwrap();
+        assert!(interval.low > 50.0, "{interval:?}");
+        assert!((interval.high - 100.0).abs() < 1e-12, "{interval:?}");
     }
 
     fn standing(metric: &str, n: u64, mean: f64, all: f64) -> Standing {

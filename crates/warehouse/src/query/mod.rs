@@ -33,4 +33,4 @@ pub use registry::{Benchmark, Better, Dimension, Measure, Metric, Unit};
 pub use runs::{CustomerRun, customer_runs};
 pub use scope::{Filter, Scope, Zone};
 pub use timeline::{IncidentEvent, timeline};
-pub use wall::{Open, OpenIncidents, Waiting, Wall, wall};
+pub use wall::{Active, Open, OpenIncidents, Waiting, Wall, wall};

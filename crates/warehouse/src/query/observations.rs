@@ -61,11 +61,13 @@ pub struct Observation {
     pub team: String,
 }
 
-/// What a scope's figure rests on, at most `limit` of it (1 to 1,000).
+/// What a scope's figure rests on, at most `limit` of it (1 to 1,000); of one customer's
+/// conversations only if a pseudonym is given.
 pub async fn observations(
     warehouse: &Warehouse,
     tenant: &str,
     scope: &Scope,
+    customer: Option<&str>,
     order: Order,
     limit: u32,
 ) -> Result<Vec<Observation>, WarehouseError> {
@@ -76,14 +78,24 @@ pub async fn observations(
     for by in [Dimension::Agent, Dimension::Channel, Dimension::Queue, Dimension::Team] {
         columns += &format!(", {} AS of_{}", metric.column(by), by.word());
     }
+    // Not every event names its conversation's customer: one of them is enough.
+    let of_customer = customer.map_or("", |_| {
+        " WHERE conversation_id IN (SELECT DISTINCT conversation_id FROM events \
+         WHERE tenant = {tenant:String} \
+         AND (customer = {customer:String} OR (role = 'customer' AND author = {customer:String})))"
+    });
     let statement = format!(
         "SELECT conversation_id, about_event AS event_id, observed_ms, value, \
          of_agent AS agent, of_channel AS channel, of_queue AS queue, of_team AS team \
-         FROM {} ORDER BY {}, conversation_id LIMIT {{most:UInt32}}",
+         FROM {}{of_customer} ORDER BY {}, conversation_id LIMIT {{most:UInt32}}",
         scope.observations(&columns)?,
         order.expression()
     );
     let request = scope.ask(warehouse, tenant, &statement).param("most", limit.clamp(1, MOST));
+    let request = match customer {
+        Some(customer) => request.param("customer", customer),
+        None => request,
+    };
     let doing = format!("list what {} rests on", metric.id);
     warehouse.run(&doing, request.fetch_all()).await
 }

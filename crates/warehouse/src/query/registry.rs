@@ -51,6 +51,15 @@ impl Unit {
             Self::Count => "count",
         }
     }
+
+    /// Between what values lie, whatever was measured.
+    pub(super) const fn bounds(self) -> (f64, f64) {
+        match self {
+            Self::Milliseconds | Self::Count => (0.0, f64::INFINITY),
+            Self::Score(least, greatest) => (least, greatest),
+            Self::Ratio => (0.0, 1.0),
+        }
+    }
 }
 
 /// How values become a figure.

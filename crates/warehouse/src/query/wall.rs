@@ -19,7 +19,9 @@ pub(super) const IDLE_MS: i64 = 86_400_000;
 /// What "lately" means for the response time.
 const LATELY_MS: i64 = 3_600_000;
 /// Most waiting conversations of one answer.
-const MOST: u32 = 100;
+const MOST: u32 = 1_000;
+/// Most agents of one answer.
+const MOST_AGENTS: usize = 1_000;
 
 /// A customer who waits.
 #[derive(Clone, Debug, PartialEq, clickhouse::Row, Deserialize)]
@@ -42,10 +44,33 @@ pub struct Waiting {
     pub sentiment: String,
     /// One of the unanswered messages is urgent.
     pub urgent: bool,
+    /// No person has answered since the conversation was opened or reopened last.
+    pub is_first: bool,
+    /// The last hand-off since then, milliseconds since the Unix epoch; 0: none.
+    pub handed_over_ms: i64,
+    /// Only a bot has answered since then, and nobody was asked to take over.
+    pub bot_only: bool,
+}
+
+/// An agent who wrote last among people in an open conversation.
+#[derive(Clone, Debug, PartialEq, Eq, clickhouse::Row, Deserialize)]
+pub struct Active {
+    /// Keyed pseudonym; empty for conversations in which no person has written.
+    pub agent: String,
+    /// Open conversations.
+    pub conversations: u64,
+    /// Those in which the customer waits.
+    pub waiting: u64,
+    /// Those whose customer was unhappy in the last message.
+    pub negative: u64,
+    /// Since when the one who waits longest does, milliseconds since the Unix epoch.
+    pub longest_ms: Option<i64>,
+    /// The agent's last message in one of them, milliseconds since the Unix epoch; 0: none.
+    pub last_ms: i64,
 }
 
 /// Counts of what is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clickhouse::Row, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
     /// Conversations that are open.
     pub conversations: u64,
@@ -77,8 +102,10 @@ pub struct Wall {
     pub incidents: OpenIncidents,
     /// `rt.first_unanswered.v1` of the turns that began in the last hour.
     pub response: Figure,
-    /// The longest waits first, at most 100.
+    /// The longest waits first, at most 1,000.
     pub waiting: Vec<Waiting>,
+    /// Agents of open conversations, those whose customer waits longest first, at most 1,000.
+    pub agents: Vec<Active>,
 }
 
 /// Open conversations of a tenant, one row each, with the parameters `tenant`, `since` and `idle`.
@@ -103,6 +130,10 @@ pub(super) fn conversations() -> String {
          maxIf(event_offset + 1, type = 'message' OR (type = 'status' AND status IN ('open', 'reopened'))) AS spoken, \
          max(accepted_at) AS last_at, \
          argMaxIf(author, event_offset, {human}) AS agent, \
+         toUnixTimestamp64Milli(maxIf(accepted_at, {human})) AS answered_ms, \
+         answered <= ended AS is_first, \
+         arrayMax(moved -> if(moved.1 > ended, moved.2, 0), arrayPushBack(groupArrayIf((event_offset + 1, \
+         toUnixTimestamp64Milli(least(sent_at, accepted_at))), type = 'handoff'), (toUInt64(0), toInt64(0)))) AS handed_over_ms, \
          argMaxIf(customer, event_offset, customer != '') AS asker, \
          arrayExists(at -> at > ended, groupArrayIf(event_offset + 1, type = 'message' AND role = 'bot')) \
          AND answered <= ended \
@@ -134,16 +165,20 @@ pub async fn wall(
             .param("most", MOST)
     };
     let conversations = conversations();
-    let open = bound(&format!(
-        "SELECT count() AS conversations, countIf(notEmpty(unanswered)) AS waiting, \
-         countIf(sentiment = 'neg') AS negative, uniqExactIf(agent, agent != '') AS agents \
-         FROM ({conversations})"
+    // Conversations without an agent are counted under the empty name.
+    let agents = bound(&format!(
+        "SELECT agent, count() AS conversations, countIf(notEmpty(unanswered)) AS waiting, \
+         countIf(sentiment = 'neg') AS negative, \
+         minOrNullIf(toUnixTimestamp64Milli(arrayMin(asked -> asked.2, unanswered)), \
+         notEmpty(unanswered)) AS longest_ms, max(answered_ms) AS last_ms \
+         FROM ({conversations}) GROUP BY agent"
     ));
     let waiting = bound(&format!(
         "SELECT conversation_id, \
          toUnixTimestamp64Milli(arrayMin(asked -> asked.2, unanswered)) AS since_ms, \
          agent, channel, queue, team, text, sentiment, \
-         arrayExists(asked -> asked.3, unanswered) AS urgent \
+         arrayExists(asked -> asked.3, unanswered) AS urgent, \
+         toBool(is_first) AS is_first, handed_over_ms, toBool(bot_only) AS bot_only \
          FROM ({conversations}) WHERE notEmpty(unanswered) \
          ORDER BY since_ms, conversation_id LIMIT {{most:UInt32}}"
     ));
@@ -154,11 +189,34 @@ pub async fn wall(
     );
     let response = Metric::from_id("rt.first_unanswered.v1")?;
     let lately = Scope::new(response, now_ms - LATELY_MS, now_ms + 1);
-    let (open, waiting, incidents, response) = tokio::try_join!(
-        warehouse.run("count what is open", open.fetch_one()),
+    let (agents, waiting, incidents, response) = tokio::try_join!(
+        warehouse.run("count what is open", agents.fetch_all()),
         warehouse.run("list who waits", waiting.fetch_all()),
         warehouse.run("count open incidents", incidents.fetch_one()),
         figure(warehouse, tenant, &lately),
     )?;
-    Ok(Wall { open, incidents, response, waiting })
+    let (open, agents) = by_agent(agents);
+    Ok(Wall { open, incidents, response, waiting, agents })
+}
+
+/// What is open in all, and the agents: those whose customer waits longest first, then those who
+/// have most to do.
+fn by_agent(rows: Vec<Active>) -> (Open, Vec<Active>) {
+    let sum = |of: fn(&Active) -> u64| rows.iter().map(of).sum();
+    let mut open = Open {
+        conversations: sum(|row| row.conversations),
+        waiting: sum(|row| row.waiting),
+        negative: sum(|row| row.negative),
+        agents: 0,
+    };
+    let mut agents: Vec<Active> = rows.into_iter().filter(|row| !row.agent.is_empty()).collect();
+    open.agents = agents.len() as u64;
+    agents.sort_by(|a, b| {
+        let key = |row: &Active| {
+            (row.longest_ms.is_none(), row.longest_ms, std::cmp::Reverse(row.conversations))
+        };
+        key(a).cmp(&key(b)).then_with(|| a.agent.cmp(&b.agent))
+    });
+    agents.truncate(MOST_AGENTS);
+    (open, agents)
 }

@@ -22,7 +22,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none';
      form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// Paths under which the page is found; the script in it reads them.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "/",
     "/overview",
     "/agents",
@@ -36,6 +36,7 @@ const PAGES: [&str; 13] = [
     "/conversations",
     "/conversations/{id}",
     "/metrics/{id}",
+    "/search",
 ];
 
 /// The pages and what they load. They show nothing of anybody: what they show, they ask for with

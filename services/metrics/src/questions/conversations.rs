@@ -88,15 +88,62 @@ fn seconds(ms: Option<i64>) -> Option<f64> {
     ms.map(|ms| ms as f64 / 1_000.0)
 }
 
+/// Acts of a message that alone asks for nothing, as on the wall.
+const THANKS: [&str; 2] = ["thanks", "closing"];
+
+/// What the customer has said since the last answer of a person and what ended the care cycle, in
+/// the order of the log; an answer that was sent before a message does not answer it.
+fn waiting(messages: &[Message]) -> Option<proto::ConversationWaiting> {
+    let mut open: Vec<&Message> = Vec::new();
+    for one in messages {
+        let says = one.r#type == "message" && !one.private;
+        let is_human = one.role == "agent" && !matches!(one.subtype.as_str(), "auto" | "ai");
+        let ends = one.r#type == "status" && matches!(one.status.as_str(), "resolved" | "closed");
+        if ends {
+            open.clear();
+        } else if says && is_human {
+            open.retain(|asked| asked.sent_ms > one.sent_ms);
+        } else if says && one.role == "customer" && asks(&one.acts) {
+            open.push(one);
+        }
+    }
+    let first = open.iter().min_by_key(|asked| asked.sent_ms)?;
+    Some(proto::ConversationWaiting {
+        since: Some(timestamp(first.sent_ms)),
+        first_event_id: first.event_id.clone(),
+        messages: open.len() as u32,
+    })
+}
+
+/// Whether a customer's message is more than thanks or farewell.
+fn asks(acts: &[String]) -> bool {
+    let is_thanks = |act: &String| THANKS.contains(&act.as_str());
+    !acts.iter().any(is_thanks) || !acts.iter().all(|act| is_thanks(act) || act == "acknowledge")
+}
+
+/// The counts of an open care cycle, whose fact is as old as its last answer: turns that were
+/// answered, and the one that waits.
+fn as_of_now(cycle: Cycle, turns: &[Turn], waits: bool) -> Cycle {
+    if cycle.ended_ms.is_some() {
+        return cycle;
+    }
+    let is_answered = |turn: &&Turn| turn.cycle == cycle.cycle && !turn.answer_event_id.is_empty();
+    let answered = turns.iter().filter(is_answered).count() as u32;
+    Cycle { turns: answered + u32::from(waits), unanswered: u32::from(waits), ..cycle }
+}
+
 fn into_proto(conversation_id: String, found: Conversation) -> proto::GetConversationResponse {
     let mut care: Vec<Care> = found.care;
+    let waiting = waiting(&found.messages);
     let cycles = found.cycles.into_iter().map(|one| {
+        let one = as_of_now(one, &found.turns, waiting.is_some());
         let place = care.iter().position(|care| care.cycle == one.cycle);
         cycle(&one, place.map(|place| care.swap_remove(place)))
     });
     proto::GetConversationResponse {
         conversation_id,
         cycles: cycles.collect(),
+        waiting,
         messages: found.messages.into_iter().map(message).collect(),
         turns: found.turns.into_iter().map(turn).collect(),
         slots: found.slots.into_iter().map(slot).collect(),
@@ -229,5 +276,146 @@ fn incident(incident: Incident) -> proto::ConversationIncident {
         acknowledged_at: incident.acknowledged_ms.map(timestamp),
         resolved_at: incident.resolved_ms.map(timestamp),
         owner: incident.owner,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u32, role: &str, sent_s: i64) -> Message {
+        Message {
+            event_id: format!("e{id}"),
+            r#type: "message".into(),
+            sent_ms: sent_s * 1_000,
+            role: role.into(),
+            subtype: String::new(),
+            author: String::new(),
+            private: false,
+            text: String::new(),
+            status: String::new(),
+            supersedes: String::new(),
+            deletes: String::new(),
+            sentiment: String::new(),
+            sentiment_value: None,
+            sentiment_confidence: None,
+            politeness_label: String::new(),
+            politeness: None,
+            complaint: String::new(),
+            complaint_category: String::new(),
+            urgent_probability: None,
+            forbidden: false,
+            acts: Vec::new(),
+            reasons: Vec::new(),
+            engine: String::new(),
+            library: String::new(),
+        }
+    }
+
+    fn open_cycle() -> Cycle {
+        Cycle {
+            cycle: 1,
+            started_ms: 0,
+            ended_ms: None,
+            resolved: false,
+            reopened: false,
+            turns: 1,
+            unanswered: 0,
+            frt_any_ms: Some(10_000),
+            frt_human_ms: Some(10_000),
+            frt_substantive_ms: Some(10_000),
+            sla_frt: String::new(),
+            sla_resolution: String::new(),
+        }
+    }
+
+    fn turn(number: u32) -> Turn {
+        Turn {
+            cycle: 1,
+            turn: number,
+            started_ms: 0,
+            agent: "a".into(),
+            first_event_id: String::new(),
+            last_event_id: String::new(),
+            answer_event_id: "e1".into(),
+            rt_first_unanswered_ms: Some(10_000),
+            rt_last_msg_ms: Some(10_000),
+            rt_human_ms: Some(10_000),
+            sla_nrt: String::new(),
+        }
+    }
+
+    /// First event that waits and how many do.
+    fn waits(messages: &[Message]) -> Option<(String, u32)> {
+        waiting(messages).map(|waiting| (waiting.first_event_id, waiting.messages))
+    }
+
+    #[test]
+    fn an_open_cycle_agrees_with_the_messages_below_it() {
+        let asked = [event(0, "customer", 0), event(1, "agent", 10)];
+        let again = [event(2, "customer", 60), event(3, "customer", 70)];
+        let shown = |messages: Vec<Message>| {
+            let (turns, cycles) = (vec![turn(1)], vec![open_cycle()]);
+            let shown = into_proto(
+                "v".into(),
+                Conversation { messages, turns, cycles, ..Conversation::default() },
+            );
+            (shown.cycles[0].turns, shown.cycles[0].unanswered, shown.waiting.is_some())
+        };
+        assert_eq!(shown(asked.to_vec()), (1, 0, false));
+        // The fact of the cycle is still that of the first answer.
+        assert_eq!(shown([asked, again].concat()), (2, 1, true));
+    }
+
+    #[test]
+    fn an_ended_cycle_is_told_as_its_fact_has_it() {
+        let cycle = Cycle { ended_ms: Some(1), turns: 3, unanswered: 1, ..open_cycle() };
+        assert_eq!(as_of_now(cycle.clone(), &[turn(1)], true), cycle);
+    }
+
+    #[test]
+    fn a_customer_waits_from_the_first_message_that_no_person_has_answered() {
+        let bot = |mut one: Message| {
+            one.subtype = "auto".into();
+            one
+        };
+        let messages = [
+            event(0, "customer", 0),
+            event(1, "agent", 10),
+            event(2, "customer", 20),
+            event(3, "bot", 21),
+            bot(event(4, "agent", 22)),
+            event(5, "customer", 30),
+        ];
+        assert_eq!(waits(&messages), Some(("e2".into(), 2)));
+        assert_eq!(waits(&messages[..2]), None);
+    }
+
+    #[test]
+    fn a_note_an_end_and_thanks_leave_nobody_waiting() {
+        let mut note = event(1, "agent", 5);
+        note.private = true;
+        assert_eq!(waits(&[event(0, "customer", 0), note]), Some(("e0".into(), 1)));
+        let mut end = event(1, "system", 5);
+        (end.r#type, end.status) = ("status".into(), "closed".into());
+        assert_eq!(waits(&[event(0, "customer", 0), end]), None);
+        let mut thanks = event(2, "customer", 20);
+        thanks.acts = vec!["thanks".into(), "acknowledge".into()];
+        let answered = [event(0, "customer", 0), event(1, "agent", 10)];
+        let with = |last: Message| [answered.to_vec(), vec![last]].concat();
+        assert_eq!(waits(&with(thanks.clone())), None);
+        thanks.acts.push("question".into());
+        assert_eq!(waits(&with(thanks)), Some(("e2".into(), 1)));
+    }
+
+    #[test]
+    fn a_late_answer_answers_what_was_there_when_it_was_sent() {
+        let messages = [
+            event(0, "customer", 0),
+            event(1, "customer", 10),
+            // Sent between the two, logged after them.
+            event(2, "agent", 9),
+        ];
+        assert_eq!(waits(&messages), Some(("e1".into(), 1)));
     }
 }

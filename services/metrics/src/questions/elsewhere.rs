@@ -294,5 +294,6 @@ pub(super) static ROUTES: &[Route] = &[
     open(METRICS, "get", "/conversations", "The console: conversations.", PAGE),
     open(METRICS, "get", "/conversations/{id}", "The console: one conversation.", PAGE),
     open(METRICS, "get", "/metrics/{id}", "The console: one metric.", PAGE),
+    open(METRICS, "get", "/search", "The console: what an id stands for.", PAGE),
     open(METRICS, "get", "/assets/{file}", "What the console is made of.", "*/*"),
 ];

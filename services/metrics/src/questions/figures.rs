@@ -342,7 +342,9 @@ impl Service {
         let scored = self.scores_agents(&caller.tenant);
         let limit = if request.limit == 0 { DEFAULT_LIMIT } else { request.limit };
         let _turn = self.turn().await?;
-        let rows = observations(&self.warehouse, caller.tenant.as_str(), &scope, order, limit)
+        let tenant = caller.tenant.as_str();
+        let customer = request.customer.as_deref();
+        let rows = observations(&self.warehouse, tenant, &scope, customer, order, limit)
             .await
             .map_err(failed)?;
         let rows = rows.into_iter().map(|row| proto::Observation {

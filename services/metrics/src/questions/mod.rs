@@ -14,6 +14,7 @@ mod openapi;
 mod overview;
 mod profiles;
 mod scorecards;
+mod targets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     log: Arc<dyn EventLog>,
     observer: Arc<Observed>,
     bundles: Arc<Bundles>,
+    targets: targets::Targets,
     turns: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -56,7 +58,8 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { warehouse, log, observer, bundles, turns, shutdown }
+        let targets = targets::Targets::new(Arc::clone(&bundles));
+        Self { warehouse, log, observer, bundles, targets, turns, shutdown }
     }
 
     /// Whether agents are scored. Where they are not, what was stored before is not shown either.

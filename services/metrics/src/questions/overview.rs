@@ -4,17 +4,23 @@ use std::time::Duration;
 
 use futures::{Stream, stream};
 use tokio::time::Instant;
+use zhili_dialogue::ReplyDue;
 use zhili_eventlog::system_clock;
 use zhili_proto::metrics::v1 as proto;
-use zhili_proto::timestamp;
+use zhili_proto::{millis, timestamp};
 use zhili_runtime::ServiceError;
 use zhili_runtime::auth::{Permission, Principal};
-use zhili_warehouse::query::{summary, wall};
+use zhili_warehouse::query::{Active, Waiting, summary, wall};
 
-use super::{Service, failed, invalid};
+use super::{Service, failed, invalid, targets};
 
 /// How far a summary looks back unless asked otherwise, milliseconds: 30 days.
 const SUMMARY_MS: i64 = 30 * 86_400_000;
+
+/// Most waiting conversations of each list of the wall.
+const SHOWN: usize = 100;
+/// Most agents of it.
+const SHOWN_AGENTS: usize = 200;
 
 /// How often the wall is looked at for those who watch it: what happens is seen within 2 s.
 const LOOK: Duration = Duration::from_millis(800);
@@ -81,7 +87,7 @@ impl Service {
     ) -> Result<proto::GetSummaryResponse, ServiceError> {
         caller.require(Permission::Aggregates)?;
         let from_ms = match &request.from {
-            Some(from) => zhili_proto::millis(from).ok_or_else(|| invalid("from: a time"))?,
+            Some(from) => millis(from).ok_or_else(|| invalid("from: a time"))?,
             None => (system_clock())() - SUMMARY_MS,
         };
         let _turn = self.turn().await?;
@@ -111,17 +117,19 @@ impl Service {
         let now_ms = (system_clock())();
         let _turn = self.turn().await?;
         let seen = wall(&self.warehouse, caller.tenant.as_str(), now_ms).await.map_err(failed)?;
-        let waiting = seen.waiting.into_iter().map(|one| proto::Waiting {
-            conversation_id: one.conversation_id,
-            since: Some(timestamp(one.since_ms)),
-            agent: one.agent,
-            channel: one.channel,
-            queue: one.queue,
-            team: one.team,
-            text: reads.then_some(one.text),
-            sentiment: one.sentiment,
-            urgent: one.urgent,
-        });
+        let policies = self.targets.of(caller.tenant.as_str());
+        let waiting: Vec<_> = seen
+            .waiting
+            .into_iter()
+            .map(|one| {
+                let due = policies.as_ref().and_then(|policies| targets::due(policies, &one));
+                shown(one, due, reads)
+            })
+            .collect();
+        let risks = at_risk(&waiting, now_ms);
+        let overdue = risks.iter().filter(|(due_ms, _)| *due_ms < now_ms).count() as u64;
+        let scored = self.scores_agents(&caller.tenant);
+        let agents = seen.agents.into_iter().filter(|_| scored).take(SHOWN_AGENTS).map(active);
         Ok(proto::GetWallResponse {
             at: Some(timestamp(now_ms)),
             open_conversations: seen.open.conversations,
@@ -132,7 +140,84 @@ impl Service {
             unacknowledged_incidents: seen.incidents.unacknowledged,
             urgent_incidents: seen.incidents.urgent,
             response: Some(super::figures::into_proto(&seen.response)),
-            waiting: waiting.collect(),
+            at_risk: risks.len() as u64,
+            overdue,
+            risks: risks.into_iter().take(SHOWN).map(|(_, one)| one.clone()).collect(),
+            waiting: waiting.iter().take(SHOWN).cloned().collect(),
+            active_agents: agents.collect(),
+            has_targets: policies.is_some_and(|policies| policies.expects_replies()),
         })
+    }
+}
+
+/// A customer who waits, in the words of the contract.
+fn shown(one: Waiting, due: Option<ReplyDue>, reads: bool) -> proto::Waiting {
+    let target = due.map_or("", |due| if due.is_first { "frt" } else { "nrt" });
+    proto::Waiting {
+        conversation_id: one.conversation_id,
+        since: Some(timestamp(one.since_ms)),
+        agent: one.agent,
+        channel: one.channel,
+        queue: one.queue,
+        team: one.team,
+        text: reads.then_some(one.text),
+        sentiment: one.sentiment,
+        urgent: one.urgent,
+        due_at: due.map(|due| timestamp(due.due_ms)),
+        close_at: due.map(|due| timestamp(due.close_ms)),
+        target: target.to_owned(),
+    }
+}
+
+/// Those whose reply is close to its target or late at `now_ms`, the one that is due first first,
+/// with its due time.
+fn at_risk(waiting: &[proto::Waiting], now_ms: i64) -> Vec<(i64, &proto::Waiting)> {
+    let is_close = |one: &&proto::Waiting| {
+        one.close_at.as_ref().and_then(millis).is_some_and(|close_ms| close_ms <= now_ms)
+    };
+    let due = |one: &proto::Waiting| one.due_at.as_ref().and_then(millis);
+    let close = waiting.iter().filter(is_close);
+    let mut risks: Vec<_> = close.filter_map(|one| Some((due(one)?, one))).collect();
+    risks.sort_by_key(|(due_ms, _)| *due_ms);
+    risks
+}
+
+fn active(one: Active) -> proto::ActiveAgent {
+    proto::ActiveAgent {
+        agent: one.agent,
+        open_conversations: one.conversations,
+        waiting_customers: one.waiting,
+        longest_since: one.longest_ms.map(timestamp),
+        negative_conversations: one.negative,
+        last_message_at: (one.last_ms > 0).then(|| timestamp(one.last_ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(id: &str, due: Option<(i64, i64)>) -> proto::Waiting {
+        proto::Waiting {
+            conversation_id: id.to_owned(),
+            close_at: due.map(|(close_ms, _)| timestamp(close_ms)),
+            due_at: due.map(|(_, due_ms)| timestamp(due_ms)),
+            ..proto::Waiting::default()
+        }
+    }
+
+    #[test]
+    fn at_risk_is_what_is_close_or_late_and_the_first_due_comes_first() {
+        let waiting = [
+            waits("no target", None),
+            waits("close", Some((900, 1_200))),
+            waits("far", Some((1_001, 2_000))),
+            waits("late", Some((400, 600))),
+        ];
+        let risks: Vec<_> = at_risk(&waiting, 1_000)
+            .into_iter()
+            .map(|(due_ms, one)| (due_ms, one.conversation_id.as_str()))
+            .collect();
+        assert_eq!(risks, [(600, "late"), (1_200, "close")]);
     }
 }
