@@ -3,6 +3,7 @@
 //!
 //! It holds the records of that log as they are, because it hands them out as they are.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -232,7 +233,8 @@ impl Board {
         self.read().attempts.get(incident_id).into_iter().flatten().cloned().collect()
     }
 
-    /// Incidents of a tenant, open ones first, newest first among each.
+    /// Incidents of a tenant: open ones first, the gravest first and of equally grave ones the
+    /// oldest, for it waits longest; then resolved ones, the newest first.
     pub(crate) fn list(&self, tenant: &str, team: &str, all: bool) -> Vec<Arc<pb::Incident>> {
         let state = self.read();
         let mut found: Vec<Arc<pb::Incident>> = state
@@ -245,11 +247,7 @@ impl Board {
             .collect();
         drop(state);
         found.sort_by(|a, b| {
-            let key = |incident: &pb::Incident| {
-                let at = incident.triggered_at.as_ref().and_then(millis);
-                (!is_open(incident), std::cmp::Reverse(at))
-            };
-            key(a).cmp(&key(b)).then_with(|| a.incident_id.cmp(&b.incident_id))
+            order(a).cmp(&order(b)).then_with(|| a.incident_id.cmp(&b.incident_id))
         });
         found
     }
@@ -377,6 +375,16 @@ impl State {
     }
 }
 
+/// Where an incident stands in a list.
+fn order(incident: &pb::Incident) -> (bool, Reverse<i32>, i64) {
+    let at_ms = incident.triggered_at.as_ref().and_then(millis).unwrap_or_default();
+    if is_open(incident) {
+        (false, Reverse(incident.severity), at_ms)
+    } else {
+        (true, Reverse(0), at_ms.saturating_neg())
+    }
+}
+
 fn is_open(incident: &pb::Incident) -> bool {
     incident.state() != pb::incident::State::Resolved
 }
@@ -393,6 +401,30 @@ mod tests {
 
     use super::*;
     use crate::faulty::Faulty;
+
+    #[test]
+    fn the_gravest_open_incidents_come_first_and_of_those_the_oldest() {
+        use pb::incident::{Severity, State};
+        let incident = |id: &str, state: State, severity: Severity, at_ms: i64| pb::Incident {
+            incident_id: id.to_owned(),
+            state: state.into(),
+            severity: severity.into(),
+            triggered_at: Some(zhili_proto::timestamp(at_ms)),
+            ..pb::Incident::default()
+        };
+        let mut found = [
+            incident("over", State::Resolved, Severity::Critical, 1),
+            incident("new warning", State::Triggered, Severity::Warning, 9),
+            incident("over lately", State::Resolved, Severity::Warning, 5),
+            incident("new high", State::Acknowledged, Severity::High, 8),
+            incident("critical", State::Triggered, Severity::Critical, 7),
+            incident("old high", State::Triggered, Severity::High, 2),
+        ];
+        found.sort_by_key(order);
+        let order: Vec<&str> = found.iter().map(|incident| incident.incident_id.as_str()).collect();
+        let wanted = ["critical", "old high", "new high", "new warning", "over lately", "over"];
+        assert_eq!(order, wanted);
+    }
 
     #[tokio::test]
     async fn a_topic_that_cannot_be_found_for_a_while_is_followed_again() {

@@ -23,7 +23,8 @@ pub(crate) enum Warning {
     NobodyInTeam { tenant: String, team: String, families: Vec<Family>, cause: Cause },
     /// The last send to each destination of a team failed, to this one thus.
     DestinationsFail { tenant: String, team: String, destination: String, detail: String },
-    /// Nobody has answered for these incidents, and nobody is paged any more. Newest first.
+    /// Nobody has answered for these incidents, and nobody is paged any more. As they are
+    /// listed: the gravest first.
     Silent { reason: Reason, incidents: Vec<String> },
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Open incidents, newest first.
+    /// Open incidents, the gravest first and of those the oldest.
     List {
         /// Resolved ones too.
         #[arg(long)]
@@ -252,7 +252,7 @@ type Client = EscalationServiceClient<Connection>;
 /// Most incidents that the service lists at once.
 pub(crate) const MOST: u32 = 1_000;
 
-/// Incidents, the open ones first and the newest of them, with what is to be warned of.
+/// Incidents, the open ones first and of those the gravest, with what is to be warned of.
 pub(crate) async fn list(
     client: &mut Client,
     all: bool,
