@@ -19,7 +19,7 @@ use zhili_warehouse::Layout;
 
 use crate::access::engine::engine;
 
-/// What `smoke.mjs` ends with where there is nothing to look with.
+/// What the scripts end with where there is nothing to look with.
 const NO_BROWSER: i32 = 75;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +53,11 @@ fn look(script: &str, arguments: &[&str]) {
         code => assert_eq!(code, Some(0), "{words}"),
     }
     eprint!("{}", String::from_utf8_lossy(&seen.stdout));
+}
+
+#[test]
+fn the_console_has_words_for_what_it_shows_and_finds_what_is_named() {
+    look("unit.mjs", &[]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

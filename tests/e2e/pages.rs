@@ -567,3 +567,123 @@ async fn waits_as_platforms_count_them_agree_with_plain_sql_and_the_wall_is_told
     });
     assert_eq!(told.await.unwrap(), before + 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_conversation_and_the_wall_tell_who_waits_and_until_when_as_the_messages_do() {
+    if !has_library("an_open_conversation_and_the_wall_tell_who_waits") {
+        return;
+    }
+    let system = System::start(Options::default());
+    let bundle = system.path().join("targets.toml");
+    let targets = "[dialogue]\npolicy = 'standard'\n\
+        policies.standard.frt = { target_ms = 6000000, warn_ms = 3000000 }\n\
+        policies.standard.nrt = { target_ms = 4000000 }\n";
+    std::fs::write(&bundle, targets).unwrap();
+    let applied = system.run(&["config", "apply", bundle.to_str().unwrap()]);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let now_ms = now_ms();
+    let said = |id: &str, seconds_ago: i64, role: &str| {
+        json!({
+            "source": "desk", "event_id": format!("{id}-{seconds_ago}"), "conversation_id": id,
+            "type": "message", "sent_at": samples::time(now_ms - seconds_ago * 1_000),
+            "customer": {"id": format!("u-{id}")}, "author": {"id": format!("{role}-1"), "role": role},
+            "text": if role == "customer" { "请问什么时候能发货？" } else { "您好，正在为您查询。" },
+        })
+    };
+    let mut events = vec![
+        // A first reply that is late, one that is close, and one that has time.
+        said("late", 7_000, "customer"),
+        said("close", 3_500, "customer"),
+        said("early", 50, "customer"),
+        // Answered once, and asked again: two messages that nobody has answered.
+        said("again", 3_400, "customer"),
+        said("again", 3_390, "agent"),
+        said("again", 3_200, "customer"),
+        said("again", 3_100, "customer"),
+        said("answered", 90, "customer"),
+        said("answered", 80, "agent"),
+    ];
+    events.sort_by_key(|event| event["sent_at"].as_str().unwrap().to_owned());
+    system.post(&events, &[]).await.unwrap();
+    system.settle().await;
+
+    // Customers' messages after the last one of an agent.
+    let waits = "SELECT conversation_id, toUnixTimestamp64Milli(min(sent_at)) AS since, \
+         count() AS messages, any(answered) AS answered \
+         FROM (SELECT conversation_id, role, sent_at, \
+         countIf(role = 'agent') OVER (PARTITION BY conversation_id) > 0 AS answered, \
+         maxIf(sent_at, role = 'agent') OVER (PARTITION BY conversation_id) AS last_at \
+         FROM v_messages) WHERE role = 'customer' AND sent_at > last_at \
+         GROUP BY conversation_id ORDER BY since";
+    let waits = system.tables().rows(waits).await;
+    assert_eq!(waits.len(), 4, "{waits:?}");
+    let get = async |path: String| {
+        let request = reqwest::Client::new().get(format!("{}{path}", system.url(3)));
+        let answer = request.bearer_auth(system.token()).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    let wall = get("/v1/wall".to_owned()).await;
+    let of = |value: &Value| {
+        let time: zhili_proto::Timestamp = serde_json::from_value(value.clone()).unwrap();
+        zhili_proto::millis(&time).unwrap()
+    };
+    let shown: Vec<_> = wall["waiting"].as_array().unwrap().iter().collect();
+    assert_eq!(shown.len(), waits.len(), "{wall}");
+    let mut risks = Vec::new();
+    let wall_ms = of(&wall["at"]);
+    for (shown, row) in shown.iter().zip(&waits) {
+        assert_eq!(shown["conversation_id"], row["conversation_id"]);
+        let since_ms = row["since"].as_i64().unwrap();
+        assert_eq!(of(&shown["since"]), since_ms, "{shown}");
+        let is_first = row["answered"] == 0;
+        let (target, close_ms, due_ms) =
+            if is_first { ("frt", 3_000_000, 6_000_000) } else { ("nrt", 3_000_000, 4_000_000) };
+        assert_eq!(shown["target"], target, "{shown}");
+        assert_eq!(of(&shown["due_at"]), since_ms + due_ms, "{shown}");
+        assert_eq!(of(&shown["close_at"]), since_ms + close_ms, "{shown}");
+        if since_ms + close_ms <= wall_ms {
+            risks.push((since_ms + due_ms, shown["conversation_id"].clone()));
+        }
+
+        // The page of the conversation says so, too.
+        let id = shown["conversation_id"].as_str().unwrap();
+        let page = get(format!("/v1/conversations/{id}")).await;
+        assert_eq!(page["waiting"]["messages"].as_u64(), row["messages"].as_u64(), "{page}");
+        assert_eq!(page["waiting"]["since"], shown["since"], "{page}");
+        for cycle in page["cycles"].as_array().unwrap_or(&Vec::new()) {
+            assert_eq!(cycle["unanswered"], 1, "{cycle}");
+            let turns = u64::from(!is_first) + 1;
+            assert_eq!(cycle["turns"].as_u64(), Some(turns), "{cycle}");
+        }
+    }
+    risks.sort_by_key(|(due_ms, _)| *due_ms);
+    let listed: Vec<_> = wall["risks"].as_array().unwrap().iter().collect();
+    let ids: Vec<_> = listed.iter().map(|one| one["conversation_id"].clone()).collect();
+    assert_eq!(ids, risks.iter().map(|(_, id)| id.clone()).collect::<Vec<_>>(), "{wall}");
+    assert_eq!((risks.len(), count(&wall, "at_risk"), count(&wall, "overdue")), (3, 3, 1));
+    assert_eq!(wall["has_targets"], true);
+
+    // Agents by the conversations in which they wrote last.
+    let by_agent = "SELECT author, count() AS conversations, max(at) AS at FROM ( \
+         SELECT conversation_id, argMax(author, sent_at) AS author, \
+         toUnixTimestamp64Milli(max(accepted_at)) AS at \
+         FROM v_messages WHERE role = 'agent' GROUP BY conversation_id) GROUP BY author";
+    let row = &system.tables().rows(by_agent).await[0];
+    let [agent] = wall["active_agents"].as_array().unwrap().as_slice() else { panic!("{wall}") };
+    assert_eq!(agent["agent"], row["author"]);
+    assert_eq!(count(agent, "open_conversations"), row["conversations"].as_u64().unwrap());
+    assert_eq!(count(agent, "waiting_customers"), 1, "{agent}");
+    assert_eq!(of(&agent["longest_since"]), now_ms - 3_200_000, "{agent}");
+    assert_eq!(of(&agent["last_message_at"]), row["at"].as_i64().unwrap(), "{agent}");
+
+    // Once it is answered nobody waits in it.
+    let mut answer = said("again", 0, "agent");
+    answer["text"] = "您好，今天下午发货。".into();
+    system.post(&[answer], &[]).await.unwrap();
+    system.settle().await;
+    let again = waits.iter().find(|row| row["answered"] != 0).unwrap();
+    let id = again["conversation_id"].as_str().unwrap();
+    let page = get(format!("/v1/conversations/{id}")).await;
+    assert!(page["waiting"].is_null(), "{page}");
+    assert_eq!(page["cycles"][0]["unanswered"], 0, "{page}");
+}

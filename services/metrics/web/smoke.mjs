@@ -56,8 +56,9 @@ async function open(view) {
   page.on("pageerror", (error) => fail(page.url(), error));
   page.on("console", (message) => {
     // The first question, who is logged in, is answered with 401 before anybody is; 403 is asked for, and the
-    // 400 of an incident that is given to somebody who is not there.
-    const asked = / (401|403) /.test(message.text()) || (/ 400 /.test(message.text()) && message.location().url.endsWith(":reassign"));
+    // 400 of an incident that is given to somebody who is not there, and the 404 of what is looked for.
+    const at = message.location().url;
+    const asked = / (401|403) /.test(message.text()) || (/ 400 /.test(message.text()) && at.endsWith(":reassign")) || (/ 404 /.test(message.text()) && at.includes("/v1/conversations/"));
     if (message.type() === "error" && !asked) fail(page.url(), message.text());
   });
   page.on("request", (request) => {
@@ -87,10 +88,14 @@ async function look(page, path, name, view) {
     unnamed: [...document.querySelectorAll(".tile")].filter((one) => !one.querySelector(".id")).length,
     words: document.querySelector("main").innerText,
     abouts: [...document.querySelectorAll("[role=tooltip]")].map((one) => one.textContent),
+    // What the services say by themselves, beside what people wrote.
+    said: [...document.querySelectorAll(".stale, .timeline li > .quiet, .contributions td.quiet, .missed-it")].map((one) => one.textContent.replace(/「[^」]*」|`[^`]*`/g, "")),
+    cut: [...document.querySelectorAll("main th, main td, main .standing, main .figure, main h2, main h3")].filter((one) => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent),
   }));
   for (const problem of seen.problems) fail(where, problem);
   for (const panel of seen.empty) fail(where, `the panel "${panel}" is empty`);
   if (seen.overflow > 0) fail(where, `is ${seen.overflow} px wider than the window`);
+  if (seen.cut.length > 0) fail(where, `cuts "${seen.cut[0]}" off`);
   if (seen.unnamed > 0) fail(where, `${seen.unnamed} tiles do not name their metric`);
   if (/undefined|NaN|\[object|null/.test(seen.words)) fail(where, `says ${seen.words.match(/.*(undefined|NaN|\[object|null).*/)[0]}`);
   await page.evaluate(axe);
@@ -101,7 +106,7 @@ async function look(page, path, name, view) {
   for (const barrier of barriers) fail(where, barrier);
   if (view.lang === "zh") {
     // Sentences that were left in the registry's language; names of systems and people are none.
-    const english = seen.abouts.filter((text) => /[a-z]+ [a-z]+ [a-z]+/.test(text));
+    const english = [...seen.abouts, ...seen.said].filter((text) => /[a-z]+ [a-z]+ [a-z]+/.test(text));
     if (english.length > 0) fail(where, `is not in Chinese: ${english[0]}`);
   }
   if (given.shots) await page.screenshot({ path: join(given.shots, `${name}-${view.name}.png`), fullPage: true });
@@ -132,6 +137,37 @@ try {
   await first.waitForSelector(".queue:has-text('你好，请问还有人在吗')", { timeout: 15_000 });
   console.log(`a message is on the wall after ${Date.now() - asked} ms`);
 
+  // Who serves whom: the one who has answered has an open conversation.
+  await first.waitForSelector(".agents li a[href*='agent=a_']", { timeout: 15_000 });
+
+  // Found by the platform's own id, by the pseudonym that it has here, and not at all.
+  const search = async (typed) => {
+    await first.keyboard.press("/");
+    await first.waitForFunction(() => document.activeElement?.id === "search");
+    await first.keyboard.type(typed);
+    await first.keyboard.press("Enter");
+  };
+  await search(`more-${round}`);
+  await first.waitForSelector(".message:has-text('你好，请问还有人在吗')", { timeout: 15_000 });
+  if (!/\/conversations\/v_/.test(first.url())) fail("search", `a conversation's id leads to ${first.url()}`);
+  await first.waitForSelector(".facts:has-text('客户等待中')");
+  const pseudonym = new URL(first.url()).pathname.split("/")[2];
+  await first.goto(`${given.metrics}/?lang=zh`);
+  await first.waitForSelector(".counters");
+  await first.locator("main h1").click();
+  await search(pseudonym);
+  await first.waitForSelector(".message:has-text('你好，请问还有人在吗')", { timeout: 15_000 });
+  await first.locator("main h1").click();
+  await search(`customer-more-${round}`);
+  await first.waitForSelector(`.list a[href^='/conversations/${pseudonym}']`, { timeout: 15_000 });
+  await first.locator("main h1").click();
+  await search(`agent-queue-${round}`);
+  await first.waitForFunction(() => location.pathname === "/agents" && location.search.includes("agent=a_"), undefined, { timeout: 15_000 });
+  await first.waitForSelector("main .panel");
+  await first.locator("main h1").click();
+  await search(`nothing-${round}`);
+  await first.waitForSelector(`main:has-text('没有与“nothing-${round}”相符的')`, { timeout: 15_000 });
+
   // From a figure to the conversations behind it, and to how a score comes about.
   await first.goto(`${given.metrics}/overview?range=30d`);
   await first.click(".tile a[href*='politeness.v1']");
@@ -161,12 +197,14 @@ try {
     [`/incidents/${incident}`, "incident"],
     ["/conversations?range=30d", "conversations"],
     [conversation, "conversation"],
+    [`/conversations/${pseudonym}`, "waiting"],
+    [`/search?q=nothing-${round}`, "search"],
   ];
   for (const view of views) {
     const page = view === views[0] ? first : await open(view);
     for (const [path, name] of pages) {
       const words = await look(page, path, name, view);
-      if (view.lang === "en" && !["conversation", "wall", "library"].includes(name) && !name.startsWith("incident") && /[\u4e00-\u9fff]/.test(words)) fail(`${name} ${view.name}`, `says ${words.match(/.*[\u4e00-\u9fff].*/)[0]}`);
+      if (view.lang === "en" && !["conversation", "wall", "library", "waiting"].includes(name) && !name.startsWith("incident") && /[\u4e00-\u9fff]/.test(words)) fail(`${name} ${view.name}`, `says ${words.match(/.*[\u4e00-\u9fff].*/)[0]}`);
     }
     if (page !== first) await page.context().close();
   }
@@ -240,6 +278,11 @@ try {
     await first.fill(".actions input:not([list])", `looked at by the smoke test`);
     await first.click(`.actions button:has-text("${button}")`);
     await first.waitForSelector(`.detail .tag.${state}`, { timeout: 15_000 });
+    // It is done when the timeline has it, and not before.
+    const done = () => [...document.querySelectorAll(".detail [role=status]")].some((one) => one.textContent.trim() === "done");
+    await first.waitForFunction(done, undefined, { timeout: 15_000 });
+    const newest = await first.locator(".timeline strong").allInnerTexts();
+    if (!newest.includes(state)) fail("incident", `is done while the timeline says ${newest}`);
   }
   await first.waitForSelector(".timeline q", { timeout: 15_000 });
 

@@ -78,6 +78,20 @@ export interface Waiting {
   text?: string;
   sentiment: string;
   urgent: boolean;
+  /** Absent without a target. */
+  due_at?: string;
+  close_at?: string;
+  target?: "frt" | "nrt" | "";
+}
+
+/** An agent with open conversations. */
+export interface ActiveAgent {
+  agent: string;
+  open_conversations: string;
+  waiting_customers: string;
+  longest_since?: string;
+  negative_conversations: string;
+  last_message_at?: string;
 }
 
 export interface Wall {
@@ -91,6 +105,12 @@ export interface Wall {
   urgent_incidents: string;
   response: Figure;
   waiting: Waiting[];
+  /** Replies that are close to their target or late, and the late ones. */
+  at_risk: string;
+  overdue: string;
+  risks: Waiting[];
+  active_agents: ActiveAgent[];
+  has_targets: boolean;
 }
 
 export interface Reason {
@@ -224,6 +244,15 @@ export interface Conversation {
   promises: Commitment[];
   signals: Signal[];
   incidents: ConversationIncident[];
+  /** Absent while no customer waits. */
+  waiting?: WaitingHere;
+}
+
+/** What the customer has said since the last answer of a person. */
+export interface WaitingHere {
+  since: string;
+  first_event_id: string;
+  messages: number;
 }
 
 export interface Incident {
@@ -247,6 +276,20 @@ export interface Incident {
   /** When a snooze ends, or the policy acts next. */
   next_at?: string;
   pages?: IncidentPage[];
+}
+
+/** Something that a person has to do, or pages reach nobody: a word for programs, and a sentence. */
+export interface Warning {
+  code: string;
+  /** In English, for who knows no words for the code. */
+  message: string;
+  tenant: string;
+  team: string;
+  families?: string[];
+  cause: string;
+  destination: string;
+  detail: string;
+  count: string;
 }
 
 /** One notification to one destination. */
@@ -355,7 +398,7 @@ export interface Scorecard {
     score?: number;
     indicators: { metric_id: string; weight: number; points?: number; figure: Figure; not_measured: string }[];
   }[];
-  fatal: { metric_id: string; above: number; happened: boolean; not_measured: string }[];
+  fatal: { metric_id: string; above: number; happened: boolean; figure?: Figure; not_measured: string }[];
 }
 
 export interface Welcome {
@@ -413,6 +456,11 @@ async function call<T>(method: string, path: string, body?: unknown, signal?: Ab
 
 export const get = <T>(path: string, signal?: AbortSignal) => call<T>("GET", path, undefined, signal);
 export const post = <T>(path: string, body: unknown, signal?: AbortSignal) => call<T>("POST", path, body, signal);
+
+export type Kind = "conversation" | "customer" | "agent";
+
+/** What an id of the platform stands under here, the newest key's name first; empty for none. */
+export const pseudonyms = async (kind: Kind, id: string, signal?: AbortSignal): Promise<string[]> => (await post<{ pseudonyms?: string[] }>("/v1/pseudonyms", { kind, id }, signal)).pseudonyms ?? [];
 
 export async function whoAmI(): Promise<Welcome> {
   const welcome = await call<Welcome>("GET", "/session");

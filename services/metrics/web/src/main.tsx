@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { get, logIn, logOut, type Metric, Problem, provider, type Welcome, whenLoggedOut, whoAmI } from "./api";
+import { get, logIn, logOut, type Metric, provider, type Welcome, whenLoggedOut, whoAmI } from "./api";
 import { useAnswer } from "./answer";
 import { AgentsPage } from "./pages/agents";
 import { ComplaintsPage } from "./pages/complaints";
@@ -11,12 +11,13 @@ import { LibraryPage } from "./pages/library";
 import { MetricPage } from "./pages/metric";
 import { OverviewPage } from "./pages/overview";
 import { PhrasesPage } from "./pages/phrases";
+import { SearchField, SearchPage } from "./pages/search";
 import { WallPage } from "./pages/wall";
 import { ShiftPage } from "./pages/shift";
 import { useRank } from "./pages/figures";
 import { group } from "./format";
 import { ask, BASELINES, type Baseline, baselineOf, FILTERS, keeping, type Place, RANGES, type Range, rangeOf, usePlace } from "./place";
-import { Choice, knowMetrics, Link, Shown } from "./parts";
+import { Choice, knowMetrics, Link, Shown, told } from "./parts";
 import { type Language, language, metricName, setLanguage, t, type Word } from "./words";
 import "./style.css";
 
@@ -82,7 +83,7 @@ function here(): string {
 function LogIn(props: { done: (welcome: Welcome) => void }) {
   const [token, setToken] = useState("");
   const failed = loginFailed();
-  const [told, setTold] = useState<string | undefined>(failed && t(failed));
+  const [problem, setProblem] = useState<string | undefined>(failed && t(failed));
   const [at, setAt] = useState<string>();
   useEffect(() => {
     // Without an answer there is the token.
@@ -97,7 +98,7 @@ function LogIn(props: { done: (welcome: Welcome) => void }) {
           try {
             props.done(await logIn(token));
           } catch (error) {
-            setTold(error instanceof Problem ? error.message : String(error));
+            setProblem(told(error));
           }
         }}
       >
@@ -117,9 +118,9 @@ function LogIn(props: { done: (welcome: Welcome) => void }) {
           <input type="password" name="token" autocomplete="current-password" value={token} onInput={(event) => setToken(event.currentTarget.value)} required />
         </label>
         <p class="quiet">{t("token_hint")}</p>
-        {told && (
+        {problem && (
           <p class="stale" role="alert">
-            {told}
+            {problem}
           </p>
         )}
         <button type="submit">{t("log_in")}</button>
@@ -183,6 +184,8 @@ function Page(props: { place: Place; metrics: Metric[]; theme: Theme; may: (righ
       return <LibraryPage metrics={metrics} place={place} may={may} />;
     case "health":
       return <HealthPage place={place} />;
+    case "search":
+      return <SearchPage place={place} />;
     case "incidents":
       return may("incidents") ? <IncidentsPage place={place} id={id} /> : <p class="empty">{t("no_right")}</p>;
     case "conversations":
@@ -201,7 +204,7 @@ function Console(props: { welcome: Welcome; left: () => void; theme: Theme; setT
   knowMetrics(metrics.data ?? []);
   const here = PAGES.find((page) => (page.path === "/" ? place.path === "/" : place.path.startsWith(page.path)));
   const ofMetric = place.path.startsWith("/metrics/") ? decodeURIComponent(place.path.slice(9)) : undefined;
-  const heading = ofMetric ? metricName(ofMetric) : t(here?.word ?? "nav_wall");
+  const heading = ofMetric ? metricName(ofMetric) : place.path === "/search" ? t("search") : t(here?.word ?? "nav_wall");
   useEffect(() => {
     document.title = `${heading} · ${t("title")}`;
   });
@@ -240,8 +243,11 @@ function Console(props: { welcome: Welcome; left: () => void; theme: Theme; setT
       <main>
         <div class="head">
           <h1>{heading}</h1>
-          {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && <Filters place={place} metrics={metrics.data ?? []} compares={!["/conversations", "/health", "/library"].includes(here?.path ?? "")} narrows={here?.path !== "/health"} />}
+          <SearchField />
         </div>
+        {(ofMetric || (here?.ranged && !/^\/conversations\/./.test(place.path))) && (
+          <Filters place={place} metrics={metrics.data ?? []} compares={!["/conversations", "/health", "/library"].includes(here?.path ?? "")} narrows={here?.path !== "/health"} />
+        )}
         <Shown of={metrics}>{(metrics) => <Page place={place} metrics={metrics} theme={theme} may={may} />}</Shown>
       </main>
     </div>

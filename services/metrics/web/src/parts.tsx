@@ -1,11 +1,25 @@
 import type { ComponentChildren } from "preact";
 import { useId, useRef } from "preact/hooks";
-import type { Benchmark, Comparison, Figure, Metric } from "./api";
+import { type Comparison, type Figure, type Metric, Problem } from "./api";
 import type { Answer } from "./answer";
 import { count, value } from "./format";
 import { go } from "./place";
 import { type Rows, rowsOf, saveCsv, savePng } from "./export";
-import { about, metricName, t, type Word } from "./words";
+import { toneOf, verdict } from "./good";
+import { said } from "./said";
+import { about, isKnown, language, metricName, t, valueName, type Word } from "./words";
+
+/** What went wrong, in the reader's language as far as it is known. */
+export function told(error: unknown): string {
+  if (!(error instanceof Problem)) return String(error);
+  const words = said(error.message);
+  // Who reads Chinese is told at least of what kind it is.
+  if (language() !== "zh" || words !== error.message) return words;
+  return `${t(kindOf(error.status))}（${error.message}）`;
+}
+
+const KINDS: Record<number, Word> = { 0: "unreachable", 400: "bad_request", 403: "no_right", 404: "not_found", 409: "changed_meanwhile", 429: "too_much", 503: "unreachable", 504: "took_too_long" };
+const kindOf = (status: number): Word => KINDS[status] ?? "error";
 
 /** A link inside the console. */
 export function Link(props: { to: string; class?: string; children: ComponentChildren; label?: string; current?: boolean }) {
@@ -23,6 +37,25 @@ export function Link(props: { to: string; class?: string; children: ComponentChi
     >
       {props.children}
     </a>
+  );
+}
+
+/** A word of the contract as a chip, coloured by whether it is good or bad news. */
+export function Tag(props: { of: string; children?: ComponentChildren; title?: string | undefined }) {
+  return (
+    <span class={`tag ${props.of} ${toneOf(props.of)}`} title={props.title}>
+      {props.children ?? valueName(props.of)}
+    </span>
+  );
+}
+
+/** A word of the contract in the reader's language, or a name of somebody's own, marked as one. */
+export function Named(props: { of: string }) {
+  if (isKnown(props.of)) return <span title={props.of}>{valueName(props.of)}</span>;
+  return (
+    <code class="name" title={t("own_name")}>
+      {props.of}
+    </code>
   );
 }
 
@@ -103,8 +136,8 @@ export function Shown<T>(props: { of: Answer<T>; empty?: (data: T) => boolean; n
   if (data === undefined && problem) {
     return (
       <div class="problem" role="alert">
-        <p>{problem.status === 403 ? t("no_right") : problem.status === 0 ? t("unreachable") : t("error")}</p>
-        <p class="quiet">{problem.message}</p>
+        <p>{t(kindOf(problem.status))}</p>
+        <p class="quiet">{said(problem.message)}</p>
         <button type="button" onClick={again}>
           {t("retry")}
         </button>
@@ -130,16 +163,6 @@ export function interval(metric: Metric, figure: Figure): string | undefined {
   if (figure.low === undefined || figure.high === undefined) return undefined;
   const floor = metric.unit === "ms" ? 0 : -Infinity;
   return `${value(metric, Math.max(floor, figure.low))} – ${value(metric, figure.high)}`;
-}
-
-/** Whether a target is met for all that the interval allows. */
-function verdict(metric: Metric, figure: Figure, line: Benchmark): "met" | "missed" | "unsure" {
-  const { low, high, value: x } = figure;
-  if (x === undefined) return "unsure";
-  const [worst, best] = metric.better === "lower" ? [high ?? x, low ?? x] : [low ?? x, high ?? x];
-  const reaches = (x: number) => (metric.better === "lower" ? x <= line.value : x >= line.value);
-  if (reaches(worst)) return "met";
-  return reaches(best) ? "unsure" : "missed";
 }
 
 const MARK = { met: "✓", missed: "✕", unsure: "?" } as const;
@@ -274,7 +297,9 @@ export function Intervals(props: {
                 </div>
               </td>
               <td class="number">{count(figure.n)}</td>
-              <td class={`standing ${standing}`}>{Number(figure.n) < 30 ? t("few") : t(standing as "better")}</td>
+              <td class={`standing ${standing}`} title={Number(figure.n) < 30 ? t("not_compared") : undefined}>
+                {Number(figure.n) < 30 ? t("few") : t(standing as "better")}
+              </td>
             </tr>
           ))}
         </tbody>

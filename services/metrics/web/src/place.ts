@@ -19,6 +19,13 @@ export function go(url: string): void {
   tell();
 }
 
+/** The same without a way back to where one is. */
+export function replace(url: string): void {
+  history.replaceState(null, "", url);
+  scrollTo(0, 0);
+  tell();
+}
+
 /** Changes the question without adding to the history; undefined takes a part away. */
 export function ask(changes: Record<string, string | undefined>): void {
   const search = new URLSearchParams(location.search);

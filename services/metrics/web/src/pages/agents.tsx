@@ -2,9 +2,10 @@ import { type Metric, post, type Scorecard } from "../api";
 import { type Answer, useAnswer } from "../answer";
 import { count, percent, short, value } from "../format";
 import { ask, keeping, type Place, scopeOf } from "../place";
-import { Choice, interval, Link, Panel, Scroll, Shown } from "../parts";
+import { Choice, Id, interval, Link, Panel, Scroll, Shown } from "../parts";
 import { Radar, type Spoke } from "../radar";
-import { about, language, metricName, t } from "../words";
+import { said } from "../said";
+import { about, language, metricName, t, tell } from "../words";
 import { useRank } from "./figures";
 import { Breakdown } from "./metric";
 
@@ -29,7 +30,27 @@ const spokes = (card: Scorecard): Spoke[] =>
     ...(one.score === undefined ? {} : { score: one.score }),
   }));
 
-function Quality(props: { place: Place }) {
+/** What the total would be without a fatal item: dimensions by their weights, as far as measured. */
+function withoutFatal(card: Scorecard): number | undefined {
+  const measured = card.dimensions.filter((one) => one.score !== undefined);
+  const weight = measured.reduce((sum, one) => sum + one.weight, 0);
+  return weight === 0 ? undefined : measured.reduce((sum, one) => sum + (one.score ?? 0) * one.weight, 0) / weight;
+}
+
+/** Which item made the total 0, and by how much it was over its bound. */
+function Fatal(props: { of: Scorecard["fatal"][number]; card: Scorecard; metrics: Metric[] }) {
+  const { of: one } = props;
+  const metric = props.metrics.find((metric) => metric.id === one.metric_id);
+  const show = (x: number | undefined) => (metric ? value(metric, x) : String(x));
+  const rest = withoutFatal(props.card);
+  return (
+    <p class="missed-it">
+      {tell("fatal_of", metricName(one.metric_id), show(one.figure?.value), show(one.above), rest === undefined ? t("not_measured") : rest.toFixed(0))} <Id of={one.metric_id} />
+    </p>
+  );
+}
+
+function Quality(props: { metrics: Metric[]; place: Place }) {
   const agent = props.place.search.get("agent") ?? undefined;
   const everybody = useScorecard(props.place, undefined);
   const own = useScorecard(props.place, agent);
@@ -55,7 +76,7 @@ function Quality(props: { place: Place }) {
                       <td class="number">{one.score === undefined ? t("not_measured") : one.score.toFixed(0)}</td>
                       <td class="quiet">
                         {one.indicators.map((it) => (
-                          <span key={it.metric_id} class={it.points === undefined ? "indicator missing" : "indicator"} title={it.not_measured}>
+                          <span key={it.metric_id} class={it.points === undefined ? "indicator missing" : "indicator"} title={said(it.not_measured)}>
                             {metricName(it.metric_id)} {it.points === undefined ? t("not_measured") : it.points.toFixed(0)}
                           </span>
                         ))}
@@ -64,7 +85,9 @@ function Quality(props: { place: Place }) {
                   ))}
                 </tbody>
               </table>
-              {card.fatal.some((one) => one.happened) && <p class="missed-it">{t("fatal_happened")}</p>}
+              {card.fatal.filter((one) => one.happened).map((one) => (
+                <Fatal key={one.metric_id} of={one} card={card} metrics={props.metrics} />
+              ))}
             </div>
           </div>
         )}
@@ -116,7 +139,11 @@ function Table(props: { metrics: Metric[]; place: Place; chosen: string | null }
                           )}
                           {one && (
                             <span class="quiet interval">
-                              {range ?? ""} · {t("n")} {count(one.figure.n)}
+                              {range && <span>{range}</span>}{" "}
+                              <span>
+                                {range && "· "}
+                                {t("n")} {count(one.figure.n)}
+                              </span>
                             </span>
                           )}
                         </td>
@@ -146,7 +173,7 @@ export function AgentsPage(props: { metrics: Metric[]; place: Place }) {
   return (
     <>
       <Table metrics={props.metrics} place={all} chosen={props.place.search.get("agent")} />
-      <Quality place={props.place} />
+      <Quality metrics={props.metrics} place={props.place} />
       <div class="bar-of-choices">
         <Choice label={t("metric")} of={able.map((one) => one.id)} chosen={metric.id} name={metricName} choose={(id) => ask({ metric: id })} />
         <p class="quiet">{about(metric.about)}</p>

@@ -2,8 +2,10 @@ import { type Complaints, type ComplaintSignal, type Metric, post } from "../api
 import { useAnswer } from "../answer";
 import { count, group, moment, percent, short, value } from "../format";
 import { keeping, type Place, scopeOf } from "../place";
-import { interval, Link, Panel, Scroll, Shown, Tile } from "../parts";
-import { about, metricName, t, tell, valueName } from "../words";
+import { verdict } from "../good";
+import { interval, Link, Named, Panel, Scroll, Shown, Tag, Tile } from "../parts";
+import { asSaid } from "../said";
+import { about, metricName, t, valueName } from "../words";
 import { useComparison } from "./figures";
 import { Breakdown } from "./metric";
 import { SeriesPanel } from "./overview";
@@ -42,7 +44,7 @@ function StepFigures(props: { metric: Metric; figure: { n: string; value?: numbe
       <td class="number">{value(metric, figure.value)}</td>
       <td class="track">
         <div class="funnel" role="img" aria-label={interval(metric, figure) ?? t("not_measured")} title={interval(metric, figure)}>
-          <i style={{ width: percent(figure.value ?? 0) }} />
+          <i class={line ? verdict(metric, figure, line) : ""} style={{ width: percent(figure.value ?? 0) }} />
           {line && <b style={{ left: percent(line.value) }} title={`${t("reference")} ${percent(line.value)}`} />}
         </div>
       </td>
@@ -86,22 +88,14 @@ function Count(props: { n: string; to: string | undefined }) {
 }
 
 /** What a signal rests on, which its rules say in a word. */
-function inWords(rules: string[]): string {
-  for (const rule of rules) {
-    const again = /^complaints_(\d+)_in_(\d+)d$/.exec(rule);
-    if (again?.[1] && again[2]) return tell("complains_nth", again[2], again[1]);
-    const burst = /^(\d+)_in_(\d+)min_usual_([\d.]+)$/.exec(rule);
-    if (burst?.[1] && burst[2] && burst[3]) return tell("burst_of", burst[2], burst[1], burst[3]);
-  }
-  return t("complains_again");
-}
+const inWords = (rules: string[]): string => rules.map(asSaid).find((words) => words !== undefined) ?? t("complains_again");
 
 function Signals(props: { of: ComplaintSignal[]; burst: boolean }) {
   return (
     <ul class="queue tall">
       {props.of.map((one, index) => (
         <li key={index}>
-          <span class={`tag ${one.severity}`}>{valueName(one.severity)}</span>
+          <Tag of={one.severity} />
           <div>
             <p class="said">
               {props.burst && `${t(`about_${one.dimension}` as "about_topic")} ${group(one.dimension, one.value)} · `}
@@ -165,7 +159,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                 <tbody>
                   {urgent.map((one) => (
                     <tr key={one.category}>
-                      <th scope="row">{one.category ? valueName(one.category) : t("no_category")}</th>
+                      <th scope="row">{one.category ? <Named of={one.category} /> : t("no_category")}</th>
                       <td class="number">{count(one.messages)}</td>
                       <Count n={one.conversations} to={reads ? behind("complaint.urgent.v1", "greatest", { category: one.category }) : undefined} />
                     </tr>
@@ -196,7 +190,7 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
                       const to = (order: "least" | "greatest") => (reads ? behind("promise.v1", order, { promise: one.promise }) : undefined);
                       return (
                         <tr key={one.promise}>
-                          <th scope="row">{valueName(one.promise)}</th>
+                          <th scope="row"><Named of={one.promise} /></th>
                           <td class="number">{count(one.made)}</td>
                           <Count n={one.kept} to={to("greatest")} />
                           <Count n={one.broken} to={to("least")} />

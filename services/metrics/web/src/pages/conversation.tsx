@@ -1,15 +1,43 @@
 import { useEffect, useState } from "preact/hooks";
-import { type Conversation, get, type Message, type Metric, type Reason } from "../api";
+import { type Conversation, get, type Message, type Metric, type Reason, type WaitingHere } from "../api";
 import { useAnswer } from "../answer";
 import { duration, moment, short } from "../format";
-import { ask, go, type Place } from "../place";
-import { Choice, Link, Panel, Shown } from "../parts";
-import { metricName, t, valueName, type Word } from "../words";
+import { ask, type Place } from "../place";
+import { pull, toneOfPoints } from "../good";
+import { Choice, Link, Named, Panel, Shown, Tag } from "../parts";
+import { isRule, metricName, quoted, ruleName, t, valueName } from "../words";
+import { asSaid } from "../said";
 import { Behind } from "./metric";
 
-const TARGETS = ["politeness", "sentiment", "complaint", "urgency"] as const;
+const TARGETS = ["politeness", "sentiment", "complaint", "urgency"];
 /** Where a score starts before anything is added. */
 const BASE: Record<string, number> = { politeness: 55, sentiment: 0, complaint: 0, urgency: 0.02 };
+
+/** What a reason rests on, in words. */
+function inWords(reason: Reason): string {
+  if (reason.class === "rule" || reason.class === "head") return isRule(reason.rule) ? ruleName(reason.rule) : reason.rule;
+  return reason.rule === reason.class ? valueName(reason.class) : `${valueName(reason.class)} ${quoted(reason.rule)}`;
+}
+
+/** The same on the page, with the names of the engine to point at. */
+function Because(props: { reason: Reason }) {
+  const { reason } = props;
+  const name = reason.rule === reason.class ? reason.class : `${reason.class} · ${reason.rule}`;
+  const isOfRule = reason.class === "rule" || reason.class === "head";
+  if (isOfRule && !isRule(reason.rule)) return <Named of={reason.rule} />;
+  if (isOfRule) return <span title={name}>{ruleName(reason.rule)}</span>;
+  return (
+    <span title={name}>
+      <Named of={reason.class} /> {reason.rule !== reason.class && quoted(reason.rule)}
+    </span>
+  );
+}
+
+/** A rule of a signal: one of the engine, or the phrase that was found. */
+function SignalRule(props: { rule: string }) {
+  if (isRule(props.rule)) return <span title={props.rule}>{ruleName(props.rule)}</span>;
+  return <>{asSaid(props.rule) ?? quoted(props.rule)}</>;
+}
 
 /** A message's text with the words that its scores rest on marked. Offsets count Unicode scalars. */
 function Text(props: { message: Message }) {
@@ -25,9 +53,9 @@ function Text(props: { message: Message }) {
         const over = marks.filter((mark) => mark.start <= from && to <= mark.end);
         const first = over[0];
         if (!first) return words;
-        const good = over.reduce((sum, mark) => sum + (mark.target === "complaint" || mark.target === "urgency" ? -Math.abs(mark.points) : mark.points), 0) >= 0;
+        const sum = over.reduce((sum, mark) => sum + Math.sign(pull(mark.target, mark.points)), 0);
         return (
-          <mark key={from} class={good ? "good" : "bad"} title={over.map((mark) => `${t(mark.target as Word)} ${mark.points > 0 ? "+" : ""}${mark.points}: ${mark.rule}`).join("\n")}>
+          <mark key={from} class={sum > 0 ? "good" : sum < 0 ? "bad" : "plain"} title={over.map((mark) => `${valueName(mark.target)} ${mark.points > 0 ? "+" : ""}${mark.points}: ${inWords(mark)}`).join("\n")}>
             {words}
           </mark>
         );
@@ -40,7 +68,8 @@ function Text(props: { message: Message }) {
 function Explained(props: { message: Message }) {
   const { message } = props;
   const scalars = [...message.text];
-  const targets = TARGETS.filter((target) => message.reasons.some((reason) => reason.target === target));
+  // Known ones first, in the order of the scores; what else there is under the name it has.
+  const targets = [...new Set([...TARGETS, ...message.reasons.map((reason) => reason.target)])].filter((target) => message.reasons.some((reason) => reason.target === target));
   const score: Record<string, number | undefined> = {
     politeness: message.politeness,
     sentiment: message.sentiment_value,
@@ -52,14 +81,16 @@ function Explained(props: { message: Message }) {
       <p class="quiet">{message.text}</p>
       {targets.length === 0 && <p class="quiet">{t("not_measured")}</p>}
       {targets.map((target) => {
-        const reasons = message.reasons.filter((reason) => reason.target === target);
+        // What follows from the others comes after them.
+        const isLast = (reason: Reason) => Number(reason.class === "rule" && reason.rule === "range");
+        const reasons = message.reasons.filter((reason) => reason.target === target).sort((a, b) => isLast(a) - isLast(b));
         const base = BASE[target] ?? 0;
         const sum = reasons.reduce((sum, reason) => sum + reason.points, base);
         const digits = target === "politeness" ? 1 : 3;
         return (
           <table key={target} class="contributions">
             <caption>
-              {t(target)} <strong>{(score[target] ?? sum).toFixed(digits)}</strong> {target === "politeness" && valueName(message.politeness_label)}
+              {valueName(target)} <strong>{(score[target] ?? sum).toFixed(digits)}</strong> {target === "politeness" && valueName(message.politeness_label)}
               {target === "sentiment" && valueName(message.sentiment)}
               {target === "urgency" && message.complaint_category && valueName(message.complaint_category)}
             </caption>
@@ -75,9 +106,9 @@ function Explained(props: { message: Message }) {
                 <tr key={index}>
                   <th scope="row">{reason.start === 0 && reason.end >= scalars.length ? <em>{t("whole_message")}</em> : scalars.slice(reason.start, reason.end).join("")}</th>
                   <td class="quiet">
-                    {reason.class} {reason.rule !== reason.class && reason.rule}
+                    <Because reason={reason} />
                   </td>
-                  <td class={`number ${reason.points < 0 ? "minus" : "plus"}`}>
+                  <td class={`number ${toneOfPoints(reason.target, reason.points)}`}>
                     {reason.points > 0 ? "+" : ""}
                     {Number(reason.points.toFixed(3))}
                   </td>
@@ -101,11 +132,26 @@ function Explained(props: { message: Message }) {
   );
 }
 
+/** Whether the customer waits: told from the messages, since an unanswered turn is no fact yet. */
+function WaitingNow(props: { of: WaitingHere | undefined; choose: (event: string) => void }) {
+  const { of: waiting } = props;
+  if (!waiting) return <dd class="quiet">{t("nobody_waiting")}</dd>;
+  return (
+    <dd class="missed-it">
+      <button type="button" class="plain-link" onClick={() => props.choose(waiting.first_event_id)}>
+        {t("waiting_since")} <time>{moment(waiting.since)}</time>
+      </button>{" "}
+      · {waiting.messages} {t("waiting_messages")}
+    </dd>
+  );
+}
+
 const seconds = (s: number | undefined) => (s === undefined ? t("not_measured") : duration(s * 1000));
 const tell = (yes: boolean | undefined) => (yes === undefined ? t("not_measured") : yes ? "✓" : "✕");
 
-function Facts(props: { of: Conversation }) {
-  const { cycles, turns, slots, promises, signals, incidents } = props.of;
+function Facts(props: { of: Conversation; choose: (event: string) => void }) {
+  const { cycles, turns, slots, promises, signals, incidents, waiting } = props.of;
+  const open = cycles.some((cycle) => !cycle.ended_at);
   return (
     <>
       <Panel title={t("cycles")} id="frt.human.v1">
@@ -115,8 +161,9 @@ function Facts(props: { of: Conversation }) {
               {cycle.cycle} · {cycle.resolved ? t("resolved") : cycle.ended_at ? t("ended") : t("still_open")}
             </dt>
             <dd>
-              {t("first_reply")} {seconds(cycle.frt_human_seconds)} · {t("turns")} {cycle.turns} · {t("unanswered")} {cycle.unanswered}
+              {t("first_reply")} {cycle.frt_human_seconds === undefined && !cycle.ended_at ? t("not_yet") : seconds(cycle.frt_human_seconds)} · {t("turns")} {cycle.turns} · {t("unanswered")} {cycle.unanswered}
             </dd>
+            {!cycle.ended_at && <WaitingNow of={waiting} choose={props.choose} />}
             {cycle.care && (
               <>
                 <dd>
@@ -135,19 +182,33 @@ function Facts(props: { of: Conversation }) {
             )}
           </dl>
         ))}
-        {cycles.length === 0 && <p class="quiet">{t("not_measured")}</p>}
+        {!open && waiting && (
+          <dl class="facts">
+            <dt>{t("still_open")}</dt>
+            <WaitingNow of={waiting} choose={props.choose} />
+          </dl>
+        )}
+        {cycles.length === 0 && !waiting && <p class="quiet">{t("not_measured")}</p>}
       </Panel>
       {signals.length + incidents.length > 0 && (
         <Panel title={t("signals")}>
           <ul class="plain">
             {signals.map((signal) => (
               <li key={signal.signal_id} class={signal.corrected ? "corrected" : ""}>
-                <span class={`tag ${signal.severity}`}>{valueName(signal.severity)}</span> {valueName(signal.kind)} {signal.category && valueName(signal.category)} <span class="quiet">{signal.rules.join(", ")}</span>
+                <Tag of={signal.severity} /> <Named of={signal.kind} /> {signal.category && <Named of={signal.category} />}{" "}
+                <span class="quiet">
+                  {signal.rules.filter((rule) => rule !== "range").map((rule, index) => (
+                    <span key={rule}>
+                      {index > 0 && " · "}
+                      <SignalRule rule={rule} />
+                    </span>
+                  ))}
+                </span>
               </li>
             ))}
             {incidents.map((incident) => (
               <li key={incident.incident_id}>
-                <span class={`tag ${incident.state}`}>{valueName(incident.state)}</span> <Link to={`/incidents/${incident.incident_id}`}>{short(incident.incident_id)}</Link>
+                <Tag of={incident.state} /> <Link to={`/incidents/${incident.incident_id}`}>{short(incident.incident_id)}</Link>
               </li>
             ))}
           </ul>
@@ -160,14 +221,15 @@ function Facts(props: { of: Conversation }) {
               {turn.turn} · {turn.answer_event_id ? seconds(turn.rt_first_unanswered_seconds) : t("unanswered")} <span class="quiet">{short(turn.agent)}</span>
             </li>
           ))}
+          {waiting && <li class="missed-it">{t("waits_here")}</li>}
         </ul>
-        {turns.length === 0 && <p class="quiet">{t("not_measured")}</p>}
+        {turns.length === 0 && !waiting && <p class="quiet">{t("not_measured")}</p>}
       </Panel>
       <Panel title={t("slots")} id="phrase.coverage.v1">
         <ul class="plain">
           {slots.map((slot, index) => (
             <li key={index} class={slot.present ? "said-it" : "missed-it"}>
-              {slot.present ? "✓" : "✕"} {valueName(slot.slot)} <span class="quiet">{t(slot.present ? "said" : "missing")}</span>
+              {slot.present ? "✓" : "✕"} <Named of={slot.slot} /> <span class="quiet">{t(slot.present ? "said" : "missing")}</span>
             </li>
           ))}
         </ul>
@@ -178,7 +240,7 @@ function Facts(props: { of: Conversation }) {
           <ul class="plain">
             {promises.map((promise, index) => (
               <li key={index}>
-                {valueName(promise.promise)} · {t("due")} {moment(promise.due_at)} <span class={`tag ${promise.state}`}>{valueName(promise.state)}</span>
+                <Named of={promise.promise} /> · {t("due")} {moment(promise.due_at)} <Tag of={promise.state} />
               </li>
             ))}
           </ul>
@@ -192,8 +254,8 @@ export function ConversationPage(props: { id: string; place: Place }) {
   const found = useAnswer(`conversation ${props.id}`, (signal) => get<Conversation>(`/v1/conversations/${encodeURIComponent(props.id)}`, signal), 10_000);
   const [chosen, choose] = useState(props.place.search.get("event") ?? "");
   useEffect(() => {
-    document.querySelector(".message.chosen")?.scrollIntoView({ block: "center" });
-  }, [found.data === undefined]);
+    document.querySelector(".message.chosen")?.scrollIntoView({ block: "nearest" });
+  }, [found.data === undefined, chosen]);
   return (
     <Shown of={found}>
       {(data) => {
@@ -222,21 +284,21 @@ export function ConversationPage(props: { id: string; place: Place }) {
                         <Text message={one} />
                         <span class="scores">
                           {one.politeness !== undefined && (
-                            <span class={`tag ${one.politeness_label}`}>
+                            <Tag of={one.politeness_label}>
                               {valueName(one.politeness_label)} {one.politeness.toFixed(0)}
-                            </span>
+                            </Tag>
                           )}
                           {one.sentiment && (
-                            <span class={`tag ${one.sentiment}`}>
+                            <Tag of={one.sentiment}>
                               {valueName(one.sentiment)} {one.sentiment_value?.toFixed(2)}
-                            </span>
+                            </Tag>
                           )}
                           {(one.complaint === "complaint" || one.complaint === "urgent") && (
-                            <span class={`tag ${one.complaint === "urgent" ? "critical" : "warning"}`}>
+                            <Tag of={one.complaint}>
                               {valueName(one.complaint)} {one.complaint_category && valueName(one.complaint_category)}
-                            </span>
+                            </Tag>
                           )}
-                          {one.forbidden && <span class="tag critical">{valueName("forbidden_wording")}</span>}
+                          {one.forbidden && <Tag of="forbidden_wording" />}
                           {turn && <span class="tag rt">{seconds(turn.rt_first_unanswered_seconds)}</span>}
                         </span>
                       </button>
@@ -247,7 +309,7 @@ export function ConversationPage(props: { id: string; place: Place }) {
             </Panel>
             <div class="side">
               <Panel title={t("score_of")} class={message ? "explained" : ""}>{message ? <Explained message={message} /> : <p class="quiet">{t("click_message")}</p>}</Panel>
-              <Facts of={data} />
+              <Facts of={data} choose={choose} />
             </div>
           </div>
         );
@@ -256,32 +318,23 @@ export function ConversationPage(props: { id: string; place: Place }) {
   );
 }
 
-/** Finding a conversation: by its id, or by what was measured of it. */
+/** Conversations by what was measured of them; those of one customer if the link names one. */
 export function ConversationsPage(props: { metrics: Metric[]; place: Place }) {
-  const [id, setId] = useState("");
   const wanted = props.place.search.get("metric") ?? "rt.first_unanswered.v1";
   const metric = props.metrics.find((one) => one.id === wanted) ?? props.metrics[0];
+  const customer = props.place.search.get("customer");
   if (!metric) return null;
   return (
     <>
       <div class="bar-of-choices">
         <Choice label={t("metric")} of={props.metrics.map((one) => one.id)} chosen={metric.id} name={metricName} choose={(one) => ask({ metric: one })} />
-        <form
-          class="look-up"
-          onSubmit={(event) => {
-            event.preventDefault();
-            if (id.trim()) go(`/conversations/${encodeURIComponent(id.trim())}`);
-          }}
-        >
-          <label class="choice">
-            <span>{t("conversation_id")}</span>
-            <input value={id} onInput={(event) => setId(event.currentTarget.value)} />
-          </label>
-          <button type="submit">{t("look_up")}</button>
-        </form>
+        {customer !== null && (
+          <button type="button" class="chip" title={`${t("clear")}: ${customer}`} onClick={() => ask({ customer: undefined })}>
+            {t("by_customer")}: {short(customer)} ✕
+          </button>
+        )}
       </div>
       <Behind metric={metric} place={props.place} />
     </>
   );
 }
-

@@ -31,4 +31,7 @@ export const useRank = (metric: Metric, place: Place, by: string) => useFigure<{
 
 export const useDistribution = (metric: Metric, place: Place) => useFigure<{ figure: Figure; bins: Bin[] }>(metric, "distribution", place);
 
-export const useObservations = (metric: Metric, place: Place, order: string) => useFigure<{ observations: Observation[] }>(metric, "observations", place, { order, limit: 50 });
+export const useObservations = (metric: Metric, place: Place, order: string) => {
+  const customer = place.search.get("customer");
+  return useFigure<{ observations: Observation[] }>(metric, "observations", place, { order, limit: 50, ...(customer === null ? {} : { customer }) });
+};

@@ -3,6 +3,7 @@ import { useAnswer } from "../answer";
 import { count, duration, moment, share } from "../format";
 import { type Place, scopeOf } from "../place";
 import { Panel, Scroll, Shown } from "../parts";
+import { said } from "../said";
 import { t, valueName } from "../words";
 
 /** Seconds by which tables may be behind the log before somebody should look. */
@@ -120,7 +121,7 @@ export function HealthPage(props: { place: Place }) {
                       {seen.dead_letters.map((one) => (
                         <tr key={`${one.component}/${one.reason}`}>
                           <th scope="row">{valueName(one.reason)}</th>
-                          <td>{one.component}</td>
+                          <td>{valueName(one.component)}</td>
                           <td class="number">{count(one.records)}</td>
                           <td>{moment(one.last_at)}</td>
                         </tr>
@@ -153,7 +154,7 @@ export function HealthPage(props: { place: Place }) {
                             <td class="number">{count(one.delivered)}</td>
                             <td class={`number ${Number(one.failed) > 0 ? "missed-it" : ""}`}>{count(one.failed)}</td>
                             <td class="number">{count(one.attempts)}</td>
-                            <td class="quiet">{one.detail}</td>
+                            <td class="quiet">{said(one.detail)}</td>
                           </tr>
                         ))}
                       </tbody>

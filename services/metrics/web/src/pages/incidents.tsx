@@ -1,10 +1,12 @@
-import { useState } from "preact/hooks";
-import { get, type Incident, type IncidentEvent, type IncidentPage, post, Problem } from "../api";
+import { useEffect, useState } from "preact/hooks";
+import { get, type Incident, type IncidentEvent, type IncidentPage, post, type Warning } from "../api";
 import { useAnswer } from "../answer";
-import { moment, short } from "../format";
+import { count, moment, short } from "../format";
 import { ask, go, type Place } from "../place";
-import { Choice, Link, Panel, Shown } from "../parts";
-import { t, valueName } from "../words";
+import { byGravity } from "../good";
+import { Choice, Link, Named, Panel, Shown, Tag, told } from "../parts";
+import { asSaid, said } from "../said";
+import { language, quoted, t, tell, valueName } from "../words";
 
 /** Bursts and storms are about many conversations under a name of their own. */
 const isOne = (conversation: string) => !/^(pulse|queue):/.test(conversation);
@@ -14,21 +16,57 @@ type Action = "acknowledge" | "snooze" | "reassign" | "escalate" | "markFalsePos
 /** How long an incident can be put off, seconds. */
 const SNOOZES = [900, 3_600, 14_400, 86_400];
 
-const length = (seconds: number) => (seconds < 3_600 ? `${seconds / 60} min` : `${seconds / 3_600} h`);
+const length = (seconds: number) => {
+  const zh = language() === "zh";
+  return seconds < 3_600 ? `${seconds / 60} ${zh ? "分钟" : "min"}` : `${seconds / 3_600} ${zh ? "小时" : "h"}`;
+};
 
-function Actions(props: { incident: Incident; done: () => void }) {
-  const { incident } = props;
+/** What bursts and storms are about, whose name is no conversation's. */
+function about(name: string): string {
+  const [kind, ...rest] = name.split(":");
+  if (kind === "queue") return `${t("filter_queue")} ${rest.join(":") || t("none")}`;
+  return rest.map(valueName).join(" · ");
+}
+
+/** A warning in the reader's language; one that is not known as the service says it. */
+function warned(one: Warning): string {
+  const whose = one.tenant === "*" ? t("other_tenants") : one.tenant;
+  const families = (one.families ?? []).map(valueName).join(t("and"));
+  switch (one.code) {
+    case "configuration_unreadable":
+      return tell("warn_configuration_unreadable", whose, one.detail);
+    case "destinations_fail":
+      return tell("warn_destinations_fail", one.team, one.destination, said(one.detail));
+    case "nobody_configured":
+      return tell("warn_nobody_configured", whose);
+    case "no_default_team":
+      return tell("warn_no_default_team", whose);
+    case "nobody_in_team":
+      return tell(one.cause === "only_watchers" ? "warn_only_watchers" : "warn_nobody_in_team", one.team, families || t("all_incidents"));
+    case "incidents_page_nobody":
+      return tell("warn_incidents_page_nobody", count(one.count), valueName(one.cause));
+    default:
+      return one.message;
+  }
+}
+
+/** How often is looked whether the timeline shows what was done. */
+const SOON_MS = 700;
+
+/** `awaited` is the version that a command led to until the timeline shows it. */
+function Actions(props: { incident: Incident; awaited: number | undefined; shown: number; sent: (version: number) => void; failed: () => void }) {
+  const { incident, awaited } = props;
   const [note, setNote] = useState("");
   const [snooze, setSnooze] = useState(SNOOZES[0]);
   const [assignee, setAssignee] = useState("");
   const [busy, setBusy] = useState(false);
-  const [told, setTold] = useState<string>();
+  const [refusal, setRefusal] = useState<string>();
   const act = async (action: Action, more: object = {}) => {
     setBusy(true);
-    setTold(undefined);
+    setRefusal(undefined);
     try {
       // The version that was seen: somebody else may have been faster.
-      await post(`/v1/incidents/${encodeURIComponent(incident.incident_id)}:${action}`, {
+      const answer = await post<{ incident?: Incident }>(`/v1/incidents/${encodeURIComponent(incident.incident_id)}:${action}`, {
         expected_version: incident.version,
         command_id: crypto.randomUUID(),
         note,
@@ -36,14 +74,21 @@ function Actions(props: { incident: Incident; done: () => void }) {
       });
       setNote("");
       setAssignee("");
-      setTold(t("done"));
+      props.sent(Number(answer.incident?.version ?? Number(incident.version) + 1));
     } catch (error) {
-      setTold(error instanceof Problem ? error.message : String(error));
+      setRefusal(told(error));
+      props.failed();
     }
     setBusy(false);
-    props.done();
   };
-  if (incident.state === "resolved") return null;
+  const status = refusal ?? (awaited === undefined ? undefined : t(props.shown >= awaited ? "done" : "awaiting"));
+  if (incident.state === "resolved") {
+    return (
+      <p role="status" class="quiet">
+        {status}
+      </p>
+    );
+  }
   const button = (action: Action, label: string, second = true) => (
     <button type="button" class={second ? "second" : ""} disabled={busy} onClick={() => void act(action)}>
       {label}
@@ -92,7 +137,7 @@ function Actions(props: { incident: Incident; done: () => void }) {
         </button>
       </div>
       <p role="status" class="quiet">
-        {told}
+        {status}
       </p>
     </div>
   );
@@ -105,11 +150,11 @@ function Deliveries(props: { pages: IncidentPage[] }) {
     <ul class="deliveries">
       {props.pages.map((page) => (
         <li key={page.page_id}>
-          <span class={`tag ${page.state}`}>{t(`page_${page.state}` as Parameters<typeof t>[0])}</span> {page.destination}{" "}
+          <Tag of={page.state}>{t(`page_${page.state}` as Parameters<typeof t>[0])}</Tag> {page.destination}{" "}
           {page.created_at && <time>{moment(page.created_at)}</time>}{" "}
           <span class="quiet">
             {t("attempts")} {page.attempts}
-            {page.detail && ` · ${page.detail}`}
+            {page.detail && ` · ${said(page.detail)}`}
           </span>
         </li>
       ))}
@@ -120,8 +165,13 @@ function Deliveries(props: { pages: IncidentPage[] }) {
 function Detail(props: { id: string; changed: () => void }) {
   const path = `/v1/incidents/${encodeURIComponent(props.id)}`;
   const one = useAnswer(`incident ${props.id}`, (signal) => get<{ incident: Incident }>(path, signal), 5_000);
-  const events = useAnswer(`events ${props.id}`, (signal) => get<{ events: IncidentEvent[] }>(`${path}/events`, signal), 5_000);
-  const done = () => {
+  const [awaited, setAwaited] = useState<number>();
+  const [waits, setWaits] = useState(false);
+  // The timeline comes from the tables, a moment after the command was answered.
+  const events = useAnswer(`events ${props.id}`, (signal) => get<{ events: IncidentEvent[] }>(`${path}/events`, signal), waits ? SOON_MS : 5_000);
+  const newest = Math.max(0, ...(events.data?.events ?? []).map((event) => Number(event.version)));
+  useEffect(() => setWaits(awaited !== undefined && newest < awaited), [awaited, newest]);
+  const again = () => {
     one.again();
     events.again();
     props.changed();
@@ -132,9 +182,14 @@ function Detail(props: { id: string; changed: () => void }) {
         {({ incident }) => (
           <>
             <p>
-              <span class={`tag ${incident.severity}`}>{valueName(incident.severity)}</span>
-              <span class={`tag ${incident.state}`}>{valueName(incident.state)}</span> {valueName(incident.kind)}
-              {incident.category && ` · ${valueName(incident.category)}`}
+              <Tag of={incident.severity} />
+              <Tag of={incident.state} /> <Named of={incident.kind} />
+              {incident.category && incident.category !== incident.kind && (
+                <>
+                  {" "}
+                  · <Named of={incident.category} />
+                </>
+              )}
             </p>
             <p class="quiet">
               {isOne(incident.conversation_id) ? (
@@ -142,7 +197,7 @@ function Detail(props: { id: string; changed: () => void }) {
                   {t("conversation")} <Link to={`/conversations/${encodeURIComponent(incident.conversation_id)}`}>{short(incident.conversation_id)}</Link>
                 </>
               ) : (
-                incident.conversation_id
+                <span title={incident.conversation_id}>{about(incident.conversation_id)}</span>
               )}
               {incident.owner && ` · ${t("owner")} ${incident.owner}`}
               {incident.assigned_to && ` · ${t("assigned_to")} ${incident.assigned_to}`}
@@ -162,7 +217,7 @@ function Detail(props: { id: string; changed: () => void }) {
                     {evidence.excerpt || valueName(evidence.kind)}
                   </Link>
                 ) : (
-                  evidence.excerpt || (evidence.rules ?? []).join(" · ") || valueName(evidence.kind)
+                  evidence.excerpt || (evidence.rules ?? []).map((rule) => asSaid(rule) ?? quoted(rule)).join(" · ") || valueName(evidence.kind)
                 )}
                 {(evidence.related ?? []).map((id) => (
                   <>
@@ -174,7 +229,18 @@ function Detail(props: { id: string; changed: () => void }) {
                 ))}
               </blockquote>
             ))}
-            <Actions key={incident.incident_id} incident={incident} done={done} />
+            <Actions
+              key={incident.incident_id}
+              incident={incident}
+              awaited={awaited}
+              shown={newest}
+              sent={(version) => {
+                setAwaited(version);
+                setWaits(true);
+                again();
+              }}
+              failed={again}
+            />
             <h3>{t("deliveries")}</h3>
             <Deliveries pages={incident.pages ?? []} />
           </>
@@ -186,7 +252,7 @@ function Detail(props: { id: string; changed: () => void }) {
           <ol class="timeline">
             {events.map((event) => (
               <li key={event.event_id}>
-                <time>{moment(event.at)}</time> <strong>{valueName(event.type)}</strong> {event.actor} {event.note && <q>{event.note}</q>}
+                <time>{moment(event.at)}</time> <strong>{valueName(event.type)}</strong> {event.actor} {event.note && (event.actor ? <q>{event.note}</q> : <span class="quiet">{said(event.note)}</span>)}
               </li>
             ))}
           </ol>
@@ -198,25 +264,25 @@ function Detail(props: { id: string; changed: () => void }) {
 
 export function IncidentsPage(props: { place: Place; id?: string | undefined }) {
   const all = props.place.search.get("show") === "all";
-  const list = useAnswer(`incidents ${all}`, (signal) => get<{ incidents: Incident[]; warnings: string[] }>(`/v1/incidents?limit=200${all ? "&all" : ""}`, signal), 4_000);
+  const list = useAnswer(`incidents ${all}`, (signal) => get<{ incidents: Incident[]; warnings: string[]; details?: Warning[] }>(`/v1/incidents?limit=200${all ? "&all" : ""}`, signal), 4_000);
   return (
     <div class={props.id ? "two master chosen" : "two master"}>
       <Panel
         title={t("incidents")}
         aside={<Choice label={t("state")} of={["open", "all"] as const} chosen={all ? "all" : "open"} name={(one) => t(`incidents_${one}`)} choose={(one) => ask({ show: one === "all" ? "all" : undefined })} />}
       >
-        <Shown of={list} empty={({ incidents }) => incidents.length === 0} none={t("no_incidents")}>
-          {({ incidents, warnings }) => (
+        <Shown of={list} empty={({ incidents, details }) => incidents.length === 0 && !details?.length} none={t("no_incidents")}>
+          {({ incidents, details }) => (
             <>
-              {warnings[0] && (
-                <p class="stale" role="status">
-                  {t("warning")}: {warnings[0]}
+              {(details ?? []).slice(0, 3).map((one) => (
+                <p key={one.message} class="stale" role="status" title={one.message}>
+                  {t("warning")}: {warned(one)}
                 </p>
-              )}
+              ))}
               <ul class="queue choose">
-                {incidents.map((one) => (
+                {[...incidents.filter((one) => one.state !== "resolved").sort(byGravity), ...incidents.filter((one) => one.state === "resolved")].map((one) => (
                   <li key={one.incident_id} class={one.incident_id === props.id ? "chosen" : ""}>
-                    <span class={`tag ${one.severity}`}>{valueName(one.severity)}</span>
+                    <Tag of={one.severity} />
                     <div>
                       <p class="said">
                         <Link to={`/incidents/${one.incident_id}${location.search}`} current={one.incident_id === props.id}>
@@ -224,7 +290,7 @@ export function IncidentsPage(props: { place: Place; id?: string | undefined }) 
                         </Link>
                       </p>
                       <p class="quiet">
-                        {valueName(one.category || one.kind)} · <span class={`tag ${one.state}`}>{valueName(one.state)}</span> {one.owner}{" "}
+                        <Named of={one.category || one.kind} /> · <Tag of={one.state} /> {one.owner}{" "}
                         {one.triggered_at && <time>{moment(one.triggered_at)}</time>}
                       </p>
                     </div>

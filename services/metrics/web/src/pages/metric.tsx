@@ -1,6 +1,6 @@
 import type { Metric } from "../api";
 import { Histogram } from "../chart";
-import { group, moment, short, value } from "../format";
+import { count, group, moment, short, value } from "../format";
 import { ask, keeping, type Place } from "../place";
 import { Choice, Intervals, Link, Panel, Scroll, Shown, Tile } from "../parts";
 import { about, metricName, t, type Word } from "../words";
@@ -17,7 +17,7 @@ function DistributionPanel(props: { metric: Metric; place: Place }) {
         {({ figure, bins }) => (
           <>
             <p class="quiet">
-              {t("p50")} {value(props.metric, figure.p50)} · {t("p90")} {value(props.metric, figure.p90)} · {t("p99")} {value(props.metric, figure.p99)} · {t("n")} {figure.n}
+              {t("p50")} {value(props.metric, figure.p50)} · {t("p90")} {value(props.metric, figure.p90)} · {t("p99")} {value(props.metric, figure.p99)} · {t("n")} {count(figure.n)}
             </p>
             <Histogram metric={props.metric} bins={bins} />
           </>

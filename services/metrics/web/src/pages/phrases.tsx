@@ -22,7 +22,7 @@ export function PhrasesPage(props: { metrics: Metric[]; place: Place; theme: str
         <PhraseTile metric={compliance} place={props.place} />
       </div>
       <div class="two">
-        <Breakdown metric={coverage} place={props.place} by="level" title={t("by_level")} />
+        <Breakdown metric={coverage} place={props.place} by="level" title={t("coverage_by_level")} />
         <Breakdown metric={coverage} place={props.place} by="slot" title={t("coverage_by_slot")} />
       </div>
       <SeriesPanel metric={coverage} place={props.place} theme={props.theme} link />

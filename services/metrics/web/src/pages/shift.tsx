@@ -3,6 +3,7 @@ import { useAnswer } from "../answer";
 import { count, duration, percent } from "../format";
 import { keeping, type Place, scopeOf } from "../place";
 import { Panel, Scroll, Shown, Tile } from "../parts";
+import { said } from "../said";
 import { t, valueName } from "../words";
 import { useComparison } from "./figures";
 import { LevelTiles } from "./library";
@@ -62,7 +63,7 @@ function Profiles(props: { place: Place }) {
                     <td>{valueName(one.metric_id)}</td>
                     <td class="number">{one.value === undefined ? t("not_measured") : one.unit === "s" ? duration(one.value * 1000) : percent(one.value)}</td>
                     <td class="number">{count(one.n)}</td>
-                    <td class="quiet">{one.not_measured ? t("no_threshold") : one.source}</td>
+                    <td class="quiet">{one.not_measured ? t("no_threshold") : said(one.source)}</td>
                   </tr>
                 ))}
               </tbody>

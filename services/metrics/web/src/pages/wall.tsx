@@ -1,13 +1,17 @@
 import { useEffect, useState } from "preact/hooks";
-import { get, type Incident, type Metric, type Wall } from "../api";
+import type { ComponentChildren } from "preact";
+import { type ActiveAgent, get, type Incident, type Metric, type Waiting, type Wall } from "../api";
 import { useAnswer, useStream } from "../answer";
-import { clock, count, duration, short } from "../format";
-import { Lines, Link, Panel, Shown } from "../parts";
+import { clock, count, duration, moment, short } from "../format";
+import { byGravity } from "../good";
+import { Lines, Link, Panel, Shown, Tag } from "../parts";
 import { t, valueName } from "../words";
 
 /** Seconds of a wait from which it is amber, and red (S3: an answer within 100 s, 120 s at the latest). */
 const AMBER = 100_000;
 const RED = 120_000;
+
+const heatOf = (ms: number) => (ms >= RED ? "red" : ms >= AMBER ? "amber" : "");
 
 function useNow(): number {
   const [now, set] = useState(Date.now());
@@ -20,8 +24,71 @@ function useNow(): number {
 
 function Wait(props: { since: string; now: number; ahead: number }) {
   const ms = Math.max(0, props.now + props.ahead - new Date(props.since).getTime());
-  const heat = ms >= RED ? "red" : ms >= AMBER ? "amber" : "";
-  return <strong class={`wait ${heat}`}>{duration(Math.floor(ms / 1000) * 1000)}</strong>;
+  return <strong class={`wait ${heatOf(ms)}`}>{duration(Math.floor(ms / 1000) * 1000)}</strong>;
+}
+
+/** How long until a reply is due, or by how much it is late; `close` from when on that is near. */
+function Countdown(props: { of: Waiting; now: number }) {
+  const { of: one, now } = props;
+  if (!one.due_at) return null;
+  const left = new Date(one.due_at).getTime() - now;
+  const close = one.close_at !== undefined && new Date(one.close_at).getTime() <= now;
+  const words = t(one.target === "frt" ? "target_frt" : "target_nrt");
+  const whole = duration(Math.floor(Math.abs(left) / 1000) * 1000);
+  return (
+    <strong class={`wait ${left < 0 ? "red" : close ? "amber" : ""}`} title={`${words}: ${moment(one.due_at)}`}>
+      {t(left < 0 ? "overdue_by" : "due_in")} {whole}
+    </strong>
+  );
+}
+
+/** Somebody who waits: what they said, since when, and until when an answer is due. */
+function Line(props: { of: Waiting; now: number; may: (right: string) => boolean; lead: ComponentChildren }) {
+  const { of: one } = props;
+  return (
+    <li class={one.urgent ? "urgent" : ""}>
+      {props.lead}
+      <div>
+        <p class="said">{one.text ?? short(one.conversation_id)}</p>
+        <p class="quiet">
+          {one.urgent && <Tag of="urgent" />}
+          {one.sentiment && <Tag of={one.sentiment} />}
+          {one.target && <span class="tag">{t(one.target === "frt" ? "target_frt" : "target_nrt")}</span>}
+          {one.channel} {one.queue} <span title={one.agent}>{one.agent && short(one.agent)}</span>{" "}
+          {props.may("transcripts") && (
+            <Link to={`/conversations/${encodeURIComponent(one.conversation_id)}`} label={`${t("conversation")} ${one.conversation_id}`}>
+              {short(one.conversation_id)}
+            </Link>
+          )}
+        </p>
+      </div>
+    </li>
+  );
+}
+
+/** Who has how many conversations, and whose customer waits longest. */
+function Agents(props: { of: ActiveAgent[]; now: number }) {
+  return (
+    <ul class="agents">
+      {props.of.slice(0, 60).map((one) => (
+        <li key={one.agent} class={one.longest_since ? heatOf(props.now - new Date(one.longest_since).getTime()) : ""}>
+          <Link to={`/agents?agent=${encodeURIComponent(one.agent)}&range=24h`} label={`${t("by_agent")} ${one.agent}`}>
+            {short(one.agent)}
+          </Link>
+          <dl>
+            <dt>{t("open_short")}</dt>
+            <dd>{count(one.open_conversations)}</dd>
+            <dt>{t("waiting_short")}</dt>
+            <dd>{count(one.waiting_customers)}</dd>
+            <dt>{t("longest_wait")}</dt>
+            <dd>{one.longest_since ? <Wait since={one.longest_since} now={props.now} ahead={0} /> : "–"}</dd>
+            <dt>{t("last_message")}</dt>
+            <dd>{one.last_message_at ? <time title={moment(one.last_message_at)}>{clock(one.last_message_at)}</time> : "–"}</dd>
+          </dl>
+        </li>
+      ))}
+    </ul>
+  );
 }
 
 function Counter(props: { name: string; value: string; more?: string | undefined; heat?: string; id?: string }) {
@@ -41,7 +108,7 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
   const incidents = props.may("incidents");
   const open = useAnswer(
     `open ${incidents}`,
-    async (signal) => (incidents ? await get<{ incidents: Incident[] }>("/v1/incidents?limit=20", signal) : { incidents: [] }),
+    async (signal) => (incidents ? await get<{ incidents: Incident[] }>("/v1/incidents?limit=12", signal) : { incidents: [] }),
     4_000,
   );
   const response = props.metrics.find((metric) => metric.id === "rt.first_unanswered.v1");
@@ -59,7 +126,14 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
           <>
             <div class="counters">
               <Counter name={t("waiting_customers")} value={count(seen.waiting_customers)} heat={Number(seen.waiting_customers) > 0 ? "amber" : ""} more={`${t("open_conversations")} ${count(seen.open_conversations)}`} />
-              <Counter name={t("oldest")} value={oldest ? duration(Math.floor(wait / 1000) * 1000) : "–"} heat={wait >= RED ? "red" : wait >= AMBER ? "amber" : ""} id="rt.first_unanswered.v1" />
+              <Counter name={t("oldest")} value={oldest ? duration(Math.floor(wait / 1000) * 1000) : "–"} heat={heatOf(wait)} id="rt.first_unanswered.v1" />
+              <Counter
+                name={t("at_risk")}
+                value={seen.has_targets ? count(seen.at_risk) : "–"}
+                heat={Number(seen.overdue) > 0 ? "red" : Number(seen.at_risk) > 0 ? "amber" : ""}
+                more={seen.has_targets ? `${t("overdue_count")} ${count(seen.overdue)}` : t("no_targets")}
+                id="sla.frt.v1"
+              />
               <Counter name={t("urgent_incidents")} value={count(urgent)} heat={urgent > 0 ? "red" : ""} more={`${t("unacknowledged")} ${count(seen.unacknowledged_incidents)} · ${t("open_incidents")} ${count(seen.open_incidents)}`} />
               <Counter name={t("negative")} value={count(seen.negative_conversations)} more={`${t("agents_active")} ${count(seen.agents)}`} id="sentiment.v1" />
               <article class="counter">
@@ -72,6 +146,19 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                 <code class="id">rt.first_unanswered.v1</code>
               </article>
             </div>
+            {seen.has_targets && (
+              <Panel title={t("at_risk")} id="sla.nrt.v1" class="risks">
+                {seen.risks.length === 0 ? (
+                  <p class="quiet">{t("nobody_at_risk")}</p>
+                ) : (
+                  <ul class="queue wide">
+                    {seen.risks.slice(0, 12).map((one) => (
+                      <Line key={one.conversation_id} of={one} now={now + steady} may={props.may} lead={<Countdown of={one} now={now + steady} />} />
+                    ))}
+                  </ul>
+                )}
+              </Panel>
+            )}
             <div class="two">
               <Panel
                 title={t("waiting_list")}
@@ -86,18 +173,7 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                 ) : (
                   <ul class="queue">
                     {seen.waiting.slice(0, 30).map((one) => (
-                      <li key={one.conversation_id} class={one.urgent ? "urgent" : ""}>
-                        <Wait since={one.since} now={now} ahead={steady} />
-                        <div>
-                          <p class="said">{one.text ?? short(one.conversation_id)}</p>
-                          <p class="quiet">
-                            {one.urgent && <span class="tag critical">{t("urgent")}</span>}
-                            {one.sentiment && <span class={`tag ${one.sentiment}`}>{valueName(one.sentiment)}</span>}
-                            {one.channel} {one.queue} {one.agent && short(one.agent)}{" "}
-                            {props.may("transcripts") && <Link to={`/conversations/${encodeURIComponent(one.conversation_id)}`}>{short(one.conversation_id)}</Link>}
-                          </p>
-                        </div>
-                      </li>
+                      <Line key={one.conversation_id} of={one} now={now + steady} may={props.may} lead={<Wait since={one.since} now={now} ahead={steady} />} />
                     ))}
                   </ul>
                 )}
@@ -107,15 +183,15 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                   <Shown of={open} empty={(list) => list.incidents.length === 0} none={t("no_incidents")}>
                     {(list) => (
                       <ul class="queue">
-                        {list.incidents.map((one) => (
+                        {[...list.incidents].sort(byGravity).map((one) => (
                           <li key={one.incident_id}>
-                            <span class={`tag ${one.severity}`}>{valueName(one.severity)}</span>
+                            <Tag of={one.severity} />
                             <div>
                               <p class="said">
                                 <Link to={`/incidents/${one.incident_id}`}>{one.evidence[0]?.excerpt || valueName(one.kind)}</Link>
                               </p>
                               <p class="quiet">
-                                {valueName(one.category || one.kind)} · {valueName(one.state)} {one.owner} {one.triggered_at && <time>{clock(one.triggered_at)}</time>}
+                                {valueName(one.category || one.kind)} · {valueName(one.state)} {one.owner} {one.triggered_at && <time>{moment(one.triggered_at)}</time>}
                               </p>
                             </div>
                           </li>
@@ -126,6 +202,9 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                 </Panel>
               )}
             </div>
+            <Panel title={t("agents_now")}>
+              {seen.active_agents.length === 0 ? <p class="quiet">{t(Number(seen.agents) > 0 ? "agents_withheld" : "no_agents_now")}</p> : <Agents of={seen.active_agents} now={now + steady} />}
+            </Panel>
           </>
         );
       }}
