@@ -212,10 +212,10 @@ export function ComplaintsPage(props: { metrics: Metric[]; place: Place; theme: 
         <Breakdown metric={solved} place={place} by="topic" title={t("solved_by_topic")} />
       </div>
       <div class="two">
-        <Panel title={t("repeats")} id="repeat_complaint">
+        <Panel title={t("repeats")}>
           <Shown of={known}>{({ repeats }) => (repeats.length === 0 ? <p class="quiet">{t("no_repeats")}</p> : <Signals of={repeats} burst={false} />)}</Shown>
         </Panel>
-        <Panel title={t("bursts")} id="crisis.burst">
+        <Panel title={t("bursts")}>
           <Shown of={known}>{({ bursts }) => (bursts.length === 0 ? <p class="quiet">{t("no_bursts")}</p> : <Signals of={bursts} burst />)}</Shown>
         </Panel>
       </div>
