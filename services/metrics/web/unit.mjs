@@ -121,6 +121,14 @@ test("every note that the fold of incidents writes is known", () => {
   for (const sentence of words_) assert.match(said(sentence), /[\u4e00-\u9fff]/, sentence);
 });
 
+test("where the platforms' ways of counting come from is told in Chinese", () => {
+  words.setLanguage("zh");
+  for (const profile of ["jd", "pdd", "taobao"]) {
+    const from = /^source = "(.+)"$/m.exec(source(`crates/dialogue/profiles/${profile}.toml`))?.[1];
+    assert.match(said(from), /[\u4e00-\u9fff]/, from);
+  }
+});
+
 /** Answers requests like the service would. */
 function answering(answers) {
   const asked = [];

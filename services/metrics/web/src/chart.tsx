@@ -43,7 +43,7 @@ export function Series(props: { metric: Metric; points: Point[]; theme: string }
         padding: [14, 12, 0, 0],
         cursor: { y: false, points: { size: 7 } },
         legend: { show: false },
-        scales: { y: { range: metric.unit === "ratio" ? [0, 1] : [bottom, top + ((top - bottom) * 0.08 || 1)] } },
+        scales: { y: { range: metric.unit === "ratio" ? [0, 1] : [bottom, Math.min(metric.greatest ?? Infinity, top + ((top - bottom) * 0.08 || 1))] } },
         axes: [
           {
             ...axis,
