@@ -258,6 +258,7 @@ export interface WaitingHere {
 export interface Incident {
   incident_id: string;
   team: string;
+  queue?: string;
   conversation_id: string;
   family: string;
   kind: string;

@@ -25,6 +25,13 @@ export function duration(ms: number): string {
   return unit(number(hours / 24, 1), "天", "d");
 }
 
+/** A length of time that is counted: in whole seconds. */
+export function counted(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds >= 100) return duration(seconds * 1000);
+  return `${seconds} ${language() === "zh" ? "秒" : "s"}`;
+}
+
 export function value(metric: Pick<Metric, "unit" | "greatest">, x: number | undefined): string {
   if (x === undefined) return t("not_measured");
   switch (metric.unit) {

@@ -87,12 +87,15 @@ function Count(props: { n: string; to: string | undefined }) {
   return <td class="number">{props.to && Number(props.n) > 0 ? <Link to={props.to}>{count(props.n)}</Link> : count(props.n)}</td>;
 }
 
-/** What a signal rests on, which its rules say in a word. */
-const inWords = (rules: string[]): string => rules.map(asSaid).find((words) => words !== undefined) ?? t("complains_again");
+/** What a signal rests on, which its rules say in a word; what it is about stands beside it. */
+function inWords(rules: string[]): string {
+  const words = rules.filter((rule) => !rule.startsWith("burst.")).map(asSaid);
+  return words.filter((one) => one !== undefined).join(" · ") || t("complains_again");
+}
 
 function Signals(props: { of: ComplaintSignal[]; burst: boolean }) {
   return (
-    <ul class="queue tall">
+    <ul class="queue graded tall">
       {props.of.map((one, index) => (
         <li key={index}>
           <Tag of={one.severity} />

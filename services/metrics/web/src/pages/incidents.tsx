@@ -50,6 +50,16 @@ function warned(one: Warning): string {
   }
 }
 
+/** What an incident is called in a list: what was said, or what has happened. */
+export const titleOf = (one: Incident): string => one.evidence[0]?.excerpt || valueName(one.kind);
+
+/** What else tells it apart: its category, or where it happened if nothing was said. */
+export function aboutOf(one: Incident): string {
+  const where = isOne(one.conversation_id) ? short(one.conversation_id) : about(one.conversation_id);
+  if (one.evidence[0]?.excerpt) return valueName(one.category || one.kind);
+  return one.queue ? `${one.queue} ${where}` : where;
+}
+
 /** How often is looked whether the timeline shows what was done. */
 const SOON_MS = 700;
 
@@ -279,18 +289,18 @@ export function IncidentsPage(props: { place: Place; id?: string | undefined }) 
                   {t("warning")}: {warned(one)}
                 </p>
               ))}
-              <ul class="queue choose">
+              <ul class="queue graded choose">
                 {[...incidents.filter((one) => one.state !== "resolved").sort(byGravity), ...incidents.filter((one) => one.state === "resolved")].map((one) => (
                   <li key={one.incident_id} class={one.incident_id === props.id ? "chosen" : ""}>
                     <Tag of={one.severity} />
                     <div>
                       <p class="said">
                         <Link to={`/incidents/${one.incident_id}${location.search}`} current={one.incident_id === props.id}>
-                          {one.evidence[0]?.excerpt || valueName(one.kind)}
+                          {titleOf(one)}
                         </Link>
                       </p>
                       <p class="quiet">
-                        <Named of={one.category || one.kind} /> · <Tag of={one.state} /> {one.owner}{" "}
+                        {aboutOf(one)} · <Tag of={one.state} /> {one.owner}{" "}
                         {one.triggered_at && <time>{moment(one.triggered_at)}</time>}
                       </p>
                     </div>

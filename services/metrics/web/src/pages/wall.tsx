@@ -2,10 +2,11 @@ import { useEffect, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { type ActiveAgent, get, type Incident, type Metric, type Waiting, type Wall } from "../api";
 import { useAnswer, useStream } from "../answer";
-import { clock, count, duration, moment, short } from "../format";
+import { clock, count, counted, duration, moment, short } from "../format";
 import { byGravity } from "../good";
 import { Lines, Link, Panel, Shown, Tag } from "../parts";
 import { t, valueName } from "../words";
+import { aboutOf, titleOf } from "./incidents";
 
 /** Seconds of a wait from which it is amber, and red (S3: an answer within 100 s, 120 s at the latest). */
 const AMBER = 100_000;
@@ -24,7 +25,7 @@ function useNow(): number {
 
 function Wait(props: { since: string; now: number; ahead: number }) {
   const ms = Math.max(0, props.now + props.ahead - new Date(props.since).getTime());
-  return <strong class={`wait ${heatOf(ms)}`}>{duration(Math.floor(ms / 1000) * 1000)}</strong>;
+  return <strong class={`wait ${heatOf(ms)}`}>{counted(ms)}</strong>;
 }
 
 /** How long until a reply is due, or by how much it is late; `close` from when on that is near. */
@@ -34,10 +35,9 @@ function Countdown(props: { of: Waiting; now: number }) {
   const left = new Date(one.due_at).getTime() - now;
   const close = one.close_at !== undefined && new Date(one.close_at).getTime() <= now;
   const words = t(one.target === "frt" ? "target_frt" : "target_nrt");
-  const whole = duration(Math.floor(Math.abs(left) / 1000) * 1000);
   return (
     <strong class={`wait ${left < 0 ? "red" : close ? "amber" : ""}`} title={`${words}: ${moment(one.due_at)}`}>
-      {t(left < 0 ? "overdue_by" : "due_in")} {whole}
+      {t(left < 0 ? "overdue_by" : "due_in")} {counted(Math.abs(left))}
     </strong>
   );
 }
@@ -126,7 +126,7 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
           <>
             <div class="counters">
               <Counter name={t("waiting_customers")} value={count(seen.waiting_customers)} heat={Number(seen.waiting_customers) > 0 ? "amber" : ""} more={`${t("open_conversations")} ${count(seen.open_conversations)}`} />
-              <Counter name={t("oldest")} value={oldest ? duration(Math.floor(wait / 1000) * 1000) : "–"} heat={heatOf(wait)} id="rt.first_unanswered.v1" />
+              <Counter name={t("oldest")} value={oldest ? counted(wait) : "–"} heat={heatOf(wait)} id="rt.first_unanswered.v1" />
               <Counter
                 name={t("at_risk")}
                 value={seen.has_targets ? count(seen.at_risk) : "–"}
@@ -182,16 +182,16 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                 <Panel title={t("incidents")}>
                   <Shown of={open} empty={(list) => list.incidents.length === 0} none={t("no_incidents")}>
                     {(list) => (
-                      <ul class="queue">
+                      <ul class="queue graded">
                         {[...list.incidents].sort(byGravity).map((one) => (
                           <li key={one.incident_id}>
                             <Tag of={one.severity} />
                             <div>
                               <p class="said">
-                                <Link to={`/incidents/${one.incident_id}`}>{one.evidence[0]?.excerpt || valueName(one.kind)}</Link>
+                                <Link to={`/incidents/${one.incident_id}`}>{titleOf(one)}</Link>
                               </p>
                               <p class="quiet">
-                                {valueName(one.category || one.kind)} · {valueName(one.state)} {one.owner} {one.triggered_at && <time>{moment(one.triggered_at)}</time>}
+                                {aboutOf(one)} · {valueName(one.state)} {one.owner} {one.triggered_at && <time>{moment(one.triggered_at)}</time>}
                               </p>
                             </div>
                           </li>
