@@ -60,7 +60,10 @@ export function SearchField() {
       const at = event.target as HTMLElement;
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName)) return;
       event.preventDefault();
-      document.getElementById("search")?.focus();
+      const field = document.getElementById("search") as HTMLInputElement | null;
+      field?.focus();
+      // What was looked for before is written over.
+      field?.select();
     };
     addEventListener("keydown", listen);
     return () => removeEventListener("keydown", listen);
