@@ -90,7 +90,7 @@ async function look(page, path, name, view) {
     abouts: [...document.querySelectorAll("[role=tooltip]")].map((one) => one.textContent),
     // What the services say by themselves, beside what people wrote.
     said: [...document.querySelectorAll(".stale, .timeline li > .quiet, .contributions td.quiet, .missed-it")].map((one) => one.textContent.replace(/「[^」]*」|`[^`]*`/g, "")),
-    cut: [...document.querySelectorAll("main th, main td, main .standing, main .figure, main h2, main h3")].filter((one) => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent),
+    cut: [...document.querySelectorAll("main th, main td, main .standing, main .figure, main .queue .wait, main h2, main h3")].filter((one) => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent),
   }));
   for (const problem of seen.problems) fail(where, problem);
   for (const panel of seen.empty) fail(where, `the panel "${panel}" is empty`);

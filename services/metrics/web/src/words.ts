@@ -569,7 +569,7 @@ const en: Record<Word, string> = {
   span: "words",
   click_message: "Choose a message to see how its scores come about",
   whole_message: "the whole message",
-  score_of: "score",
+  score_of: "Score",
   politeness: "Politeness",
   sentiment: "Sentiment",
   complaint: "Complaint",
