@@ -2,7 +2,7 @@
 // for it in words.ts; these are the sentences that are kept as they were said: notes of timelines,
 // results of deliveries, answers to commands. One that is not known here stays as it is.
 
-import { language, tell, valueName } from "./words";
+import { isRule, language, quoted, ruleName, tell, valueName } from "./words";
 
 /** `$1` and so on stand for what the groups hold. */
 const SENTENCES: [RegExp, string][] = (
@@ -81,3 +81,6 @@ export function asSaid(rule: string): string | undefined {
   if (risk?.[1]) return tell("burst_risk", risk[1]);
   return undefined;
 }
+
+/** A rule of a signal in words: one that counts, one of the engine, or the phrase that was found. */
+export const saidRule = (rule: string): string => asSaid(rule) ?? (isRule(rule) ? ruleName(rule) : quoted(rule));

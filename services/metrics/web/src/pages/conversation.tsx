@@ -6,7 +6,7 @@ import { ask, type Place } from "../place";
 import { pull, toneOfPoints } from "../good";
 import { Choice, Link, Named, Panel, Shown, Tag } from "../parts";
 import { isRule, metricName, quoted, ruleName, t, valueName } from "../words";
-import { asSaid } from "../said";
+import { saidRule } from "../said";
 import { Behind } from "./metric";
 
 const TARGETS = ["politeness", "sentiment", "complaint", "urgency"];
@@ -31,12 +31,6 @@ function Because(props: { reason: Reason }) {
       <Named of={reason.class} /> {reason.rule !== reason.class && quoted(reason.rule)}
     </span>
   );
-}
-
-/** A rule of a signal: one of the engine, or the phrase that was found. */
-function SignalRule(props: { rule: string }) {
-  if (isRule(props.rule)) return <span title={props.rule}>{ruleName(props.rule)}</span>;
-  return <>{asSaid(props.rule) ?? quoted(props.rule)}</>;
 }
 
 /** A message's text with the words that its scores rest on marked. Offsets count Unicode scalars. */
@@ -200,7 +194,7 @@ function Facts(props: { of: Conversation; choose: (event: string) => void }) {
                   {signal.rules.filter((rule) => rule !== "range").map((rule, index) => (
                     <span key={rule}>
                       {index > 0 && " · "}
-                      <SignalRule rule={rule} />
+                      <span title={rule}>{saidRule(rule)}</span>
                     </span>
                   ))}
                 </span>

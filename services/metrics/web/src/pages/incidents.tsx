@@ -5,8 +5,8 @@ import { count, moment, short } from "../format";
 import { ask, go, type Place } from "../place";
 import { byGravity } from "../good";
 import { Choice, Link, Named, Panel, Shown, Tag, told } from "../parts";
-import { asSaid, said } from "../said";
-import { language, quoted, t, tell, valueName } from "../words";
+import { said, saidRule } from "../said";
+import { language, t, tell, valueName } from "../words";
 
 /** Bursts and storms are about many conversations under a name of their own. */
 const isOne = (conversation: string) => !/^(pulse|queue):/.test(conversation);
@@ -84,7 +84,7 @@ function Actions(props: { incident: Incident; awaited: number | undefined; shown
       });
       setNote("");
       setAssignee("");
-      props.sent(Number(answer.incident?.version ?? Number(incident.version) + 1));
+      props.sent(Number(answer?.incident?.version ?? Number(incident.version) + 1));
     } catch (error) {
       setRefusal(told(error));
       props.failed();
@@ -227,7 +227,7 @@ function Detail(props: { id: string; changed: () => void }) {
                     {evidence.excerpt || valueName(evidence.kind)}
                   </Link>
                 ) : (
-                  evidence.excerpt || (evidence.rules ?? []).map((rule) => asSaid(rule) ?? quoted(rule)).join(" · ") || valueName(evidence.kind)
+                  evidence.excerpt || (evidence.rules ?? []).map(saidRule).join(" · ") || valueName(evidence.kind)
                 )}
                 {(evidence.related ?? []).map((id) => (
                   <>

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { type ActiveAgent, get, type Incident, type Metric, type Waiting, type Wall } from "../api";
 import { useAnswer, useStream } from "../answer";
@@ -14,6 +14,12 @@ const RED = 120_000;
 
 const heatOf = (ms: number) => (ms >= RED ? "red" : ms >= AMBER ? "amber" : "");
 
+/** Red once a reply is late, amber once that is near. */
+function heatOfDue(one: Waiting, now: number): string {
+  const passed = (time: string | undefined) => time !== undefined && new Date(time).getTime() < now;
+  return passed(one.due_at) ? "red" : passed(one.close_at) ? "amber" : "";
+}
+
 function useNow(): number {
   const [now, set] = useState(Date.now());
   useEffect(() => {
@@ -23,20 +29,20 @@ function useNow(): number {
   return now;
 }
 
-function Wait(props: { since: string; now: number; ahead: number }) {
-  const ms = Math.max(0, props.now + props.ahead - new Date(props.since).getTime());
-  return <strong class={`wait ${heatOf(ms)}`}>{counted(ms)}</strong>;
+/** How long somebody waits; as urgent as its target says, where there is one. */
+function Wait(props: { since: string; now: number; of?: Waiting }) {
+  const ms = Math.max(0, props.now - new Date(props.since).getTime());
+  return <strong class={`wait ${props.of?.due_at ? heatOfDue(props.of, props.now) : heatOf(ms)}`}>{counted(ms)}</strong>;
 }
 
-/** How long until a reply is due, or by how much it is late; `close` from when on that is near. */
+/** How long until a reply is due, or by how much it is late. */
 function Countdown(props: { of: Waiting; now: number }) {
   const { of: one, now } = props;
   if (!one.due_at) return null;
   const left = new Date(one.due_at).getTime() - now;
-  const close = one.close_at !== undefined && new Date(one.close_at).getTime() <= now;
   const words = t(one.target === "frt" ? "target_frt" : "target_nrt");
   return (
-    <strong class={`wait ${left < 0 ? "red" : close ? "amber" : ""}`} title={`${words}: ${moment(one.due_at)}`}>
+    <strong class={`wait ${heatOfDue(one, now)}`} title={`${words}: ${moment(one.due_at)}`}>
       {t(left < 0 ? "overdue_by" : "due_in")} {counted(Math.abs(left))}
     </strong>
   );
@@ -81,7 +87,7 @@ function Agents(props: { of: ActiveAgent[]; now: number }) {
             <dt>{t("waiting_short")}</dt>
             <dd>{count(one.waiting_customers)}</dd>
             <dt>{t("longest_wait")}</dt>
-            <dd>{one.longest_since ? <Wait since={one.longest_since} now={props.now} ahead={0} /> : "–"}</dd>
+            <dd>{one.longest_since ? <Wait since={one.longest_since} now={props.now} /> : "–"}</dd>
             <dt>{t("last_message")}</dt>
             <dd>{one.last_message_at ? <time title={moment(one.last_message_at)}>{clock(one.last_message_at)}</time> : "–"}</dd>
           </dl>
@@ -105,6 +111,10 @@ function Counter(props: { name: string; value: string; more?: string | undefined
 export function WallPage(props: { metrics: Metric[]; may: (right: string) => boolean }) {
   const now = useNow();
   const wall = useStream<Wall>("/v1/wall:watch", "/v1/wall");
+  const at = wall.data?.at;
+  // Waits are counted by the server's clock, whatever the one of this screen says. How far it is ahead
+  // is told when a wall arrives: later ones are some seconds apart.
+  const ahead = useMemo(() => (at === undefined ? 0 : new Date(at).getTime() - Date.now()), [at]);
   const incidents = props.may("incidents");
   const open = useAnswer(
     `open ${incidents}`,
@@ -116,11 +126,9 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
   return (
     <Shown of={wall}>
       {(seen) => {
-        // Waits are counted by the server's clock, whatever the one of this screen says.
-        const ahead = new Date(seen.at).getTime() - Date.now();
         const steady = Math.abs(ahead) > 5_000 ? ahead : 0;
         const oldest = seen.waiting[0];
-        const wait = oldest ? new Date(seen.at).getTime() - new Date(oldest.since).getTime() : 0;
+        const wait = oldest ? Math.max(0, now + steady - new Date(oldest.since).getTime()) : 0;
         const urgent = Number(seen.urgent_incidents);
         return (
           <>
@@ -173,7 +181,7 @@ export function WallPage(props: { metrics: Metric[]; may: (right: string) => boo
                 ) : (
                   <ul class="queue">
                     {seen.waiting.slice(0, 30).map((one) => (
-                      <Line key={one.conversation_id} of={one} now={now + steady} may={props.may} lead={<Wait since={one.since} now={now} ahead={steady} />} />
+                      <Line key={one.conversation_id} of={one} now={now + steady} may={props.may} lead={<Wait since={one.since} now={now + steady} of={one} />} />
                     ))}
                   </ul>
                 )}
