@@ -105,6 +105,7 @@ test("sentences of the services that are known are Chinese on the Chinese page",
   words.setLanguage("zh");
   assert.equal(said("the acknowledgement of 小李 timed out"), "小李 认领后超时未处理");
   assert.equal(said("the severity rose; its kind pages nobody"), "级别上升；此类事件不通知");
+  assert.equal(said("nobody is paged: its kind pages nobody"), "不通知任何人：此类事件不通知");
   assert.equal(said("HTTP 503 Service Unavailable"), "HTTP 503 Service Unavailable");
   assert.equal(asSaid("complaints_3_in_7d"), "7 天内第 3 次投诉");
   assert.equal(asSaid("我要投诉"), undefined);

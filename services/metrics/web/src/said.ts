@@ -58,7 +58,11 @@ const SENTENCES: [RegExp, string][] = (
   ] as [string, string][]
 ).map(([said, words]) => [new RegExp(`^${said}$`), words]);
 
+/** Begins the words for what holds an incident's pages back. */
+const UNPAGED = "nobody is paged: ";
+
 function one(sentence: string): string | undefined {
+  if (sentence.startsWith(UNPAGED)) return `不通知任何人：${said(sentence.slice(UNPAGED.length))}`;
   for (const [said, words] of SENTENCES) if (said.test(sentence)) return sentence.replace(said, words);
   return undefined;
 }
