@@ -311,6 +311,11 @@ export function IncidentsPage(props: { place: Place; id?: string | undefined }) 
           )}
         </Shown>
       </Panel>
+      {!props.id && (
+        <Panel title={t("details")} class="hint">
+          <p class="quiet">{t("choose_incident")}</p>
+        </Panel>
+      )}
       {props.id && (
         <div>
           <button type="button" class="second back" onClick={() => go(`/incidents${location.search}`)}>
