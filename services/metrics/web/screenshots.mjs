@@ -76,6 +76,10 @@ for (const lang of ["zh", "en"]) {
   };
   for (const [path, name] of pages) {
     await look(path, name);
+    if (name === "incidents") {
+      // With one that was chosen, as whoever works with it sees it.
+      await look(await page.locator(".queue.choose a").first().getAttribute("href").then((href) => href.split("?")[0]), name);
+    }
     if (name !== "conversations") continue;
     const one = new URL(await page.locator(".list a[href^='/conversations/']").first().getAttribute("href"), given.metrics);
     await look(`${one.pathname}${one.search}`, "conversation");

@@ -102,7 +102,7 @@ function Explained(props: { message: Message }) {
                   <td class="quiet">
                     <Because reason={reason} />
                   </td>
-                  <td class={`number ${toneOfPoints(reason.target, reason.points)}`}>
+                  <td class={`number ${isLast(reason) ? "" : toneOfPoints(reason.target, reason.points)}`}>
                     {reason.points > 0 ? "+" : ""}
                     {Number(reason.points.toFixed(3))}
                   </td>
