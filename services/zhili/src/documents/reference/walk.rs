@@ -169,6 +169,8 @@ impl<'a> Walk<'a> {
         let unless_given = self.document.unless_given(at, name);
         let Some(inner) = self.inner_table(known, of) else {
             let default = match unless_given {
+                // What a type leaves out of what it writes is `false`, for there is no third.
+                Ok(Some(Value::Null)) if is_bool(of) => shown(&Value::Bool(false)),
                 Ok(Some(value)) => shown(&value),
                 Ok(None) => "must be given".to_owned(),
                 Err(error) => panic!("[{path}]: `filled` must do without {name}: {error}"),
@@ -319,6 +321,10 @@ impl<'a> Walk<'a> {
             Shape::Table(_) | Shape::OneOf(_) => panic!("{} is a table", known.meaning),
         }
     }
+}
+
+fn is_bool(of: &Type) -> bool {
+    generic(of).is_some_and(|(path, _)| path.is_ident("bool"))
 }
 
 /// What there is of some texts.
