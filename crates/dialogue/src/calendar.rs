@@ -133,7 +133,7 @@ impl Default for MakeupDates {
     }
 }
 
-/// Each is `["09:00", "18:00"]` or `"09:00-18:00"`.
+/// Hours are `["09:00", "18:00"]` or `"09:00-18:00"`.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 enum Bounds {

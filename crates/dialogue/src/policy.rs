@@ -35,7 +35,7 @@ use crate::calendar::{self, Calendar};
 /// No target is longer.
 const MOST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
-/// A tenant's settings of response times. Those that exist are valid.
+/// What a tenant expects of its service: business hours and targets, by queue. Invalid ones are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Policies {

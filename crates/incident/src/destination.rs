@@ -99,7 +99,7 @@ pub struct Robot {
 pub struct Pagerduty {
     /// Where the integration key is, `env:NAME` or `file:PATH`.
     pub routing_key: String,
-    /// Another address than that of the United States, such as
+    /// Where events are sent; in the European region it is
     /// `https://events.eu.pagerduty.com/v2/enqueue`.
     #[serde(default = "events_v2")]
     pub url: String,
