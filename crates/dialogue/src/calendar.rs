@@ -102,15 +102,24 @@ pub struct CalendarError(String);
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
+    /// IANA zone of the hours, such as `Asia/Shanghai`.
     tz: String,
+    /// Hours by day of the week, or from one day to another:
+    /// `{ mon-fri = [["09:00", "12:00"], ["13:00", "18:00"]], sat = [["22:00", "06:00"]] }`. Those that
+    /// end before they begin end on the next day. A day is named once; one that is not named has none.
     #[serde(default)]
     weekly: BTreeMap<String, Vec<Bounds>>,
+    /// Dates such as `2026-10-01` on which no hours begin.
     #[serde(default)]
     holidays: Vec<String>,
+    /// Dates with other hours than their day of the week has (调休), also when they are holidays.
     #[serde(default)]
     makeup: MakeupDates,
 }
 
+/// By date the hours, or the day of the week whose hours it has:
+/// `{ "2026-10-10" = [["09:00", "18:00"]], "2026-10-11" = "mon" }`. Or a list of dates,
+/// `["2026-10-10"]`, which have the hours of the first day of the week that has any.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 enum MakeupDates {
@@ -124,7 +133,7 @@ impl Default for MakeupDates {
     }
 }
 
-/// `["09:00", "18:00"]` or `"09:00-18:00"`.
+/// Hours are `["09:00", "18:00"]` or `"09:00-18:00"`.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 enum Bounds {

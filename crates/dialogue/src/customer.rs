@@ -56,7 +56,7 @@ struct Unchecked {
     /// So many cycles with a complaint are worth a signal, this one included: 2 to 64, or 0 for
     /// never.
     times: u32,
-    /// How bad that is.
+    /// Severity of the signal.
     severity: Severity,
 }
 

@@ -35,7 +35,7 @@ use crate::calendar::{self, Calendar};
 /// No target is longer.
 const MOST_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
-/// A tenant's settings of response times. Those that exist are valid.
+/// What a tenant expects of its service: business hours and targets, by queue. Invalid ones are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Policies {
@@ -47,14 +47,23 @@ pub struct Policies {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Unchecked {
+    /// IANA zone in which promises such as 今天18点前 are meant, such as `Asia/Shanghai`; that of the
+    /// calendar unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     tz: Option<String>,
+    /// Name of the calendar by which waits are counted in business hours, for every queue that names
+    /// none; without one there are no such values.
     #[serde(skip_serializing_if = "Option::is_none")]
     calendar: Option<String>,
+    /// Name of the policy of every queue that names none; without one nothing is measured against a
+    /// target.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
+    /// Business hours, by name.
     calendars: BTreeMap<String, Calendar>,
+    /// Targets, by name. A target that is absent is not measured and fires nothing.
     policies: BTreeMap<String, Policy>,
+    /// What single queues have of their own, by the queue that events name.
     queues: BTreeMap<String, Queue>,
 }
 
@@ -62,8 +71,10 @@ struct Unchecked {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Queue {
+    /// Name of its calendar; that of all queues unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     calendar: Option<String>,
+    /// Name of its policy; that of all queues unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
 }
@@ -75,13 +86,13 @@ pub struct Policy {
     /// Name of the calendar whose hours the targets run in; without one they run on the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calendar: Option<String>,
-    /// `sla.frt.v1`: first human reply of a cycle.
+    /// Time until the first human reply of a cycle (`sla.frt.v1`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frt: Option<Target>,
-    /// `sla.nrt.v1`: every later reply, from the first unanswered message.
+    /// Time until every later reply, from the first unanswered message (`sla.nrt.v1`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nrt: Option<Target>,
-    /// `sla.resolution.v1`: from the beginning of a cycle until it is resolved.
+    /// Time from the beginning of a cycle until it is resolved (`sla.resolution.v1`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Target>,
     /// While a bot serves and nobody was asked to take over, the first reply has no due time.
@@ -107,12 +118,14 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// 1 s to 90 days, in milliseconds; exactly at the due time meets it.
+    /// What the time should not exceed, 1 s to 90 days, in milliseconds; exactly at the due time meets
+    /// it.
     pub target_ms: i64,
-    /// Warns when so much of the target has passed, in milliseconds; less than the target.
+    /// Warns when so much of the target has passed, in milliseconds, from 1 and less than the target;
+    /// never unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_ms: Option<i64>,
-    /// Resolution only: its time stands still while the customer is asked for something, which
+    /// For `resolution` only: its time stands still while the customer is asked for something, which
     /// is from an agent's answer until the customer's next message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pauses_on_customer: bool,
@@ -143,14 +156,15 @@ pub struct ReplyDue {
     pub due_ms: i64,
 }
 
-/// How long nobody may say anything, in milliseconds, 1 s to 90 days, on the clock.
+/// How long nobody may say anything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Silence {
-    /// While the customer waits for an answer.
+    /// While the customer waits for an answer: 1 s to 90 days, in milliseconds, on the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_ms: Option<i64>,
-    /// After an agent's message: time to ask again.
+    /// After an agent's message, when it is time to ask again: 1 s to 90 days, in milliseconds, on the
+    /// clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_ms: Option<i64>,
 }

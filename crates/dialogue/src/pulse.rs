@@ -120,17 +120,19 @@ pub struct PulsePolicy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Unchecked {
-    /// Window that is looked at, 1 to 60 minutes.
+    /// Length of the window in which complaints are counted, 1 to 60 minutes.
     window_minutes: u32,
-    /// What is usual is the mean of so many hours before the window, 1 to 168.
+    /// What is usual is the mean over so many hours before the window, 1 to 168.
     usual_hours: u32,
     /// Fewer complaints in a window are never a burst, 1 to 1000.
     least: u32,
-    /// Risk from which a signal has this severity, 0 to 100; rising.
+    /// Risk from which a signal is a warning, above 0 and at most `high`.
     warning: f64,
+    /// Risk from which its severity is high, at most `critical`.
     high: f64,
+    /// Risk from which it is critical, at most 100.
     critical: f64,
-    /// Who is told.
+    /// Team of `[escalation]` that is told.
     team: String,
 }
 

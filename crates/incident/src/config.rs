@@ -73,6 +73,8 @@ pub struct Config {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
+    /// What each team answers for, by the team that events name; a team without an entry has that of
+    /// `default`. This name and all within a team are 1 to 64 characters of a-z, 0-9, _ and -.
     #[serde(default)]
     teams: BTreeMap<String, Team>,
 }
@@ -95,28 +97,30 @@ impl TryFrom<Unchecked> for Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Team {
-    /// Policy of incidents whose family has none of its own.
+    /// Policy of incidents whose family has none of its own. `default` without a definition is one
+    /// step, to every destination of the team.
     pub policy: String,
-    /// Policies of single families.
+    /// Policy of a family in place of `policy`, by the family.
     pub by_family: BTreeMap<Family, String>,
-    /// Escalation policies by name.
+    /// Escalation policies by name: who is paged in which order until somebody acknowledges.
     pub policies: BTreeMap<String, Steps>,
-    /// Places that can be paged, by name.
+    /// Places that can be paged, by the name that steps, schedules and quiet hours call them.
     pub destinations: BTreeMap<String, Destination>,
     /// Who is on call when, by name; members are destinations.
     pub schedules: BTreeMap<String, Schedule>,
-    /// When destinations are not to be paged for anything less than critical.
+    /// When a destination is paged for nothing less than critical, by its name. The fallback and
+    /// whoever an incident is reassigned to are paged all the same.
     pub quiet_hours: BTreeMap<String, WeeklyHours>,
-    /// What becomes of signals; the first that matches decides.
+    /// What becomes of signals, at most 100 rules; the first that matches decides.
     pub rules: Vec<Rule>,
-    /// Silences and maintenance windows that are known beforehand, by name. Others are made by
-    /// command.
+    /// Silences and maintenance windows that are known beforehand, by name, at most 200. Others are
+    /// made by command.
     pub silences: BTreeMap<String, PlannedSilence>,
     /// For so long after an incident was resolved, a signal of the same key that is no more
-    /// severe is recorded with it and pages nobody. Milliseconds, at most a day.
+    /// severe is recorded with it and pages nobody. Milliseconds, 0 to a day.
     pub cool_down_ms: i64,
     /// An acknowledged incident that is not resolved in this time starts again at the first
-    /// step. Milliseconds, at most a day; 0 means that an acknowledgement holds for ever.
+    /// step. Milliseconds, 10 s to a day; 0 means that an acknowledgement holds for ever.
     pub ack_timeout_ms: i64,
     /// So many open incidents of a queue page by themselves; what comes beyond them is told in one
     /// incident of kind `storm` instead, and pages by itself when there is room. 0 for no bound.
@@ -149,12 +153,13 @@ impl Default for Team {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Steps {
-    /// In this order, 1 to 20.
+    /// Taken in this order, 1 to 20.
     pub steps: Vec<Step>,
-    /// How often the steps start again when nobody has acknowledged, 0 to 9.
+    /// How often the steps start again from the first when nobody has acknowledged, 0 to 9.
     #[serde(default = "default_repeat")]
     pub repeat: u32,
-    /// Paged once when the policy has come to its end.
+    /// Names of destinations, up to 20, paged once when the policy has come to its end, and at once
+    /// when no step has anybody to page.
     #[serde(default)]
     pub fallback: Vec<String>,
 }
@@ -167,12 +172,12 @@ fn default_repeat() -> u32 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Names of destinations, up to 20. When every page of a step has failed for good, the next
-    /// step of the pass does not wait.
+    /// Names of destinations, up to 20, all paged at once; may be left out beside `on_call`. When
+    /// every page of a step has failed for good, the next step of the pass does not wait.
     #[serde(default)]
     pub destinations: Vec<String>,
-    /// Names of schedules, up to 20: whoever is on call when the step is taken. A step that has
-    /// nobody to page is passed over at once.
+    /// Names of schedules, up to 20: whoever is on call when the step is taken; may be left out
+    /// beside `destinations`. A step that has nobody to page is passed over at once.
     #[serde(default)]
     pub on_call: Vec<String>,
     /// Wait after this step before the next, 10 s to 24 h, in milliseconds.

@@ -50,13 +50,14 @@ pub enum Destination {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// `https://...` or `http://...`.
+    /// Where pages are sent by POST, `https://...` or `http://...`.
     pub url: String,
     /// Where the signing secret is: `env:NAME`, `file:PATH`, or `config:KEY` in the settings of
-    /// the process. Never the secret itself, because this configuration is kept in the log.
+    /// the process. Never the secret itself, because this configuration is kept in the log. Without it
+    /// requests are not signed.
     #[serde(default)]
     pub secret: Option<String>,
-    /// The host may be in a private network or on this machine. Otherwise such addresses are
+    /// The address may be in a private network or on this machine. Otherwise such addresses are
     /// refused when the page is sent, so that nobody reaches inner services by way of a page.
     #[serde(default)]
     pub allow_private: bool,
@@ -74,20 +75,20 @@ pub struct Robot {
     /// `file:PATH`: whoever knows the address can write to the group.
     pub url: String,
     /// Where the signing secret is, `env:NAME` or `file:PATH`. DingTalk and Feishu alone have
-    /// one.
+    /// one; without it requests are not signed.
     #[serde(default)]
     pub secret: Option<String>,
     /// Ids of people to be mentioned, at most 20: `userid` of DingTalk and WeCom, `open_id` of
     /// Feishu, member id of Slack.
     #[serde(default)]
     pub mentions: Vec<String>,
-    /// Mention the whole group. Not with WeCom, whose formatted messages cannot.
+    /// Mention the whole group. Refused for WeCom, whose formatted messages cannot.
     #[serde(default)]
     pub mention_all: bool,
     /// Language of the card.
     #[serde(default)]
     pub language: Language,
-    /// See [`Webhook::allow_private`].
+    /// The address may be in a private network or on this machine.
     #[serde(default)]
     pub allow_private: bool,
 }
@@ -98,14 +99,14 @@ pub struct Robot {
 pub struct Pagerduty {
     /// Where the integration key is, `env:NAME` or `file:PATH`.
     pub routing_key: String,
-    /// Another address than that of the United States, such as
+    /// Where events are sent; in the European region it is
     /// `https://events.eu.pagerduty.com/v2/enqueue`.
     #[serde(default = "events_v2")]
     pub url: String,
     /// Language of the summary; English unless given, as PagerDuty's own pages are.
     #[serde(default = "english")]
     pub language: Language,
-    /// See [`Webhook::allow_private`].
+    /// The address may be in a private network or on this machine.
     #[serde(default)]
     pub allow_private: bool,
 }
@@ -127,20 +128,20 @@ pub struct Email {
     /// How the connection is kept private.
     #[serde(default)]
     pub security: Security,
-    /// Who writes.
+    /// Who writes, an address such as `zhili@example.com`.
     pub from: String,
-    /// Who is written to, 1 to 20.
+    /// Who is written to, 1 to 20 addresses.
     pub to: Vec<String>,
-    /// Name to log in with; without one nobody logs in.
+    /// Name to log in with, together with `password`; without both nobody logs in.
     #[serde(default)]
     pub username: Option<String>,
-    /// Where the password is, `env:NAME` or `file:PATH`.
+    /// Where the password of `username` is, `env:NAME` or `file:PATH`.
     #[serde(default)]
     pub password: Option<String>,
     /// Language of the mail.
     #[serde(default)]
     pub language: Language,
-    /// See [`Webhook::allow_private`].
+    /// The address may be in a private network or on this machine.
     #[serde(default)]
     pub allow_private: bool,
 }

@@ -33,7 +33,12 @@ pub struct WeeklyHours {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
+    /// IANA zone of these hours, such as `Asia/Shanghai`.
     tz: String,
+    /// Hours by day of the week, or from one day to another:
+    /// `{ mon-fri = [["09:00", "12:00"], ["22:00", "08:00"]], sat = [["00:00", "24:00"]] }`. Those
+    /// that end at or before their beginning end on the next day. A day is named once; one that is
+    /// not named has none.
     weekly: BTreeMap<String, Vec<[String; 2]>>,
 }
 

@@ -55,21 +55,21 @@ impl fmt::Display for Pattern {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Matcher {
-    /// What it is about.
+    /// What the signal is about.
     pub family: Vec<Family>,
-    /// How bad it is.
+    /// Its severity; a worse one matches only if it stands here, too.
     pub severity: Vec<Severity>,
-    /// `urgent_complaint`, `sla.*`, `*.warning`, ...
+    /// Kind of the signal, such as `urgent_complaint`, `sla.*`, `*.warning`.
     pub kind: Vec<Pattern>,
-    /// `regulator`, `legal`, ...
+    /// Category of the signal, such as `regulator` or `legal`.
     pub category: Vec<Pattern>,
     /// Queue of the conversation.
     pub queue: Vec<Pattern>,
-    /// The agent, pseudonymous.
+    /// Pseudonym of the agent.
     pub agent: Vec<Pattern>,
     /// Channel of the conversation.
     pub channel: Vec<Pattern>,
-    /// The conversation, pseudonymous.
+    /// Pseudonym of the conversation.
     pub conversation_id: Vec<Pattern>,
 }
 

@@ -10,10 +10,10 @@ use crate::signal::{Severity, Signal};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The signals.
+    /// The signals that it is about; all of them unless a condition is given.
     #[serde(rename = "match", default)]
     pub matcher: Matcher,
-    /// Their severity instead of the one that they came with.
+    /// Severity instead of the one that they came with.
     #[serde(default)]
     pub severity: Option<Severity>,
     /// Whether they page. An incident none of whose signals pages is shown and pages nobody.

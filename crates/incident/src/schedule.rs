@@ -101,12 +101,16 @@ pub struct Shift<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
+    /// IANA zone of the times on the wall clock below, such as `Asia/Shanghai`.
     tz: String,
+    /// People who take turns, at most 20 layers; a later one covers the ones before.
     #[serde(default)]
     layers: Vec<UncheckedLayer>,
-    /// iCalendar objects.
+    /// iCalendar objects (RFC 5545) as text, which cover the layers: the SUMMARY of an event is the
+    /// member. At most 20, each of at most 256 KiB.
     #[serde(default)]
     calendars: Vec<String>,
+    /// Single times that cover layers and calendars, at most 1,000; a later one covers the ones before.
     #[serde(default)]
     overrides: Vec<UncheckedOverride>,
 }
@@ -114,13 +118,20 @@ struct Unchecked {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UncheckedLayer {
+    /// Destinations of the team, in turn, 1 to 100.
     members: Vec<String>,
+    /// What the length of a shift counts.
     rotation: Rotation,
+    /// A shift is so many hours, days or weeks, 1 to 366.
     #[serde(default = "one")]
     every: u32,
+    /// The first hand-over, on the wall clock without an offset, such as `2026-01-05T09:00`; the others
+    /// follow from it, and stay at this time of day when clocks change.
     starts: String,
+    /// From then on the layer has nobody, written as `starts`; without it there is no end.
     #[serde(default)]
     ends: Option<String>,
+    /// Hours outside of which the layer has nobody.
     #[serde(default)]
     only: Option<WeeklyHours>,
 }
@@ -128,8 +139,11 @@ struct UncheckedLayer {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UncheckedOverride {
+    /// Destination of the team that is on call.
     member: String,
+    /// From then on, on the wall clock without an offset, such as `2026-10-01T00:00`.
     starts: String,
+    /// Until just before then, written as `starts`, and later.
     ends: String,
 }
 

@@ -148,17 +148,17 @@ pub enum SilenceAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedSilence {
-    /// What it holds.
+    /// What it holds; at least one condition.
     #[serde(rename = "match")]
     pub matcher: Matcher,
-    /// How.
+    /// What becomes of the incidents that match.
     #[serde(default)]
     pub mode: Mode,
     /// When it begins.
     pub starts: Instant,
-    /// When it ends.
+    /// When it ends, later than it starts.
     pub ends: Instant,
-    /// Why.
+    /// Why; its name unless given.
     #[serde(default)]
     pub comment: String,
 }

@@ -32,10 +32,14 @@ use zhili_dialogue::{Policies, PulsePolicy, RepeatPolicy};
 use zhili_runtime::bundle::{self, BundleError};
 use zhili_tone::{Engine, LibraryError};
 
-/// Phrases of a tenant's own: content by name of the file.
+/// Phrases of a tenant's own on top of the library, in its format (`crates/tone/library/README.md`):
+/// content by name of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Phrases(BTreeMap<String, String>);
+pub struct Phrases(
+    /// Content of a file; errors name it.
+    BTreeMap<String, String>,
+);
 
 impl Phrases {
     /// An engine with these phrases on top of the library.
@@ -69,16 +73,16 @@ pub struct Bundle {
     pub agents: Option<AgentSettings>,
 }
 
-/// Whether agents are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// Whether agents are scored; they are without this table.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentSettings {
-    /// If not, no text of an agent is assessed in what is stored, and no statement names an agent.
+    /// If `false`, no text of an agent is assessed in what is stored, and no statement names an agent.
     pub scored: bool,
 }
 
 /// What is made of a customer's conversations.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CustomerSettings {
     /// When complaints of one customer are worth a signal.

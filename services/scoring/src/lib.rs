@@ -34,7 +34,7 @@ use zhili_proto::scoring::v1::scoring_service_server::ScoringServiceServer;
 use zhili_runtime::{Condition, Context, Failure, Server, together};
 
 pub use assessor::Assessor;
-pub use bundle::{Bundle, CustomerSettings, Phrases};
+pub use bundle::{AgentSettings, Bundle, CustomerSettings, Phrases};
 pub use customers::CustomerFold;
 pub use engines::Engines;
 pub use fold::ScoringFold;

@@ -65,7 +65,8 @@ impl File {
 }
 
 /// Tables of a bundle, each of which one of the services reads.
-const TABLES: [&str; 6] = ["agents", "customers", "dialogue", "escalation", "phrases", "pulse"];
+pub(crate) const TABLES: [&str; 6] =
+    ["agents", "customers", "dialogue", "escalation", "phrases", "pulse"];
 
 /// Whether every service can use a bundle; else what is wrong with it. Services leave tables alone that
 /// they do not know, so only here a name that is spelt wrong is found.

@@ -22,7 +22,7 @@ use zhili_runtime::Failure;
 use zhili_runtime::config::Secret;
 
 use self::dialogue::Pace;
-use self::table::Columns;
+pub(crate) use self::table::Columns;
 use crate::client::{System, connect, print, print_json, said};
 use crate::duration::Length;
 use crate::files::Addresses;

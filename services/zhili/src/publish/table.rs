@@ -9,31 +9,34 @@ use encoding_rs::{Encoding, UTF_8};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zhili_proto::conversation::v1::Event;
 use zhili_runtime::Failure;
 
 /// Which columns are which fields of an event, as `--columns` has it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "the word of the file")]
-pub(super) struct Columns {
-    /// Encoding of the file by its name on the web, such as `gb18030` or `utf-16le`.
+pub(crate) struct Columns {
+    /// Encoding of the file by its name on the web: `utf-8`, `gb18030` (which reads GBK too), `utf-16`.
     #[serde(default = "utf_8")]
     encoding: String,
-    /// Zone of times that name none.
+    /// IANA zone of times that name none, such as `Asia/Shanghai`.
     #[serde(default = "utc")]
     zone: String,
-    /// Between two columns.
+    /// What stands between two columns, one ASCII character.
     #[serde(default = "comma")]
     delimiter: char,
-    /// By field (`conversation_id`, `author.id`) the column's heading.
+    /// By field of an event the heading of its column: `text = "Message"`, `"author.id" = "Sender"`.
+    /// `conversation_id`, `sent_at`, `author.id`, `author.role` and `text` must stand here or under
+    /// `always`.
     columns: BTreeMap<String, String>,
-    /// By field and word of the file the word of an event: `author.role`, `Visitor`, `customer`.
+    /// By field that has a column, and by word of the file, the word of an event:
+    /// `"author.role" = { Visitor = "customer" }`. Other words in that column are then refused.
     #[serde(default)]
     values: BTreeMap<String, BTreeMap<String, String>>,
-    /// By field what every event has.
+    /// By field what every event has: `channel = "chat"`. A column goes before it, where it is not empty.
     #[serde(default)]
     always: BTreeMap<String, String>,
 }
