@@ -10,7 +10,7 @@ use zhili_warehouse::query::{
     customer_runs, distribution, health, leaderboard, metric, observations, phrase_use, summary,
     wall,
 };
-use zhili_warehouse::{Address, Layout, Warehouse, WarehouseError, migrate};
+use zhili_warehouse::{Address, LANDING, Layout, Roller, Warehouse, WarehouseError, migrate};
 
 use crate::row::{Row, quantile};
 use crate::sink::{KEY, Store};
@@ -47,16 +47,21 @@ pub(crate) async fn measure(words: &[String]) -> Vec<Row> {
     };
     let now_ms = (system_clock())();
     let today = now_ms.div_euclid(DAY_MS) * DAY_MS;
-    let folder = TempDir::new_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")).unwrap();
     let (warehouse, _store) = match std::env::var(FILLED) {
         Ok(url) => (filled(url).await, None),
         Err(_) => {
+            let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+            std::fs::create_dir_all(target).unwrap();
+            let folder = TempDir::new_in(target).unwrap();
             let store = Store::start(&folder).await;
             let warehouse = store.database("zhili").await;
             fill(&warehouse, today).await;
-            (warehouse, Some(store))
+            // What has landed just now is not put together.
+            tokio::time::sleep(LANDING).await;
+            (warehouse, Some((store, folder)))
         }
     };
+    roll(&warehouse).await;
     // The last day that is whole: today is empty but for what is to come.
     let views = [
         View {
@@ -204,6 +209,14 @@ async fn filled(url: String) -> Warehouse {
     let warehouse = Warehouse::new(&address, false).unwrap();
     migrate(&warehouse, &Layout::default()).await.unwrap();
     warehouse
+}
+
+/// Puts together what can be, as the service does.
+async fn roll(warehouse: &Warehouse) {
+    let (begun, before) = (Instant::now(), rows_selected(warehouse).await);
+    let passed = Roller::new(warehouse.clone(), Layout::default()).pass().await.unwrap();
+    let read = rows_selected(warehouse).await - before;
+    println!("{} days put together in {:.1?}, {read} rows read", passed.rolled, begun.elapsed());
 }
 
 /// Fills the days before `today`.

@@ -80,7 +80,7 @@ pub async fn observations(
         "SELECT conversation_id, about_event AS event_id, observed_ms, value, \
          of_agent AS agent, of_channel AS channel, of_queue AS queue, of_team AS team \
          FROM {} ORDER BY {}, conversation_id LIMIT {{most:UInt32}}",
-        scope.observations(&columns)?,
+        scope.observations(&columns, &[])?,
         order.expression()
     );
     let request = scope.ask(warehouse, tenant, &statement).param("most", limit.clamp(1, MOST));
