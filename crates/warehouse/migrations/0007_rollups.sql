@@ -77,6 +77,7 @@ CREATE TABLE IF NOT EXISTS {db}.rollups {on_cluster}
 ENGINE = {merge_tree}
 PARTITION BY (source, toDate(hour), version)
 ORDER BY (tenant, metric, hour, agent, channel, queue, team, kind)
+SETTINGS index_granularity = 512
 COMMENT 'Observations of each hour by agent, channel, queue and team, from the facts; figures are asked for at the API';
 
 CREATE TABLE IF NOT EXISTS {db}.rollup_marks {on_cluster}
