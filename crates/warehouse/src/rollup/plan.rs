@@ -47,16 +47,17 @@ pub(crate) async fn plan(
     from_ms: i64,
     to_ms: i64,
 ) -> Result<Option<Plan>, WarehouseError> {
-    let marks = interactive(
-        warehouse,
-        &format!(
-            "{MARKS} WHERE source = {{source:String}} \
+    let marks = warehouse
+        .whole(interactive(
+            warehouse,
+            &format!(
+                "{MARKS} WHERE source = {{source:String}} \
              AND m.day >= toDate({{first:Int32}}) AND m.day <= toDate({{last:Int32}})"
-        ),
-    )
-    .param("source", facts.word())
-    .param("first", from_ms.div_euclid(DAY_MS) as i32)
-    .param("last", to_ms.div_euclid(DAY_MS) as i32);
+            ),
+        ))
+        .param("source", facts.word())
+        .param("first", from_ms.div_euclid(DAY_MS) as i32)
+        .param("last", to_ms.div_euclid(DAY_MS) as i32);
     let marks: Vec<MarkRow> =
         warehouse.run("look which hours are put together", marks.fetch_all()).await?;
     let marks: BTreeMap<i64, Mark> = marks.into_iter().map(Into::into).collect();

@@ -238,7 +238,7 @@ impl Roller {
             for statement in rolled_statements(facts) {
                 let query = self
                     .warehouse
-                    .written(&statement)
+                    .writing(&statement)
                     .param("tenant", tenant)
                     .param("from", from_ms)
                     .param("to", to_ms)
@@ -321,7 +321,8 @@ impl Roller {
              VALUES {}",
             rows.join(", ")
         );
-        self.warehouse.execute("say which days are put together", &statement).await
+        let query = self.warehouse.writing(&statement);
+        self.warehouse.run("say which days are put together", query.execute()).await
     }
 
     /// Throws away what does not count any more.
