@@ -18,10 +18,10 @@ pub(crate) fn keep(
     context: &Context,
 ) -> impl Future<Output = ()> + use<> {
     let shutdown = context.shutdown.clone();
-    let (rolled, failed) = (Counter::<u64>::default(), Counter::<u64>::default());
+    let (days, failures) = (Counter::<u64>::default(), Counter::<u64>::default());
     let mut metrics = context.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-    metrics.register("rollup_days", "Days of facts that were put together", rolled.clone());
-    metrics.register("rollup_failures", "Looks that ended before they were done", failed.clone());
+    metrics.register("rollup_days", "Days of facts that were put together", days.clone());
+    metrics.register("rollup_failures", "Looks that ended before they were done", failures.clone());
     drop(metrics);
     async move {
         let mut roller = Roller::new(warehouse, layout);
@@ -32,10 +32,10 @@ pub(crate) fn keep(
             };
             match passed {
                 Ok(passed) => {
-                    rolled.inc_by(passed.rolled as u64);
+                    days.inc_by(passed.rolled as u64);
                 }
                 Err(error) => {
-                    failed.inc();
+                    failures.inc();
                     tracing::warn!(%error, "figures are read from the facts for longer");
                 }
             }
