@@ -147,6 +147,7 @@ struct PointRow {
     dimension: String,
     n: u64,
     mean: f64,
+    /// Of a mean; else 0, for nothing is told by it.
     deviation: f64,
     quantiles: Vec<f64>,
     /// Ends of the median's interval; empty for too few.
@@ -242,7 +243,7 @@ impl MetricQuery {
             ),
             Measure::Median => (
                 "arraySort(groupArrayArray(values))",
-                "stddevSampArray(values)",
+                "toFloat64(0)",
                 format!("[{quantiles}]"),
                 AROUND_MEDIAN,
             ),
