@@ -27,6 +27,7 @@ help:
 	@echo "make mutations         switches off one protection after the other: does a test notice?"
 	@echo "make latency           how long an event takes at 200 a second, on both logs"
 	@echo "make bench             each part and the whole beside what limits it; ROWS=page for some rows"
+	@echo "                       ROWS=questions: the console's questions of twenty million messages, minutes"
 	@echo "make eval              figures of the engine on the sets in ../shared/data, against their goals"
 	@echo "make train             learns the engine's heads from those sets again"
 	@echo "make console           the web console alone; it is part of run and test"

@@ -1,5 +1,6 @@
 //! `make bench`: what the parts and the whole can do, beside what limits them, measured in one run on
-//! one machine. By itself `bench [WORD]...` measures only the rows whose names hold a word.
+//! one machine. By itself `bench [WORD]...` measures only the rows whose names hold a word; `questions`
+//! over twenty million messages are measured only by that word, for they take long.
 //!
 //! Figures of different machines say nothing about each other; ratios do. Prints a table and writes
 //! `target/bench/report.json`, an array of [`Row`].
@@ -12,6 +13,7 @@ mod events;
 mod growth;
 mod kafka;
 mod peers;
+mod questions;
 mod row;
 mod sink;
 mod whole;
@@ -48,6 +50,9 @@ fn main() {
     }
     if wanted(whole::ROWS) {
         rows.extend(runtime.block_on(whole::measure()));
+    }
+    if words.iter().any(|word| word == questions::NAME) {
+        rows.extend(runtime.block_on(questions::measure(&words)));
     }
     print!("{}", row::table(&rows));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench/report.json");

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     #[allow(clippy::struct_field_names, reason = "the word of the report")]
-    pub(crate) row: &'static str,
+    pub(crate) row: String,
     pub(crate) unit: &'static str,
     pub(crate) value: f64,
     /// The limit, measured in the same run; none where the goal is absolute.
@@ -17,24 +17,61 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<f64>,
     pub(crate) goal: String,
     pub(crate) met: bool,
+    /// The median, where the value is a high quantile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p50: Option<f64>,
+    /// Rows that ClickHouse read for one answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_read: Option<u64>,
 }
 
 impl Row {
+    fn new(
+        row: impl Into<String>,
+        unit: &'static str,
+        value: f64,
+        goal: String,
+        met: bool,
+    ) -> Self {
+        let row = row.into();
+        Self {
+            row,
+            unit,
+            value,
+            goal,
+            met,
+            roofline: None,
+            ratio: None,
+            p50: None,
+            rows_read: None,
+        }
+    }
+
     /// A figure that should be at least `goal`.
-    pub(crate) fn at_least(row: &'static str, unit: &'static str, value: f64, goal: f64) -> Self {
+    pub(crate) fn at_least(
+        row: impl Into<String>,
+        unit: &'static str,
+        value: f64,
+        goal: f64,
+    ) -> Self {
         let (goal, met) = (format!(">= {goal}"), value >= goal);
-        Self { row, unit, value, roofline: None, ratio: None, goal, met }
+        Self::new(row, unit, value, goal, met)
     }
 
     /// A figure that should be at most `goal`.
-    pub(crate) fn at_most(row: &'static str, unit: &'static str, value: f64, goal: f64) -> Self {
+    pub(crate) fn at_most(
+        row: impl Into<String>,
+        unit: &'static str,
+        value: f64,
+        goal: f64,
+    ) -> Self {
         let (goal, met) = (format!("<= {goal}"), value <= goal);
-        Self { row, unit, value, roofline: None, ratio: None, goal, met }
+        Self::new(row, unit, value, goal, met)
     }
 
     /// A cost with the least it could be, of which it should be at most so many times.
     pub(crate) fn times(
-        row: &'static str,
+        row: impl Into<String>,
         unit: &'static str,
         value: f64,
         roofline: f64,
@@ -42,12 +79,16 @@ impl Row {
     ) -> Self {
         let ratio = value / roofline;
         let (goal, met) = (format!("<= {times} times the limit"), ratio <= times);
-        Self { row, unit, value, roofline: Some(roofline), ratio: Some(ratio), goal, met }
+        Self {
+            roofline: Some(roofline),
+            ratio: Some(ratio),
+            ..Self::new(row, unit, value, goal, met)
+        }
     }
 
     /// A speed with the most it could be, of which it should reach a share.
     pub(crate) fn share(
-        row: &'static str,
+        row: impl Into<String>,
         unit: &'static str,
         value: f64,
         roofline: f64,
@@ -55,7 +96,11 @@ impl Row {
     ) -> Self {
         let ratio = value / roofline;
         let (goal, met) = (format!(">= {share} of the limit"), ratio >= share);
-        Self { row, unit, value, roofline: Some(roofline), ratio: Some(ratio), goal, met }
+        Self {
+            roofline: Some(roofline),
+            ratio: Some(ratio),
+            ..Self::new(row, unit, value, goal, met)
+        }
     }
 }
 
@@ -65,15 +110,17 @@ pub(crate) fn table(rows: &[Row]) -> String {
         "{:<58} {:>12} {:>12} {:>7}  {:<12} {:<38} met\n",
         "row", "value", "limit", "ratio", "unit", "goal"
     );
-    for Row { row, unit, value, roofline, ratio, goal, met } in rows {
+    for Row { row, unit, value, roofline, ratio, goal, met, p50, rows_read } in rows {
         let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), rounded);
         let _ = writeln!(
             text,
-            "{row:<58} {:>12} {:>12} {:>7}  {unit:<12} {goal:<38} {}",
+            "{row:<58} {:>12} {:>12} {:>7}  {unit:<12} {goal:<38} {}{}{}",
             number(Some(*value)),
             number(*roofline),
             ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
             if *met { "yes" } else { "no" },
+            p50.map_or_else(String::new, |p50| format!("  p50 {}", rounded(p50))),
+            rows_read.map_or_else(String::new, |rows| format!("  {rows} rows read")),
         );
     }
     text

@@ -25,7 +25,7 @@ const PARTITIONS: u32 = 4;
 const RECORDS: usize = 100_000;
 const AT_ONCE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
-const KEY: &str = "bench";
+pub(crate) const KEY: &str = "bench";
 
 pub(crate) async fn measure() -> Vec<Row> {
     let folder = TempDir::new_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")).unwrap();
@@ -153,14 +153,14 @@ fn inserts(partition: u32, records: &[Record], options: &SinkOptions) -> Vec<Ins
 }
 
 /// A store of its own.
-struct Store {
+pub(crate) struct Store {
     url: String,
     http: reqwest::Client,
     child: Child,
 }
 
 impl Store {
-    async fn start(folder: &TempDir) -> Self {
+    pub(crate) async fn start(folder: &TempDir) -> Self {
         let port = free_ports();
         let child = Command::new(program())
             .args(["store", "--listen", &format!("127.0.0.1:{port}"), "--data"])
@@ -181,7 +181,7 @@ impl Store {
     }
 
     /// A database with the tables of this version.
-    async fn database(&self, name: &str) -> Warehouse {
+    pub(crate) async fn database(&self, name: &str) -> Warehouse {
         let address = Address {
             url: self.url.clone(),
             user: "default".to_owned(),

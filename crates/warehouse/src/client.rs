@@ -163,9 +163,24 @@ impl Warehouse {
     /// has every INSERT that was acknowledged: one that lags behind would show holes, and what
     /// was written would be written again.
     pub(crate) fn written(&self, statement: &str) -> clickhouse::query::Query {
-        let query = self.client.query(statement);
+        self.whole(self.client.query(statement))
+    }
+
+    /// The same of a question whose answer counts only if all of it is there.
+    pub(crate) fn whole(&self, query: clickhouse::query::Query) -> clickhouse::query::Query {
         if self.replicated {
             return query.with_setting("select_sequential_consistency", "1");
+        }
+        query
+    }
+
+    /// A statement that writes; on replicas as many must have it as [`Self::written`] relies on.
+    pub(crate) fn writing(&self, statement: &str) -> clickhouse::query::Query {
+        let query = self.whole(self.client.query(statement));
+        if self.replicated {
+            return query
+                .with_setting("insert_quorum", "auto")
+                .with_setting("insert_quorum_parallel", "0");
         }
         query
     }

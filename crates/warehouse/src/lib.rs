@@ -5,7 +5,7 @@
 //! - [`sink`] writes them exactly once; [`audit()`] proves it, [`repair()`] fills the holes.
 //! - [`backup`] writes rows into files and reads them again.
 //! - [`erase`](mod@erase) takes a person out of the rows.
-//! - [`query`] asks the views.
+//! - [`query`] asks the views, and what [`Roller`] has put together of them.
 //! - [`bring_in()`] takes scores of people from outside.
 //!
 //! The same code speaks to `zhili store` on one machine and to a ClickHouse cluster.
@@ -19,6 +19,7 @@ pub mod erase;
 mod error;
 mod migrate;
 pub mod query;
+mod rollup;
 pub mod rows;
 mod scores;
 pub mod sink;
@@ -32,5 +33,6 @@ pub use error::{SinkError, WarehouseError};
 pub use migrate::{
     DEDUPLICATION_WINDOW, INSERTS_PER_SECOND, Layout, Migrated, Retention, check_windows, migrate,
 };
+pub use rollup::{LANDING, Passed, Roller};
 pub use scores::{OutsideScore, bring_in};
 pub use table::{Identity, Origin, RowKey, Table};

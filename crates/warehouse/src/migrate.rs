@@ -91,6 +91,7 @@ const MIGRATIONS: &[Migration] = migrations! {
     4 "0004_recontacts" for 3,
     5 "0005_care" for 4,
     6 "0006_identity" for 4,
+    7 "0007_rollups" for 4,
 };
 
 impl Migration {
@@ -149,11 +150,16 @@ impl Layout {
         if self.replicated { "ReplicatedReplacingMergeTree" } else { "ReplacingMergeTree" }
     }
 
+    fn merge_tree(&self) -> &'static str {
+        if self.replicated { "ReplicatedMergeTree" } else { "MergeTree" }
+    }
+
     fn render(&self, text: &str, database: &str) -> String {
         let mut out = text
             .replace("{db}", database)
             .replace("{on_cluster}", &self.on_cluster())
-            .replace("{table_settings}", &self.table_settings());
+            .replace("{table_settings}", &self.table_settings())
+            .replace("{merge_tree}", self.merge_tree());
         while let Some(start) = out.find("{replacing ") {
             let Some(length) = out[start..].find('}') else {
                 break;

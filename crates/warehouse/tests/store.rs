@@ -375,7 +375,8 @@ async fn migrations_are_applied_once_and_a_changed_one_is_refused() {
             "0003_facts",
             "0004_recontacts",
             "0005_care",
-            "0006_identity"
+            "0006_identity",
+            "0007_rollups"
         ]
     );
     let again = migrate(&warehouse, &layout).await.unwrap();

@@ -7,6 +7,7 @@ mod forward;
 mod observer;
 mod privacy;
 mod questions;
+mod rollups;
 mod settings;
 
 use std::net::SocketAddr;
@@ -139,6 +140,8 @@ pub async fn serve(
                 }
             });
         }
+        let rolling = rollups::keep(warehouse.clone(), layout.clone(), &context);
+        tokio::spawn(rolling);
         let tables = Arc::new(warehouse.clone());
         let seen = Arc::clone(&observer) as _;
         run_sinks(log, tables, GROUP, &config.member, SinkOptions::default(), seen, shutdown)

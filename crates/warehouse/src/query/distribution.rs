@@ -82,19 +82,40 @@ pub async fn distribution(
     if scope.metric.measure == Measure::Rate {
         return Err(WarehouseError::NoDistribution(scope.metric.id));
     }
-    let figure = figure(warehouse, tenant, scope).await?;
     let bounds = scope.metric.bounds();
-    let statement = format!(
-        "SELECT greatest(toUInt32(arrayLastIndex(bound -> bound <= value, \
-         {{bounds:Array(Float64)}})), 1) - 1 AS bin, count() AS n \
-         FROM {} GROUP BY bin ORDER BY bin",
-        scope.observations("")?
-    );
-    let statement = format!("SELECT toUInt32(bin) AS bin, n FROM ({statement})");
-    let request = scope.ask(warehouse, tenant, &statement).param("bounds", &bounds);
-    let doing = format!("compute the distribution of {}", scope.metric.id);
-    let rows: Vec<BinRow> = warehouse.run(&doing, request.fetch_all()).await?;
+    let (figure, rows) = tokio::try_join!(
+        figure(warehouse, tenant, scope),
+        counts(warehouse, tenant, scope, &bounds)
+    )?;
     Ok(Distribution { figure, bins: bins(&bounds, &rows) })
+}
+
+async fn counts(
+    warehouse: &Warehouse,
+    tenant: &str,
+    scope: &Scope,
+    bounds: &[f64],
+) -> Result<Vec<BinRow>, WarehouseError> {
+    let plan = scope.plan(warehouse, tenant, None).await?;
+    let mut parts = Vec::new();
+    if let Some(plan) = &plan {
+        parts.push(format!("SELECT * FROM {}", scope.rolled("arrayJoin(values) AS value", plan)?));
+    }
+    let raw = plan.as_ref().map_or(&[][..], |plan| &plan.raw);
+    if plan.is_none() || !raw.is_empty() {
+        parts.push(format!("SELECT value FROM {}", scope.observations("", raw)?));
+    }
+    let statement = format!(
+        "SELECT toUInt32(indexOf({{bounds:Array(Float64)}}, low) - 1) AS bin, n FROM ( \
+         SELECT roundDown(value, {{bounds:Array(Float64)}}) AS low, count() AS n \
+         FROM ({}) GROUP BY low) ORDER BY bin",
+        parts.join(" UNION ALL ")
+    );
+    let request = scope.ask(warehouse, tenant, &statement).param("bounds", bounds);
+    // What a version lacks would be missing in the figure.
+    let request = if plan.is_some() { warehouse.whole(request) } else { request };
+    let doing = format!("compute the distribution of {}", scope.metric.id);
+    warehouse.run(&doing, request.fetch_all()).await
 }
 
 fn bins(bounds: &[f64], rows: &[BinRow]) -> Vec<Bin> {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::interval::{FEW, Interval};
 use super::{Better, Dimension, Measure, Metric, Scope};
+use crate::rollup::{Facts, HOUR_MS, Plan};
 use crate::{Warehouse, WarehouseError};
 
 /// A question.
@@ -24,10 +25,18 @@ const MOST_BUCKETS: i64 = 10_000;
 /// The 95 % interval of a median goes from the r-th to the s-th of n values in order, with
 /// r = n/2 - 1.96 sqrt(n)/2 and s = 1 + n/2 + 1.96 sqrt(n)/2, rounded: M. J. Campbell, M. J. Gardner,
 /// British Medical Journal 296 (1988), 1454-1456. Below six values there is none.
-const AROUND_MEDIAN: &str = "if(count() < 6, emptyArrayFloat64(), arrayMap(\
-     rank -> arraySort(groupArray(value))[toUInt64(rank)], \
-     [round((count() - 1.96 * sqrt(count())) / 2), \
-     round(1 + (count() + 1.96 * sqrt(count())) / 2)]))";
+const AROUND_MEDIAN: &str = "if(n < 6, emptyArrayFloat64(), \
+     [sorted[toUInt64(round((n - 1.96 * sqrt(n)) / 2))], \
+     sorted[toUInt64(round(1 + (n + 1.96 * sqrt(n)) / 2))]])";
+
+/// A quantile of values that are in order, as `quantileExactInclusive` takes it.
+fn of_sorted(level: f64) -> String {
+    let place = format!("({level} * (n - 1) + 1)");
+    format!(
+        "sorted[toUInt64(floor({place}))] + ({place} - floor({place})) \
+         * (sorted[least(toUInt64(floor({place})) + 1, n)] - sorted[toUInt64(floor({place}))])"
+    )
+}
 
 /// What was measured of some rows. Without observations all but `n` are absent: not measured is
 /// not zero.
@@ -138,6 +147,7 @@ struct PointRow {
     dimension: String,
     n: u64,
     mean: f64,
+    /// Of a mean; else 0, for nothing is told by it.
     deviation: f64,
     quantiles: Vec<f64>,
     /// Ends of the median's interval; empty for too few.
@@ -193,23 +203,61 @@ impl MetricQuery {
     }
 
     /// Statement with the parameters of the scope, `width` and `most`.
-    fn statement(&self) -> Result<String, WarehouseError> {
-        let dimension = match self.by {
-            Some(by) => self.scope.metric.expression(by)?,
-            None => "''".to_owned(),
-        };
-        let observations = self.scope.observations(&format!(", {dimension} AS dimension"))?;
-        let around_median = match self.scope.metric.measure {
-            Measure::Median => AROUND_MEDIAN,
-            _ => "emptyArrayFloat64()",
+    fn statement(&self, plan: Option<&Plan>) -> Result<String, WarehouseError> {
+        let metric = self.scope.metric;
+        let bucket = |ms: &str| format!("toInt64(intDiv({ms} - {{from:Int64}}, {{width:Int64}}))");
+        let is_rate = metric.measure == Measure::Rate;
+        let mut parts = Vec::new();
+        if let Some(plan) = plan {
+            let dimension = match self.by {
+                Some(by) => metric.rolled_expression(by)?,
+                None => "''".to_owned(),
+            };
+            let bucket = bucket("toInt64(toUnixTimestamp(hour)) * 1000");
+            let columns = format!("{bucket} AS bucket, {dimension} AS dimension, n, total, values");
+            parts.push(format!("SELECT * FROM {}", self.scope.rolled(&columns, plan)?));
+        }
+        let raw = plan.map_or(&[][..], |plan| &plan.raw);
+        if plan.is_none() || !raw.is_empty() {
+            let dimension = match self.by {
+                Some(by) => metric.expression(by)?,
+                None => "''".to_owned(),
+            };
+            let observations =
+                self.scope.observations(&format!(", {dimension} AS dimension"), raw)?;
+            let values = if is_rate { "emptyArrayFloat64()" } else { "groupArray(value)" };
+            parts.push(format!(
+                "SELECT {} AS bucket, dimension, count() AS n, sum(value) AS total, \
+                 {values} AS values FROM {observations} GROUP BY bucket, dimension",
+                bucket("observed_ms")
+            ));
+        }
+        let quantiles = [0.5, 0.9, 0.99].map(of_sorted).join(", ");
+        let (sorted, deviation, quantiles, around_median) = match metric.measure {
+            // A rate is told by its n and its share.
+            Measure::Rate => {
+                ("0", "toFloat64(0)", "emptyArrayFloat64()".to_owned(), "emptyArrayFloat64()")
+            }
+            Measure::Mean => (
+                "0",
+                "stddevSampArray(values)",
+                "quantilesExactInclusiveArray(0.5, 0.9, 0.99)(values)".to_owned(),
+                "emptyArrayFloat64()",
+            ),
+            Measure::Median => (
+                "arraySort(groupArrayArray(values))",
+                "toFloat64(0)",
+                format!("[{quantiles}]"),
+                AROUND_MEDIAN,
+            ),
         };
         Ok(format!(
-            "SELECT toInt64(intDiv(observed_ms - {{from:Int64}}, {{width:Int64}})) AS bucket, \
-             dimension, count() AS n, avg(value) AS mean, stddevSamp(value) AS deviation, \
-             quantilesExactInclusive(0.5, 0.9, 0.99)(value) AS quantiles, \
+            "SELECT bucket, dimension, sum(part.n) AS n, sum(total) / n AS mean, \
+             {deviation} AS deviation, {sorted} AS sorted, {quantiles} AS quantiles, \
              {around_median} AS around_median \
-             FROM {observations} \
-             GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}"
+             FROM ({}) AS part \
+             GROUP BY bucket, dimension ORDER BY bucket, dimension LIMIT {{most:UInt32}}",
+            parts.join(" UNION ALL ")
         ))
     }
 
@@ -218,11 +266,24 @@ impl MetricQuery {
         warehouse: &Warehouse,
         tenant: &str,
     ) -> Result<Vec<PointRow>, WarehouseError> {
+        let width = self.width()?;
+        let whole_hours = width % HOUR_MS == 0 && self.scope.from_ms % HOUR_MS == 0;
+        let plan = if self.bucket_ms.is_none() || whole_hours {
+            self.scope.plan(warehouse, tenant, self.by).await?
+        } else {
+            None
+        };
+        let statement = format!(
+            "SELECT bucket, dimension, n, mean, deviation, quantiles, around_median FROM ({})",
+            self.statement(plan.as_ref())?
+        );
         let request = self
             .scope
-            .ask(warehouse, tenant, &self.statement()?)
-            .param("width", self.width()?)
+            .ask(warehouse, tenant, &statement)
+            .param("width", width)
             .param("most", MOST_BUCKETS + 1);
+        // What a version lacks would be missing in the figure.
+        let request = if plan.is_some() { warehouse.whole(request) } else { request };
         let doing = format!("compute {}", self.scope.metric.id);
         let rows: Vec<PointRow> = warehouse.run(&doing, request.fetch_all()).await?;
         if rows.len() as i64 > MOST_BUCKETS {
@@ -232,6 +293,55 @@ impl MetricQuery {
         }
         Ok(rows)
     }
+}
+
+/// Statements that put the hours of facts together, from `from` to `to`, of `tenant`, into `version`;
+/// hours in `raw` are left out.
+pub(crate) fn rolled_statements(facts: Facts) -> Vec<String> {
+    let of_facts = || {
+        Metric::ALL
+            .iter()
+            .filter(|metric| metric.source.facts == Some(facts) && metric.rolled_id() == metric.id)
+    };
+    let mut sources: Vec<&str> = of_facts().map(|metric| metric.source.rows).collect();
+    sources.dedup();
+    sources.sort_unstable();
+    sources.dedup();
+    let each = sources.into_iter().filter_map(|rows| {
+        let metrics: Vec<&Metric> =
+            of_facts().filter(|metric| metric.source.rows == rows).collect();
+        let time = metrics.first()?.source.time;
+        let observed = metrics.iter().map(|metric| {
+            let Metric { id, value, filter, .. } = metric;
+            let kind = metric.kind().map_or_else(|| "''".to_owned(), |kind| metric.column(kind));
+            let [agent, channel, queue, team] =
+                [Dimension::Agent, Dimension::Channel, Dimension::Queue, Dimension::Team]
+                    .map(|by| metric.column(by));
+            let measured = metric.measure != Measure::Rate;
+            format!(
+                "('{id}', if({filter}, toFloat64({value}), NULL), {measured}, {agent}, {channel}, \
+                 {queue}, {team}, {kind})"
+            )
+        });
+        let observed: Vec<String> = observed.collect();
+        Some(format!(
+            "INSERT INTO rollups (source, version, tenant, metric, hour, agent, channel, queue, team, \
+             kind, n, total, values) \
+             SELECT {{source:String}}, {{version:UInt64}}, {{tenant:String}}, seen.1 AS metric, hour, \
+             seen.4 AS agent, seen.5 AS channel, seen.6 AS queue, seen.7 AS team, seen.8 AS kind, \
+             count() AS n, sum(assumeNotNull(seen.2)) AS total, \
+             arraySort(groupArrayIf(assumeNotNull(seen.2), seen.3)) AS values \
+             FROM (SELECT toStartOfHour(toDateTime({time}, 'UTC')) AS hour, \
+             arrayJoin(arrayFilter(one -> isNotNull(one.2), [{}])) AS seen FROM {rows} \
+             WHERE tenant = {{tenant:String}} \
+             AND {time} >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
+             AND {time} < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+             AND NOT has({{raw:Array(UInt32)}}, toUInt32(intDiv(toUnixTimestamp64Milli({time}), 3600000)))) \
+             GROUP BY metric, hour, agent, channel, queue, team, kind",
+            observed.join(", ")
+        ))
+    });
+    each.collect()
 }
 
 /// Answers a question for a tenant. Without a dimension every bucket is there, also those without
@@ -263,9 +373,9 @@ pub async fn leaderboard(
     scope: &Scope,
     by: Dimension,
 ) -> Result<Leaderboard, WarehouseError> {
-    let all = figure(warehouse, tenant, scope).await?;
     let query = MetricQuery { scope: scope.clone(), bucket_ms: None, by: Some(by) };
-    let rows = query.rows(warehouse, tenant).await?;
+    let (all, rows) =
+        tokio::try_join!(figure(warehouse, tenant, scope), query.rows(warehouse, tenant))?;
     let metric = scope.metric;
     let groups = rows.into_iter().map(|row| {
         let figure = row.figure(metric);
@@ -306,8 +416,8 @@ pub async fn comparison(
     baseline_to_ms: i64,
 ) -> Result<Comparison, WarehouseError> {
     let before = Scope { from_ms: baseline_from_ms, to_ms: baseline_to_ms, ..scope.clone() };
-    let current = figure(warehouse, tenant, scope).await?;
-    let baseline = figure(warehouse, tenant, &before).await?;
+    let (current, baseline) =
+        tokio::try_join!(figure(warehouse, tenant, scope), figure(warehouse, tenant, &before))?;
     Ok(compared(scope.metric, current, baseline))
 }
 

@@ -22,6 +22,7 @@ pub use conversation::{
 pub use distribution::{Bin, Distribution, distribution};
 pub use health::{DeadLetters, Health, LATE_MS, Masked, Notifier, Taken, health};
 pub use interval::{FEW, Interval};
+pub(crate) use metric::rolled_statements;
 pub use metric::{
     Comparison, Figure, Leaderboard, MetricPoint, MetricQuery, Ranked, Standing, comparison,
     figure, leaderboard, metric,
@@ -31,6 +32,7 @@ pub use overview::{Summary, summary};
 pub use phrases::{Library, PhraseUse, Said, Wording, phrase_use};
 pub use registry::{Benchmark, Better, Dimension, Measure, Metric, Unit};
 pub use runs::{CustomerRun, customer_runs};
+pub(crate) use scope::interactive;
 pub use scope::{Filter, Scope, Zone};
 pub use timeline::{IncidentEvent, timeline};
 pub use wall::{Active, Open, OpenIncidents, Waiting, Wall, wall};

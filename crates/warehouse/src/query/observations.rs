@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Dimension, Scope};
+use super::{Dimension, Measure, Scope};
+use crate::rollup::{HOUR_MS, Plan};
 use crate::{Warehouse, WarehouseError};
 
 /// Most rows of one answer.
@@ -87,18 +88,65 @@ pub async fn observations(
          AND sent_at < fromUnixTimestamp64Milli({to:Int64} + 604800000, 'UTC') \
          AND (customer = {customer:String} OR (role = 'customer' AND author = {customer:String})))"
     });
+    let most = limit.clamp(1, MOST);
+    // Hours put together name no customer.
+    let plan = match customer {
+        Some(_) => None,
+        None => scope.plan(warehouse, tenant, None).await?,
+    };
+    let stretches = match plan {
+        Some(plan) => {
+            let mut stretches = hours_of(warehouse, tenant, scope, &plan, order, most).await?;
+            stretches.extend(&plan.raw);
+            if stretches.is_empty() {
+                return Ok(Vec::new());
+            }
+            stretches
+        }
+        None => Vec::new(),
+    };
     let statement = format!(
         "SELECT conversation_id, about_event AS event_id, observed_ms, value, \
          of_agent AS agent, of_channel AS channel, of_queue AS queue, of_team AS team \
          FROM {}{of_customer} ORDER BY {}, conversation_id LIMIT {{most:UInt32}}",
-        scope.observations(&columns)?,
+        scope.observations(&columns, &stretches)?,
         order.expression()
     );
-    let request = scope.ask(warehouse, tenant, &statement).param("most", limit.clamp(1, MOST));
+    let request = scope.ask(warehouse, tenant, &statement).param("most", most);
     let request = match customer {
         Some(customer) => request.param("customer", customer),
         None => request,
     };
     let doing = format!("list what {} rests on", metric.id);
     warehouse.run(&doing, request.fetch_all()).await
+}
+
+/// Hours of the plan that hold the first `most` observations of an order: the others need not be
+/// read. Within an hour any may come first, so whole hours are given.
+async fn hours_of(
+    warehouse: &Warehouse,
+    tenant: &str,
+    scope: &Scope,
+    plan: &Plan,
+    order: Order,
+    most: u32,
+) -> Result<Vec<(i64, i64)>, WarehouseError> {
+    let values = match scope.metric.measure {
+        // As many as there are of each do not matter: one is enough to name the hour.
+        Measure::Rate => "arrayConcat(if(total > 0, [1.], []), if(n > total, [0.], []))",
+        Measure::Mean | Measure::Median => "values",
+    };
+    let columns = format!(
+        "toInt64(toUnixTimestamp(hour)) * 1000 AS observed_ms, arrayJoin({values}) AS value"
+    );
+    let statement = format!(
+        "SELECT DISTINCT observed_ms FROM (SELECT observed_ms, value FROM {} \
+         ORDER BY {} LIMIT {{most:UInt32}}) ORDER BY observed_ms",
+        scope.rolled(&columns, plan)?,
+        order.expression()
+    );
+    let request = warehouse.whole(scope.ask(warehouse, tenant, &statement).param("most", most));
+    let doing = format!("find the hours that {} rests on", scope.metric.id);
+    let hours: Vec<i64> = warehouse.run(&doing, request.fetch_all()).await?;
+    Ok(hours.into_iter().map(|from_ms| (from_ms, from_ms + HOUR_MS)).collect())
 }

@@ -2,6 +2,7 @@
 //! leaderboards, distributions, comparisons and drill-downs are all made from this one table.
 
 use crate::WarehouseError;
+use crate::rollup::Facts;
 
 /// A metric of the metric book that is computed from the views.
 #[derive(Debug)]
@@ -218,10 +219,13 @@ macro_rules! events_of_range {
         $crate::query::registry::events_once!(
             "tenant = {tenant:String} \
              AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
-             AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')"
+             AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') /* within */"
         )
     };
 }
+
+/// Where a source that is a subquery can be narrowed to parts of its range.
+const WITHIN: &str = "/* within */";
 
 /// What people among the agents say to customers: what a machine says, or one agent to another, is
 /// not the agent's manner.
@@ -244,6 +248,15 @@ pub(super) struct Source {
     pub(super) event: &'static str,
     /// Column of the agent.
     agent: &'static str,
+    /// What its hours are put together of, where that follows from facts of the hour alone.
+    pub(super) facts: Option<Facts>,
+}
+
+impl Source {
+    /// Its rows in parts of the range only, which are conditions on [`Source::time`].
+    pub(super) fn rows_within(&self, parts: &str) -> String {
+        self.rows.replace(WITHIN, &format!("AND ({parts})"))
+    }
 }
 
 const ANYBODY: &[Dimension] =
@@ -272,19 +285,54 @@ const TURNS: Source = Source {
     time: "at",
     event: "if(answer_event_id = '', first_event_id, answer_event_id)",
     agent: "agent",
+    facts: Some(Facts::Turns),
 };
-const SESSIONS: Source = Source { rows: "v_sessions", time: "at", event: "''", agent: "agent" };
-const CARE: Source = Source { rows: "v_care", time: "at", event: "''", agent: "agent" };
+const SESSIONS: Source = Source {
+    rows: "v_sessions",
+    time: "at",
+    event: "''",
+    agent: "agent",
+    facts: Some(Facts::Cycles),
+};
+/// Ended sessions. Not through `v_care`, which looks for customers who came back among all that there
+/// are: those of a session count at the same time as the session.
+const CARE: Source = Source {
+    rows: "(SELECT * REPLACE (if(solved IS NULL, NULL, solved AND fact_id NOT IN ( \
+         SELECT replaceRegexpOne(fact_id, '/r$', '/s') FROM recontacts FINAL \
+         WHERE tenant = {tenant:String} AND next_at <= ended_at + toIntervalDay(7) \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') /* within */)) AS solved) \
+         FROM sessions FINAL WHERE tenant = {tenant:String} \
+         AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') /* within */)",
+    time: "at",
+    event: "''",
+    agent: "agent",
+    facts: Some(Facts::Care),
+};
 const SLOTS: Source = Source {
     rows: "v_slots",
     time: "at",
     event: "if(event_id = '', due_event_id, event_id)",
     agent: "agent",
+    facts: Some(Facts::Slots),
 };
-const PROMISES: Source =
-    Source { rows: "v_promises", time: "made_at", event: "made_event_id", agent: "agent" };
-const RECONTACTS: Source = Source { rows: "v_recontacts", time: "at", event: "''", agent: "agent" };
-const STINTS: Source = Source { rows: "v_stints", time: "at", event: "''", agent: "agent" };
+const PROMISES: Source = Source {
+    rows: "v_promises",
+    time: "made_at",
+    event: "made_event_id",
+    agent: "agent",
+    facts: Some(Facts::Promises),
+};
+const RECONTACTS: Source = Source {
+    rows: "v_recontacts",
+    time: "at",
+    event: "''",
+    agent: "agent",
+    facts: Some(Facts::Recontacts),
+};
+const STINTS: Source =
+    Source { rows: "v_stints", time: "at", event: "''", agent: "agent", facts: Some(Facts::Care) };
 
 /// Messages of people among the agents, with the turns of each agent that were open then. Not
 /// through `v_concurrency`, which has to read all that a tenant has. A turn that began more than a
@@ -322,15 +370,21 @@ const CONCURRENCY: Source = Source {
     time: "at",
     event: "event_id",
     agent: "agent",
+    facts: None,
 };
 /// Scores that somebody brought in.
 const OUTSIDE: Source =
-    Source { rows: "v_outside_scores", time: "at", event: "''", agent: "agent" };
+    Source { rows: "v_outside_scores", time: "at", event: "''", agent: "agent", facts: None };
 const INCIDENTS: Source =
-    Source { rows: "v_incidents", time: "triggered_at", event: "''", agent: "''" };
+    Source { rows: "v_incidents", time: "triggered_at", event: "''", agent: "''", facts: None };
 
-const EVENTS: Source =
-    Source { rows: events_of_range!(), time: "sent_at", event: "event_id", agent: "author" };
+const EVENTS: Source = Source {
+    rows: events_of_range!(),
+    time: "sent_at",
+    event: "event_id",
+    agent: "author",
+    facts: Some(Facts::Events),
+};
 
 /// How the politeness of an agent's conversations of one day spreads, where there are two.
 const SPREADS: Source = Source {
@@ -349,6 +403,7 @@ const SPREADS: Source = Source {
     time: "at",
     event: "''",
     agent: "agent",
+    facts: None,
 };
 
 /// Ended sessions in which a phrase was due. A session counts by its start, and its phrases come
@@ -366,6 +421,7 @@ const ASSESSED: Source = Source {
     time: "at",
     event: "''",
     agent: "agent",
+    facts: None,
 };
 
 /// Ended sessions with a complaint, and whether a signal of it reached people, who get an incident
@@ -390,6 +446,7 @@ const ESCALATED: Source = Source {
     time: "at",
     event: "''",
     agent: "agent",
+    facts: None,
 };
 
 /// Whether the customers of ended sessions with a complaint came back.
@@ -402,6 +459,7 @@ const CAME_BACK: Source = Source {
     time: "at",
     event: "''",
     agent: "agent",
+    facts: Some(Facts::Recontacts),
 };
 
 impl Metric {
@@ -477,6 +535,40 @@ impl Metric {
             .ok_or_else(|| WarehouseError::UnknownMetric(id.to_owned()))
     }
 
+    /// The id under which its hours are put together: of metrics with the same values the first's.
+    pub(crate) fn rolled_id(&self) -> &'static str {
+        let same = |other: &&Self| {
+            other.source.rows == self.source.rows
+                && other.value == self.value
+                && other.filter == self.filter
+                && other.dimensions == self.dimensions
+                && (other.measure == Measure::Rate) == (self.measure == Measure::Rate)
+        };
+        Self::ALL.iter().find(same).map_or(self.id, |metric| metric.id)
+    }
+
+    /// The dimension besides agent, channel, queue, team and times that its rows have.
+    pub(crate) fn kind(&self) -> Option<Dimension> {
+        let kinds = [Dimension::Slot, Dimension::Topic, Dimension::Category, Dimension::Promise];
+        kinds.into_iter().find(|kind| self.dimensions.contains(kind))
+    }
+
+    /// Expression of a dimension over the columns of `rollups`.
+    ///
+    /// # Errors
+    /// A dimension that the metric's rows do not have.
+    pub(super) fn rolled_expression(&self, by: Dimension) -> Result<String, WarehouseError> {
+        self.expression(by)?;
+        let level = "multiIf(kind IN ('greeting', 'closing'), 'basic', kind = 'professional', \
+                     'professional', 'emotion')";
+        Ok(match by {
+            by if by.is_of_time() => of_time(by, "hour"),
+            Dimension::Level => level.to_owned(),
+            by if self.kind() == Some(by) => "toString(kind)".to_owned(),
+            by => format!("toString({})", by.word()),
+        })
+    }
+
     /// Expression of a dimension over the source's columns.
     ///
     /// # Errors
@@ -490,20 +582,24 @@ impl Metric {
 
     /// The same, with `''` for what the rows do not have.
     pub(super) fn column(&self, by: Dimension) -> String {
-        let time = self.source.time;
         match by {
-            Dimension::Hour => {
-                format!("leftPad(toString(toHour(assumeNotNull({time}), {{zone:String}})), 2, '0')")
-            }
-            Dimension::Weekday => {
-                format!("toString(toDayOfWeek(assumeNotNull({time}), 0, {{zone:String}}))")
-            }
-            Dimension::Day => format!("toString(toDate(assumeNotNull({time}), {{zone:String}}))"),
+            by if by.is_of_time() => of_time(by, &format!("assumeNotNull({})", self.source.time)),
             by if !self.dimensions.contains(&by) => "''".to_owned(),
             Dimension::Agent => format!("toString({})", self.source.agent),
             Dimension::Category => "toString(complaint_category)".to_owned(),
             by => format!("toString({})", by.word()),
         }
+    }
+}
+
+/// Hour, weekday or day of a moment.
+fn of_time(by: Dimension, moment: &str) -> String {
+    match by {
+        Dimension::Hour => {
+            format!("leftPad(toString(toHour({moment}, {{zone:String}})), 2, '0')")
+        }
+        Dimension::Weekday => format!("toString(toDayOfWeek({moment}, 0, {{zone:String}}))"),
+        _ => format!("toString(toDate({moment}, {{zone:String}}))"),
     }
 }
 

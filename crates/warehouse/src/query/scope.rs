@@ -5,6 +5,7 @@ use std::time::Duration;
 use clickhouse::query::Query;
 
 use super::{Dimension, Metric};
+use crate::rollup::{DAY_MS, Plan, plan};
 use crate::{Warehouse, WarehouseError};
 
 /// Longest range of one question, days: a year and its comparison with the month before it.
@@ -31,6 +32,22 @@ impl Zone {
             Ok(_) => Ok(Self(name.to_owned())),
             Err(_) => Err(WarehouseError::UnknownZone(name.to_owned())),
         }
+    }
+}
+
+impl Zone {
+    /// Whether hours of the clock begin with those of UTC all through a range.
+    fn has_whole_hours(&self, from_ms: i64, to_ms: i64) -> bool {
+        let Ok(zone) = jiff::tz::TimeZone::get(&self.0) else {
+            return false;
+        };
+        let offset = |ms: i64| {
+            let at = jiff::Timestamp::from_millisecond(ms).ok()?;
+            Some(zone.to_offset(at).seconds())
+        };
+        // No zone changes its offset and back within a day.
+        let days = (from_ms..to_ms).step_by(DAY_MS as usize).chain([to_ms]);
+        days.map(offset).all(|offset| offset.is_some_and(|seconds| seconds % 3_600 == 0))
     }
 }
 
@@ -121,26 +138,85 @@ impl Scope {
         length(self.from_ms, self.to_ms)
     }
 
-    /// Subquery of what was measured: `at` in milliseconds, `value`, and `columns`.
+    /// Subquery of what was measured: `at` in milliseconds, `value`, and `columns`; of stretches of
+    /// the range if any are given.
     ///
     /// # Errors
     /// A filter by what the metric's rows do not have.
-    pub(super) fn observations(&self, columns: &str) -> Result<String, WarehouseError> {
+    pub(super) fn observations(
+        &self,
+        columns: &str,
+        stretches: &[(i64, i64)],
+    ) -> Result<String, WarehouseError> {
         let Metric { source, value, filter, .. } = self.metric;
-        let (rows, time) = (source.rows, source.time);
+        let time = source.time;
         let mut narrowed = String::new();
         for (dimension, _) in self.filter.given() {
             let column = self.metric.expression(dimension)?;
             narrowed += &format!(" AND {column} = {{only_{}:String}}", dimension.word());
         }
+        let (rows, within) = if stretches.is_empty() {
+            (source.rows.to_owned(), String::new())
+        } else {
+            let within = within(time, stretches);
+            (source.rows_within(&within), format!(" AND ({within})"))
+        };
         Ok(format!(
             "(SELECT toUnixTimestamp64Milli(assumeNotNull({time})) AS observed_ms, \
              toFloat64(assumeNotNull({value})) AS value{columns} \
              FROM {rows} \
              WHERE tenant = {{tenant:String}} \
              AND {time} >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
-             AND {time} < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+             AND {time} < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC'){within} \
              AND isNotNull({value}) AND ({filter}){narrowed})"
+        ))
+    }
+
+    /// Which hours of the range are put together; `None` for none, or if what is asked for cannot be
+    /// told of whole hours.
+    pub(super) async fn plan(
+        &self,
+        warehouse: &Warehouse,
+        tenant: &str,
+        by: Option<Dimension>,
+    ) -> Result<Option<Plan>, WarehouseError> {
+        let Some(facts) = self.metric.source.facts else {
+            return Ok(None);
+        };
+        let of_time =
+            self.filter.given().map(|(given, _)| given).chain(by).any(Dimension::is_of_time);
+        if of_time && !self.zone.has_whole_hours(self.from_ms, self.to_ms) {
+            return Ok(None);
+        }
+        plan(warehouse, tenant, facts, self.from_ms, self.to_ms).await
+    }
+
+    /// Subquery of what was put together: columns of `rollups` by the plan.
+    ///
+    /// # Errors
+    /// A filter by what the metric's rows do not have.
+    pub(super) fn rolled(&self, columns: &str, plan: &Plan) -> Result<String, WarehouseError> {
+        let mut narrowed = String::new();
+        for (dimension, _) in self.filter.given() {
+            let column = self.metric.rolled_expression(dimension)?;
+            narrowed += &format!(" AND {column} = {{only_{}:String}}", dimension.word());
+        }
+        let hours = plan.rolled.iter().map(|(from, to)| {
+            format!(
+                "hour >= toDateTime({}, 'UTC') AND hour < toDateTime({}, 'UTC')",
+                from / 1_000,
+                to / 1_000
+            )
+        });
+        let hours: Vec<String> = hours.collect();
+        let versions: Vec<String> = plan.versions.iter().map(u64::to_string).collect();
+        Ok(format!(
+            "(SELECT {columns} FROM rollups \
+             WHERE tenant = {{tenant:String}} AND metric = '{}' AND version IN ({}) \
+             AND ({}){narrowed})",
+            self.metric.rolled_id(),
+            versions.join(", "),
+            hours.join(" OR ")
         ))
     }
 
@@ -156,6 +232,17 @@ impl Scope {
         }
         query
     }
+}
+
+/// The condition of a time in stretches.
+fn within(time: &str, stretches: &[(i64, i64)]) -> String {
+    let each = stretches.iter().map(|(from, to)| {
+        format!(
+            "{time} >= fromUnixTimestamp64Milli({from}, 'UTC') \
+             AND {time} < fromUnixTimestamp64Milli({to}, 'UTC')"
+        )
+    });
+    each.collect::<Vec<String>>().join(" OR ")
 }
 
 /// Length of a range, milliseconds.
@@ -196,7 +283,7 @@ pub(super) fn narrowed(
 }
 
 /// A question that somebody waits for: the server gives it up rather than let others wait.
-pub(super) fn interactive(warehouse: &Warehouse, statement: &str) -> Query {
+pub(crate) fn interactive(warehouse: &Warehouse, statement: &str) -> Query {
     warehouse
         .client()
         .query(statement)
@@ -224,7 +311,7 @@ mod tests {
     #[test]
     fn values_of_a_filter_are_bound_and_not_pasted() {
         let filter = Filter { queue: Some("vip' OR '1'='1".into()), ..Filter::default() };
-        let statement = Scope { filter, ..scope("art.v1") }.observations("").unwrap();
+        let statement = Scope { filter, ..scope("art.v1") }.observations("", &[]).unwrap();
         assert!(statement.contains("{only_queue:String}"), "{statement}");
         assert!(!statement.contains("vip"), "{statement}");
     }
@@ -232,7 +319,7 @@ mod tests {
     #[test]
     fn rows_are_not_narrowed_by_what_they_do_not_have() {
         let filter = Filter { agent: Some(String::new()), ..Filter::default() };
-        let error = Scope { filter, ..scope("mtta.v1") }.observations("").unwrap_err();
+        let error = Scope { filter, ..scope("mtta.v1") }.observations("", &[]).unwrap_err();
         assert_eq!(error.to_string(), "metric mtta.v1 cannot be split by agent");
     }
 
