@@ -232,8 +232,8 @@ async fn assert_same(rolled: &Warehouse, raw: &Warehouse, when: &str) -> u64 {
         }
         let order = [Order::Latest, Order::Greatest, Order::Least][number % 3];
         let (a, b) = tokio::try_join!(
-            observations(rolled, "shop", &scope, order, 7),
-            observations(raw, "shop", &scope, order, 7)
+            observations(rolled, "shop", &scope, None, order, 7),
+            observations(raw, "shop", &scope, None, order, 7)
         )
         .unwrap();
         let first = |rows: &[Observation]| -> Vec<(f64, i64)> {

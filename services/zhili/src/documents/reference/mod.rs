@@ -144,7 +144,9 @@ fn given(value: &Value, path: &[String], keys: &mut Vec<Vec<String>>) {
             }
         }
         Value::Array(values) if values.iter().any(Value::is_table) => {
-            values.iter().for_each(|value| given(value, path, keys));
+            for value in values {
+                given(value, path, keys);
+            }
         }
         _ => keys.push(path.to_vec()),
     }
