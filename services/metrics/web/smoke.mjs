@@ -198,7 +198,7 @@ try {
     ["/conversations?range=30d", "conversations"],
     [conversation, "conversation"],
     [`/conversations/${pseudonym}`, "waiting"],
-    [`/search?q=nothing-${round}`, "search"],
+    [`/search#nothing-${round}`, "search"],
   ];
   for (const view of views) {
     const page = view === views[0] ? first : await open(view);

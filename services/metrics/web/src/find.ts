@@ -74,6 +74,7 @@ async function first(kind: Kind, names: string[], signal: AbortSignal | undefine
 /** Looks up what somebody has typed, as one kind or as any. */
 export async function find(typed: string, only?: Kind, signal?: AbortSignal): Promise<Outcome> {
   const id = typed.trim();
+  if (!id) return { is: "nothing" };
   const kind = kindOf(id);
   if (kind) {
     const found = await first(kind, [id], signal);

@@ -5,15 +5,26 @@ import { useEffect, useState } from "preact/hooks";
 export interface Place {
   path: string;
   search: URLSearchParams;
+  /** What stands behind `#`, which a browser keeps to itself: what may name a person. */
+  fragment: string;
 }
 
-const read = (): Place => ({ path: location.pathname, search: new URLSearchParams(location.search) });
+function fragment(): string {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    // Written by hand, and no text.
+    return "";
+  }
+}
+
+const read = (): Place => ({ path: location.pathname, search: new URLSearchParams(location.search), fragment: fragment() });
 const listeners = new Set<() => void>();
 const tell = () => listeners.forEach((listener) => listener());
 addEventListener("popstate", tell);
 
 export function go(url: string): void {
-  if (url === location.pathname + location.search) return;
+  if (url === location.pathname + location.search + location.hash) return;
   history.pushState(null, "", url);
   scrollTo(0, 0);
   tell();
@@ -34,7 +45,7 @@ export function ask(changes: Record<string, string | undefined>): void {
     else search.set(name, value);
   }
   const text = search.toString();
-  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+  history.replaceState(null, "", location.pathname + (text ? `?${text}` : "") + location.hash);
   tell();
 }
 

@@ -10,7 +10,7 @@ const KINDS = ["any", "conversation", "customer", "agent"] as const;
 
 /** What was typed into the field above: its page if there is one, a choice if there are several. */
 export function SearchPage(props: { place: Place }) {
-  const typed = props.place.search.get("q") ?? "";
+  const typed = props.place.fragment;
   const wanted = props.place.search.get("kind");
   const kind = KINDS.find((one) => one === wanted) ?? "any";
   const answer = useAnswer(`find ${kind} ${typed}`, (signal) => find(typed, kind === "any" ? undefined : (kind as Kind), signal));
@@ -75,7 +75,8 @@ export function SearchField() {
       onSubmit={(event) => {
         event.preventDefault();
         const typed = String(new FormData(event.currentTarget).get("q") ?? "").trim();
-        if (typed) go(`/search?q=${encodeURIComponent(typed)}`);
+        // An id may be a phone number: behind `#` no server and no log of one on the way sees it.
+        if (typed) go(`/search#${encodeURIComponent(typed)}`);
       }}
     >
       <label class="sr" for="search">
