@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 
 use prost::Message;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use zhili_eventlog::{system_clock, topics};
+use zhili_eventlog::topics;
 use zhili_proto::escalation::v1::{IncidentEvent, LogEntry, Signal, log_entry};
 use zhili_proto::log::v1::log_service_client::LogServiceClient;
 use zhili_proto::log::v1::{TailRequest, TailResponse};
@@ -29,9 +30,6 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
-
-/// Records that may come between the look at what is there and the wait for more.
-const BETWEEN: u64 = 10_000;
 
 /// One of the things that are shown, when it was appended and where.
 struct Found {
@@ -62,17 +60,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         (Shown::Incident(event), true) => print_json(&**event),
         (shown, false) => print(&line(found.append_ms, shown, colour)),
     };
-    // What is there first, in the order of its times over all partitions; from each on what comes.
-    let begin_ms = system_clock()();
-    let mut ends: HashMap<(String, u32), u64> = HashMap::new();
     let last = arguments.last as u64;
+    // What comes is waited for before what is there is read, so that nothing falls between the two.
+    let coming =
+        if arguments.until_now { None } else { Some(Tails::open(&connection, last, false).await?) };
+    let mut ends: HashMap<(String, u32), u64> = HashMap::new();
     if last > 0 {
+        // Over a connection of its own, on which nothing that is not read yet stands in the way.
+        let connection = arguments.system.connect(&addresses.ingest).await?;
+        let mut tails = Tails::open(&connection, last, true).await?;
         let mut there = Vec::new();
-        follow(&connection, last, true, |found| {
+        while let Some(found) = tails.next().await? {
             there.push(found);
-            Ok(())
-        })
-        .await?;
+        }
+        // In the order of times over all partitions.
         there.sort_by(|one, other| (one.append_ms, &one.at).cmp(&(other.append_ms, &other.at)));
         for Found { at: (topic, partition, offset), .. } in &there {
             let end = ends.entry((topic.clone(), *partition)).or_default();
@@ -81,56 +82,58 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         let from = there.len().saturating_sub(arguments.last);
         there[from..].iter().try_for_each(show)?;
     }
-    if arguments.until_now {
-        return Ok(());
-    }
-    let before = if last > 0 { last + BETWEEN } else { 0 };
-    follow(&connection, before, false, |found| {
+    let Some(mut coming) = coming else { return Ok(()) };
+    while let Some(found) = coming.next().await? {
         let (topic, partition, offset) = &found.at;
-        let is_new = match ends.get(&(topic.clone(), *partition)) {
-            Some(end) => offset > end,
-            None => found.append_ms >= begin_ms,
-        };
-        if is_new { show(&found) } else { Ok(()) }
-    })
-    .await
-}
-
-/// Hands over what stands in the topics, beginning with the last records of each partition.
-async fn follow(
-    connection: &Connection,
-    last: u64,
-    until_now: bool,
-    mut each: impl FnMut(Found) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut tails = JoinSet::new();
-    let (sender, mut results) = tokio::sync::mpsc::channel(1_000);
-    for topic in [topics::SCORES, topics::ESCALATION, topics::INCIDENTS] {
-        let mut client = LogServiceClient::new(connection.clone());
-        let request = TailRequest { topic: topic.to_owned(), last, until_now };
-        let sender = sender.clone();
-        tails.spawn(async move {
-            let mut stream = client.tail(request).await?.into_inner();
-            while let Some(record) = stream.message().await? {
-                if let Some(found) = read(record)
-                    && sender.send(found).await.is_err()
-                {
-                    break;
-                }
-            }
-            Ok::<_, tonic::Status>(())
-        });
-    }
-    drop(sender);
-    while let Some(found) = results.recv().await {
-        each(found)?;
-    }
-    while let Some(ended) = tails.join_next().await {
-        if let Ok(Err(status)) = ended {
-            return Err(said(&status));
+        if ends.get(&(topic.clone(), *partition)).is_none_or(|end| offset > end) {
+            show(&found)?;
         }
     }
     Ok(())
+}
+
+/// What stands in the topics, beginning with the last records of each partition.
+struct Tails {
+    results: mpsc::Receiver<Found>,
+    reading: JoinSet<Result<(), tonic::Status>>,
+}
+
+impl Tails {
+    /// The last records are those that are the last before this returns.
+    async fn open(connection: &Connection, last: u64, until_now: bool) -> Result<Self, Failure> {
+        let mut reading = JoinSet::new();
+        let (sender, results) = mpsc::channel(1_000);
+        for topic in [topics::SCORES, topics::ESCALATION, topics::INCIDENTS] {
+            let mut client = LogServiceClient::new(connection.clone());
+            let request = TailRequest { topic: topic.to_owned(), last, until_now };
+            let stream = client.tail(request).await.map_err(|status| said(&status))?;
+            let (mut stream, sender) = (stream.into_inner(), sender.clone());
+            reading.spawn(async move {
+                while let Some(record) = stream.message().await? {
+                    if let Some(found) = read(record)
+                        && sender.send(found).await.is_err()
+                    {
+                        break;
+                    }
+                }
+                Ok(())
+            });
+        }
+        Ok(Self { results, reading })
+    }
+
+    /// The next one; `None` when there are no more.
+    async fn next(&mut self) -> Result<Option<Found>, Failure> {
+        if let Some(found) = self.results.recv().await {
+            return Ok(Some(found));
+        }
+        while let Some(ended) = self.reading.join_next().await {
+            if let Ok(Err(status)) = ended {
+                return Err(said(&status));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn read(record: TailResponse) -> Option<Found> {
