@@ -5,7 +5,7 @@ use zhili_eventlog::runner::Bundles;
 use zhili_runtime::bundle;
 
 /// Stands for every tenant that says nothing.
-const ANY_TENANT: &str = "*";
+pub(super) const ANY_TENANT: &str = "*";
 
 /// What is read of a bundle; scoring describes its tables.
 #[derive(Deserialize)]

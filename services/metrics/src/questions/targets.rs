@@ -13,8 +13,7 @@ use zhili_eventlog::runner::Bundles;
 use zhili_runtime::bundle;
 use zhili_warehouse::query::Waiting;
 
-/// Stands for every tenant that says nothing.
-const ANY_TENANT: &str = "*";
+use super::agents::ANY_TENANT;
 
 /// What is read of a bundle; scoring describes its tables.
 #[derive(Deserialize)]
@@ -46,6 +45,7 @@ impl Targets {
         if let Some(policies) = read.get(hash) {
             return policies.clone();
         }
+        // Scoring says of one that cannot be read so; here it says nothing.
         let policies = bundle::parse::<Tables>(&self.bundles.get(hash)?).ok();
         let policies = policies.and_then(|tables| tables.dialogue).map(Arc::new);
         let in_force = self.bundles.heads();
